@@ -1,0 +1,75 @@
+#include "kernels/kernels.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+static bool always(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+/* The compiler's run time reads CPUID and, for the operating system's part, XCR0. */
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+/* One bundle, as every CPU since Skylake-X and Zen 4 has it. */
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512cd");
+}
+#endif
+
+/* Lowest level first: the last one that is supported is the default. */
+static const struct {
+    const struct kv_kernels *kernels;
+    bool (*supported)(void);
+} levels[] = {
+    {&kv_kernels_portable, always},
+#if defined(__x86_64__)
+    {&kv_kernels_avx2, has_avx2},
+    {&kv_kernels_avx512, has_avx512},
+#endif
+};
+enum { N_LEVELS = sizeof levels / sizeof levels[0] };
+
+const struct kv_choice *kv_isa_choice(int index)
+{
+    return index >= 0 && index < N_LEVELS ? &levels[index].kernels->choice : NULL;
+}
+
+static int find(const char *name)
+{
+    for (int i = 0; i < N_LEVELS; i++)
+        if (strcmp(levels[i].kernels->choice.name, name) == 0)
+            return i;
+    return -1;
+}
+
+bool kv_isa_supported(const char *name)
+{
+    const int i = find(name);
+    return i >= 0 && levels[i].supported();
+}
+
+kv_status kv_kernels_find(const char *name, const struct kv_kernels **kernels, struct kv_error *error)
+{
+    int i = N_LEVELS - 1;
+    *kernels = NULL;
+    if (!name) {
+        while (!levels[i].supported())
+            i--;
+    } else if ((i = find(name)) < 0) {
+        return kv_fail(error, KV_ERROR_ARGUMENT, "isa '%.40s' is not known; use portable, avx2 or avx512", name);
+    } else if (!levels[i].supported()) {
+        return kv_fail(error, KV_ERROR_UNSUPPORTED, "isa '%s' is not supported by this CPU or its system; use less",
+                       name);
+    }
+    *kernels = levels[i].kernels;
+    return KV_OK;
+}

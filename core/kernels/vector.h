@@ -1,0 +1,102 @@
+/* Vectors of KV_LANES floats by the compilers' vector extension: one source for every level, gcc and clang. */
+#ifndef KV_KERNELS_VECTOR_H
+#define KV_KERNELS_VECTOR_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef float vf __attribute__((vector_size(KV_LANES * 4)));
+typedef int32_t vi __attribute__((vector_size(KV_LANES * 4)));
+typedef uint32_t vu __attribute__((vector_size(KV_LANES * 4)));
+
+static inline vf v_load(const float *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void v_store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+static inline vf v_set(float x)
+{
+    return x - (vf){0};
+}
+
+/* The first n < KV_LANES floats, `rest` in the other lanes. */
+static inline vf v_load_part(const float *p, int n, float rest)
+{
+    float lanes[KV_LANES];
+    for (int i = 0; i < KV_LANES; i++)
+        lanes[i] = i < n ? p[i] : rest;
+    return v_load(lanes);
+}
+
+static inline void v_store_part(float *p, int n, vf v)
+{
+    float lanes[KV_LANES];
+    v_store(lanes, v);
+    for (int i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+
+/* mask ? a : b, lane by lane */
+static inline vf v_select(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+/* The larger of each lane; a when either is not a number. */
+static inline vf v_max(vf a, vf b)
+{
+    return v_select(b > a, b, a);
+}
+
+static inline float v_sum(vf v)
+{
+    float lanes[KV_LANES];
+    v_store(lanes, v);
+    for (int width = KV_LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
+static inline float v_largest(vf v)
+{
+    float lanes[KV_LANES];
+    v_store(lanes, v);
+    for (int i = 1; i < KV_LANES; i++)
+        lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
+    return lanes[0];
+}
+
+/* e^x: x = n ln 2 + r, |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 in Horner form (remainder below
+ * 6e-9 relative), 2^n by building the exponent. Within 2 ulp of the true value for -87.33 <= x <= 88.37; exactly
+ * 0 below (no denormals), the value at 88.37 above, NaN for NaN. ln 2 is split so that n * hi is exact. */
+static inline vf v_exp(vf x)
+{
+    const vf low = v_set(-87.33f), high = v_set(88.37f), shift = v_set(0x1.8p23f);
+    const vi underflow = x < low;
+    vf t = v_select(underflow, low, x);
+    t = v_select(t > high, high, t);
+    const vf magic = t * 0x1.715476p+0f + shift; /* round to a whole number in the low mantissa bits */
+    const vf n = magic - shift;
+    const vf r = (t - n * 0x1.63p-1f) + n * 0x1.bd0106p-13f;
+    vf p = v_set(1.0f / 5040);
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const vf power = (vf)(((vu)magic - (vu)shift + 127u) << 23);
+    return v_select(underflow, v_set(0.0f), p * power);
+}
+
+#endif

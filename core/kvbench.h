@@ -1,0 +1,206 @@
+/* kvbench core: GPT-2 inference with and without a KV cache.
+ *
+ * The whole public interface. The library never prints, never exits, reads no environment variable and
+ * has no mutable global state. In every function:
+ *   errors         a kv_status other than KV_OK, and, when `error` is not NULL, one line in
+ *                  `error->message` that names the thing and the remedy; out-parameters are then NULL
+ *   ownership      what `*_create`, `*_load` or `*_synthesize` returned is the caller's and is given back
+ *                  with the matching `*_free` (NULL is allowed); all else stays with the object it came from
+ *   thread safety  distinct objects may be used by distinct threads; a kv_model is immutable and may be
+ *                  shared by any number of sessions; a kv_team and the sessions on it belong to one
+ *                  calling thread at a time
+ *   shapes         B = batch, T = positions, V = vocab_size, C = n_embd, L = n_layer, H = n_head; row-major,
+ *                  float32, token ids int32
+ */
+#ifndef KVBENCH_H
+#define KVBENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Errors ------------------------------------------------------------------------------------- */
+
+typedef enum kv_status {
+    KV_OK = 0,
+    KV_ERROR_ARGUMENT,    /* the caller asked for something that cannot be */
+    KV_ERROR_MEMORY,      /* does not fit in the memory that is available, or an allocation failed */
+    KV_ERROR_IO,          /* a file could not be opened, read or written */
+    KV_ERROR_FORMAT,      /* a file is not what it claims to be */
+    KV_ERROR_UNSUPPORTED, /* valid, but not something this library or this CPU can do */
+    KV_ERROR_NUMERIC,     /* a logit is not a number, so no token can be selected */
+    KV_ERROR_THREAD,      /* a thread could not be started */
+    KV_WINDOW_FULL,       /* n_positions is reached under KV_OVERFLOW_STOP; the session is unchanged */
+} kv_status;
+
+struct kv_error {
+    char message[512];
+};
+
+/* ---- Threads ------------------------------------------------------------------------------------ */
+
+/* A fixed team of threads; the caller is rank 0, so n_threads = 1 starts none. */
+struct kv_team;
+
+/* Physical cores in this process's CPU affinity, at least 1. */
+int kv_default_threads(void);
+
+/* n_threads 1..KV_MAX_THREADS. Errors: ARGUMENT, MEMORY, THREAD. */
+#define KV_MAX_THREADS 256
+kv_status kv_team_create(struct kv_team **team, int n_threads, struct kv_error *error);
+void kv_team_free(struct kv_team *team);
+int kv_team_size(const struct kv_team *team);
+
+/* Runs job(argument, rank) once on every rank 0..n_threads-1 and returns when all are done. */
+void kv_team_run(struct kv_team *team, void (*job)(void *argument, int rank), void *argument);
+
+/* Inside a job: waits until every rank has called it as often. */
+void kv_team_barrier(struct kv_team *team);
+
+/* ---- What can be chosen by name ----------------------------------------------------------------- */
+
+struct kv_choice {
+    const char *name;
+    const char *summary; /* one line */
+};
+
+/* Row `index` of each table, NULL past the end. The first row that can run here is the default; of
+ * instruction-set levels, that is the highest. */
+const struct kv_choice *kv_path_choice(int index);
+const struct kv_choice *kv_matmul_choice(int index);
+const struct kv_choice *kv_isa_choice(int index);
+
+/* Whether CPU and operating system support that level. An unknown name is not supported. */
+bool kv_isa_supported(const char *name);
+
+/* The kernel set that OpenBLAS chose for this CPU when it was loaded, for instance "SkylakeX". */
+const char *kv_openblas_core(void);
+
+/* The value of the environment variable OPENBLAS_CORETYPE that would make a restarted process use a
+ * better kernel set on this CPU, or NULL when OpenBLAS chose well. */
+const char *kv_openblas_better_core(void);
+
+/* ---- Model -------------------------------------------------------------------------------------- */
+
+enum kv_activation {
+    KV_GELU_NEW, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))   (Hendrycks & Gimpel 2016) */
+    KV_GELU,     /* 0.5 x (1 + erf(x / sqrt 2)) */
+};
+
+struct kv_config {
+    int n_layer;
+    int n_head;
+    int n_embd;
+    int n_inner; /* width of the MLP, 4 n_embd in every published GPT-2 */
+    int vocab_size;
+    int n_positions;
+    enum kv_activation activation;
+    float layer_norm_epsilon;
+};
+
+/* Published shapes by name: row `index` gives its name (NULL past the end). */
+const char *kv_config_preset_name(int index);
+/* Errors: ARGUMENT for an unknown name. */
+kv_status kv_config_preset(const char *name, struct kv_config *config, struct kv_error *error);
+/* Reads a Hugging Face config.json. Errors: IO, FORMAT, UNSUPPORTED, each naming the field. */
+kv_status kv_config_load(const char *file, struct kv_config *config, struct kv_error *error);
+/* Number of parameters, the tied LM head counted once; 0 when it overflows. */
+uint64_t kv_config_parameters(const struct kv_config *config);
+/* Bytes of keys and values that one position of one sequence takes: 2 L C sizeof(float). */
+size_t kv_config_kv_bytes_per_token(const struct kv_config *config);
+
+struct kv_model;
+
+/* Reads folder/config.json and folder/model.safetensors (F32, F16 or BF16). The file is mapped, checked
+ * as a whole, and only then converted to float32 by the team. Errors: IO, FORMAT, UNSUPPORTED, MEMORY,
+ * each naming the tensor or field. */
+kv_status kv_model_load(struct kv_model **model, const char *folder, struct kv_team *team, struct kv_error *error);
+
+/* Weights of that shape drawn from a documented generator (core/model/synthetic.c): the same bits for the
+ * same seed on every machine and any team size. Errors: ARGUMENT, MEMORY. */
+kv_status kv_model_synthesize(struct kv_model **model, const struct kv_config *config, uint64_t seed,
+                              struct kv_team *team, struct kv_error *error);
+void kv_model_free(struct kv_model *model);
+
+const struct kv_config *kv_model_config(const struct kv_model *model);
+/* Where the weights came from: "F32", "F16", "BF16" (the file's type) or "synthetic:SEED". */
+const char *kv_model_weights(const struct kv_model *model);
+/* Bytes that the weights take in memory. */
+size_t kv_model_bytes(const struct kv_model *model);
+
+/* ---- Session: B sequences in step on one model ----------------------------------------------------- */
+
+/* What to do when a sequence would grow past n_positions. */
+enum kv_overflow {
+    KV_OVERFLOW_STOP,      /* KV_WINDOW_FULL, nothing changes */
+    KV_OVERFLOW_RECOMPUTE, /* keep the last n_positions tokens and run them again, at every step */
+    KV_OVERFLOW_SHIFT,     /* drop the older half of the window, run the rest again, go on from there */
+};
+
+struct kv_session_options {
+    const char *path;   /* kv_path_choice name; NULL: the first */
+    const char *matmul; /* kv_matmul_choice name; NULL: the first */
+    const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
+    int batch;          /* B >= 1 */
+    int capacity;       /* most positions a sequence will have, 1..n_positions; 0: n_positions */
+    int chunk;          /* prefill at most this many positions at once; 0: as the path likes best */
+    enum kv_overflow overflow;
+};
+
+struct kv_session;
+
+/* Allocates everything the session will ever need: nothing later allocates. Model and team must outlive it.
+ * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
+kv_status kv_session_create(struct kv_session **session, const struct kv_model *model, struct kv_team *team,
+                            const struct kv_session_options *options, struct kv_error *error);
+void kv_session_free(struct kv_session *session);
+
+/* Forgets all tokens. What was in the buffers has no effect on what follows. */
+void kv_session_reset(struct kv_session *session);
+
+/* Appends T >= 1 positions to every sequence and computes the logits of the last one.
+ *   tokens      [B, T], each 0..V-1
+ *   all_logits  [B, T, V] or NULL: also the logits of every appended position
+ * Errors: ARGUMENT (a token out of range, more than `capacity` positions, all_logits over the window's
+ * end), KV_WINDOW_FULL. After an error the session is as it was. */
+kv_status kv_session_prefill(struct kv_session *session, const int32_t *tokens, int n_tokens, float *all_logits,
+                             struct kv_error *error);
+
+/* Appends one position: tokens [B]. The same as kv_session_prefill with T = 1. */
+kv_status kv_session_decode(struct kv_session *session, const int32_t *tokens, struct kv_error *error);
+
+/* Logits [B, V] of the last position of every sequence; valid until the next call on the session. */
+const float *kv_session_logits(const struct kv_session *session);
+
+/* tokens [B] = argmax of those logits, the lowest id among equals. Errors: NUMERIC, ARGUMENT (no tokens yet). */
+kv_status kv_session_greedy(struct kv_session *session, int32_t *tokens, struct kv_error *error);
+
+/* Tokens now in the window of each sequence. */
+int kv_session_length(const struct kv_session *session);
+/* How often the window's end was passed since the last reset. */
+int kv_session_overflows(const struct kv_session *session);
+/* Bytes of keys and values in use, 2 L C T B sizeof(float), and bytes allocated for them, over all the time
+ * between two calls; both 0 for a path that keeps nothing from one step to the next. */
+size_t kv_session_kv_live_bytes(const struct kv_session *session);
+size_t kv_session_kv_reserved_bytes(const struct kv_session *session);
+/* The names in force, for the record. */
+const char *kv_session_path(const struct kv_session *session);
+const char *kv_session_matmul(const struct kv_session *session);
+const char *kv_session_isa(const struct kv_session *session);
+
+/* ---- Tensors on disk ------------------------------------------------------------------------------ */
+
+/* Writes one float32 tensor as a safetensors file, under its final name whole or not at all.
+ * shape [n_dims]. Errors: ARGUMENT, IO, MEMORY. */
+kv_status kv_write_safetensors(const char *file, const char *name, const float *data, const size_t *shape,
+                               int n_dims, struct kv_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

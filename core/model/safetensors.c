@@ -1,0 +1,272 @@
+#include "model/safetensors.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct kv_safetensors {
+    char *path; /* for messages */
+    unsigned char *map;
+    size_t map_bytes;
+    size_t data_begin; /* offset of the data section in the map */
+    json_t *header;    /* owns the tensors' names */
+    int n_tensors;
+    struct kv_tensor *tensors; /* [n_tensors], by name */
+};
+
+static const struct {
+    const char *name;
+    unsigned bytes;
+    enum kv_dtype dtype;
+} dtypes[] = {
+    {"F32", 4, KV_DTYPE_F32},  {"F16", 2, KV_DTYPE_F16},  {"BF16", 2, KV_DTYPE_BF16},   {"F64", 8, KV_DTYPE_OTHER},
+    {"I64", 8, KV_DTYPE_OTHER}, {"I32", 4, KV_DTYPE_OTHER}, {"I16", 2, KV_DTYPE_OTHER},   {"I8", 1, KV_DTYPE_OTHER},
+    {"U64", 8, KV_DTYPE_OTHER}, {"U32", 4, KV_DTYPE_OTHER}, {"U16", 2, KV_DTYPE_OTHER},   {"U8", 1, KV_DTYPE_OTHER},
+    {"BOOL", 1, KV_DTYPE_OTHER}, {"F8_E4M3", 1, KV_DTYPE_OTHER}, {"F8_E5M2", 1, KV_DTYPE_OTHER},
+};
+
+const char *kv_dtype_name(enum kv_dtype dtype)
+{
+    return dtype == KV_DTYPE_OTHER ? "other" : dtypes[dtype].name;
+}
+
+/* Reads a JSON array of whole numbers >= 0; returns their count, or -1. */
+static int read_numbers(const json_t *array, uint64_t *values, int most)
+{
+    if (!json_is_array(array) || json_array_size(array) > (size_t)most)
+        return -1;
+    const int n = (int)json_array_size(array);
+    for (int i = 0; i < n; i++) {
+        const json_t *item = json_array_get(array, (size_t)i);
+        if (!json_is_integer(item) || json_integer_value(item) < 0)
+            return -1;
+        values[i] = (uint64_t)json_integer_value(item);
+    }
+    return n;
+}
+
+static kv_status read_dtype(const struct kv_safetensors *file, const json_t *entry, struct kv_tensor *tensor,
+                            unsigned *bytes, struct kv_error *error)
+{
+    tensor->dtype_name = json_string_value(json_object_get(entry, "dtype"));
+    if (!tensor->dtype_name)
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s': 'dtype' must be a string", file->path,
+                       tensor->name);
+    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
+        if (strcmp(dtypes[i].name, tensor->dtype_name) == 0) {
+            tensor->dtype = dtypes[i].dtype;
+            *bytes = dtypes[i].bytes;
+            return KV_OK;
+        }
+    }
+    return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s': dtype '%.40s' is not known", file->path, tensor->name,
+                   tensor->dtype_name);
+}
+
+static kv_status read_tensor(const struct kv_safetensors *file, const json_t *entry, struct kv_tensor *tensor,
+                             struct kv_error *error)
+{
+    const size_t data_bytes = file->map_bytes - file->data_begin;
+    if (!json_is_object(entry))
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s': its entry must be a JSON object", file->path,
+                       tensor->name);
+    unsigned element_bytes = 0;
+    const kv_status status = read_dtype(file, entry, tensor, &element_bytes, error);
+    if (status)
+        return status;
+    tensor->n_dims = read_numbers(json_object_get(entry, "shape"), tensor->shape, KV_MAX_DIMS);
+    if (tensor->n_dims < 0)
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s': 'shape' must be at most %d whole numbers >= 0",
+                       file->path, tensor->name, KV_MAX_DIMS);
+    uint64_t elements = 1, bytes, offsets[2];
+    bool overflow = false;
+    for (int i = 0; i < tensor->n_dims; i++)
+        overflow |= __builtin_mul_overflow(elements, tensor->shape[i], &elements);
+    if (overflow || __builtin_mul_overflow(elements, (uint64_t)element_bytes, &bytes))
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s': the size of its shape overflows", file->path,
+                       tensor->name);
+    if (read_numbers(json_object_get(entry, "data_offsets"), offsets, 2) != 2)
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s': 'data_offsets' must be two whole numbers >= 0",
+                       file->path, tensor->name);
+    if (offsets[0] > offsets[1] || offsets[1] - offsets[0] != bytes)
+        return kv_fail(error, KV_ERROR_FORMAT,
+                       "%s: tensor '%.100s': data_offsets [%" PRIu64 ", %" PRIu64 "] do not hold the %" PRIu64
+                       " bytes of its shape",
+                       file->path, tensor->name, offsets[0], offsets[1], bytes);
+    if (offsets[1] > data_bytes)
+        return kv_fail(error, KV_ERROR_FORMAT,
+                       "%s: tensor '%.100s': data_offsets end at %" PRIu64
+                       ", but the file holds %zu bytes of data: it is truncated or damaged, fetch it again",
+                       file->path, tensor->name, offsets[1], data_bytes);
+    tensor->begin = (size_t)offsets[0];
+    tensor->end = (size_t)offsets[1];
+    tensor->n_elements = (size_t)elements;
+    tensor->data = file->map + file->data_begin + tensor->begin;
+    return KV_OK;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct kv_tensor *)a)->name, ((const struct kv_tensor *)b)->name);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct kv_tensor *x = a, *y = b;
+    return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
+}
+
+static kv_status read_tensors(struct kv_safetensors *file, struct kv_error *error)
+{
+    const char *name;
+    json_t *entry;
+    file->tensors = calloc(json_object_size(file->header) + 1, sizeof *file->tensors);
+    if (!file->tensors)
+        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory for its header", file->path);
+    json_object_foreach (file->header, name, entry) {
+        if (strcmp(name, "__metadata__") == 0)
+            continue;
+        struct kv_tensor *tensor = &file->tensors[file->n_tensors];
+        tensor->name = name;
+        const kv_status status = read_tensor(file, entry, tensor, error);
+        if (status)
+            return status;
+        file->n_tensors++;
+    }
+    qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_places);
+    for (int i = 1; i < file->n_tensors; i++)
+        if (file->tensors[i].begin < file->tensors[i - 1].end)
+            return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s' overlaps tensor '%.100s'", file->path,
+                           file->tensors[i].name, file->tensors[i - 1].name);
+    qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_names);
+    return KV_OK;
+}
+
+static kv_status map_file(struct kv_safetensors *file, struct kv_error *error)
+{
+    struct stat stat;
+    const int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return kv_fail(error, KV_ERROR_IO, "%s: %s", file->path, strerror(errno));
+    void *map = MAP_FAILED;
+    const char *why = NULL;
+    if (fstat(fd, &stat) != 0)
+        why = strerror(errno);
+    else if (!S_ISREG(stat.st_mode))
+        why = "not a regular file";
+    else if (stat.st_size > 0 &&
+             (map = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+        why = strerror(errno);
+    close(fd);
+    if (why)
+        return kv_fail(error, KV_ERROR_IO, "%s: %s", file->path, why);
+    if (map != MAP_FAILED) {
+        file->map = map;
+        file->map_bytes = (size_t)stat.st_size;
+    }
+    return KV_OK;
+}
+
+/* The parser stops at a number of more than 64 bits without saying whose it is: this does. */
+static kv_status refuse_not_json(const struct kv_safetensors *file, size_t length, const json_error_t *json_error,
+                                 struct kv_error *error)
+{
+    static const char *const fields[] = {"shape", "data_offsets"};
+    kv_status status = KV_OK;
+    json_t *header = NULL, *entry;
+    const char *name;
+    if (json_error_code(json_error) == json_error_numeric_overflow)
+        header = json_loadb((const char *)file->map + 8, length, JSON_DECODE_INT_AS_REAL, NULL);
+    json_object_foreach (header, name, entry) {
+        for (int f = 0; f < 2 && !status; f++) {
+            const json_t *numbers = json_object_get(entry, fields[f]);
+            for (size_t i = 0; i < json_array_size(numbers) && !status; i++)
+                if (fabs(json_real_value(json_array_get(numbers, i))) > 0x1p63)
+                    status = kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s': '%s' holds a number that overflows",
+                                     file->path, name, fields[f]);
+        }
+    }
+    json_decref(header);
+    return status ? status
+                  : kv_fail(error, KV_ERROR_FORMAT, "%s: the header is not JSON: %s", file->path, json_error->text);
+}
+
+static kv_status read_header(struct kv_safetensors *file, struct kv_error *error)
+{
+    if (file->map_bytes < 8)
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: %zu bytes are too few for a safetensors file: fetch it again",
+                       file->path, file->map_bytes);
+    uint64_t length = 0;
+    for (int i = 0; i < 8; i++)
+        length |= (uint64_t)file->map[i] << (8 * i);
+    if (length > file->map_bytes - 8)
+        return kv_fail(error, KV_ERROR_FORMAT,
+                       "%s: the header's length, %" PRIu64 " bytes, is more than the file holds: it is truncated or "
+                       "not safetensors",
+                       file->path, length);
+    file->data_begin = 8 + (size_t)length;
+    json_error_t json_error;
+    file->header = json_loadb((const char *)file->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &json_error);
+    if (!file->header)
+        return refuse_not_json(file, (size_t)length, &json_error, error);
+    if (!json_is_object(file->header))
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: the header must be a JSON object", file->path);
+    return KV_OK;
+}
+
+kv_status kv_safetensors_open(struct kv_safetensors **out, const char *path, struct kv_error *error)
+{
+    *out = NULL;
+    struct kv_safetensors *file = calloc(1, sizeof *file);
+    if (!file || !(file->path = strdup(path))) {
+        free(file);
+        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory to open it", path);
+    }
+    kv_status status = map_file(file, error);
+    if (!status)
+        status = read_header(file, error);
+    if (!status)
+        status = read_tensors(file, error);
+    if (status)
+        kv_safetensors_close(file);
+    else
+        *out = file;
+    return status;
+}
+
+void kv_safetensors_close(struct kv_safetensors *file)
+{
+    if (!file)
+        return;
+    if (file->map)
+        munmap(file->map, file->map_bytes);
+    json_decref(file->header);
+    free(file->tensors);
+    free(file->path);
+    free(file);
+}
+
+int kv_safetensors_count(const struct kv_safetensors *file)
+{
+    return file->n_tensors;
+}
+
+const struct kv_tensor *kv_safetensors_at(const struct kv_safetensors *file, int index)
+{
+    return &file->tensors[index];
+}
+
+const struct kv_tensor *kv_safetensors_find(const struct kv_safetensors *file, const char *name)
+{
+    const struct kv_tensor key = {.name = name};
+    return bsearch(&key, file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_names);
+}

@@ -1,0 +1,78 @@
+/* Weights that need no file: drawn from a counter-based generator, so that any element can be made alone,
+ * in any order, by any thread, and has the same bits on every machine.
+ *
+ *   key      = FNV-1a (64 bit) of the tensor's name, as in the checkpoint, xor SplitMix64's mix of the seed
+ *   r(i)     = mix(key + (i + 1) * 0x9e3779b97f4a7c15)                  SplitMix64 (Steele, Lea & Flood 2014)
+ *   s(i)     = the four 16-bit quarters of r(i), added, minus 131070    Irwin-Hall: close to normal, mean 0
+ *   value(i) = mean + (s(i) * scale),  scale = deviation / 37837.227    the deviation of s is sqrt((2^32 - 1) / 3)
+ *
+ * Deviations: matrices sqrt(2 / n_embd), biases 0.1, layer-norm gains 1 +- 0.1: wider than GPT-2's own 0.02, so that
+ * attention is far from uniform and an error anywhere shows in the logits. Integers, one exactly rounded product
+ * and sum: no libm, no denormals (the smallest value that is not 0 is `scale` itself). */
+#include "model/weights.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct synthesis {
+    const struct kv_tensor_slot *slots; /* [n_slots] */
+    int n_slots;
+    int n_threads;
+    uint64_t seed;
+    float matrix_deviation;
+};
+
+static inline uint64_t mix(uint64_t z)
+{
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint64_t hash_name(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return hash;
+}
+
+/* data [begin, end) of the tensor that `key` belongs to */
+static void draw(float *data, size_t begin, size_t end, uint64_t key, float mean, float deviation)
+{
+    const float scale = deviation / 37837.227f;
+    for (size_t i = begin; i < end; i++) {
+        const uint64_t r = mix(key + (i + 1) * 0x9e3779b97f4a7c15u);
+        const int32_t sum = (int32_t)((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 131070;
+        data[i] = mean + (float)sum * scale;
+    }
+}
+
+static void synthesis_job(void *argument, int rank)
+{
+    const struct synthesis *job = argument;
+    for (int i = 0; i < job->n_slots; i++) {
+        const struct kv_tensor_slot *slot = &job->slots[i];
+        const size_t begin = slot->n_elements * (size_t)rank / (size_t)job->n_threads;
+        const size_t end = slot->n_elements * (size_t)(rank + 1) / (size_t)job->n_threads;
+        draw(slot->data, begin, end, hash_name(slot->name) ^ mix(job->seed), slot->role == KV_ROLE_NORM ? 1.0f : 0.0f,
+             slot->role == KV_ROLE_MATRIX ? job->matrix_deviation : 0.1f);
+    }
+}
+
+kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed,
+                              struct kv_team *team, struct kv_error *error)
+{
+    struct kv_tensor_slot *slots;
+    int n_slots;
+    const kv_status status = kv_model_layout(out, config, &slots, &n_slots, error);
+    if (status)
+        return status;
+    struct synthesis job = {slots, n_slots, kv_team_size(team), seed, sqrtf(2.0f / (float)config->n_embd)};
+    kv_team_run(team, synthesis_job, &job);
+    snprintf((*out)->weights, sizeof (*out)->weights, "synthetic:%" PRIu64, seed);
+    free(slots);
+    return KV_OK;
+}

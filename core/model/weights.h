@@ -1,0 +1,53 @@
+/* The weights of one model, all float32, in one block of memory. */
+#ifndef KV_MODEL_WEIGHTS_H
+#define KV_MODEL_WEIGHTS_H
+
+#include "base/memory.h"
+
+/* C = n_embd, I = n_inner; matrices as stored by Conv1D, [in, out]. */
+struct kv_layer_weights {
+    const float *ln_1_weight;   /* [C] */
+    const float *ln_1_bias;     /* [C] */
+    const float *c_attn_weight; /* [C, 3C]: queries, keys, values */
+    const float *c_attn_bias;   /* [3C] */
+    const float *attn_proj_weight; /* [C, C] */
+    const float *attn_proj_bias;   /* [C] */
+    const float *ln_2_weight;   /* [C] */
+    const float *ln_2_bias;     /* [C] */
+    const float *c_fc_weight;   /* [C, I] */
+    const float *c_fc_bias;     /* [I] */
+    const float *mlp_proj_weight; /* [I, C] */
+    const float *mlp_proj_bias;   /* [C] */
+};
+
+struct kv_model {
+    struct kv_config config;
+    char weights[32];       /* kv_model_weights */
+    struct kv_block block;  /* owns every tensor below */
+    const float *wte;       /* [V, C], also the LM head */
+    const float *wpe;       /* [n_positions, C] */
+    const float *ln_f_weight; /* [C] */
+    const float *ln_f_bias;   /* [C] */
+    struct kv_layer_weights *layers; /* [n_layer] */
+};
+
+/* One tensor of the model: what its file calls it, its shape, and where it lies. */
+enum kv_tensor_role { KV_ROLE_MATRIX, KV_ROLE_BIAS, KV_ROLE_NORM };
+struct kv_tensor_slot {
+    char name[48];
+    enum kv_tensor_role role;
+    int n_dims;
+    size_t shape[2];
+    size_t n_elements;
+    float *data;
+};
+
+/* Describes tensor `index` of a model of that shape, its data NULL; false past the last. */
+bool kv_model_describe(const struct kv_config *config, size_t index, struct kv_tensor_slot *slot);
+
+/* Lays out a model of that shape: zeroed weights, and one slot a tensor. The caller fills the slots' data,
+ * frees `*slots` with free() and the model with kv_model_free(). Errors: MEMORY. */
+kv_status kv_model_layout(struct kv_model **model, const struct kv_config *config, struct kv_tensor_slot **slots,
+                          int *n_slots, struct kv_error *error);
+
+#endif
