@@ -1,0 +1,116 @@
+/* What the commands of the program share. Only here does anything print. */
+#ifndef KV_CLI_CLI_H
+#define KV_CLI_CLI_H
+
+#include "kvbench.h"
+
+/* Exit statuses. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct command {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+};
+
+int command_bench(int argc, char **argv);
+int command_generate(int argc, char **argv);
+int command_info(int argc, char **argv);
+int command_limits(int argc, char **argv);
+int command_logits(int argc, char **argv);
+
+/* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
+__attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);
+
+/* ---- Options ---------------------------------------------------------------------------------------- */
+
+enum option_kind {
+    OPTION_FLAG,    /* bool */
+    OPTION_TEXT,    /* const char * */
+    OPTION_INTEGER, /* int, low..high */
+    OPTION_SEED,    /* uint64_t */
+    OPTION_CHOICE,  /* const char *, one of choice(0), choice(1), .. */
+    OPTION_PARSED,  /* parse(text, value) writes a message and returns false when it cannot be read */
+};
+
+/* One option of a command: a row gives its name, its place and its line of help. */
+struct option_row {
+    const char *name;     /* without the dashes */
+    char letter;          /* short form, 0: none */
+    const char *argument; /* as help shows it, NULL for a flag */
+    const char *help;
+    enum option_kind kind;
+    void *value;
+    int low, high;
+    const struct kv_choice *(*choice)(int index);
+    bool (*parse)(const char *text, void *value, struct kv_error *error);
+};
+
+struct option_table {
+    const char *command;
+    const char *usage;   /* after the command's name */
+    const char *summary; /* what it does, below the usage */
+    const struct option_row *rows;
+    int n_rows;
+};
+
+/* Reads all arguments into the rows' values. Returns true to go on; otherwise *status is what to exit with: help
+ * was printed (CLI_OK) or an argument was wrong and said so (CLI_USAGE). */
+bool options_parse(const struct option_table *table, int argc, char **argv, int *status);
+
+/* ---- Lists ------------------------------------------------------------------------------------------ */
+
+/* Whole numbers 1..INT32_MAX: "4", "1,2,8", "1-32*2" (factor), "64-1024+64" (step), or a list of such. */
+struct int_list {
+    int *values;
+    int n;
+};
+bool int_list_parse(const char *text, void *list, struct kv_error *error);
+void int_list_free(struct int_list *list);
+
+/* Token ids: sequences of the same length, "1,2,3" or "1,2,3;4,5,6". */
+struct token_rows {
+    int32_t *tokens; /* [batch, length] */
+    int batch, length;
+};
+bool token_rows_parse(const char *text, void *rows, struct kv_error *error);
+void token_rows_free(struct token_rows *rows);
+
+/* The prompt of the benchmark, " I am vibe coding to learn kv cache. To do that I am benchmarking kv cache.", in
+ * GPT-2's ids. */
+extern const int32_t default_prompt[];
+extern const int default_prompt_length;
+
+/* ---- Model and threads ------------------------------------------------------------------------------ */
+
+struct model_options {
+    const char *model;
+    uint64_t seed;
+    bool synthetic;
+    int threads; /* 0: kv_default_threads() */
+    const char *gemm;
+    const char *isa;
+};
+
+/* Defaults, KVBENCH_ISA among them. */
+struct model_options model_options_default(void);
+
+/* Rows for option_table, whose values are in *options. */
+#define MODEL_OPTION_ROWS(options)                                                                                     \
+    {"model", 'm', "MODEL", "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or a checkpoint's folder (default gpt2)",        \
+     OPTION_TEXT, &(options)->model, 0, 0, NULL, NULL},                                                                \
+        {"synthetic", 0, NULL, "synthetic weights even where a checkpoint has been fetched", OPTION_FLAG,              \
+         &(options)->synthetic, 0, 0, NULL, NULL},                                                                     \
+        {"seed", 0, "N", "seed of synthetic weights (default 42)", OPTION_SEED, &(options)->seed, 0, 0, NULL, NULL},   \
+        {"threads", 't', "N", "threads (default: the physical cores)", OPTION_INTEGER, &(options)->threads, 1,         \
+         KV_MAX_THREADS, NULL, NULL},                                                                                  \
+        {"gemm", 0, "NAME", "matrix product:", OPTION_CHOICE, &(options)->gemm, 0, 0, kv_matmul_choice, NULL},         \
+        {"isa", 0, "NAME", "instruction set of the other kernels (or KVBENCH_ISA):", OPTION_CHOICE, &(options)->isa,   \
+         0, 0, kv_isa_choice, NULL}
+
+/* Starts the threads and loads or synthesizes the model; says so on stderr when weights are synthetic. On failure
+ * says why and returns CLI_FAILED or CLI_USAGE. */
+int model_open(const char *command, const struct model_options *options, struct kv_team **team,
+               struct kv_model **model);
+
+#endif

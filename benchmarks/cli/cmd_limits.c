@@ -1,0 +1,55 @@
+#include "cli/cli.h"
+
+#include "limits/limits.h"
+
+#include <stdio.h>
+
+static void print(const struct kv_limits *limits)
+{
+    printf("%7d  %-9s %12.1f %12.1f %14.1f %14.1f\n", limits->threads, limits->isa, limits->read_bytes_per_s * 1e-9,
+           limits->read_bytes_per_s_median * 1e-9, limits->fma_flop_per_s * 1e-9,
+           limits->fma_flop_per_s_median * 1e-9);
+}
+
+static int measure(const char *command, int threads, const char *isa)
+{
+    struct kv_error error = {""};
+    struct kv_limits limits;
+    struct kv_team *team;
+    kv_status status = kv_team_create(&team, threads, &error);
+    if (!status)
+        status = kv_limits_measure(team, isa, &limits, &error);
+    kv_team_free(team);
+    if (status)
+        return cli_fail(command, CLI_FAILED, "%s", error.message);
+    print(&limits);
+    fflush(stdout);
+    return CLI_OK;
+}
+
+int command_limits(int argc, char **argv)
+{
+    struct model_options options = model_options_default();
+    const struct option_row rows[] = {
+        {"threads", 't', "N", "measure N threads only (default: 1 and all physical cores)", OPTION_INTEGER,
+         &options.threads, 1, KV_MAX_THREADS, NULL, NULL},
+        {"isa", 0, "NAME", "instruction set (default: the highest, or KVBENCH_ISA):", OPTION_CHOICE, &options.isa, 0, 0,
+         kv_isa_choice, NULL},
+    };
+    const struct option_table table = {argv[0], "[OPTIONS]",
+                                       "Measures the two rates that no inference can pass: reading main memory, and "
+                                       "multiplying and adding.",
+                                       rows, sizeof rows / sizeof rows[0]};
+    int status;
+    if (!options_parse(&table, argc, argv, &status))
+        return status;
+    if (options.isa && !kv_isa_supported(options.isa))
+        return cli_fail(argv[0], CLI_USAGE, "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them",
+                        options.isa);
+    printf("threads  isa         read GB/s     (median)    FMA GFLOP/s       (median)\n");
+    const int all = kv_default_threads();
+    if (options.threads)
+        return measure(argv[0], options.threads, options.isa);
+    status = measure(argv[0], 1, options.isa);
+    return status || all == 1 ? status : measure(argv[0], all, options.isa);
+}

@@ -1,0 +1,93 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct settings {
+    struct model_options model;
+    struct token_rows rows;
+    const char *path;
+    const char *out;
+    int chunk;
+};
+
+static kv_status write_logits(const struct settings *s, const struct kv_model *model, struct kv_team *team,
+                              struct kv_error *error)
+{
+    const size_t shape[] = {(size_t)s->rows.batch, (size_t)s->rows.length, (size_t)kv_model_config(model)->vocab_size};
+    const struct kv_session_options options = {
+        .path = s->path,
+        .matmul = s->model.gemm,
+        .isa = s->model.isa,
+        .batch = s->rows.batch,
+        .capacity = s->rows.length,
+        .chunk = s->chunk,
+    };
+    struct kv_session *session;
+    kv_status status = kv_session_create(&session, model, team, &options, error);
+    if (status)
+        return status;
+    float *logits = calloc(shape[0] * shape[1], shape[2] * sizeof *logits);
+    if (!logits) {
+        snprintf(error->message, sizeof error->message, "no memory for logits [%zu, %zu, %zu]; give fewer tokens",
+                 shape[0], shape[1], shape[2]);
+        status = KV_ERROR_MEMORY;
+    }
+    if (!status)
+        status = kv_session_prefill(session, s->rows.tokens, s->rows.length, logits, error);
+    if (!status)
+        status = kv_write_safetensors(s->out, "logits", logits, shape, 3, error);
+    if (!status)
+        fprintf(stderr, "kvbench logits: %s: tensor logits [%zu, %zu, %zu], F32\n", s->out, shape[0], shape[1],
+                shape[2]);
+    free(logits);
+    kv_session_free(session);
+    return status;
+}
+
+static int run(const char *command, const struct settings *s)
+{
+    struct kv_error error = {""};
+    struct kv_team *team;
+    struct kv_model *model;
+    int exit_status = model_open(command, &s->model, &team, &model);
+    if (exit_status)
+        return exit_status;
+    const int n_positions = kv_model_config(model)->n_positions;
+    if (s->rows.length > n_positions)
+        exit_status = cli_fail(command, CLI_FAILED, "--tokens has %d ids a sequence, the model's n_positions is %d",
+                               s->rows.length, n_positions);
+    else if (write_logits(s, model, team, &error) != KV_OK)
+        exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
+    kv_model_free(model);
+    kv_team_free(team);
+    return exit_status;
+}
+
+int command_logits(int argc, char **argv)
+{
+    struct settings s = {.model = model_options_default()};
+    const struct option_row rows[] = {
+        MODEL_OPTION_ROWS(&s.model),
+        {"tokens", 0, "IDS", "sequences of ids: \"1,2,3\" or \"1,2,3;4,5,6\"", OPTION_PARSED, &s.rows, 0, 0, NULL,
+         token_rows_parse},
+        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, kv_path_choice, NULL},
+        {"chunk", 0, "N", "prefill N positions at a time (default: all at once)", OPTION_INTEGER, &s.chunk, 1,
+         INT32_MAX, NULL, NULL},
+        {"out", 'o', "FILE", "the safetensors file to write", OPTION_TEXT, &s.out, 0, 0, NULL, NULL},
+    };
+    const struct option_table table = {
+        argv[0], "--tokens IDS --out FILE [OPTIONS]",
+        "Writes the logits of every position as tensor \"logits\" [B, T, V], float32, in a safetensors file.", rows,
+        sizeof rows / sizeof rows[0]};
+    int status;
+    if (options_parse(&table, argc, argv, &status)) {
+        if (!s.rows.tokens || !s.out)
+            status = cli_fail(argv[0], CLI_USAGE, "%s is needed; see kvbench logits --help",
+                              s.out ? "--tokens IDS" : "--out FILE");
+        else
+            status = run(argv[0], &s);
+    }
+    token_rows_free(&s.rows);
+    return status;
+}

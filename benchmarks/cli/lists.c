@@ -1,0 +1,135 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const int32_t default_prompt[] = {314, 716,  27426, 19617, 284, 2193, 479,   85,  12940, 13, 1675,
+                                  466, 326, 314,   716,   18335, 278, 479, 85, 12940, 13};
+const int default_prompt_length = sizeof default_prompt / sizeof default_prompt[0];
+
+/* Longest list: more would be a mistake, not a sweep. */
+#define MAX_VALUES 100000
+
+static bool fail(struct kv_error *error, const char *format, const char *text)
+{
+    snprintf(error->message, sizeof error->message, format, text);
+    return false;
+}
+
+/* A whole number of low..INT32_MAX at *text, which moves behind it. */
+static bool read_number(const char **text, long low, int *value)
+{
+    char *end;
+    errno = 0;
+    if (**text < '0' || **text > '9')
+        return false;
+    const long number = strtol(*text, &end, 10);
+    if (errno || number < low || number > INT32_MAX)
+        return false;
+    *text = end;
+    *value = (int)number;
+    return true;
+}
+
+static bool append(struct int_list *list, int value)
+{
+    if (list->n == MAX_VALUES)
+        return false;
+    int *values = realloc(list->values, (size_t)(list->n + 1) * sizeof *values);
+    if (!values)
+        return false;
+    values[list->n++] = value;
+    list->values = values;
+    return true;
+}
+
+/* "4" or "1-32*2" or "64-1024+64" or "1-8" (step 1) at *text */
+static bool read_range(const char **text, struct int_list *list)
+{
+    int first, last, step = 1;
+    char sign = '+';
+    if (!read_number(text, 1, &first))
+        return false;
+    last = first;
+    if (**text == '-') {
+        ++*text;
+        if (!read_number(text, first, &last))
+            return false;
+        if (**text == '*' || **text == '+') {
+            sign = *(*text)++;
+            if (!read_number(text, sign == '*' ? 2 : 1, &step))
+                return false;
+        }
+    }
+    for (long value = first; value <= last; value = sign == '*' ? value * step : value + step)
+        if (!append(list, (int)value))
+            return false;
+    return true;
+}
+
+bool int_list_parse(const char *text, void *value, struct kv_error *error)
+{
+    struct int_list *out = value, list = {0};
+    const char *at = text;
+    bool good = read_range(&at, &list);
+    while (good && *at == ',') {
+        at++;
+        good = read_range(&at, &list);
+    }
+    if (!good || *at) {
+        free(list.values);
+        return fail(error, "'%.60s' is not a list of whole numbers such as 4 or 1,2,8 or 1-32*2 or 64-1024+64", text);
+    }
+    int_list_free(out);
+    *out = list;
+    return true;
+}
+
+void int_list_free(struct int_list *list)
+{
+    free(list->values);
+    *list = (struct int_list){0};
+}
+
+bool token_rows_parse(const char *text, void *value, struct kv_error *error)
+{
+    struct token_rows *out = value, rows = {0};
+    size_t capacity = 1;
+    for (const char *at = text; *at; at++)
+        capacity += *at == ',' || *at == ';';
+    rows.tokens = malloc(capacity * sizeof *rows.tokens);
+    if (!rows.tokens)
+        return fail(error, "no memory for '%.60s'", text);
+    int n = 0, row_length = 0;
+    bool good = true, ragged = false;
+    for (const char *at = text; good; at++) {
+        good = read_number(&at, 0, &rows.tokens[n]) && (*at == ',' || *at == ';' || *at == '\0');
+        n += good;
+        row_length += good;
+        if (good && *at != ',') {
+            ragged |= rows.batch > 0 && row_length != rows.length;
+            rows.length = row_length;
+            rows.batch++;
+            row_length = 0;
+        }
+        if (*at == '\0')
+            break;
+    }
+    if (!good || ragged) {
+        free(rows.tokens);
+        return fail(error,
+                    ragged ? "the sequences of '%.60s' differ in length; give all the same number of ids"
+                           : "'%.60s' is not token ids such as 1,2,3 or 1,2,3;4,5,6",
+                    text);
+    }
+    token_rows_free(out);
+    *out = rows;
+    return true;
+}
+
+void token_rows_free(struct token_rows *rows)
+{
+    free(rows->tokens);
+    *rows = (struct token_rows){0};
+}

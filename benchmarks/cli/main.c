@@ -1,0 +1,82 @@
+/* kvbench COMMAND [ARGS] */
+#include "cli/cli.h"
+
+#include "report/build_info.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command commands[] = {
+    {"bench", "measure both paths and write the results as CSV", command_bench},
+    {"generate", "continue token sequences, greedily", command_generate},
+    {"logits", "write the logits of every position to a file", command_logits},
+    {"info", "show this machine, this build and what can be chosen", command_info},
+    {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+int cli_fail(const char *command, int status, const char *format, ...)
+{
+    va_list arguments;
+    fflush(stdout);
+    fprintf(stderr, "kvbench%s%s: ", *command ? " " : "", command);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return status;
+}
+
+static void print_help(void)
+{
+    printf("Usage: kvbench COMMAND [OPTIONS]\n\nWhat a KV cache does for GPT-2 inference, measured.\n\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    printf("\nkvbench COMMAND --help lists a command's options. Exit status: 0 done, 1 the run failed, 2 bad usage.\n");
+}
+
+/* OpenBLAS reads OPENBLAS_CORETYPE when it is loaded, so the program starts over when the kernels it chose fall
+ * short of the CPU. A value that a person set is left alone, and so is ours: there is no second restart. */
+static void restart_with_better_openblas(char **argv)
+{
+    const char *better = kv_openblas_better_core();
+    if (!better || getenv("OPENBLAS_CORETYPE"))
+        return;
+    fprintf(stderr, "kvbench: OpenBLAS took this CPU for %s; started over with OPENBLAS_CORETYPE=%s (set it to choose)\n",
+            kv_openblas_core(), better);
+    setenv("OPENBLAS_CORETYPE", better, 1);
+    execv("/proc/self/exe", argv);
+    fprintf(stderr, "kvbench: could not start over (%s), going on with %s: set OPENBLAS_CORETYPE=%s by hand\n",
+            strerror(errno), kv_openblas_core(), better);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_help();
+        return CLI_OK;
+    }
+    if (strcmp(name, "--version") == 0) {
+        struct kv_build_info build;
+        kv_build_info_get(&build);
+        printf("kvbench %s (%s)\n", build.version, build.commit);
+        return CLI_OK;
+    }
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            const bool wants_help = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+            if (!wants_help)
+                restart_with_better_openblas(argv);
+            const int status = commands[i].run(argc - 1, argv + 1);
+            if (fflush(stdout) != 0 || ferror(stdout))
+                return cli_fail(name, CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
+            return status;
+        }
+    }
+    return cli_fail("", CLI_USAGE, "'%s' is not a command; see kvbench --help", name);
+}

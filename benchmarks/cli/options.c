@@ -1,0 +1,167 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HELP = 256, FIRST_ROW };
+
+static void print_row(const struct option_row *row)
+{
+    char left[64];
+    const int n = row->letter ? snprintf(left, sizeof left, "-%c, ", row->letter) : snprintf(left, sizeof left, "    ");
+    snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", row->name, row->argument ? " " : "",
+             row->argument ? row->argument : "");
+    printf("  %-24s %s", left, row->help);
+    for (int i = 0; row->choice && row->choice(i); i++)
+        printf("%s%s", i ? ", " : " ", row->choice(i)->name);
+    putchar('\n');
+}
+
+static void print_help(const struct option_table *table)
+{
+    printf("Usage: kvbench %s %s\n\n%s\n\n", table->command, table->usage, table->summary);
+    for (int i = 0; i < table->n_rows; i++)
+        print_row(&table->rows[i]);
+    printf("  %-24s %s\n", "-h, --help", "show this and stop");
+}
+
+static bool parse_integer(const struct option_row *row, const char *text, struct kv_error *error)
+{
+    char *end;
+    errno = 0;
+    const long number = strtol(text, &end, 10);
+    if (end == text || *end || errno || number < row->low || number > row->high) {
+        snprintf(error->message, sizeof error->message, "'%.60s' is not a whole number of %d to %d", text, row->low,
+                 row->high);
+        return false;
+    }
+    *(int *)row->value = (int)number;
+    return true;
+}
+
+static bool parse_seed(const struct option_row *row, const char *text, struct kv_error *error)
+{
+    char *end;
+    errno = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno) {
+        snprintf(error->message, sizeof error->message, "'%.60s' is not a whole number of 0 to 18446744073709551615",
+                 text);
+        return false;
+    }
+    *(uint64_t *)row->value = number;
+    return true;
+}
+
+static bool parse_choice(const struct option_row *row, const char *text, struct kv_error *error)
+{
+    size_t at = (size_t)snprintf(error->message, sizeof error->message, "'%.60s' is not one of", text);
+    for (int i = 0; row->choice(i); i++) {
+        if (strcmp(row->choice(i)->name, text) == 0) {
+            *(const char **)row->value = row->choice(i)->name;
+            return true;
+        }
+        at += (size_t)snprintf(error->message + at, sizeof error->message - at, "%s%s", i ? ", " : " ",
+                               row->choice(i)->name);
+    }
+    return false;
+}
+
+static bool parse_value(const struct option_row *row, const char *text, struct kv_error *error)
+{
+    switch (row->kind) {
+    case OPTION_FLAG:
+        *(bool *)row->value = true;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)row->value = text;
+        return true;
+    case OPTION_INTEGER:
+        return parse_integer(row, text, error);
+    case OPTION_SEED:
+        return parse_seed(row, text, error);
+    case OPTION_CHOICE:
+        return parse_choice(row, text, error);
+    case OPTION_PARSED:
+        return row->parse(text, row->value, error);
+    }
+    return false;
+}
+
+static int usage_error(const struct option_table *table, const char *what, const char *argument)
+{
+    return cli_fail(table->command, CLI_USAGE, "%s '%s'; see kvbench %s --help", what, argument, table->command);
+}
+
+/* getopt's two tables, made from ours: long_options [n_rows + 2], letters [2 n_rows + 4]. */
+static void make_tables(const struct option_table *table, struct option *long_options, char *letters)
+{
+    *letters++ = ':'; /* a missing argument is told from an unknown option */
+    *letters++ = 'h';
+    for (int i = 0; i < table->n_rows; i++) {
+        const struct option_row *row = &table->rows[i];
+        const int has_argument = row->kind == OPTION_FLAG ? no_argument : required_argument;
+        *long_options++ = (struct option){row->name, has_argument, NULL, FIRST_ROW + i};
+        if (row->letter) {
+            *letters++ = row->letter;
+            if (has_argument == required_argument)
+                *letters++ = ':';
+        }
+    }
+    *letters = '\0';
+    *long_options++ = (struct option){"help", no_argument, NULL, HELP};
+    *long_options = (struct option){0};
+}
+
+static const struct option_row *find_row(const struct option_table *table, int found)
+{
+    if (found >= FIRST_ROW)
+        return &table->rows[found - FIRST_ROW];
+    for (int i = 0; i < table->n_rows; i++)
+        if (table->rows[i].letter == found)
+            return &table->rows[i];
+    return NULL;
+}
+
+/* One option that getopt found; false when parsing is over, with *status set. */
+static bool take(const struct option_table *table, int found, char **argv, int *status)
+{
+    struct kv_error error = {""};
+    if (found == HELP || found == 'h') {
+        print_help(table);
+        *status = CLI_OK;
+        return false;
+    }
+    if (found == '?' || found == ':') {
+        *status = usage_error(table, found == '?' ? "unknown option" : "a value is missing after", argv[optind - 1]);
+        return false;
+    }
+    const struct option_row *row = find_row(table, found);
+    if (parse_value(row, optarg, &error))
+        return true;
+    *status = cli_fail(table->command, CLI_USAGE, "--%s: %s; see kvbench %s --help", row->name, error.message,
+                       table->command);
+    return false;
+}
+
+bool options_parse(const struct option_table *table, int argc, char **argv, int *status)
+{
+    struct option long_options[64];
+    char letters[128];
+    if (table->n_rows > (int)(sizeof long_options / sizeof long_options[0]) - 2)
+        abort(); /* a table of ours, so a mistake of ours */
+    make_tables(table, long_options, letters);
+    opterr = 0;
+    optind = 1;
+    for (int found; (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1;)
+        if (!take(table, found, argv, status))
+            return false;
+    if (optind < argc) {
+        *status = usage_error(table, "unexpected argument", argv[optind]);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,75 @@
+#include "run/folder.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static kv_status make_folders(const char *path, struct kv_error *error)
+{
+    char part[4096];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return kv_fail(error, KV_ERROR_IO, "folder %s cannot be made: %s", part, strerror(errno));
+        if (!slash)
+            return KV_OK;
+        *slash = '/';
+    }
+}
+
+static void make_id(char *id, size_t size)
+{
+    char host[256] = "", date[64];
+    const time_t now = time(NULL);
+    struct tm local;
+    gethostname(host, sizeof host - 1);
+    localtime_r(&now, &local);
+    strftime(date, sizeof date, "%Y-%m-%dT%H%M%S", &local);
+    snprintf(id, size, "%s-%s", date, *host ? host : "unknown");
+}
+
+kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, struct kv_error *error)
+{
+    const char *results = getenv("KVBENCH_RESULTS");
+    char runs[sizeof folder->path + 16];
+    int length;
+    make_id(folder->id, sizeof folder->id);
+    snprintf(folder->results, sizeof folder->results, "%s", results && *results ? results : "results");
+    folder->in_results = !out;
+    if (out)
+        length = snprintf(folder->path, sizeof folder->path, "%s", out);
+    else
+        length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
+    if (length < 1 || length >= (int)sizeof folder->path)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--out: '%.60s' is not a folder's name", out ? out : folder->results);
+    const kv_status status = make_folders(folder->path, error);
+    if (status)
+        return status;
+    snprintf(runs, sizeof runs, "%s/runs.csv", folder->path);
+    if (access(runs, F_OK) == 0)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "%s holds a run already: choose another folder with --out",
+                       folder->path);
+    return KV_OK;
+}
+
+kv_status kv_run_folder_link(const struct kv_run_folder *folder, struct kv_error *error)
+{
+    char latest[sizeof folder->results + 16], temporary[sizeof latest + 32];
+    if (!folder->in_results)
+        return KV_OK;
+    snprintf(latest, sizeof latest, "%s/latest", folder->results);
+    snprintf(temporary, sizeof temporary, "%s.%ld", latest, (long)getpid());
+    if (symlink(folder->id, temporary) == 0 && rename(temporary, latest) == 0)
+        return KV_OK;
+    const int saved = errno;
+    unlink(temporary);
+    return kv_fail(error, KV_ERROR_IO, "%s cannot be made: %s", latest, strerror(saved));
+}
