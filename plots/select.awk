@@ -1,0 +1,104 @@
+# Checks a CSV file of a run as a whole and copies the rows a figure can use.
+#
+#   awk -v csv=NAME -v suite=SUITE -v needs=COLUMN,... -v rows=OUTPUT -f select.awk FILE
+#
+# OUTPUT gets the header and the rows of SUITE whose status is ok, separated by tabs and without quotes, because gnuplot
+# does not read quotes the way RFC 4180 means them. Standard output gets how many rows were copied and how many rows of
+# SUITE were left out. Every column but the ones in `text` holds a number or nothing. The first thing that is wrong is
+# one line on standard output, and exit status 1.
+
+BEGIN {
+    split("run_id suite path model weights gemm isa status error", names, " ")
+    for (i in names)
+        text[names[i]] = 1
+    number = "^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
+}
+
+function fail(where, message)
+{
+    print csv where ": " message
+    failed = 1
+    exit 1
+}
+
+# Splits an RFC 4180 record without line breaks into field[1..], and returns their number, or 0 when a quote stays open.
+function split_record(record, field,    n, value, at)
+{
+    if (!index(record, "\""))
+        return split(record, field, ",")
+    for (n = 1;; n++) {
+        value = ""
+        if (substr(record, 1, 1) == "\"") {
+            record = substr(record, 2)
+            while ((at = index(record, "\"")) && substr(record, at + 1, 1) == "\"") {
+                value = value substr(record, 1, at)
+                record = substr(record, at + 2)
+            }
+            if (!at)
+                return 0
+            value = value substr(record, 1, at - 1)
+            record = substr(record, at + 1)
+        }
+        at = index(record ",", ",")
+        field[n] = value substr(record, 1, at - 1)
+        if (at > length(record))
+            return n
+        record = substr(record, at + 1)
+    }
+}
+
+function shown(value)
+{
+    gsub(/[[:cntrl:]]/, "?", value)
+    return "\"" (length(value) > 40 ? substr(value, 1, 40) "..." : value) "\""
+}
+
+function copy(field,    i, line)
+{
+    for (i = 1; i <= columns; i++) {
+        gsub(/[[:cntrl:]"]/, "?", field[i])
+        line = line (i > 1 ? "\t" : "") field[i]
+    }
+    print line >rows
+}
+
+{ sub(/\r$/, "") }
+
+NR == 1 {
+    columns = split_record($0, header)
+    for (i = 1; i <= columns; i++)
+        column[header[i]] = i
+    n = split(needs, names, ",")
+    for (i = 1; i <= n; i++)
+        if (!(names[i] in column))
+            fail(":1", "the header has no column " names[i] "; give a folder that ./kvbench bench wrote")
+    copy(header)
+    next
+}
+
+{
+    n = split_record($0, field)
+    if (n != columns)
+        fail(":" NR, n ? n " fields where the header has " columns : "a quoted field does not end")
+    for (i = 1; i <= columns; i++)
+        if (field[i] != "" && !(header[i] in text) && field[i] !~ number)
+            fail(":" NR, header[i] " is " shown(field[i]) ", which is not a number")
+    if (field[column["suite"]] != suite)
+        next
+    if ("status" in column && field[column["status"]] != "ok") {
+        left_out++
+        next
+    }
+    kept++
+    copy(field)
+}
+
+END {
+    if (failed)
+        exit 1
+    if (NR == 0)
+        fail("", "the file is empty; measure again with ./kvbench bench")
+    if (NR == 1)
+        fail("", "a header and no rows; measure again with ./kvbench bench")
+    print kept + 0, left_out + 0
+}
