@@ -1,0 +1,350 @@
+/* Every kernel but attention, at every level that this machine has, against its definition in double precision.
+ * All buffers end at a guard page. */
+#include "kernels/kernels.h"
+
+#include "guard.h"
+#include "support.h"
+
+#include <float.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Half a unit in the last place of 1: the relative error of one rounding. */
+#define U 0x1p-24
+
+#define LARGEST 10007
+
+/* Every remainder of every vector width, then long ones that are odd. */
+static int size_at(int index)
+{
+    static const int large[] = {127, 255, 257, 769, 1601, 4097, LARGEST};
+    if (index < 70)
+        return index + 1;
+    return index - 70 < (int)(sizeof large / sizeof large[0]) ? large[index - 70] : 0;
+}
+
+static const struct kv_kernels *level_at(int index)
+{
+    const struct kv_kernels *kernels = NULL;
+    struct kv_error error;
+    const char *name = supported_isa(index);
+    if (name)
+        assert_ok(kv_kernels_find(name, &kernels, &error), error);
+    return kernels;
+}
+
+/* Runs check(level, n) at every level and size. */
+static void for_all(void (*check)(const struct kv_kernels *kernels, int n))
+{
+    const struct kv_kernels *kernels;
+    for (int level = 0; (kernels = level_at(level)); level++)
+        for (int i = 0; size_at(i); i++)
+            check(kernels, size_at(i));
+}
+
+static void check_value(const struct kv_kernels *kernels, const char *what, int n, int i, float value, double expected,
+                        double bound)
+{
+    if (!(fabs((double)value - expected) <= bound))
+        fail_msg("%s %s, n = %d: value %d is %.9g, expected %.9g within %.3g", kernels->choice.name, what, n, i,
+                 (double)value, expected, bound);
+}
+
+static struct guard guards[4];
+
+static int create_guards(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        guard_create(&guards[i], LARGEST);
+    return 0;
+}
+
+static int free_guards(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        guard_free(&guards[i]);
+    return 0;
+}
+
+/* n numbers in centre - spread .. centre + spread, at guard `index` */
+static float *random_floats(int index, int n, float centre, float spread)
+{
+    uint64_t random = 0x9e3779b97f4a7c15u + (uint64_t)(n * 8 + index);
+    float *values = guard_last(&guards[index], (size_t)n);
+    for (int i = 0; i < n; i++)
+        values[i] = centre + spread * random_float(&random);
+    return values;
+}
+
+/* ---- The guard itself ----------------------------------------------------------------------------- */
+
+static void test_the_guard_kills(void **state)
+{
+    (void)state;
+    volatile float *first = guard_last(&guards[0], 5);
+    assert_true(isnan(first[0]) && isnan(first[4]) && isnan(first[-1]));
+    const pid_t child = fork();
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        const float past_the_end = first[5];
+        _exit(past_the_end > 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+/* ---- Layer norm ----------------------------------------------------------------------------------- */
+
+/* Errors grow with the square root of n summands, as those of random sign do; the mean's is in units of the values'
+ * size, not of their spread. */
+static void check_layer_norm_of(const struct kv_kernels *kernels, int n, float centre, float spread, float epsilon)
+{
+    const float *x = random_floats(0, n, centre, spread);
+    const float *gain = random_floats(1, n, 0.5f, 1), *bias = random_floats(2, n, 0, 2);
+    float *y = guard_last(&guards[3], (size_t)n);
+    double mean = 0, size = 0, variance = 0;
+    for (int i = 0; i < n; i++) {
+        mean += (double)x[i] / n;
+        size += fabs((double)x[i]) / n;
+    }
+    for (int i = 0; i < n; i++)
+        variance += ((double)x[i] - mean) * ((double)x[i] - mean) / n;
+    const double scale = 1 / sqrt(variance + (double)epsilon);
+    kernels->layer_norm(x, gain, bias, epsilon, y, n);
+    for (int i = 0; i < n; i++) {
+        const double normal = ((double)x[i] - mean) * scale, g = (double)gain[i], b = (double)bias[i];
+        const double bound = U * (8 + sqrt(n)) * (fabs(g) * (fabs(normal) + size * scale) + fabs(b));
+        check_value(kernels, "layer_norm", n, i, y[i], normal * g + b, bound);
+    }
+    assert_guard(&guards[3], (size_t)n);
+}
+
+static void check_layer_norm(const struct kv_kernels *kernels, int n)
+{
+    check_layer_norm_of(kernels, n, 0, 1, 1e-5f);
+    check_layer_norm_of(kernels, n, 100, 1, 1e-5f);   /* the squares of a one-pass variance would cancel */
+    check_layer_norm_of(kernels, n, -3, 0, 1e-5f);    /* no variance: epsilon alone is divided by */
+    check_layer_norm_of(kernels, n, 0, 1e-4f, 1e-5f); /* epsilon outweighs the variance */
+    check_layer_norm_of(kernels, n, 0, 1e-4f, 1e-12f);
+    check_layer_norm_of(kernels, n, 1e14f, 1e15f, 1e-5f);
+}
+
+static void test_layer_norm(void **state)
+{
+    (void)state;
+    for_all(check_layer_norm);
+}
+
+/* ---- Elementwise ---------------------------------------------------------------------------------- */
+
+static void check_add(const struct kv_kernels *kernels, int n)
+{
+    const float *bias = random_floats(0, n, 0, 3);
+    float *y = random_floats(1, n, 0, 1000), expected[LARGEST];
+    for (int i = 0; i < n; i++)
+        expected[i] = y[i] + bias[i];
+    kernels->add(y, bias, n);
+    assert_memory_equal(y, expected, (size_t)n * sizeof *y);
+    assert_guard(&guards[1], (size_t)n);
+}
+
+static void test_add(void **state)
+{
+    (void)state;
+    for_all(check_add);
+}
+
+static double u_of(double x)
+{
+    return sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+}
+
+static double true_gelu_new(double x)
+{
+    return 0.5 * x * (1 + tanh(u_of(x)));
+}
+
+static double true_gelu(double x)
+{
+    return 0.5 * x * (1 + erf(x / sqrt(2)));
+}
+
+/* x / (1 + e^(-2u)): the error of 2u, a few roundings of its own size, is the power's relative one, and counts by
+ * the power's share of the sum. Where the result all but vanishes, 1 + tanh cancels in the reference too. */
+static double gelu_new_bound(double x)
+{
+    const double u = u_of(x), share = 1 / (1 + exp(2 * u));
+    return U * (6 + 8 * fabs(u) * share) * fabs(true_gelu_new(x)) + 1e-15 * fabs(x);
+}
+
+/* 1 + erf cancels below zero, so the error is of x's size. */
+static double gelu_bound(double x)
+{
+    return 4 * U * fabs(x);
+}
+
+static void check_gelu_both(const struct kv_kernels *kernels, int n, float spread)
+{
+    const float *bias = random_floats(0, n, 0.1f, spread / 4);
+    float x[LARGEST];
+    float *tanh_y = random_floats(1, n, 0, spread), *erf_y = guard_copy(&guards[2], tanh_y, (size_t)n);
+    for (int i = 0; i < n; i++)
+        x[i] = tanh_y[i] + bias[i];
+    kernels->gelu_new(tanh_y, bias, n);
+    kernels->gelu(erf_y, bias, n);
+    for (int i = 0; i < n; i++) {
+        const double v = (double)x[i];
+        check_value(kernels, "gelu_new", n, i, tanh_y[i], true_gelu_new(v), gelu_new_bound(v));
+        check_value(kernels, "gelu", n, i, erf_y[i], true_gelu(v), gelu_bound(v));
+    }
+    assert_guard(&guards[1], (size_t)n);
+    assert_guard(&guards[2], (size_t)n);
+}
+
+static void check_gelu(const struct kv_kernels *kernels, int n)
+{
+    check_gelu_both(kernels, n, 1e-6f);
+    check_gelu_both(kernels, n, 2);
+    check_gelu_both(kernels, n, 14);
+    check_gelu_both(kernels, n, 1e30f);
+}
+
+static void test_gelu(void **state)
+{
+    (void)state;
+    for_all(check_gelu);
+}
+
+/* A NaN comes out where it went in, and nowhere else. */
+static void check_gelu_nan(const struct kv_kernels *kernels, int n)
+{
+    void (*const gelus[])(float *, const float *, int) = {kernels->gelu_new, kernels->gelu};
+    for (int which = 0; which < 2; which++) {
+        const float *bias = random_floats(0, n, 0, 1);
+        float *y = random_floats(1, n, 0, 1);
+        y[n / 2] = NAN;
+        gelus[which](y, bias, n);
+        for (int i = 0; i < n; i++)
+            assert_true(i == n / 2 ? isnan(y[i]) : isfinite(y[i]));
+    }
+}
+
+static void test_gelu_of_nan(void **state)
+{
+    (void)state;
+    for_all(check_gelu_nan);
+}
+
+/* ---- Argmax --------------------------------------------------------------------------------------- */
+
+static void check_argmax_is(const struct kv_kernels *kernels, const float *x, int n, int expected)
+{
+    const int index = kernels->argmax(x, n);
+    if (index != expected)
+        fail_msg("%s argmax, n = %d: %d, expected %d", kernels->choice.name, n, index, expected);
+}
+
+/* All negative, so that a lane that started from zero would show. */
+static void check_argmax_at(const struct kv_kernels *kernels, int n, int at)
+{
+    float *x = random_floats(0, n, -5, 1);
+    x[at] = -0.25f;
+    check_argmax_is(kernels, x, n, at);
+    x[(at + n) / 2] = -0.25f;
+    check_argmax_is(kernels, x, n, at);
+    x[at / 2] = -0.25f;
+    check_argmax_is(kernels, x, n, at / 2);
+    x[at] = INFINITY;
+    check_argmax_is(kernels, x, n, at);
+    x[n - 1 - at] = NAN;
+    check_argmax_is(kernels, x, n, -1);
+}
+
+static void check_argmax(const struct kv_kernels *kernels, int n)
+{
+    for (int at = 0; at < n; at += 1 + n / 70)
+        check_argmax_at(kernels, n, at);
+    check_argmax_at(kernels, n, n - 1);
+    float *x = guard_last(&guards[0], (size_t)n);
+    check_argmax_is(kernels, x, n, -1);
+    for (int i = 0; i < n; i++)
+        x[i] = -INFINITY;
+    check_argmax_is(kernels, x, n, 0);
+    x[n - 1] = -FLT_MAX;
+    check_argmax_is(kernels, x, n, n - 1);
+    for (int i = 0; i < n; i++)
+        x[i] = i % 2 ? 0.0f : -0.0f; /* equal, though not in their bits */
+    check_argmax_is(kernels, x, n, 0);
+}
+
+static void test_argmax(void **state)
+{
+    (void)state;
+    for_all(check_argmax);
+}
+
+/* ---- The table of levels -------------------------------------------------------------------------- */
+
+static void test_levels_by_name(void **state)
+{
+    (void)state;
+    const struct kv_kernels *kernels, *highest = NULL;
+    struct kv_error error;
+    assert_string_equal(kv_isa_choice(0)->name, "portable");
+    assert_true(kv_isa_supported("portable"));
+    assert_null(kv_isa_choice(-1));
+    for (int i = 0; kv_isa_choice(i); i++) {
+        const char *name = kv_isa_choice(i)->name;
+        assert_true(kv_isa_choice(i)->summary[0] != '\0');
+        const kv_status status = kv_kernels_find(name, &kernels, &error);
+        if (kv_isa_supported(name)) {
+            assert_ok(status, error);
+            assert_string_equal(kernels->choice.name, name);
+            highest = kernels;
+        } else {
+            assert_int_equal(status, KV_ERROR_UNSUPPORTED);
+            assert_null(kernels);
+            assert_non_null(strstr(error.message, name));
+        }
+    }
+    assert_ok(kv_kernels_find(NULL, &kernels, &error), error);
+    assert_ptr_equal(kernels, highest);
+}
+
+static void test_unknown_level(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"", "avx", "AVX2", "avx51", "avx512 ", "portable,avx2"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct kv_kernels *kernels = &kv_kernels_portable;
+        struct kv_error error = {""};
+        assert_false(kv_isa_supported(names[i]));
+        assert_int_equal(kv_kernels_find(names[i], &kernels, &error), KV_ERROR_ARGUMENT);
+        assert_null(kernels);
+        assert_non_null(strstr(error.message, names[i]));
+        assert_non_null(strstr(error.message, "portable")); /* the remedy */
+        assert_int_equal(kv_kernels_find(names[i], &kernels, NULL), KV_ERROR_ARGUMENT);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_guard_kills),
+        cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_add),
+        cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_gelu_of_nan),
+        cmocka_unit_test(test_argmax),
+        cmocka_unit_test(test_levels_by_name),
+        cmocka_unit_test(test_unknown_level),
+    };
+    return cmocka_run_group_tests(tests, create_guards, free_guards);
+}

@@ -1,0 +1,483 @@
+/* Loading a checkpoint: right ones of every type give the weights they hold, and wrong ones are refused by name
+ * before any memory is taken for them. */
+#include "checkpoint.h"
+
+#include "base/memory.h"
+#include "model/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const dtypes[] = {"F32", "F16", "BF16"};
+
+static kv_status load(const struct checkpoint *c, int n_threads, struct kv_model **model, struct kv_error *error)
+{
+    struct kv_team *team;
+    assert_ok(kv_team_create(&team, n_threads, error), *error);
+    const kv_status status = kv_model_load(model, c->folder, team, error);
+    kv_team_free(team);
+    return status;
+}
+
+static struct kv_model *load_whole(const struct checkpoint *c, int n_threads)
+{
+    struct kv_model *model;
+    struct kv_error error;
+    assert_ok(load(c, n_threads, &model, &error), error);
+    assert_released(c->weights_file);
+    return model;
+}
+
+/* What is on disk is refused, names `file` and that thing, and is let go. */
+#define refuse(c, status, file, thing) refuse_at((c), (status), (file), (thing), __LINE__)
+static void refuse_at(const struct checkpoint *c, kv_status status, const char *file, const char *thing, int line)
+{
+    struct kv_model *model;
+    struct kv_error error = {""};
+    const kv_status got = load(c, 1, &model, &error);
+    check_refused(got, status, &error, file, thing, __FILE__, line);
+    assert_null(model);
+    assert_released(c->weights_file);
+    assert_released(c->config_file);
+}
+
+/* ---- Right checkpoints -------------------------------------------------------------------------- */
+
+static void check_weights(const struct checkpoint *c, const char *prefix, const struct kv_model *model)
+{
+    char name[48], full_name[64];
+    size_t n;
+    for (int i = 0; model_tensor_name(&c->shape, i, name, &n); i++) {
+        snprintf(full_name, sizeof full_name, "%s%s", prefix, name);
+        for (size_t k = 0; k < n; k++)
+            if (model_tensor(model, i)[k] != checkpoint_element(c, full_name, k))
+                fail_msg("%s[%zu] is %a instead of %a", full_name, k, (double)model_tensor(model, i)[k],
+                         (double)checkpoint_element(c, full_name, k));
+    }
+}
+
+static void test_every_kind(void **state)
+{
+    struct checkpoint *c = *state;
+    for (size_t kind = 0; kind < COUNT(dtypes) * 8; kind++) {
+        const struct checkpoint_options options = {.dtype = dtypes[kind / 8],
+                                                   .prefix = kind & 1 ? "transformer." : "",
+                                                   .masks = kind & 2,
+                                                   .lm_head = kind & 4};
+        checkpoint_build(c, &options);
+        checkpoint_write(c);
+        struct kv_model *first = load_whole(c, 1);
+        check_weights(c, options.prefix, first);
+        assert_memory_equal(kv_model_config(first), &c->shape, sizeof c->shape);
+        assert_string_equal(kv_model_weights(first), options.dtype);
+        assert_in_range(kv_model_bytes(first), 4 * kv_config_parameters(&c->shape), SIZE_MAX);
+        for (int n_threads = 2; n_threads <= 3; n_threads++) {
+            struct kv_model *model = load_whole(c, n_threads);
+            assert_same_weights(first, model);
+            kv_model_free(model);
+        }
+        kv_model_free(first);
+    }
+}
+
+/* More threads than a tensor has elements, and a shape of which nothing is a multiple of anything. */
+static void test_odd_shape(void **state)
+{
+    struct checkpoint *c = *state;
+    const struct checkpoint_options options = {.config = {.n_layer = 1,
+                                                          .n_head = 3,
+                                                          .n_embd = 3,
+                                                          .n_inner = 5,
+                                                          .vocab_size = 1,
+                                                          .n_positions = 1,
+                                                          .activation = KV_GELU,
+                                                          .layer_norm_epsilon = 1e-3f}};
+    checkpoint_build(c, &options);
+    checkpoint_write(c);
+    for (int n_threads = 1; n_threads <= 16; n_threads *= 4) {
+        struct kv_model *model = load_whole(c, n_threads);
+        check_weights(c, "", model);
+        assert_memory_equal(kv_model_config(model), &options.config, sizeof options.config);
+        kv_model_free(model);
+    }
+}
+
+static void test_unaligned_data(void **state)
+{
+    struct checkpoint *c = *state;
+    for (size_t i = 0; i < COUNT(dtypes); i++) {
+        checkpoint_build(c, &(struct checkpoint_options){.dtype = dtypes[i]});
+        for (c->more_spaces = 1; c->more_spaces < 8; c->more_spaces++) {
+            checkpoint_write(c);
+            struct kv_model *model = load_whole(c, 2);
+            check_weights(c, "", model);
+            kv_model_free(model);
+        }
+    }
+}
+
+/* All 65536 values of both 16-bit types, in one embedding table. */
+static void test_all_16_bit_values(void **state)
+{
+    struct checkpoint *c = *state;
+    for (int type = 1; type <= 2; type++) {
+        checkpoint_build(c, &(struct checkpoint_options){.dtype = dtypes[type],
+                                                         .config = {.n_layer = 1,
+                                                                    .n_head = 1,
+                                                                    .n_embd = 16,
+                                                                    .n_inner = 16,
+                                                                    .vocab_size = 4096,
+                                                                    .n_positions = 2}});
+        for (uint32_t bits = 0; bits < 65536; bits++) {
+            c->data[2 * bits] = (unsigned char)bits;
+            c->data[2 * bits + 1] = (unsigned char)(bits >> 8);
+        }
+        checkpoint_write(c);
+        struct kv_model *model = load_whole(c, 2);
+        for (uint32_t bits = 0; bits < 65536; bits++) {
+            const double expected = dtype_value(dtypes[type], bits), value = (double)model->wte[bits];
+            if (isnan(expected) ? !isnan(value) : value != expected || !signbit(value) != !signbit(expected))
+                fail_msg("%s bits %#x are %a instead of %a", dtypes[type], bits, value, expected);
+        }
+        kv_model_free(model);
+    }
+    assert_true(dtype_value("F16", 1) == 0x1p-24 && dtype_value("F16", 0x7bff) == 65504);
+    assert_true(dtype_value("BF16", 0x3f80) == 1 && dtype_value("BF16", 1) == 0x1p-133);
+}
+
+/* ---- A file that is not what its config asks for -------------------------------------------------- */
+
+static void test_every_tensor_missing(void **state)
+{
+    struct checkpoint *c = *state;
+    char name[48], full_name[64], named[80];
+    size_t n;
+    for (int prefixed = 0; prefixed < 2; prefixed++) {
+        const char *prefix = prefixed ? "transformer." : "";
+        checkpoint_build(c, &(struct checkpoint_options){.prefix = prefix, .masks = true, .lm_head = true});
+        for (int i = 0; model_tensor_name(&c->shape, i, name, &n); i++) {
+            snprintf(full_name, sizeof full_name, "%s%s", prefix, name);
+            snprintf(named, sizeof named, "tensor '%s' is missing", name);
+            json_t *entry = json_incref(json_object_get(c->header, full_name));
+            assert_int_equal(json_object_del(c->header, full_name), 0);
+            checkpoint_write(c);
+            refuse(c, KV_ERROR_FORMAT, c->weights_file, named);
+            assert_int_equal(json_object_set_new(c->header, full_name, entry), 0);
+        }
+    }
+    checkpoint_write(c);
+    kv_model_free(load_whole(c, 1));
+}
+
+/* Other shapes of as many elements, so that only the shape can give it away. */
+static void test_every_tensor_misshaped(void **state)
+{
+    struct checkpoint *c = *state;
+    char name[48], named[80];
+    size_t n;
+    checkpoint_build(c, &(struct checkpoint_options){0});
+    for (int i = 0; model_tensor_name(&c->shape, i, name, &n); i++) {
+        json_t *entry = json_object_get(c->header, name), *right = json_incref(json_object_get(entry, "shape"));
+        const json_int_t rows = json_integer_value(json_array_get(right, 0));
+        const json_int_t columns = (json_int_t)n / rows;
+        json_t *const wrong[] = {
+            columns == 1 ? json_pack("[I, i]", rows, 1) : json_pack("[I, I]", 2 * rows, columns / 2),
+            columns == 1 ? json_pack("[i, I]", 1, rows) : json_pack("[I]", (json_int_t)n),
+            json_pack("[I, I, i]", rows, columns, 1),
+            json_pack("[i, i, i, i, i, i, i, I]", 1, 1, 1, 1, 1, 1, 1, (json_int_t)n),
+        };
+        snprintf(named, sizeof named, "tensor '%s' has shape [", name);
+        for (size_t k = 0; k < COUNT(wrong); k++) {
+            json_object_set_new(entry, "shape", wrong[k]);
+            checkpoint_write(c);
+            refuse(c, KV_ERROR_FORMAT, c->weights_file, named);
+        }
+        json_object_set_new(entry, "shape", right);
+    }
+    json_object_set_new(json_object_get(c->header, "h.1.attn.c_attn.weight"), "shape", json_pack("[i, i]", 24, 8));
+    checkpoint_write(c);
+    refuse(c, KV_ERROR_FORMAT, c->weights_file, "'h.1.attn.c_attn.weight' has shape [24, 8], config.json asks for [8, 24]");
+}
+
+static void test_dtypes_that_are_not_supported(void **state)
+{
+    struct checkpoint *c = *state;
+    static const char *const four_bytes[] = {"I32", "U32"};
+    checkpoint_build(c, &(struct checkpoint_options){.dtype = "F64"});
+    checkpoint_write(c);
+    refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, "tensor 'wte.weight' has dtype F64");
+    for (size_t i = 0; i < COUNT(four_bytes); i++) {
+        checkpoint_build(c, &(struct checkpoint_options){.masks = true});
+        json_object_set_new(json_object_get(c->header, "h.0.attn.bias"), "dtype", json_string(four_bytes[i]));
+        checkpoint_write(c);
+        kv_model_free(load_whole(c, 1)); /* nobody reads the mask */
+        json_object_set_new(json_object_get(c->header, "h.1.mlp.c_proj.bias"), "dtype", json_string(four_bytes[i]));
+        checkpoint_write(c);
+        refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, "tensor 'h.1.mlp.c_proj.bias' has dtype ");
+        refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, four_bytes[i]);
+    }
+}
+
+/* A config of another model, up to shapes that no machine can hold, against the same small file. */
+static void test_config_of_another_model(void **state)
+{
+    struct checkpoint *c = *state;
+    static const struct {
+        const char *field;
+        int value;
+        const char *named;
+    } others[] = {
+        {"n_layer", 3, "tensor 'h.2.ln_1.weight' is missing"},
+        {"n_layer", 1, "of a layer that config.json's n_layer (1) leaves out"},
+        {"n_layer", INT32_MAX, "tensor 'h.2.ln_1.weight' is missing"},
+        {"n_layer", 20000000, "tensor 'h.2.ln_1.weight' is missing"}, /* the weights alone would fit in memory */
+        {"n_embd", 16, "tensor 'wte.weight' has shape [11, 8], config.json asks for [11, 16]"},
+        {"n_embd", 4, "tensor 'wte.weight'"},
+        {"n_embd", 1 << 28, "tensor 'wte.weight'"},
+        {"vocab_size", 12, "tensor 'wte.weight' has shape [11, 8], config.json asks for [12, 8]"},
+        {"vocab_size", 10, "tensor 'wte.weight'"},
+        {"vocab_size", INT32_MAX, "tensor 'wte.weight'"},
+        {"n_positions", 8, "tensor 'wpe.weight'"},
+        {"n_positions", 6, "tensor 'wpe.weight'"},
+        {"n_positions", INT32_MAX, "tensor 'wpe.weight'"},
+        {"n_inner", 31, "tensor 'h.0.mlp.c_fc.weight'"},
+        {"n_inner", INT32_MAX, "tensor 'h.0.mlp.c_fc.weight'"},
+    };
+    for (size_t i = 0; i < COUNT(others); i++) {
+        checkpoint_build(c, &(struct checkpoint_options){0});
+        json_object_set_new(c->config, others[i].field, json_integer(others[i].value));
+        checkpoint_write(c);
+        refuse(c, KV_ERROR_FORMAT, c->weights_file, others[i].named);
+    }
+    checkpoint_build(c, &(struct checkpoint_options){0});
+    json_t *entry = json_incref(json_object_get(c->header, "h.0.ln_1.bias"));
+    json_object_del(c->header, "h.0.ln_1.bias");
+    json_object_set_new(c->header, "h.4294967296.ln_1.bias", entry);
+    checkpoint_write(c);
+    refuse(c, KV_ERROR_FORMAT, c->weights_file, "tensor 'h.4294967296.ln_1.bias' is of a layer");
+}
+
+/* A right file, sparse, of a model that takes more memory than there is. */
+static void test_too_big_for_memory(void **state)
+{
+    struct checkpoint *c = *state;
+    char named[64];
+    const size_t available = kv_memory_available();
+    assert_in_range(available, 1, (size_t)1 << 44);
+    checkpoint_build(c, &(struct checkpoint_options){.dtype = "BF16"});
+    json_t *entry = json_object_get(c->header, "wpe.weight");
+    const size_t n_positions = available / (sizeof(float) * 8) + (1u << 20), n_bytes = n_positions * 8 * 2;
+    assert_in_range(n_positions, 1, INT32_MAX);
+    json_object_set_new(c->config, "n_positions", json_integer((json_int_t)n_positions));
+    json_object_set_new(entry, "shape", json_pack("[I, i]", (json_int_t)n_positions, 8));
+    json_object_set_new(entry, "data_offsets",
+                        json_pack("[I, I]", (json_int_t)c->n_data, (json_int_t)(c->n_data + n_bytes)));
+    checkpoint_write(c);
+    struct stat information;
+    assert_int_equal(stat(c->weights_file, &information), 0);
+    assert_int_equal(truncate(c->weights_file, information.st_size + (off_t)n_bytes), 0);
+    refuse(c, KV_ERROR_MEMORY, "model weights: needs ", "GiB are available");
+    snprintf(named, sizeof named, "needs %.0f", (double)n_positions * 32 / (1 << 30) - 0.5);
+    refuse(c, KV_ERROR_MEMORY, "model weights: ", named);
+}
+
+/* ---- Files that are absent or damaged ------------------------------------------------------------- */
+
+static void test_absent_files(void **state)
+{
+    struct checkpoint *c = *state;
+    checkpoint_build(c, &(struct checkpoint_options){0});
+    refuse(c, KV_ERROR_IO, c->config_file, "No such file");
+    checkpoint_write(c);
+    assert_int_equal(unlink(c->weights_file), 0);
+    refuse(c, KV_ERROR_IO, c->weights_file, "No such file");
+    assert_int_equal(mkdir(c->weights_file, 0700), 0);
+    refuse(c, KV_ERROR_IO, c->weights_file, "not a regular file");
+    assert_int_equal(rmdir(c->weights_file), 0);
+    write_bytes(c->weights_file, "", 0);
+    refuse(c, KV_ERROR_FORMAT, c->weights_file, "too few");
+    struct checkpoint other = *c;
+    const int length = snprintf(other.folder, sizeof other.folder, "%s/none", c->folder);
+    assert_in_range(length, 1, sizeof other.folder - 1);
+    refuse(&other, KV_ERROR_IO, other.folder, "No such file");
+    assert_int_equal(unlink(c->weights_file), 0);
+    write_bytes(other.folder, "", 0);
+    refuse(&other, KV_ERROR_IO, other.folder, "Not a directory");
+}
+
+/* Cut at every byte of the header, at every byte of the last tensor, and at some between. */
+static void test_truncated(void **state)
+{
+    struct checkpoint *c = *state;
+    size_t n;
+    checkpoint_build(c, &(struct checkpoint_options){.dtype = "F16", .masks = true});
+    checkpoint_write(c);
+    unsigned char *image = checkpoint_image(c, &n);
+    const size_t n_header = n - c->n_data, last_tensor = n - 16;
+    for (size_t kept = 0; kept < n; kept += kept < n_header + 64 || kept >= last_tensor ? 1 : 97) {
+        write_bytes(c->weights_file, image, kept);
+        refuse(c, KV_ERROR_FORMAT, c->weights_file,
+               kept < 8 ? "too few" : kept < n_header ? "header's length" : "data_offsets end at");
+    }
+    for (size_t kept = last_tensor; kept < n; kept++) {
+        write_bytes(c->weights_file, image, kept);
+        refuse(c, KV_ERROR_FORMAT, c->weights_file, "tensor 'ln_f.bias'");
+    }
+    free(image);
+}
+
+/* One change of a file: bits flipped, a byte replaced, a piece cut out, doubled, or moved. */
+static size_t mutate(unsigned char *bytes, size_t n, size_t reach, uint64_t *random)
+{
+    static const char telling[] = "0919-+eE.,:[]{}\"\\ \n\xff\x80";
+    reach = reach < n ? reach : n;
+    const size_t at = next_random(random) % reach, most = n - at < 24 ? n - at : 24;
+    const size_t length = 1 + next_random(random) % most;
+    switch (random_between(random, 0, 4)) {
+    case 0:
+        bytes[at] ^= (unsigned char)(1 << random_between(random, 0, 7));
+        return n;
+    case 1:
+        bytes[at] = (unsigned char)telling[next_random(random) % (sizeof telling - 1)];
+        return n;
+    case 2:
+        memmove(bytes + at, bytes + at + length, n - at - length);
+        return n - length;
+    case 3:
+        memmove(bytes + at + length, bytes + at, n - at);
+        return n + length;
+    default:
+        memmove(bytes + next_random(random) % (reach - most + 1), bytes + at, length);
+        return n;
+    }
+}
+
+/* Thousands of damaged copies of `file`: each loads, or is refused with a reason. */
+static void fuzz(const struct checkpoint *c, const char *file, const unsigned char *image, size_t n, size_t reach,
+                 int n_rounds)
+{
+    uint64_t random = 20;
+    int n_loaded = 0, n_refused = 0;
+    struct kv_team *team;
+    struct kv_error error;
+    unsigned char *bytes = malloc(n + 4 * 24);
+    assert_non_null(bytes);
+    assert_ok(kv_team_create(&team, 1, &error), error);
+    for (int round = 0; round < n_rounds; round++) {
+        struct kv_model *model;
+        size_t n_bytes = n;
+        memcpy(bytes, image, n);
+        for (int i = random_between(&random, 1, 3); i > 0; i--)
+            n_bytes = mutate(bytes, n_bytes, reach, &random);
+        write_bytes(file, bytes, n_bytes);
+        error.message[0] = '\0';
+        const kv_status status = kv_model_load(&model, c->folder, team, &error);
+        if (status) {
+            assert_null(model);
+            assert_true(status == KV_ERROR_FORMAT || status == KV_ERROR_UNSUPPORTED);
+            assert_true(strstr(error.message, c->folder) && !strpbrk(error.message, "\n\r"));
+            n_refused++;
+        } else {
+            kv_model_free(model);
+            n_loaded++;
+        }
+    }
+    kv_team_free(team);
+    free(bytes);
+    print_message("%d loaded %d refused\n", n_loaded, n_refused);
+    assert_true(n_loaded >= n_rounds / 200 && n_refused >= n_rounds / 2); /* both ways were really taken */
+    assert_released(file);
+}
+
+static void test_damaged_weights(void **state)
+{
+    struct checkpoint *c = *state;
+    size_t n;
+    checkpoint_build(c, &(struct checkpoint_options){.dtype = "BF16",
+                                                     .masks = true,
+                                                     .config = {.n_layer = 1,
+                                                                .n_head = 1,
+                                                                .n_embd = 2,
+                                                                .n_inner = 3,
+                                                                .vocab_size = 5,
+                                                                .n_positions = 4}});
+    checkpoint_write(c);
+    unsigned char *image = checkpoint_image(c, &n);
+    fuzz(c, c->weights_file, image, n, n - c->n_data, 5000);
+    fuzz(c, c->weights_file, image, n, n, 1000);
+    free(image);
+}
+
+static void test_damaged_config(void **state)
+{
+    struct checkpoint *c = *state;
+    checkpoint_build(c, &(struct checkpoint_options){0});
+    checkpoint_write(c);
+    char *text = json_dumps(c->config, JSON_INDENT(2));
+    assert_non_null(text);
+    fuzz(c, c->config_file, (const unsigned char *)text, strlen(text), strlen(text), 3000);
+    free(text);
+}
+
+/* ---- Leaks ---------------------------------------------------------------------------------------- */
+
+static size_t address_space_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *stream = fopen("/proc/self/statm", "re");
+    assert_non_null(stream);
+    assert_int_equal(fscanf(stream, "%lu", &pages), 1);
+    fclose(stream);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Leak checkers of allocators do not see mappings, which is where weights and file are. */
+static void test_no_mapping_is_leaked(void **state)
+{
+    struct checkpoint *c = *state;
+    enum { ROUNDS = 100 };
+    checkpoint_build(c, &(struct checkpoint_options){.config = {.n_layer = 1,
+                                                                .n_head = 1,
+                                                                .n_embd = 64,
+                                                                .n_inner = 64,
+                                                                .vocab_size = 8192,
+                                                                .n_positions = 16}});
+    checkpoint_write(c);
+    struct kv_model *model = load_whole(c, 1);
+    const size_t model_bytes = kv_model_bytes(model), before = address_space_bytes();
+    kv_model_free(model);
+    for (int i = 0; i < ROUNDS; i++)
+        kv_model_free(load_whole(c, 1));
+    json_object_del(c->header, "ln_f.bias");
+    checkpoint_write(c);
+    for (int i = 0; i < ROUNDS; i++)
+        refuse(c, KV_ERROR_FORMAT, c->weights_file, "'ln_f.bias' is missing");
+    assert_in_range(address_space_bytes(), 0, before + ROUNDS / 2 * model_bytes);
+}
+
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_FOLDER(test_every_kind),
+        WITH_FOLDER(test_odd_shape),
+        WITH_FOLDER(test_unaligned_data),
+        WITH_FOLDER(test_all_16_bit_values),
+        WITH_FOLDER(test_every_tensor_missing),
+        WITH_FOLDER(test_every_tensor_misshaped),
+        WITH_FOLDER(test_dtypes_that_are_not_supported),
+        WITH_FOLDER(test_config_of_another_model),
+        WITH_FOLDER(test_too_big_for_memory),
+        WITH_FOLDER(test_absent_files),
+        WITH_FOLDER(test_truncated),
+        WITH_FOLDER(test_damaged_weights),
+        WITH_FOLDER(test_damaged_config),
+        WITH_FOLDER(test_no_mapping_is_leaked),
+    };
+    return cmocka_run_group_tests_name("load", tests, NULL, NULL);
+}

@@ -1,0 +1,224 @@
+/* Over random shapes: naive and cached agree, a row of a batch is what it is alone, and nothing depends on what an
+ * earlier run left in the buffers. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOGIT_BOUND 1e-4 /* of the largest |logit| */
+#define N_SHAPES 40
+
+struct shape {
+    struct kv_config config;
+    int batch, n_tokens, threads, chunk;
+    uint64_t seed;
+};
+
+/* Odd head sizes, windows that are no multiple of anything, prompts up to the whole window. */
+static struct shape random_shape(uint64_t *state)
+{
+    const int n_head = random_between(state, 1, 5), head_size = random_between(state, 1, 21);
+    struct shape s = {.config = {
+                          .n_layer = random_between(state, 1, 3),
+                          .n_head = n_head,
+                          .n_embd = n_head * head_size,
+                          .n_inner = random_between(state, 1, 130),
+                          .vocab_size = random_between(state, 2, 200),
+                          .n_positions = random_between(state, 1, 70),
+                          .activation = random_between(state, 0, 1) ? KV_GELU : KV_GELU_NEW,
+                          .layer_norm_epsilon = 1e-5f,
+                      }};
+    s.batch = random_between(state, 1, 9);
+    s.n_tokens = random_between(state, 1, s.config.n_positions);
+    s.threads = random_between(state, 1, 2);
+    s.chunk = random_between(state, 0, s.n_tokens);
+    s.seed = next_random(state);
+    return s;
+}
+
+static int32_t *random_tokens(uint64_t *state, const struct shape *s)
+{
+    int32_t *tokens = malloc((size_t)s->batch * (size_t)s->n_tokens * sizeof *tokens);
+    assert_non_null(tokens);
+    for (int i = 0; i < s->batch * s->n_tokens; i++)
+        tokens[i] = random_between(state, 0, s->config.vocab_size - 1);
+    return tokens;
+}
+
+static size_t logit_count(const struct shape *s, int batch)
+{
+    return (size_t)batch * (size_t)s->n_tokens * (size_t)s->config.vocab_size;
+}
+
+/* Logits [batch, T, V] of tokens [batch, T] by a session that may have run before; the caller frees them. */
+static float *run(struct kv_session *session, const struct shape *s, int batch, const int32_t *tokens)
+{
+    struct kv_error error;
+    float *logits = malloc(logit_count(s, batch) * sizeof *logits);
+    assert_non_null(logits);
+    memset(logits, 0xff, logit_count(s, batch) * sizeof *logits);
+    kv_session_reset(session);
+    assert_ok(kv_session_prefill(session, tokens, s->n_tokens, logits, &error), error);
+    return logits;
+}
+
+static struct kv_session *open_session(const struct shape *s, const struct kv_model *model, struct kv_team *team,
+                                       const char *path, int batch)
+{
+    struct kv_error error;
+    struct kv_session *session;
+    const struct kv_session_options options = {.path = path, .batch = batch, .chunk = s->chunk};
+    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    return session;
+}
+
+/* Calls `check` with a model of each random shape; a failure names the shape. */
+static void for_random_shapes(uint64_t state, void (*check)(const struct shape *s, const struct kv_model *model,
+                                                             struct kv_team *team, uint64_t *state))
+{
+    for (int i = 0; i < N_SHAPES; i++) {
+        struct kv_error error;
+        struct kv_team *team;
+        struct kv_model *model;
+        const struct shape s = random_shape(&state);
+        const struct kv_config *c = &s.config;
+        printf("shape %d: L %d H %d C %d I %d V %d P %d, B %d T %d chunk %d threads %d\n", i, c->n_layer, c->n_head,
+               c->n_embd, c->n_inner, c->vocab_size, c->n_positions, s.batch, s.n_tokens, s.chunk, s.threads);
+        assert_ok(kv_team_create(&team, s.threads, &error), error);
+        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, team, &error), error);
+        check(&s, model, team, &state);
+        kv_model_free(model);
+        kv_team_free(team);
+    }
+}
+
+/* The truth is naive on the reference product and portable kernels. */
+static void check_paths(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+{
+    struct kv_error error;
+    struct kv_session *session;
+    const struct kv_session_options truth = {
+        .path = "naive", .matmul = "reference", .isa = "portable", .batch = s->batch};
+    int32_t *tokens = random_tokens(state, s);
+    assert_ok(kv_session_create(&session, model, team, &truth, &error), error);
+    float *expected = run(session, s, s->batch, tokens);
+    kv_session_free(session);
+    for (int p = 0; kv_path_choice(p); p++) {
+        session = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
+        float *logits = run(session, s, s->batch, tokens);
+        assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
+        free(logits);
+        kv_session_free(session);
+    }
+    free(expected);
+    free(tokens);
+}
+
+static void check_rows(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+{
+    int32_t *tokens = random_tokens(state, s);
+    for (int p = 0; kv_path_choice(p); p++) {
+        struct kv_session *together = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
+        struct kv_session *alone = open_session(s, model, team, kv_path_choice(p)->name, 1);
+        float *all = run(together, s, s->batch, tokens);
+        for (int b = 0; b < s->batch; b++) {
+            float *one = run(alone, s, 1, tokens + b * s->n_tokens);
+            assert_close(all + (size_t)b * logit_count(s, 1), one, logit_count(s, 1), LOGIT_BOUND);
+            free(one);
+        }
+        free(all);
+        kv_session_free(together);
+        kv_session_free(alone);
+    }
+    free(tokens);
+}
+
+/* Other tokens, longer and shorter, run before: the result is the same to the last bit. */
+static void check_leftovers(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+{
+    struct shape longest = *s;
+    longest.n_tokens = s->config.n_positions;
+    int32_t *tokens = random_tokens(state, s), *others = random_tokens(state, &longest);
+    for (int p = 0; kv_path_choice(p); p++) {
+        struct kv_session *fresh = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
+        struct kv_session *used = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
+        float *expected = run(fresh, s, s->batch, tokens);
+        free(run(used, &longest, s->batch, others));
+        float *logits = run(used, s, s->batch, tokens);
+        assert_memory_equal(logits, expected, logit_count(s, s->batch) * sizeof *logits);
+        free(expected);
+        free(logits);
+        kv_session_free(fresh);
+        kv_session_free(used);
+    }
+    free(tokens);
+    free(others);
+}
+
+/* Token by token, past the window's end, under both policies that go on: the same logits on both paths. */
+static void check_overflow(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+{
+    struct kv_error error;
+    const size_t n = (size_t)s->batch * (size_t)s->config.vocab_size;
+    for (enum kv_overflow policy = KV_OVERFLOW_RECOMPUTE; policy <= KV_OVERFLOW_SHIFT; policy++) {
+        struct kv_session *naive, *cached;
+        struct kv_session_options options = {.path = "naive", .batch = s->batch, .overflow = policy};
+        assert_ok(kv_session_create(&naive, model, team, &options, &error), error);
+        options.path = "cached";
+        options.chunk = s->chunk;
+        assert_ok(kv_session_create(&cached, model, team, &options, &error), error);
+        int32_t *tokens = random_tokens(state, s);
+        assert_ok(kv_session_prefill(naive, tokens, s->n_tokens, NULL, &error), error);
+        assert_ok(kv_session_prefill(cached, tokens, s->n_tokens, NULL, &error), error);
+        const int n_steps = s->config.n_positions - s->n_tokens + 5;
+        for (int i = 0; i < n_steps; i++) {
+            for (int b = 0; b < s->batch; b++)
+                tokens[b] = random_between(state, 0, s->config.vocab_size - 1);
+            assert_ok(kv_session_decode(naive, tokens, &error), error);
+            assert_ok(kv_session_decode(cached, tokens, &error), error);
+            assert_int_equal(kv_session_length(naive), kv_session_length(cached));
+            assert_int_equal(kv_session_overflows(naive), kv_session_overflows(cached));
+            assert_close(kv_session_logits(cached), kv_session_logits(naive), n, LOGIT_BOUND);
+        }
+        assert_true(kv_session_overflows(naive) > 0);
+        free(tokens);
+        kv_session_free(naive);
+        kv_session_free(cached);
+    }
+}
+
+static void test_paths_agree(void **state)
+{
+    (void)state;
+    for_random_shapes(1, check_paths);
+}
+
+static void test_row_alone(void **state)
+{
+    (void)state;
+    for_random_shapes(2, check_rows);
+}
+
+static void test_leftovers(void **state)
+{
+    (void)state;
+    for_random_shapes(3, check_leftovers);
+}
+
+static void test_overflow(void **state)
+{
+    (void)state;
+    for_random_shapes(4, check_overflow);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_paths_agree),
+        cmocka_unit_test(test_row_alone),
+        cmocka_unit_test(test_leftovers),
+        cmocka_unit_test(test_overflow),
+    };
+    return cmocka_run_group_tests_name("property", tests, NULL, NULL);
+}

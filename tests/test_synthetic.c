@@ -1,0 +1,263 @@
+/* Synthetic weights: the values that core/model/synthetic.c's head defines, whatever the team.
+ *
+ * The literals below are from this Python, which was written from that definition:
+ *   from struct import pack, unpack
+ *   M, f32 = 2**64 - 1, lambda x: unpack("<f", pack("<f", x))[0]
+ *   def mix(z):
+ *       z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9 & M
+ *       z = (z ^ z >> 27) * 0x94d049bb133111eb & M
+ *       return z ^ z >> 31
+ *   def value(seed, name, i, mean, deviation):
+ *       key = 0xcbf29ce484222325
+ *       for byte in name.encode(): key = (key ^ byte) * 0x100000001b3 & M
+ *       r = mix((key ^ mix(seed)) + (i + 1) * 0x9e3779b97f4a7c15 & M)
+ *       s = sum(r >> shift & 0xffff for shift in (0, 16, 32, 48)) - 131070
+ *       return f32(mean + f32(s * f32(f32(deviation) / f32(37837.227)))).hex()
+ * with mean 1 for layer norm's gains and 0 for the rest, and deviation f32(f32(2 / 64) ** 0.5) for matrices, 0.1
+ * for the rest. Every step is exact in double, or rounded once, so that f32() gives what float arithmetic does. */
+#include "checkpoint.h"
+
+#include "model/weights.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct kv_config shape = {.n_layer = 2,
+                                       .n_head = 4,
+                                       .n_embd = 64,
+                                       .n_inner = 256,
+                                       .vocab_size = 1000,
+                                       .n_positions = 32,
+                                       .activation = KV_GELU,
+                                       .layer_norm_epsilon = 1e-5f};
+
+static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed, int n_threads)
+{
+    struct kv_team *team;
+    struct kv_model *model;
+    struct kv_error error;
+    assert_ok(kv_team_create(&team, n_threads, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, seed, team, &error), error);
+    kv_team_free(team);
+    return model;
+}
+
+/* Element i of a tensor of the model with that shape. */
+static float element(const struct kv_model *model, const char *tensor, size_t i)
+{
+    char name[48];
+    size_t n;
+    for (int index = 0; model_tensor_name(&shape, index, name, &n); index++) {
+        if (strcmp(name, tensor) == 0) {
+            assert_in_range(i, 0, n - 1);
+            return model_tensor(model, index)[i];
+        }
+    }
+    fail_msg("no tensor '%s'", tensor);
+    return 0;
+}
+
+static void test_defined_values(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t seed;
+        const char *name;
+        size_t i;
+        float value;
+    } defined[] = {
+        {0, "wte.weight", 0, -0x1.87c8dp-4f},
+        {0, "wte.weight", 1, -0x1.93a8ap-2f},
+        {0, "wte.weight", 63999, 0x1.ca43dep-4f},
+        {0, "wpe.weight", 2047, -0x1.2d8452p-4f},
+        {0, "ln_f.weight", 0, 0x1.015caap+0f},
+        {0, "ln_f.bias", 63, -0x1.1fee8cp-3f},
+        {1, "wte.weight", 0, 0x1.a56d54p-4f},
+        {1, "h.0.ln_1.weight", 17, 0x1.d3fbap-1f},
+        {1, "h.0.ln_2.bias", 5, -0x1.67d13ep-3f},
+        {1, "h.1.attn.c_attn.weight", 12287, -0x1.4f018ap-5f},
+        {42, "h.1.attn.c_attn.bias", 191, 0x1.682888p-3f},
+        {42, "h.0.attn.c_proj.weight", 4000, 0x1.7294bep-2f},
+        {UINT64_MAX, "h.1.mlp.c_fc.weight", 16383, 0x1.166b42p-4f},
+        {UINT64_MAX, "h.1.mlp.c_proj.weight", 100, -0x1.54980ap-5f},
+        {UINT64_MAX, "h.0.mlp.c_fc.bias", 255, -0x1.0c24a4p-3f},
+    };
+    for (size_t k = 0; k < COUNT(defined); k++) {
+        struct kv_model *model = synthesize(&shape, defined[k].seed, 1);
+        const float value = element(model, defined[k].name, defined[k].i);
+        if (memcmp(&value, &defined[k].value, sizeof value) != 0)
+            fail_msg("seed %" PRIu64 " %s[%zu] is %a instead of %a", defined[k].seed, defined[k].name, defined[k].i,
+                     (double)value, (double)defined[k].value);
+        kv_model_free(model);
+    }
+}
+
+static void test_any_team_size(void **state)
+{
+    (void)state;
+    static const struct kv_config tiny = {
+        .n_layer = 1, .n_head = 1, .n_embd = 1, .n_inner = 1, .vocab_size = 1, .n_positions = 1};
+    static const int sizes[] = {1, 2, 3, 7};
+    static const struct kv_config *const shapes[] = {&shape, &tiny};
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        struct kv_model *first = synthesize(shapes[s], 5, 1);
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            struct kv_model *model = synthesize(shapes[s], 5, sizes[i]);
+            assert_same_weights(first, model);
+            kv_model_free(model);
+        }
+        kv_model_free(first);
+    }
+}
+
+static void test_seeds_differ(void **state)
+{
+    (void)state;
+    static const uint64_t seeds[] = {0, 1, 2, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX};
+    struct kv_model *models[COUNT(seeds)];
+    for (size_t i = 0; i < COUNT(seeds); i++) {
+        models[i] = synthesize(&shape, seeds[i], 2);
+        for (size_t k = 0; k < i; k++)
+            assert_false(same_weights(models[i], models[k]));
+    }
+    for (size_t i = 0; i < COUNT(seeds); i++)
+        kv_model_free(models[i]);
+}
+
+/* No two tensors of a model, nor a tensor and itself one element on, have anything to do with each other:
+ * the correlation of n independent pairs is within 5 / sqrt(n), but once in two million. */
+static void check_correlation(const float *a, const float *b, size_t n, double mean, double deviation)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)a[i] - mean) / deviation * (((double)b[i] - mean) / deviation);
+    assert_true(fabs(sum / (double)n) < 5 / sqrt((double)n));
+}
+
+static void test_independent(void **state)
+{
+    (void)state;
+    const double deviation = sqrt(2.0 / shape.n_embd);
+    const size_t n = (size_t)(shape.n_embd * shape.n_inner);
+    struct kv_model *model = synthesize(&shape, 0, 2), *other = synthesize(&shape, 1, 2);
+    check_correlation(model->layers[0].c_fc_weight, model->layers[1].c_fc_weight, n, 0, deviation);
+    check_correlation(model->layers[0].c_fc_weight, model->layers[0].mlp_proj_weight, n, 0, deviation);
+    check_correlation(model->layers[0].c_fc_weight, other->layers[0].c_fc_weight, n, 0, deviation);
+    check_correlation(model->wte, model->wte + 1, n - 1, 0, deviation);
+    check_correlation(model->layers[0].ln_1_weight, model->layers[1].ln_1_weight, 64, 1, 0.1);
+    kv_model_free(model);
+    kv_model_free(other);
+}
+
+/* The sum of four uniform numbers, so: the mean within 5 of its standard errors, the deviation too (a kurtosis of 2.7
+ * makes its relative error sqrt(1.7 / 4 n)), nothing past 2 sqrt(3) deviations, and neither denormals nor NaN. */
+static void test_distribution(void **state)
+{
+    (void)state;
+    char name[48];
+    size_t n;
+    struct kv_model *model = synthesize(&shape, 0, 2);
+    for (int index = 0; model_tensor_name(&shape, index, name, &n); index++) {
+        const float *values = model_tensor(model, index);
+        const bool norm = strstr(name, "ln_") && strstr(name, ".weight");
+        const double mean = norm ? 1 : 0;
+        const double deviation = strstr(name, ".bias") || norm ? 0.1 : sqrt(2.0 / shape.n_embd);
+        double sum = 0, squares = 0;
+        for (size_t i = 0; i < n; i++) {
+            const int class = fpclassify(values[i]);
+            const double distance = (double)values[i] - mean;
+            assert_true(class == FP_NORMAL || class == FP_ZERO);
+            assert_true(fabs(distance) <= 2 * sqrt(3) * deviation * 1.0001);
+            sum += distance;
+            squares += distance * distance;
+        }
+        assert_true(fabs(sum / (double)n) < 5 * deviation / sqrt((double)n));
+        assert_true(fabs(sqrt(squares / (double)n) / deviation - 1) < 5 * sqrt(1.7 / (4 * (double)n)));
+    }
+    kv_model_free(model);
+}
+
+/* Where the values are smallest: the widest model there can be to a row. */
+static void test_no_denormals_in_wide_models(void **state)
+{
+    (void)state;
+    static const struct kv_config wide = {
+        .n_layer = 1, .n_head = 1, .n_embd = 4096, .n_inner = 1, .vocab_size = 64, .n_positions = 1};
+    struct kv_model *model = synthesize(&wide, 0, 2);
+    const size_t n = (size_t)wide.vocab_size * (size_t)wide.n_embd;
+    for (size_t i = 0; i < n; i++)
+        assert_true(model->wte[i] == 0 || fabs((double)model->wte[i]) >= sqrt(2.0 / 4096) / 37838);
+    kv_model_free(model);
+}
+
+static void test_label_and_shape(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t seed;
+        const char *label;
+    } labels[] = {{0, "synthetic:0"}, {42, "synthetic:42"}, {UINT64_MAX, "synthetic:18446744073709551615"}};
+    for (size_t i = 0; i < COUNT(labels); i++) {
+        struct kv_model *model = synthesize(&shape, labels[i].seed, 1);
+        assert_string_equal(kv_model_weights(model), labels[i].label);
+        assert_memory_equal(kv_model_config(model), &shape, sizeof shape);
+        assert_in_range(kv_model_bytes(model), 4 * kv_config_parameters(&shape), 5 * kv_config_parameters(&shape));
+        kv_model_free(model);
+    }
+    kv_model_free(NULL);
+}
+
+static void test_refused_shapes(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t field;
+        int value;
+        kv_status status;
+        const char *named;
+    } wrong[] = {
+        {offsetof(struct kv_config, n_layer), 0, KV_ERROR_ARGUMENT, "n_layer is 0"},
+        {offsetof(struct kv_config, n_head), 0, KV_ERROR_ARGUMENT, "n_head is 0"},
+        {offsetof(struct kv_config, n_head), 3, KV_ERROR_ARGUMENT, "n_embd (64) must be a multiple of n_head (3)"},
+        {offsetof(struct kv_config, n_embd), -64, KV_ERROR_ARGUMENT, "n_embd is -64"},
+        {offsetof(struct kv_config, n_inner), 0, KV_ERROR_ARGUMENT, "n_inner is 0"},
+        {offsetof(struct kv_config, vocab_size), -1, KV_ERROR_ARGUMENT, "vocab_size is -1"},
+        {offsetof(struct kv_config, n_positions), INT32_MIN, KV_ERROR_ARGUMENT, "n_positions is -2147483648"},
+        {offsetof(struct kv_config, n_embd), 1 << 30, KV_ERROR_MEMORY, "weights"},
+        {offsetof(struct kv_config, n_inner), INT32_MAX, KV_ERROR_MEMORY, "weights: needs "},
+        {offsetof(struct kv_config, vocab_size), INT32_MAX, KV_ERROR_MEMORY, "weights: needs "},
+        {offsetof(struct kv_config, n_layer), INT32_MAX, KV_ERROR_MEMORY, "weights: needs "},
+    };
+    struct kv_team *team;
+    struct kv_error error;
+    assert_ok(kv_team_create(&team, 1, &error), error);
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        struct kv_config config = shape;
+        struct kv_model *model;
+        memcpy((char *)&config + wrong[i].field, &wrong[i].value, sizeof wrong[i].value);
+        assert_refused(kv_model_synthesize(&model, &config, 0, team, &error), wrong[i].status, error, "model",
+                       wrong[i].named);
+        assert_null(model);
+    }
+    const struct kv_config all = {INT32_MAX, 1, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, KV_GELU, 0};
+    struct kv_model *model;
+    assert_refused(kv_model_synthesize(&model, &all, 0, team, &error), KV_ERROR_MEMORY, error, "model", "overflows");
+    kv_team_free(team);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defined_values),
+        cmocka_unit_test(test_any_team_size),
+        cmocka_unit_test(test_seeds_differ),
+        cmocka_unit_test(test_independent),
+        cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_no_denormals_in_wide_models),
+        cmocka_unit_test(test_label_and_shape),
+        cmocka_unit_test(test_refused_shapes),
+    };
+    return cmocka_run_group_tests_name("synthetic", tests, NULL, NULL);
+}
