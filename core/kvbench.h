@@ -74,11 +74,30 @@ const struct kv_choice *kv_path_choice(int index);
 const struct kv_choice *kv_matmul_choice(int index);
 const struct kv_choice *kv_isa_choice(int index);
 
+/* What a path has to do, at least, to append n_new positions to `batch` sequences that hold n_before each, and
+ * to compute the logits of the last one. With L layers, C = n_embd, I = n_inner, V = vocab_size, and the positions
+ * that are run being a = n_before + 1 .. b = n_before + n_new (cached) or a = 1 .. b (naive):
+ *   flops = batch (sum over t = a..b of L (2 (4 C^2 + 2 C I) + 4 C t)  +  2 C V)      a product is 2 flops a weight,
+ *                                      attention 4 C flops a position attended to; vectors are not counted
+ *   bytes = 4 (L (4 C^2 + 2 C I) + C V)  +  batch (keys and values kept: those before read, all new ones written)
+ *                                      weights once from memory; activations and what is not kept stay in cache
+ * Both are 0 for an unknown path. */
+struct kv_work {
+    double flops;
+    double bytes;
+};
+struct kv_config;
+struct kv_work kv_path_work(const char *path, const struct kv_config *config, int batch, int n_before, int n_new);
+
 /* Whether CPU and operating system support that level. An unknown name is not supported. */
 bool kv_isa_supported(const char *name);
+/* The highest level that is supported. */
+const char *kv_isa_default(void);
 
 /* The kernel set that OpenBLAS chose for this CPU when it was loaded, for instance "SkylakeX". */
 const char *kv_openblas_core(void);
+/* Its version and build options, as it tells them itself. */
+const char *kv_openblas_config(void);
 
 /* The value of the environment variable OPENBLAS_CORETYPE that would make a restarted process use a
  * better kernel set on this CPU, or NULL when OpenBLAS chose well. */

@@ -162,8 +162,7 @@ static void add_tensor(struct checkpoint *c, const char *name, const char *dtype
 {
     size_t n = 1, i;
     json_t *size;
-    json_array_foreach (shape, i, size)
-        n *= (size_t)json_integer_value(size);
+    json_array_foreach(shape, i, size) n *= (size_t)json_integer_value(size);
     const size_t n_bytes = n * dtype_bytes(dtype);
     c->data = realloc(c->data, c->n_data + n_bytes);
     assert_non_null(c->data);
@@ -308,6 +307,31 @@ int checkpoint_tear_down(void **state)
     clear(c);
     free(c);
     return failed;
+}
+
+size_t damage(unsigned char *bytes, size_t n, size_t reach, uint64_t *random)
+{
+    static const char telling[] = "0919-+eE.,:[]{}\"\\ \n\xff\x80";
+    reach = reach < n ? reach : n;
+    const size_t at = next_random(random) % reach, most = n - at < 24 ? n - at : 24;
+    const size_t length = 1 + next_random(random) % most;
+    switch (random_between(random, 0, 4)) {
+    case 0:
+        bytes[at] ^= (unsigned char)(1 << random_between(random, 0, 7));
+        return n;
+    case 1:
+        bytes[at] = (unsigned char)telling[next_random(random) % (sizeof telling - 1)];
+        return n;
+    case 2:
+        memmove(bytes + at, bytes + at + length, n - at - length);
+        return n - length;
+    case 3:
+        memmove(bytes + at + length, bytes + at, n - at);
+        return n + length;
+    default:
+        memmove(bytes + next_random(random) % (reach - most + 1), bytes + at, length);
+        return n;
+    }
 }
 
 /* ---- What a refusal leaves ------------------------------------------------------------------------ */

@@ -44,6 +44,10 @@ unsigned char *checkpoint_image(const struct checkpoint *c, size_t *n_bytes);
 /* Puts those bytes into a file, whatever was there before. */
 void write_bytes(const char *file, const void *bytes, size_t n_bytes);
 
+/* Makes one change among the first `reach` of n bytes: a bit flipped, a byte replaced, a piece cut out, doubled, or
+ * moved. Returns the new n, at most 24 more: `bytes` has room for them. */
+size_t damage(unsigned char *bytes, size_t n, size_t reach, uint64_t *random);
+
 /* The value that these bits stand for, by the definition of the type ("F32", "F16" or "BF16"). */
 double dtype_value(const char *dtype, uint32_t bits);
 

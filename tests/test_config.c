@@ -12,9 +12,15 @@
 static void put_config(const struct checkpoint *c, const char *field, const char *value)
 {
     static const char *const right[][2] = {
-        {"model_type", "\"gpt2\""},          {"n_layer", "2"},    {"n_head", "2"},
-        {"n_embd", "8"},                     {"n_inner", "null"}, {"vocab_size", "11"},
-        {"n_positions", "7"},                {"n_ctx", "7"},      {"activation_function", "\"gelu_new\""},
+        {"model_type", "\"gpt2\""},
+        {"n_layer", "2"},
+        {"n_head", "2"},
+        {"n_embd", "8"},
+        {"n_inner", "null"},
+        {"vocab_size", "11"},
+        {"n_positions", "7"},
+        {"n_ctx", "7"},
+        {"activation_function", "\"gelu_new\""},
         {"layer_norm_epsilon", "1e-05"},
     };
     FILE *stream = fopen(c->config_file, "we");
@@ -80,11 +86,15 @@ static void test_presets(void **state)
 static void test_parameters_overflow(void **state)
 {
     (void)state;
-    struct kv_config config = {.n_layer = INT_MAX, .n_head = 1, .n_embd = INT_MAX, .n_inner = INT_MAX,
-                               .vocab_size = INT_MAX, .n_positions = INT_MAX};
+    struct kv_config config = {.n_layer = INT_MAX,
+                               .n_head = 1,
+                               .n_embd = INT_MAX,
+                               .n_inner = INT_MAX,
+                               .vocab_size = INT_MAX,
+                               .n_positions = INT_MAX};
     assert_true(kv_config_parameters(&config) == 0);
-    config = (struct kv_config){.n_layer = 1, .n_head = 1, .n_embd = 1, .n_inner = 1, .vocab_size = 1,
-                                .n_positions = 1};
+    config = (struct kv_config){
+        .n_layer = 1, .n_head = 1, .n_embd = 1, .n_inner = 1, .vocab_size = 1, .n_positions = 1};
     /* wte, wpe, ln_f 2, ln_1 2, c_attn 3 + 3, c_proj 1 + 1, ln_2 2, c_fc 1 + 1, c_proj 1 + 1 */
     assert_true(kv_config_parameters(&config) == 20);
 }
@@ -116,9 +126,19 @@ static void test_sizes(void **state)
 {
     const struct checkpoint *c = *state;
     static const char *const fields[] = {"n_layer", "n_head", "n_embd", "vocab_size", "n_positions", "n_inner"};
-    static const char *const wrong[] = {"0",    "-1",   "-9223372036854775808", "2147483648", "9223372036854775807",
-                                        "12.5", "12.0", "\"12\"",               "true",       "[12]",
-                                        "{}",   "1e3",  "\"\""};
+    static const char *const wrong[] = {"0",
+                                        "-1",
+                                        "-9223372036854775808",
+                                        "2147483648",
+                                        "9223372036854775807",
+                                        "12.5",
+                                        "12.0",
+                                        "\"12\"",
+                                        "true",
+                                        "[12]",
+                                        "{}",
+                                        "1e3",
+                                        "\"\""};
     for (size_t f = 0; f < COUNT(fields); f++) {
         for (size_t i = 0; i < COUNT(wrong); i++)
             refuse(c, fields[f], wrong[i], KV_ERROR_FORMAT);
@@ -292,8 +312,7 @@ static void test_unreadable(void **state)
     const struct checkpoint *c = *state;
     struct kv_config config;
     struct kv_error error;
-    assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_IO, error, c->config_file,
-                   "No such file");
+    assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_IO, error, c->config_file, "No such file");
     assert_refused(kv_config_load(c->folder, &config, &error), KV_ERROR_IO, error, c->folder, "directory");
     assert_int_equal(symlink(c->config_file, c->config_file), 0);
     assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_IO, error, c->config_file, "symbolic");
@@ -324,20 +343,13 @@ static void test_truncated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_parameters_overflow),
-        WITH_FOLDER(test_published_file),
-        WITH_FOLDER(test_sizes),
-        WITH_FOLDER(test_inner_width),
-        WITH_FOLDER(test_widths_that_do_not_fit),
-        WITH_FOLDER(test_activation),
-        WITH_FOLDER(test_epsilon),
-        WITH_FOLDER(test_variants),
-        WITH_FOLDER(test_long_and_many_lined_values),
-        WITH_FOLDER(test_not_json),
-        WITH_FOLDER(test_deep_nesting),
-        WITH_FOLDER(test_unreadable),
-        WITH_FOLDER(test_truncated),
+        cmocka_unit_test(test_presets),   cmocka_unit_test(test_parameters_overflow),
+        WITH_FOLDER(test_published_file), WITH_FOLDER(test_sizes),
+        WITH_FOLDER(test_inner_width),    WITH_FOLDER(test_widths_that_do_not_fit),
+        WITH_FOLDER(test_activation),     WITH_FOLDER(test_epsilon),
+        WITH_FOLDER(test_variants),       WITH_FOLDER(test_long_and_many_lined_values),
+        WITH_FOLDER(test_not_json),       WITH_FOLDER(test_deep_nesting),
+        WITH_FOLDER(test_unreadable),     WITH_FOLDER(test_truncated),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

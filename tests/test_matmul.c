@@ -369,8 +369,37 @@ static void test_backends_by_name(void **state)
     }
 }
 
+static void check_better_core(const char *core, bool avx2, bool avx512, const char *expected)
+{
+    const char *better = kv_openblas_better_core_for(core, avx2, avx512);
+    if (!expected) {
+        assert_null(better);
+        return;
+    }
+    assert_non_null(better);
+    assert_string_equal(better, expected);
+    assert_null(kv_openblas_better_core_for(better, avx2, avx512));
+}
+
+static void test_better_core_by_cpu(void **state)
+{
+    (void)state;
+    check_better_core("Prescott", true, true, "SkylakeX"); /* what 0.3.21 takes an Emerald Rapids for */
+    check_better_core("Haswell", true, true, "SkylakeX");
+    check_better_core("Zen", true, true, "SkylakeX");
+    check_better_core("SkylakeX", true, true, NULL);
+    check_better_core("Cooperlake", true, true, NULL);
+    check_better_core("SapphireRapids", true, true, NULL);
+    check_better_core("Prescott", true, false, "Haswell");
+    check_better_core("Sandybridge", true, false, "Haswell");
+    check_better_core("Haswell", true, false, NULL);
+    check_better_core("Zen", true, false, NULL);
+    check_better_core("Prescott", false, false, NULL);
+    check_better_core("Nehalem", false, false, NULL);
+}
+
 /* A process that is restarted with the better core must not find a better one again, or it would never end. */
-static void test_better_core(void **state)
+static void test_better_core_here(void **state)
 {
     (void)state;
     assert_true(kv_openblas_core()[0] != '\0');
@@ -397,7 +426,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reference),           cmocka_unit_test(test_openblas),
         cmocka_unit_test(test_openblas_blocks),     cmocka_unit_test(test_nan_reaches_its_own),
         cmocka_unit_test(test_division_of_columns), cmocka_unit_test(test_backends_by_name),
-        cmocka_unit_test(test_better_core),
+        cmocka_unit_test(test_better_core_by_cpu),  cmocka_unit_test(test_better_core_here),
     };
     return cmocka_run_group_tests(tests, create_guards, free_guards);
 }

@@ -110,8 +110,9 @@ static void test_dtypes(void **state)
     static const struct {
         const char *name;
         int bytes;
-    } dtypes[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4},     {"I16", 2},    {"I8", 1},
-                  {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1},   {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
+    } dtypes[] = {{"F64", 8}, {"F32", 4}, {"F16", 2},  {"BF16", 2},    {"I64", 8},
+                  {"I32", 4}, {"I16", 2}, {"I8", 1},   {"U64", 8},     {"U32", 4},
+                  {"U16", 2}, {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
     char header[256];
     for (size_t i = 0; i < COUNT(dtypes); i++) {
         for (int more = -1; more <= 1; more++) {
@@ -169,6 +170,7 @@ static void test_wrong_entries(void **state)
         {ENTRY("\"F32\"", "[1]", "[-4,0]"), "tensor 't': 'data_offsets'"},
         {ENTRY("\"F32\"", "[1]", "[0,4.0]"), "tensor 't': 'data_offsets'"},
         {ENTRY("\"F32\"", "[1]", "[4,0]"), "tensor 't': data_offsets [4, 0]"},
+        {ENTRY("\"F32\"", "[4611686018427387903]", "[4,0]"), "tensor 't': data_offsets [4, 0]"}, /* -4, modulo 2^64 */
         {ENTRY("\"F32\"", "[1]", "[0,8]"), "tensor 't': data_offsets [0, 8]"},
         {ENTRY("\"F32\"", "[1]", "[0,0]"), "tensor 't': data_offsets [0, 0]"},
         {ENTRY("\"F32\"", "[5]", "[0,20]"), "tensor 't': data_offsets end at 20, but the file holds 16"},
@@ -206,11 +208,21 @@ static void test_not_a_header(void **state)
     const struct checkpoint *c = *state;
 #define TENSOR "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"
     static const char *const headers[] = {
-        "", "        ", "hello", "{", "{\"t\":" TENSOR, "{\"t\":" TENSOR "},", "{\"t\":" TENSOR "}{}", "{t:" TENSOR "}",
-        "{\"t\":" TENSOR ",\"t\":" TENSOR "}",                                  /* a tensor twice */
-        "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1]}}",          /* a field twice */
+        "",
+        "        ",
+        "hello",
+        "{",
+        "{\"t\":" TENSOR,
+        "{\"t\":" TENSOR "},",
+        "{\"t\":" TENSOR "}{}",
+        "{t:" TENSOR "}",
+        "{\"t\":" TENSOR ",\"t\":" TENSOR "}",                         /* a tensor twice */
+        "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1]}}", /* a field twice */
         "{\"__metadata__\":{},\"__metadata__\":{}}",
-        "{\"\xff\":" TENSOR "}", "{\"\\ud800\":" TENSOR "}", "{\"\\u0000\":" TENSOR "}", "{\"t\":{\"shape\":[1e999]}}",
+        "{\"\xff\":" TENSOR "}",
+        "{\"\\ud800\":" TENSOR "}",
+        "{\"\\u0000\":" TENSOR "}",
+        "{\"t\":{\"shape\":[1e999]}}",
     };
     static const char *const others[] = {"[]", "[{}]", "[" TENSOR "]"};
 #undef TENSOR
@@ -244,8 +256,8 @@ static void test_deep_nesting(void **state)
 static void test_header_length(void **state)
 {
     const struct checkpoint *c = *state;
-    static const uint64_t lengths[] = {3, 1u << 31, UINT64_C(1) << 32, UINT64_MAX >> 1, UINT64_C(1) << 63,
-                                       UINT64_MAX - 8, UINT64_MAX - 7, UINT64_MAX};
+    static const uint64_t lengths[] = {
+        3, 1u << 31, UINT64_C(1) << 32, UINT64_MAX >> 1, UINT64_C(1) << 63, UINT64_MAX - 8, UINT64_MAX - 7, UINT64_MAX};
     char named[64];
     for (size_t i = 0; i < COUNT(lengths); i++) {
         put_file(c, lengths[i], "{}", 2, 0);
@@ -319,8 +331,14 @@ static void test_write_and_read(void **state)
         const char *name;
         size_t shape[4];
         int n_dims;
-    } tensors[] = {{"logits", {2, 3, 5}, 3}, {"t", {30}, 1}, {"scalar", {0}, 0},     {"\xc3\xa9 \"quoted\"\n", {1, 2}, 2},
-                   {"", {1}, 1},             {"empty", {2, 0, 3}, 3}, {"xx", {1}, 1}, {"xxxxxxx", {1, 1, 1, 4}, 4}};
+    } tensors[] = {{"logits", {2, 3, 5}, 3},
+                   {"t", {30}, 1},
+                   {"scalar", {0}, 0},
+                   {"\xc3\xa9 \"quoted\"\n", {1, 2}, 2},
+                   {"", {1}, 1},
+                   {"empty", {2, 0, 3}, 3},
+                   {"xx", {1}, 1},
+                   {"xxxxxxx", {1, 1, 1, 4}, 4}};
     float values[30];
     uint64_t random = 3;
     struct kv_error error;
@@ -329,9 +347,9 @@ static void test_write_and_read(void **state)
     const uint32_t special[] = {0x7fc00001, 0xff800000, 0x80000000, 1}; /* NaN, -infinity, -0, a denormal */
     memcpy(values, special, sizeof special);
     for (size_t i = 0; i < COUNT(tensors); i++) { /* each replaces the one before */
-        assert_ok(kv_write_safetensors(c->weights_file, tensors[i].name, values, tensors[i].shape, tensors[i].n_dims,
-                                       &error),
-                  error);
+        assert_ok(
+            kv_write_safetensors(c->weights_file, tensors[i].name, values, tensors[i].shape, tensors[i].n_dims, &error),
+            error);
         assert_holds(c, tensors[i].name, values, tensors[i].shape, tensors[i].n_dims);
         assert_int_equal(files_in(c->folder), 1);
     }
@@ -369,7 +387,7 @@ static void test_write_refused(void **state)
     const float value = 1;
     const size_t one = 1;
     struct kv_error error;
-    char path[128];
+    char path[256];
     snprintf(path, sizeof path, "%s/absent/x.safetensors", c->folder);
     assert_refused(kv_write_safetensors(path, "t", &value, &one, 1, &error), KV_ERROR_IO, error, path, "No such file");
     assert_int_equal(mkdir(c->weights_file, 0700), 0);
@@ -383,35 +401,43 @@ static void test_write_refused(void **state)
     const size_t huge[] = {SIZE_MAX / 2, 4}, large = SIZE_MAX / 4 + 1;
     snprintf(path, sizeof path, "%s/y.safetensors", c->folder);
     assert_refused(kv_write_safetensors(path, "big", &value, huge, 2, &error), KV_ERROR_ARGUMENT, error, path, "'big'");
-    assert_refused(kv_write_safetensors(path, "big", &value, &large, 1, &error), KV_ERROR_ARGUMENT, error, path, "'big'");
-    assert_refused(kv_write_safetensors(path, "\xff", &value, &one, 1, &error), KV_ERROR_ARGUMENT, error, path, "UTF-8");
+    assert_refused(kv_write_safetensors(path, "big", &value, &large, 1, &error), KV_ERROR_ARGUMENT, error, path,
+                   "'big'");
+    assert_refused(kv_write_safetensors(path, "\xff", &value, &one, 1, &error), KV_ERROR_ARGUMENT, error, path,
+                   "UTF-8");
     assert_int_equal(kv_write_safetensors(path, "big", &value, huge, 2, NULL), KV_ERROR_ARGUMENT);
     assert_int_equal(files_in(c->folder), 2);
 }
 
-/* A write that stops half-way, as on a full disk, leaves the file that was there, and nothing else. */
-static void test_write_whole_or_not_at_all(void **state)
+/* A write of n values that stops half-way, as on a full disk, leaves the file that was there, and nothing else. */
+static void stop_half_way(const struct checkpoint *c, size_t n, rlim_t limit)
 {
-    const struct checkpoint *c = *state;
-    const size_t old_shape = 2, new_shape = 100000;
-    const float old_values[] = {3, 4};
-    float *new_values = calloc(new_shape, sizeof *new_values);
+    static const float old_values[] = {3, 4};
+    const size_t old_shape = COUNT(old_values);
+    float *values = calloc(n, sizeof *values);
     struct kv_error error = {""};
     struct rlimit before;
-    assert_non_null(new_values);
+    assert_non_null(values);
     assert_ok(kv_write_safetensors(c->weights_file, "old", old_values, &old_shape, 1, &error), error);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    for (rlim_t limit = 0; limit <= 262144; limit = limit ? 8 * limit : 1) {
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, before.rlim_max}), 0);
-        const kv_status status = kv_write_safetensors(c->weights_file, "new", new_values, &new_shape, 1, &error);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-        assert_refused(status, KV_ERROR_IO, error, c->weights_file, "too large");
-        assert_int_equal(files_in(c->folder), 1);
-        assert_holds(c, "old", old_values, &old_shape, 1);
-    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, before.rlim_max}), 0);
+    const kv_status status = kv_write_safetensors(c->weights_file, "new", values, &n, 1, &error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, handler);
-    free(new_values);
+    assert_refused(status, KV_ERROR_IO, error, c->weights_file, "too large");
+    assert_int_equal(files_in(c->folder), 1);
+    assert_holds(c, "old", old_values, &old_shape, 1);
+    free(values);
+}
+
+static void test_write_whole_or_not_at_all(void **state)
+{
+    const struct checkpoint *c = *state;
+    for (rlim_t limit = 1; limit < 400000; limit *= 8)
+        stop_half_way(c, 100000, limit);
+    stop_half_way(c, 3, 0); /* so small that only closing the file writes it */
+    stop_half_way(c, 3, 70);
 }
 
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
@@ -419,20 +445,13 @@ static void test_write_whole_or_not_at_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_every_field),
-        WITH_FOLDER(test_no_tensors),
-        WITH_FOLDER(test_dtypes),
-        WITH_FOLDER(test_wrong_entries),
-        WITH_FOLDER(test_overlaps),
-        WITH_FOLDER(test_not_a_header),
-        WITH_FOLDER(test_deep_nesting),
-        WITH_FOLDER(test_header_length),
-        WITH_FOLDER(test_not_a_file),
-        WITH_FOLDER(test_odd_names),
-        WITH_FOLDER(test_write_and_read),
-        WITH_FOLDER(test_python_reads_it),
-        WITH_FOLDER(test_write_refused),
-        WITH_FOLDER(test_write_whole_or_not_at_all),
+        WITH_FOLDER(test_every_field),    WITH_FOLDER(test_no_tensors),
+        WITH_FOLDER(test_dtypes),         WITH_FOLDER(test_wrong_entries),
+        WITH_FOLDER(test_overlaps),       WITH_FOLDER(test_not_a_header),
+        WITH_FOLDER(test_deep_nesting),   WITH_FOLDER(test_header_length),
+        WITH_FOLDER(test_not_a_file),     WITH_FOLDER(test_odd_names),
+        WITH_FOLDER(test_write_and_read), WITH_FOLDER(test_python_reads_it),
+        WITH_FOLDER(test_write_refused),  WITH_FOLDER(test_write_whole_or_not_at_all),
     };
     return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);
 }

@@ -1,12 +1,14 @@
 /* The team of threads: every rank runs, nobody passes a barrier early, and nobody is left asleep.
  *
  * What ranks hand each other is plain memory, so that ThreadSanitizer sees a missing barrier even where the values
- * happen to be right. Linked with -Wl,--wrap=pthread_create, so that starting a thread can be made to fail. */
+ * happen to be right. Linked with --wrap=pthread_create, so that starting a thread can be made to fail and
+ * one that does not end is seen. */
 #include "support.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,19 +16,37 @@
 
 #define MAX_SIZE 8
 
-/* ---- Starting threads ------------------------------------------------------------------------------ */
+/* ---- Starting and ending threads ------------------------------------------------------------------ */
 
+struct start {
+    void *(*run)(void *argument);
+    void *argument;
+};
+static struct start starts[KV_MAX_THREADS]; /* of the latest threads: no test has more at once */
+static int n_starts;
 static int starts_allowed = -1; /* negative: as many as are asked for */
+static atomic_int n_running;
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
+
+static void *run_and_count(void *argument)
+{
+    const struct start *start = argument;
+    void *result = start->run(start->argument);
+    atomic_fetch_sub(&n_running, 1);
+    return result;
+}
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
     if (starts_allowed == 0)
         return EAGAIN;
     starts_allowed -= starts_allowed > 0;
-    return __real_pthread_create(thread, attributes, run, argument);
+    struct start *start = &starts[n_starts++ % KV_MAX_THREADS];
+    *start = (struct start){run, argument};
+    atomic_fetch_add(&n_running, 1);
+    return __real_pthread_create(thread, attributes, run_and_count, start);
 }
 
 static struct kv_team *create(int n_threads)
@@ -190,9 +210,11 @@ static void test_create_and_free(void **state)
     (void)state;
     for (int i = 0; i < 200; i++) {
         struct kv_team *team = create(1 + i % MAX_SIZE);
+        assert_int_equal(atomic_load(&n_running), i % MAX_SIZE);
         if (i % 3)
             run_jobs(team, i % 3);
         kv_team_free(team);
+        assert_int_equal(atomic_load(&n_running), 0);
     }
     kv_team_free(NULL);
 }
@@ -227,7 +249,7 @@ static void test_wrong_sizes(void **state)
     }
 }
 
-/* The threads that did start are ended: the sanitizers and the next team would notice. */
+/* The threads that did start are ended. */
 static void test_thread_refused(void **state)
 {
     (void)state;
@@ -236,12 +258,15 @@ static void test_thread_refused(void **state)
         struct kv_team *team = (void *)&error;
         char thread[32];
         snprintf(thread, sizeof thread, "thread %d of %d", allowed + 2, MAX_SIZE);
+        n_starts = 0;
         starts_allowed = allowed;
         const kv_status status = kv_team_create(&team, MAX_SIZE, &error);
         starts_allowed = -1;
         assert_int_equal(status, KV_ERROR_THREAD);
         assert_null(team);
         assert_non_null(strstr(error.message, thread));
+        assert_int_equal(n_starts, allowed);
+        assert_int_equal(atomic_load(&n_running), 0);
     }
 }
 

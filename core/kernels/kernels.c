@@ -57,6 +57,13 @@ bool kv_isa_supported(const char *name)
     return i >= 0 && levels[i].supported();
 }
 
+const char *kv_isa_default(void)
+{
+    const struct kv_kernels *highest = NULL;
+    kv_kernels_find(NULL, &highest, NULL);
+    return highest->choice.name;
+}
+
 kv_status kv_kernels_find(const char *name, const struct kv_kernels **kernels, struct kv_error *error)
 {
     int i = N_LEVELS - 1;

@@ -39,6 +39,11 @@ const char *kv_openblas_core(void)
     return openblas_get_corename();
 }
 
+const char *kv_openblas_config(void)
+{
+    return openblas_get_config();
+}
+
 static bool is_one_of(const char *name, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -85,8 +85,8 @@ static kv_status read_activation(const json_t *json, const char *file, enum kv_a
         }
     }
     return kv_fail(error, KV_ERROR_UNSUPPORTED,
-                   "%s: field 'activation_function' is '%.40s'; gelu_new, gelu_pytorch_tanh and gelu are supported", file,
-                   name);
+                   "%s: field 'activation_function' is '%.40s'; gelu_new, gelu_pytorch_tanh and gelu are supported",
+                   file, name);
 }
 
 /* Fields that change the arithmetic: only the values that published GPT-2 models have are implemented. */

@@ -44,8 +44,14 @@ static void extend(struct kv_session *s, const struct kv_extension *x)
             run(s, x, b, smaller(group, s->batch - b), begin, smaller(step, x->n_positions - begin));
 }
 
+static struct kv_work work(const struct kv_config *config, int batch, int n_before, int n_new)
+{
+    return kv_work_of_positions(config, batch, n_before, n_new, true);
+}
+
 const struct kv_path kv_path_cached = {
     .choice = {"cached", "KV cache: prefill once, then one position a step"},
     .plan = plan,
     .extend = extend,
+    .work = work,
 };

@@ -39,8 +39,14 @@ static void extend(struct kv_session *s, const struct kv_extension *extension)
     }
 }
 
+static struct kv_work work(const struct kv_config *config, int batch, int n_before, int n_new)
+{
+    return kv_work_of_positions(config, batch, 0, n_before + n_new, false);
+}
+
 const struct kv_path kv_path_naive = {
     .choice = {"naive", "no cache: every step runs the whole window again"},
     .plan = plan,
     .extend = extend,
+    .work = work,
 };

@@ -43,7 +43,13 @@ struct kv_path {
     struct kv_choice choice;
     void (*plan)(int batch, int capacity, struct kv_path_plan *plan);
     void (*extend)(struct kv_session *session, const struct kv_extension *extension);
+    /* kv_path_work */
+    struct kv_work (*work)(const struct kv_config *config, int batch, int n_before, int n_new);
 };
+
+/* The work of running positions first + 1 .. first + n of `batch` sequences through the model; kv_path_work has the
+ * formulas. `kept`: their keys and values are written to a cache, and those of the positions before them read. */
+struct kv_work kv_work_of_positions(const struct kv_config *config, int batch, int first, int n, bool kept);
 
 /* Rows that one pass aims at: enough for a matrix product at full speed, little enough that the activations
  * of the widest layer stay a small part of memory (28 KB a row for GPT-2 124M). */
