@@ -14,6 +14,7 @@ struct command {
 };
 
 int command_bench(int argc, char **argv);
+int command_compare(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
@@ -28,9 +29,11 @@ enum option_kind {
     OPTION_FLAG,    /* bool */
     OPTION_TEXT,    /* const char * */
     OPTION_INTEGER, /* int, low..high */
+    OPTION_SECONDS, /* double, 0 or more */
     OPTION_SEED,    /* uint64_t */
     OPTION_CHOICE,  /* const char *, one of choice(0), choice(1), .. */
     OPTION_PARSED,  /* parse(text, value) writes a message and returns false when it cannot be read */
+    OPTION_OPERAND, /* const char *, the next argument that is no option; it must be there when low is 1 */
 };
 
 /* One option of a command: a row gives its name, its place and its line of help. */

@@ -1,69 +1,14 @@
-#include "cli/cli.h"
+#include "cli/bench.h"
 
 #include "gbench/gbench.h"
 #include "report/context.h"
-#include "run/folder.h"
-#include "run/run.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_PATHS = 8 };
-
-struct path_list {
-    const char *names[MAX_PATHS];
-    int n;
-};
-
-struct settings {
-    struct model_options model;
-    const char *suite;
-    struct path_list paths;
-    struct int_list batches;
-    int n_prompt;
-    int n_new;
-    int repetitions;
-    const char *out;
-    bool quick;
-    bool quiet;
-    int argc;    /* as typed, for the record */
-    char **argv;
-};
-
-static const char *find_path(const char *name, size_t length)
-{
-    for (int i = 0; kv_path_choice(i); i++) {
-        const char *known = kv_path_choice(i)->name;
-        if (strlen(known) == length && strncmp(known, name, length) == 0)
-            return known;
-    }
-    return NULL;
-}
-
-/* "naive,cached": known paths, none twice */
-static bool parse_paths(const char *text, void *value, struct kv_error *error)
-{
-    struct path_list list = {.n = 0};
-    for (const char *at = text;; at++) {
-        const size_t length = strcspn(at, ",");
-        const char *name = find_path(at, length);
-        for (int i = 0; name && i < list.n; i++)
-            name = list.names[i] == name ? NULL : name;
-        if (!name || list.n == MAX_PATHS) {
-            snprintf(error->message, sizeof error->message, "'%.60s' is not a list of different paths such as %s", text,
-                     "naive,cached");
-            return false;
-        }
-        list.names[list.n++] = name;
-        at += length;
-        if (!*at)
-            break;
-    }
-    *(struct path_list *)value = list;
-    return true;
-}
+#include <unistd.h>
 
 static void stop_on_signal(int number)
 {
@@ -71,24 +16,38 @@ static void stop_on_signal(int number)
     signal(number, SIG_DFL); /* a second one ends the program at once */
 }
 
-static kv_status make_plan(const struct settings *s, struct kv_plan *plan, struct kv_error *error)
+static bool is_wanted(const struct name_list *suites, const char *name)
 {
-    struct kv_sweep sweep = {
-        .batches = s->batches.values,
-        .n_batches = s->batches.n,
-        .paths = s->paths.names,
-        .n_paths = s->paths.n,
-        .n_prompt = s->n_prompt ? s->n_prompt : default_prompt_length,
-        .n_new = s->n_new,
-        .quick = s->quick,
-    };
-    for (int i = 0; kv_suite_at(i); i++)
-        if (strcmp(kv_suite_at(i)->choice.name, s->suite) == 0)
-            return kv_suite_at(i)->plan(&sweep, plan, error);
-    return KV_ERROR_ARGUMENT; /* the option's parser knows the suites */
+    for (int i = 0; i < suites->n; i++)
+        if (strcmp(suites->names[i], name) == 0)
+            return true;
+    return suites->n == 0;
 }
 
-static void start_context(struct kv_context *context, const struct settings *s, const struct kv_model *model,
+static kv_status make_plan(const struct bench_settings *s, int n_positions, struct kv_plan *plan,
+                           struct kv_error *error)
+{
+    const struct kv_sweep sweep = {
+        .batches = s->batches.values,
+        .n_batches = s->batches.n,
+        .prompts = s->prompts.values,
+        .n_prompts = s->prompts.n,
+        .paths = s->paths.names,
+        .n_paths = s->paths.n,
+        .n_new = s->n_new,
+        .repetitions = s->repetitions,
+        .extent = s->quick ? KV_EXTENT_QUICK : (s->full ? KV_EXTENT_FULL : KV_EXTENT_REPORT),
+        .n_positions = n_positions,
+        .default_prompt = default_prompt_length,
+    };
+    kv_status status = KV_OK;
+    for (int i = 0; !status && kv_suite_at(i); i++)
+        if (is_wanted(&s->suites, kv_suite_at(i)->choice.name))
+            status = kv_suite_at(i)->plan(&sweep, plan, error);
+    return status;
+}
+
+static void start_context(struct kv_context *context, const struct bench_settings *s, const struct kv_model *model,
                           const struct kv_team *team)
 {
     struct kv_build_info build;
@@ -96,6 +55,7 @@ static void start_context(struct kv_context *context, const struct settings *s, 
         .google_benchmark = KV_GOOGLE_BENCHMARK_VERSION,
         .openblas_core = kv_openblas_core(),
         .openblas_better_core = kv_openblas_better_core(),
+        .openblas_config = kv_openblas_config(),
     };
     const struct kv_run_info run = {
         .argc = s->argc,
@@ -103,7 +63,7 @@ static void start_context(struct kv_context *context, const struct settings *s, 
         .model = s->model.model,
         .weights = kv_model_weights(model),
         .gemm = s->model.gemm ? s->model.gemm : kv_matmul_choice(0)->name,
-        .isa = s->model.isa,
+        .isa = s->model.isa ? s->model.isa : kv_isa_default(),
         .threads = kv_team_size(team),
     };
     kv_build_info_get(&build);
@@ -115,135 +75,148 @@ static void print_warnings(const char *command, const struct kv_context *context
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     const int n = kv_context_warnings(context, warnings);
     for (int i = 0; i < n; i++)
-        if (warnings[i].severity == KV_SEVERITY_WARNING)
-            fprintf(stderr, "kvbench %s: warning: %s\n", command, warnings[i].text);
+        fprintf(stderr, "kvbench %s: %s: %s\n", command,
+                warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
 }
 
-static int measure(const char *command, const struct settings *s, const struct kv_plan *plan,
+static struct kv_run_settings run_settings(const struct bench_settings *s, const struct kv_run_folder *folder)
+{
+    return (struct kv_run_settings){
+        .run_id = folder ? folder->id : "",
+        .folder = folder ? folder->path : "",
+        .model_name = s->model.model,
+        .gemm = s->model.gemm ? s->model.gemm : kv_matmul_choice(0)->name,
+        .isa = s->model.isa ? s->model.isa : kv_isa_default(),
+        .min_time_s = s->min_time_s,
+        .cell_budget_s = s->cell_budget_s,
+        .prompt = default_prompt,
+        .n_prompt = default_prompt_length,
+        .resume = s->resume != NULL,
+        .quick = s->quick,
+        .progress = s->quiet                  ? KV_PROGRESS_NONE
+                    : isatty(STDERR_FILENO) ? KV_PROGRESS_BAR
+                                            : KV_PROGRESS_LINES,
+    };
+}
+
+/* What is said at the end; returns the exit status. */
+static int conclude(const char *command, const struct kv_run *run, const struct kv_run_folder *folder,
+                    const struct kv_context *context)
+{
+    const double share = kv_run_instrument_share(run);
+    if (!isnan(share))
+        printf("\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
+    printf("Files in %s: runs.csv, tokens.csv, summary.csv, limits.csv, context.json%s\n", folder->path,
+           run->plan->kernels ? ", kernels.csv" : "");
+    fflush(stdout);
+    print_warnings(command, context);
+    if (gb_stop_requested())
+        return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here", folder->path);
+    if (run->n_failed)
+        return cli_fail(command, CLI_FAILED, "%d of %d configurations failed; %s/runs.csv says why", run->n_failed,
+                        run->plan->n_cells, folder->path);
+    return CLI_OK;
+}
+
+static int measure(const char *command, const struct bench_settings *s, const struct kv_plan *plan,
                    const struct kv_model *model, struct kv_team *team)
 {
     struct kv_error error = {""};
     struct kv_run_folder folder;
     struct kv_context context;
     struct kv_run run;
-    kv_status status = kv_run_folder_make(&folder, s->out, &error);
+    kv_status status = s->resume ? kv_run_folder_open(&folder, s->resume, &error)
+                                 : kv_run_folder_make(&folder, s->out, &error);
     if (status)
         return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
     start_context(&context, s, model, team);
     status = kv_context_write(&context, folder.path, &error);
     if (status)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
-    const struct kv_run_settings settings = {
-        .run_id = folder.id,
-        .folder = folder.path,
-        .model_name = s->model.model,
-        .gemm = s->model.gemm,
-        .isa = s->model.isa,
-        .repetitions = s->repetitions,
-        .prompt = default_prompt,
-        .n_prompt = default_prompt_length,
-        .quiet = s->quiet,
-    };
+    const struct kv_run_settings settings = run_settings(s, &folder);
     status = kv_run_measure(&run, &settings, plan, model, team, &error);
     kv_context_finish(&context);
     if (!status)
         status = kv_context_write(&context, folder.path, &error);
     if (!status)
         status = kv_run_folder_link(&folder, &error);
-    int exit_status = status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
-    if (!status) {
-        kv_summary_print(&run);
-        printf("\n%s: runs.csv, context.json\n", folder.path);
-        fflush(stdout);
-        print_warnings(command, &context);
-        if (run.n_failed)
-            exit_status = cli_fail(command, CLI_FAILED, "%d of %d configurations failed; %s/runs.csv says why",
-                                   run.n_failed, plan->n_cells, folder.path);
-        if (gb_stop_requested())
-            exit_status = cli_fail(command, CLI_FAILED, "stopped; what was measured is in %s", folder.path);
-    }
+    const int exit_status = status ? cli_fail(command, CLI_FAILED, "%s", error.message)
+                                   : conclude(command, &run, &folder, &context);
     kv_run_free(&run);
     return exit_status;
 }
 
-/* Only the names, one a configuration: no model is needed. */
-static int list(const char *command, const struct kv_plan *plan)
+/* Only the names, one a configuration: neither model nor threads are needed. */
+static int list(const char *command, const struct bench_settings *s)
 {
     struct kv_error error = {""};
-    const struct kv_run_settings settings = {.repetitions = 1};
-    if (kv_run_list(plan, &settings, &error) != KV_OK)
-        return cli_fail(command, CLI_FAILED, "%s", error.message);
-    return CLI_OK;
+    struct kv_plan plan = {0};
+    kv_status status = make_plan(s, 1024, &plan, &error);
+    if (!status)
+        status = kv_run_list(&plan, &error);
+    kv_plan_free(&plan);
+    return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
 }
 
-static int run(const char *command, const struct settings *s)
+static int run(const char *command, const struct bench_settings *s)
 {
     struct kv_error error = {""};
     struct kv_plan plan = {0};
     struct kv_team *team;
     struct kv_model *model;
-    if (make_plan(s, &plan, &error) != KV_OK) {
-        kv_plan_free(&plan);
-        return cli_fail(command, CLI_FAILED, "%s", error.message);
-    }
-    int exit_status;
-    if (gb_lists_only()) {
-        exit_status = list(command, &plan);
-    } else if ((exit_status = model_open(command, &s->model, &team, &model)) == CLI_OK) {
-        signal(SIGINT, stop_on_signal);
-        signal(SIGTERM, stop_on_signal);
+    if (gb_lists_only())
+        return list(command, s);
+    int exit_status = model_open(command, &s->model, &team, &model);
+    if (exit_status)
+        return exit_status;
+    signal(SIGINT, stop_on_signal);
+    signal(SIGTERM, stop_on_signal);
+    if (make_plan(s, kv_model_config(model)->n_positions, &plan, &error) != KV_OK) {
+        exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
+    } else if (s->dry_run) {
+        const struct kv_run_settings settings = run_settings(s, NULL);
+        exit_status = bench_dry_run(command, &settings, &plan, model, team);
+    } else {
         exit_status = measure(command, s, &plan, model, team);
-        kv_model_free(model);
-        kv_team_free(team);
     }
     kv_plan_free(&plan);
+    kv_model_free(model);
+    kv_team_free(team);
     return exit_status;
+}
+
+/* The settings of the run to go on with, then what was typed now on top. */
+static bool parse_resumed(struct bench_settings *s, int argc, char **argv, char ***first_argv, int *status)
+{
+    struct kv_error error = {""};
+    int first_argc;
+    if (bench_read_arguments(s->resume, &first_argc, first_argv, &error) != KV_OK) {
+        *status = cli_fail("bench", CLI_FAILED, "%s", error.message);
+        return false;
+    }
+    bench_settings_free(s);
+    *s = bench_settings_default();
+    if (!bench_parse(s, first_argc, *first_argv, status))
+        return false;
+    s->out = NULL; /* the folder is the one that is resumed, wherever it lies now */
+    if (!bench_parse(s, argc, argv, status))
+        return false;
+    s->argc = first_argc;
+    s->argv = *first_argv;
+    return true;
 }
 
 int command_bench(int argc, char **argv)
 {
-    struct settings s = {
-        .model = model_options_default(),
-        .suite = "batch",
-        .paths = {{"naive", "cached"}, 2},
-        .repetitions = 3,
-        .argc = argc,
-        .argv = argv,
-    };
-    const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model),
-        {"suite", 's', "NAME", "what to sweep (default batch):", OPTION_CHOICE, &s.suite, 0, 0, kv_suite_choice, NULL},
-        {"path", 0, "LIST", "paths to measure in turn (default naive,cached)", OPTION_PARSED, &s.paths, 0, 0, NULL,
-         parse_paths},
-        {"batch", 'b', "LIST", "batch sizes: 4 or 1,2,8 or 1-32*2 (default 1-32*2)", OPTION_PARSED, &s.batches, 0, 0,
-         NULL, int_list_parse},
-        {"prompt", 'p', "N", "prompt length in tokens (default 21)", OPTION_INTEGER, &s.n_prompt, 1, INT32_MAX / 4,
-         NULL, NULL},
-        {"new", 'n', "N", "new tokens (default 50)", OPTION_INTEGER, &s.n_new, 1, INT32_MAX / 4, NULL, NULL},
-        {"reps", 'r', "N", "repetitions of every configuration (default 3)", OPTION_INTEGER, &s.repetitions, 1, 10000,
-         NULL, NULL},
-        {"quick", 0, NULL, "small: batches 1 to 8, 16 new tokens", OPTION_FLAG, &s.quick, 0, 0, NULL, NULL},
-        {"out", 'o', "DIR", "folder for the results (default results/DATE-HOST, and results/latest leads to it)",
-         OPTION_TEXT, &s.out, 0, 0, NULL, NULL},
-        {"quiet", 'q', NULL, "no progress on stderr", OPTION_FLAG, &s.quiet, 0, 0, NULL, NULL},
-    };
-    const struct option_table table = {
-        argv[0], "[OPTIONS] [--benchmark_FLAG...]",
-        "Measures the inference paths side by side; results go to DIR/runs.csv, a row a repetition. Google Benchmark's\n"
-        "flags work too: --benchmark_filter, --benchmark_list_tests, --benchmark_out=FILE.json.",
-        rows, sizeof rows / sizeof rows[0]};
-    struct kv_error error = {""};
+    struct bench_settings s = bench_settings_default();
+    char **first_argv = NULL;
     int status;
-    /* Google Benchmark takes its flags out of argv; the record keeps them. */
-    char **arguments = calloc((size_t)argc + 1, sizeof *arguments);
-    if (!arguments)
-        return cli_fail(argv[0], CLI_FAILED, "no memory for the arguments");
-    memcpy(arguments, argv, (size_t)argc * sizeof *arguments);
-    if (gb_initialize(&argc, arguments, &error) != KV_OK)
-        status = cli_fail(argv[0], CLI_USAGE, "%s", error.message);
-    else if (options_parse(&table, argc, arguments, &status))
+    s.argc = argc;
+    s.argv = argv;
+    if (bench_parse(&s, argc, argv, &status) &&
+        (!s.resume || parse_resumed(&s, argc, argv, &first_argv, &status)))
         status = run(argv[0], &s);
-    int_list_free(&s.batches);
-    free(arguments);
+    bench_settings_free(&s);
+    bench_free_arguments(first_argv);
     return status;
 }

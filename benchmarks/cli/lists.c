@@ -36,11 +36,13 @@ static bool append(struct int_list *list, int value)
 {
     if (list->n == MAX_VALUES)
         return false;
-    int *values = realloc(list->values, (size_t)(list->n + 1) * sizeof *values);
-    if (!values)
-        return false;
-    values[list->n++] = value;
-    list->values = values;
+    if ((list->n & (list->n - 1)) == 0) { /* 0 or a power of two: full, and the room doubles */
+        int *values = realloc(list->values, (size_t)(list->n ? 2 * list->n : 1) * sizeof *values);
+        if (!values)
+            return false;
+        list->values = values;
+    }
+    list->values[list->n++] = value;
     return true;
 }
 

@@ -12,6 +12,7 @@
 
 static const struct command commands[] = {
     {"bench", "measure both paths and write the results as CSV", command_bench},
+    {"compare", "hold one run against another, or the arms of one run", command_compare},
     {"generate", "continue token sequences, greedily", command_generate},
     {"logits", "write the logits of every position to a file", command_logits},
     {"info", "show this machine, this build and what can be chosen", command_info},
@@ -54,9 +55,8 @@ static void restart_with_better_openblas(char **argv)
             strerror(errno), kv_openblas_core(), better);
 }
 
-int main(int argc, char **argv)
+static int run(const char *name, int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_help();
         return CLI_OK;
@@ -72,11 +72,17 @@ int main(int argc, char **argv)
             const bool wants_help = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
             if (!wants_help)
                 restart_with_better_openblas(argv);
-            const int status = commands[i].run(argc - 1, argv + 1);
-            if (fflush(stdout) != 0 || ferror(stdout))
-                return cli_fail(name, CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
-            return status;
+            return commands[i].run(argc - 1, argv + 1);
         }
     }
     return cli_fail("", CLI_USAGE, "'%s' is not a command; see kvbench --help", name);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "--help";
+    const int status = run(name, argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return cli_fail(name, CLI_FAILED, "stdout cannot be written: %s", strerror(errno));
+    return status;
 }

@@ -11,6 +11,10 @@ enum { HELP = 256, FIRST_ROW };
 static void print_row(const struct option_row *row)
 {
     char left[64];
+    if (row->kind == OPTION_OPERAND) {
+        printf("  %-24s %s\n", row->name, row->help);
+        return;
+    }
     const int n = row->letter ? snprintf(left, sizeof left, "-%c, ", row->letter) : snprintf(left, sizeof left, "    ");
     snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", row->name, row->argument ? " " : "",
              row->argument ? row->argument : "");
@@ -39,6 +43,19 @@ static bool parse_integer(const struct option_row *row, const char *text, struct
         return false;
     }
     *(int *)row->value = (int)number;
+    return true;
+}
+
+static bool parse_seconds(const struct option_row *row, const char *text, struct kv_error *error)
+{
+    char *end;
+    errno = 0;
+    const double number = strtod(text, &end);
+    if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9)) {
+        snprintf(error->message, sizeof error->message, "'%.60s' is not a number of seconds such as 0.5 or 10", text);
+        return false;
+    }
+    *(double *)row->value = number;
     return true;
 }
 
@@ -81,12 +98,16 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
         return true;
     case OPTION_INTEGER:
         return parse_integer(row, text, error);
+    case OPTION_SECONDS:
+        return parse_seconds(row, text, error);
     case OPTION_SEED:
         return parse_seed(row, text, error);
     case OPTION_CHOICE:
         return parse_choice(row, text, error);
     case OPTION_PARSED:
         return row->parse(text, row->value, error);
+    case OPTION_OPERAND: /* is taken after the options */
+        break;
     }
     return false;
 }
@@ -103,6 +124,8 @@ static void make_tables(const struct option_table *table, struct option *long_op
     *letters++ = 'h';
     for (int i = 0; i < table->n_rows; i++) {
         const struct option_row *row = &table->rows[i];
+        if (row->kind == OPTION_OPERAND)
+            continue;
         const int has_argument = row->kind == OPTION_FLAG ? no_argument : required_argument;
         *long_options++ = (struct option){row->name, has_argument, NULL, FIRST_ROW + i};
         if (row->letter) {
@@ -126,6 +149,18 @@ static const struct option_row *find_row(const struct option_table *table, int f
     return NULL;
 }
 
+/* What getopt could not take: optopt is a letter, a row's code, or 0 for a long option that it does not know. */
+static int refuse(const struct option_table *table, int found, char **argv)
+{
+    const char letter[] = {'-', (char)optopt, '\0'};
+    const bool is_letter = optopt > 0 && optopt < HELP;
+    if (found == ':')
+        return usage_error(table, "a value is missing after", argv[optind - 1]);
+    if (optopt >= HELP)
+        return usage_error(table, "no value can follow the flag in", argv[optind - 1]);
+    return usage_error(table, "unknown option", is_letter ? letter : argv[optind - 1]);
+}
+
 /* One option that getopt found; false when parsing is over, with *status set. */
 static bool take(const struct option_table *table, int found, char **argv, int *status)
 {
@@ -136,7 +171,7 @@ static bool take(const struct option_table *table, int found, char **argv, int *
         return false;
     }
     if (found == '?' || found == ':') {
-        *status = usage_error(table, found == '?' ? "unknown option" : "a value is missing after", argv[optind - 1]);
+        *status = refuse(table, found, argv);
         return false;
     }
     const struct option_row *row = find_row(table, found);
@@ -145,6 +180,27 @@ static bool take(const struct option_table *table, int found, char **argv, int *
     *status = cli_fail(table->command, CLI_USAGE, "--%s: %s; see kvbench %s --help", row->name, error.message,
                        table->command);
     return false;
+}
+
+/* getopt has moved what is no option to the end of argv. */
+static bool take_operands(const struct option_table *table, int argc, char **argv, int *status)
+{
+    for (int i = 0; i < table->n_rows; i++) {
+        const struct option_row *row = &table->rows[i];
+        if (row->kind != OPTION_OPERAND)
+            continue;
+        if (optind < argc) {
+            *(const char **)row->value = argv[optind++];
+        } else if (row->low) {
+            *status = usage_error(table, "missing argument", row->name);
+            return false;
+        }
+    }
+    if (optind < argc) {
+        *status = usage_error(table, "unexpected argument", argv[optind]);
+        return false;
+    }
+    return true;
 }
 
 bool options_parse(const struct option_table *table, int argc, char **argv, int *status)
@@ -159,9 +215,5 @@ bool options_parse(const struct option_table *table, int argc, char **argv, int 
     for (int found; (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1;)
         if (!take(table, found, argv, status))
             return false;
-    if (optind < argc) {
-        *status = usage_error(table, "unexpected argument", argv[optind]);
-        return false;
-    }
-    return true;
+    return take_operands(table, argc, argv, status);
 }

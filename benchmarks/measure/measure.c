@@ -40,6 +40,16 @@ int64_t kv_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+double kv_clock_cost_ns(void)
+{
+    enum { N = 20000 };
+    const int64_t start = kv_now_ns();
+    int64_t last = start;
+    for (int i = 0; i < N; i++)
+        last = kv_now_ns();
+    return (double)(last - start) / N;
+}
+
 kv_status kv_generate(struct kv_session *session, int batch, const int32_t *prompt, int n_prompt, int n_new,
                       struct kv_generation *g, struct kv_error *error)
 {

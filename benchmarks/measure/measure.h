@@ -28,6 +28,9 @@ void kv_generation_free(struct kv_generation *generation);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t kv_now_ns(void);
 
+/* What one reading of that clock costs, in nanoseconds: the instrument's own share of a token. */
+double kv_clock_cost_ns(void);
+
 /* Resets the session (of `batch` sequences), prefills prompt [B, T] and selects n_new <= generation->n_new tokens a sequence,
  * greedily. Nothing but that is between two stamps.
  * Allocates nothing. KV_WINDOW_FULL with n_done > 0 is the end under KV_OVERFLOW_STOP, not a failure. */

@@ -1,6 +1,7 @@
 #include "run/folder.h"
 
 #include "base/error.h"
+#include "report/csv.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -57,6 +58,34 @@ kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, stru
     if (access(runs, F_OK) == 0)
         return kv_fail(error, KV_ERROR_ARGUMENT, "%s holds a run already: choose another folder with --out",
                        folder->path);
+    return KV_OK;
+}
+
+/* The run_id in the first row of a file, when it has one. */
+static bool read_id(const char *folder, const char *name, char *id, size_t size)
+{
+    char file[4200];
+    struct kv_csv_table *table;
+    size_t column;
+    snprintf(file, sizeof file, "%s/%s", folder, name);
+    if (kv_csv_read(&table, file, NULL) != KV_OK)
+        return false;
+    const bool found = kv_csv_rows(table) > 0 && kv_csv_column(table, "run_id", &column, NULL) == KV_OK;
+    if (found)
+        snprintf(id, size, "%s", kv_csv_text(table, 0, column));
+    kv_csv_free(table);
+    return found;
+}
+
+kv_status kv_run_folder_open(struct kv_run_folder *folder, const char *path, struct kv_error *error)
+{
+    *folder = (struct kv_run_folder){.in_results = false};
+    if (snprintf(folder->path, sizeof folder->path, "%s", path) >= (int)sizeof folder->path)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--resume: '%.60s...' is too long a name", path);
+    /* A run that was killed before it measured anything has no row yet, and takes a new id. */
+    if (!read_id(path, "limits.csv", folder->id, sizeof folder->id) &&
+        !read_id(path, "runs.csv", folder->id, sizeof folder->id))
+        make_id(folder->id, sizeof folder->id);
     return KV_OK;
 }
 

@@ -15,6 +15,9 @@ struct kv_run_folder {
  * Errors: ARGUMENT (it holds a run already), IO. */
 kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, struct kv_error *error);
 
+/* Opens the folder of a run to go on with; its id is that of its rows. Errors: ARGUMENT. */
+kv_status kv_run_folder_open(struct kv_run_folder *folder, const char *path, struct kv_error *error);
+
 /* Points results/latest at the run. Errors: IO. */
 kv_status kv_run_folder_link(const struct kv_run_folder *folder, struct kv_error *error);
 

@@ -1,59 +1,66 @@
 #include "run/run.h"
 
+#include "report/stats.h"
+
+#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-/* How the time of a repetition grows from one cell of a path to another, roughly: by rows, tokens and context. */
-static double weight(const struct kv_cell *cell)
+enum { BAR_WIDTH = 24 };
+
+/* "1:02:03" or "2:03" */
+static const char *clock_text(double seconds, char text[32])
 {
-    return (double)cell->batch * cell->n_new * (cell->n_prompt + cell->n_new / 2.0);
+    const long s = (long)(seconds + 0.5);
+    if (s >= 3600)
+        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    return text;
 }
 
-static double mean_seconds(const struct kv_cell_result *result)
+static void print_bar(const struct kv_run *run)
 {
-    double sum = 0;
-    for (int i = 0; i < result->n_done; i++)
-        sum += result->figures[i].e2e_ms * 1e-3;
-    return sum / result->n_done;
+    char bar[BAR_WIDTH + 1];
+    for (int i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < run->n_finished * BAR_WIDTH / run->n_total ? '#' : '.';
+    bar[BAR_WIDTH] = '\0';
+    fprintf(stderr, "\r\033[K[%s] ", bar);
 }
 
-/* Seconds that one repetition of a cell takes: as measured, or by the nearest earlier cell of its path; 0: unknown. */
-static double predict(const struct kv_run *run, int cell)
+/* The running medians of a configuration. */
+static void print_medians(const struct kv_cell_result *result)
 {
-    const struct kv_cell *cells = run->plan->cells;
-    for (int i = cell; i >= 0; i--)
-        if (strcmp(cells[i].path, cells[cell].path) == 0 && run->results[i].n_done)
-            return mean_seconds(&run->results[i]) * weight(&cells[cell]) / weight(&cells[i]);
-    return 0;
-}
-
-static double seconds_left(const struct kv_run *run)
-{
-    double left = 0;
-    for (int i = 0; i < run->plan->n_cells; i++)
-        if (!run->results[i].error[0])
-            left += predict(run, i) * (run->settings->repetitions - run->results[i].n_done);
-    return left;
+    const size_t n = (size_t)result->n_samples;
+    const double ttpt_ms = kv_stats_median(result->ttpt_ms, n);
+    fprintf(stderr, ": median TTFT %.2f ms", kv_stats_median(result->ttft_ms, n));
+    if (!isnan(ttpt_ms))
+        fprintf(stderr, ", TTPT %.2f ms", ttpt_ms);
 }
 
 void kv_progress(const struct kv_run *run, int index, int repetition)
 {
-    if (run->settings->quiet)
-        return;
     const struct kv_cell *cell = &run->plan->cells[index];
     const struct kv_cell_result *result = &run->results[index];
-    const int total = run->plan->n_cells * run->settings->repetitions;
-    fprintf(stderr, "[%*d/%d] %s: batch %d, %s, repetition %d/%d: ", total > 99 ? 3 : 2, run->n_finished, total,
-            cell->suite, cell->batch, cell->path, repetition, run->settings->repetitions);
-    if (result->error[0]) {
-        fprintf(stderr, "failed: %s\n", result->error);
+    char left[32];
+    if (run->settings->progress == KV_PROGRESS_NONE)
         return;
+    if (run->settings->progress == KV_PROGRESS_BAR)
+        print_bar(run);
+    fprintf(stderr, "%d/%d, %s left; %s: batch %d, prompt %d, %s", run->n_finished, run->n_total,
+            clock_text(kv_predict_left(run), left), cell->suite, cell->batch, cell->n_prompt, cell->path);
+    if (result->given_up) {
+        fprintf(stderr, " %s: %s", result->failed ? "failed" : "skipped", result->error);
+    } else {
+        fprintf(stderr, " %d/%d", repetition, cell->repetitions);
+        print_medians(result);
     }
-    const struct kv_figures *f = &result->figures[result->n_done - 1];
-    const double left = seconds_left(run);
-    fprintf(stderr, "TTFT %.1f ms, TTPT %.2f ms, %.0f tok/s", f->ttft_ms, f->ttpt_ms, f->decode_tok_s);
-    if (left >= 90)
-        fprintf(stderr, "; about %.0f min left\n", left / 60);
-    else
-        fprintf(stderr, "; about %.0f s left\n", left);
+    /* What was given up stays on the screen; a bar is drawn over by the next one. */
+    if (run->settings->progress == KV_PROGRESS_LINES || result->given_up)
+        fputc('\n', stderr);
+}
+
+void kv_progress_end(const struct kv_run *run)
+{
+    if (run->settings->progress == KV_PROGRESS_BAR)
+        fputs("\r\033[K", stderr);
 }

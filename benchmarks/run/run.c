@@ -1,23 +1,12 @@
 #include "run/run.h"
 
+#include "base/error.h"
 #include "gbench/gbench.h"
+#include "report/stats.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* A generation that takes no longer than this is warmed up whole, a longer one by its first tokens. */
-#define WARM_UP_SECONDS 2.0
-#define WARM_UP_TOKENS 4
-
-/* What a cell needs while it is measured: open from its first repetition to its last. */
-struct cell_state {
-    struct kv_session *session;
-    struct kv_generation generation;
-    int32_t *prompt; /* [B, n_prompt] */
-    double cold_ttft_ms;
-};
 
 /* What a registered benchmark knows: one repetition of one cell. */
 struct repetition {
@@ -25,70 +14,6 @@ struct repetition {
     int cell;
     int number; /* from 1 */
 };
-
-static void close_state(struct cell_state *state)
-{
-    kv_session_free(state->session);
-    kv_generation_free(&state->generation);
-    free(state->prompt);
-    *state = (struct cell_state){0};
-}
-
-/* Ids of the benchmark's prompt, over and over; a small model takes them modulo its vocabulary. */
-static int32_t *make_prompt(const struct kv_run *run, const struct kv_cell *cell)
-{
-    const int V = kv_model_config(run->model)->vocab_size;
-    int32_t *prompt = malloc((size_t)cell->batch * (size_t)cell->n_prompt * sizeof *prompt);
-    for (int b = 0; prompt && b < cell->batch; b++)
-        for (int i = 0; i < cell->n_prompt; i++)
-            prompt[b * cell->n_prompt + i] = run->settings->prompt[i % run->settings->n_prompt] % V;
-    return prompt;
-}
-
-/* The measured shape, untimed: its first tokens give the cold figure, and all of it runs when it is short. */
-static kv_status warm_up(const struct kv_cell *cell, struct cell_state *state, struct kv_error *error)
-{
-    struct kv_generation *g = &state->generation;
-    const int n_first = cell->n_new < WARM_UP_TOKENS ? cell->n_new : WARM_UP_TOKENS;
-    kv_status status = kv_generate(state->session, cell->batch, state->prompt, cell->n_prompt, n_first, g, error);
-    if (status)
-        return status;
-    state->cold_ttft_ms = (double)(g->stamps[1] - g->stamps[0]) * 1e-6;
-    const double seconds = (double)(g->stamps[n_first] - g->stamps[0]) * 1e-9 * cell->n_new / n_first;
-    if (seconds < WARM_UP_SECONDS)
-        status = kv_generate(state->session, cell->batch, state->prompt, cell->n_prompt, cell->n_new, g, error);
-    return status;
-}
-
-static kv_status open_state(const struct kv_run *run, const struct kv_cell *cell, struct cell_state *state,
-                            struct kv_error *error)
-{
-    const int n_positions = kv_model_config(run->model)->n_positions, used = cell->n_prompt + cell->n_new - 1;
-    if (used > n_positions) {
-        snprintf(error->message, sizeof error->message,
-                 "a prompt of %d and %d new tokens take %d positions, the model has %d; use fewer", cell->n_prompt,
-                 cell->n_new, used, n_positions);
-        return KV_ERROR_ARGUMENT;
-    }
-    const struct kv_session_options options = {
-        .path = cell->path,
-        .matmul = run->settings->gemm,
-        .isa = run->settings->isa,
-        .batch = cell->batch,
-        .capacity = used,
-    };
-    state->prompt = make_prompt(run, cell);
-    if (!state->prompt) {
-        snprintf(error->message, sizeof error->message, "no memory for %d prompts", cell->batch);
-        return KV_ERROR_MEMORY;
-    }
-    kv_status status = kv_generation_create(&state->generation, cell->batch, cell->n_new, error);
-    if (!status)
-        status = kv_session_create(&state->session, run->model, run->team, &options, error);
-    if (!status)
-        status = warm_up(cell, state, error);
-    return status;
-}
 
 static void write_row(struct kv_run *run, const struct kv_row *row)
 {
@@ -98,42 +23,63 @@ static void write_row(struct kv_run *run, const struct kv_row *row)
         gb_request_stop();
 }
 
-/* The cell is given up: one row says why, and its other repetitions are passed over. */
-static void give_up(struct kv_run *run, int index, const struct kv_error *error)
+/* The cell is failed or skipped: one row says why, and its other repetitions are passed over. */
+static void give_up(struct kv_run *run, int index, bool failed, const char *reason)
 {
     struct kv_cell_result *result = &run->results[index];
-    snprintf(result->error, sizeof result->error, "%s", error->message);
-    close_state(&run->states[index]);
-    run->n_failed++;
+    snprintf(result->error, sizeof result->error, "%s", reason);
+    result->given_up = true;
+    result->failed = failed;
+    run->n_failed += failed;
+    run->n_finished += run->plan->cells[index].repetitions - result->n_done;
+    kv_cell_close(&run->states[index]);
     write_row(run, &(struct kv_row){
                        .cell = &run->plan->cells[index],
-                       .gemm = run->settings->gemm ? run->settings->gemm : kv_matmul_choice(0)->name,
-                       .isa = run->settings->isa,
+                       .status = failed ? "failed" : "skipped",
                        .error = result->error,
                    });
+    kv_progress(run, index, 0);
 }
 
-static void keep_result(const struct repetition *r, struct cell_state *state, const struct kv_figures *figures,
-                        size_t rss_peak)
+/* Skips a cell that is predicted to take longer than its budget. */
+static bool over_budget(struct kv_run *run, int index)
 {
-    struct kv_run *run = r->run;
-    struct kv_cell_result *result = &run->results[r->cell];
-    result->figures[result->n_done++] = *figures;
-    result->kv_live_bytes = state->generation.kv_live_bytes;
+    const struct kv_cell *cell = &run->plan->cells[index];
+    const double budget = run->settings->cell_budget_s, seconds = kv_predict_seconds(run, cell) * cell->repetitions;
+    char reason[128];
+    if (budget <= 0 || seconds <= budget || run->results[index].n_done)
+        return false;
+    snprintf(reason, sizeof reason, "predicted to take %.1f s, the budget of a configuration is %.1f s", seconds,
+             budget);
+    give_up(run, index, false, reason);
+    return true;
+}
+
+static void keep_result(struct kv_run *run, int index, int number, const struct kv_figures *figures, size_t rss_peak)
+{
+    struct kv_cell_result *result = &run->results[index];
+    result->n_done++;
+    result->seconds += figures->e2e_ms * 1e-3;
+    if (result->n_samples < KV_PROGRESS_SAMPLES) {
+        result->ttft_ms[result->n_samples] = figures->ttft_ms;
+        result->ttpt_ms[result->n_samples++] = figures->ttpt_ms;
+        kv_stats_sort(result->ttft_ms, (size_t)result->n_samples);
+        kv_stats_sort(result->ttpt_ms, (size_t)result->n_samples);
+    }
+    if (figures->ttpt_ms > 0 && !(result->shortest_step_ms > 0 && result->shortest_step_ms < figures->ttpt_ms))
+        result->shortest_step_ms = figures->ttpt_ms;
+    run->n_finished++;
     write_row(run, &(struct kv_row){
-                       .cell = &run->plan->cells[r->cell],
-                       .gemm = kv_session_matmul(state->session),
-                       .isa = kv_session_isa(state->session),
-                       .repetition = r->number,
-                       .cold_ttft_ms = state->cold_ttft_ms,
+                       .cell = &run->plan->cells[index],
+                       .status = "ok",
+                       .repetition = number,
+                       .state = &run->states[index],
                        .figures = figures,
-                       .kv_live_bytes = state->generation.kv_live_bytes,
-                       .kv_reserved_bytes = kv_session_kv_reserved_bytes(state->session),
                        .rss_peak_bytes = rss_peak,
                    });
 }
 
-static void set_counters(struct gb_state *gb, const struct kv_figures *f, const struct cell_state *state)
+static void set_counters(struct gb_state *gb, const struct kv_figures *f, const struct kv_cell_state *state)
 {
     gb_set_counter(gb, "ttft_ms", f->ttft_ms);
     if (!isnan(f->ttpt_ms)) {
@@ -150,18 +96,16 @@ static void measure_repetition(struct gb_state *gb, void *context)
     const struct repetition *r = context;
     struct kv_run *run = r->run;
     const struct kv_cell *cell = &run->plan->cells[r->cell];
-    struct cell_state *state = &run->states[r->cell];
-    struct kv_cell_result *result = &run->results[r->cell];
+    struct kv_cell_state *state = &run->states[r->cell];
     struct kv_figures figures;
     struct kv_error error = {""};
     kv_status status = KV_OK;
-    run->n_finished++;
-    if (result->error[0]) {
-        gb_skip_with_error(gb, result->error);
+    if (!state->session && over_budget(run, r->cell)) {
+        gb_skip_with_error(gb, run->results[r->cell].error);
         return;
     }
     if (!state->session)
-        status = open_state(run, cell, state, &error);
+        status = kv_cell_open(run, cell, state, &error);
     if (!status) {
         kv_rss_reset_peak();
         gb_begin(gb);
@@ -173,14 +117,12 @@ static void measure_repetition(struct gb_state *gb, void *context)
         status = kv_figures_of(&state->generation, cell->batch, cell->n_prompt, &figures, &error);
     if (status) {
         gb_skip_with_error(gb, error.message);
-        give_up(run, r->cell, &error);
-    } else {
-        gb_set_iteration_time(gb, figures.e2e_ms * 1e-3);
-        set_counters(gb, &figures, state);
-        keep_result(r, state, &figures, kv_rss_peak());
-        if (r->number == run->settings->repetitions)
-            close_state(state);
+        give_up(run, r->cell, true, error.message);
+        return;
     }
+    gb_set_iteration_time(gb, figures.e2e_ms * 1e-3);
+    set_counters(gb, &figures, state);
+    keep_result(run, r->cell, r->number, &figures, kv_rss_peak());
     kv_progress(run, r->cell, r->number);
 }
 
@@ -206,54 +148,44 @@ static kv_status register_repetition(struct repetition *r, struct kv_error *erro
     return gb_register(&benchmark, error);
 }
 
-/* Group by group; in a group, repetition by repetition; in a repetition, path after path. */
-static kv_status register_all(struct kv_run *run, struct repetition *repetitions, struct kv_error *error)
+/* Whether a cell still lacks a repetition, by number or by time. */
+static bool wants_more(const struct kv_run *run, int index)
 {
-    const struct kv_plan *plan = run->plan;
-    kv_status status = KV_OK;
-    for (int begin = 0, end; !status && begin < plan->n_cells; begin = end) {
-        for (end = begin; end < plan->n_cells && plan->cells[end].group == plan->cells[begin].group;)
-            end++;
-        for (int number = 1; !status && number <= run->settings->repetitions; number++)
-            for (int cell = begin; !status && cell < end; cell++) {
-                *repetitions = (struct repetition){run, cell, number};
-                status = register_repetition(repetitions++, error);
-            }
+    const struct kv_cell_result *result = &run->results[index];
+    return !result->given_up && (result->n_done < run->plan->cells[index].repetitions ||
+                                 result->seconds < run->settings->min_time_s);
+}
+
+/* The next repetition of every cell of the group [begin, end) that wants one, one path after the other. */
+static kv_status measure_round(struct kv_run *run, int begin, int end, size_t *n_measured, struct kv_error *error)
+{
+    struct repetition *repetitions = calloc((size_t)(end - begin), sizeof *repetitions);
+    kv_status status = repetitions ? KV_OK : kv_fail(error, KV_ERROR_MEMORY, "no memory for a round of repetitions");
+    for (int i = begin; !status && i < end; i++) {
+        repetitions[i - begin] = (struct repetition){run, i, run->results[i].n_done + 1};
+        if (wants_more(run, i))
+            status = register_repetition(&repetitions[i - begin], error);
     }
+    if (!status)
+        status = gb_run(NULL, NULL, n_measured, error);
+    gb_clear();
+    free(repetitions);
     return status;
 }
 
-static kv_status allocate(struct kv_run *run, struct repetition **repetitions, struct kv_error *error)
+static kv_status measure_group(struct kv_run *run, int begin, int end, struct kv_error *error)
 {
-    const size_t n = (size_t)run->plan->n_cells, n_repetitions = (size_t)run->settings->repetitions;
-    bool good = (run->states = calloc(n, sizeof *run->states)) && (run->results = calloc(n, sizeof *run->results)) &&
-                (*repetitions = calloc(n * n_repetitions, sizeof **repetitions));
-    for (size_t i = 0; good && i < n; i++)
-        good = (run->results[i].figures = calloc(n_repetitions, sizeof *run->results[i].figures)) != NULL;
-    if (!good && error)
-        snprintf(error->message, sizeof error->message, "no memory for a run of %zu configurations", n);
-    return good ? KV_OK : KV_ERROR_MEMORY;
-}
-
-kv_status kv_run_measure(struct kv_run *run, const struct kv_run_settings *settings, const struct kv_plan *plan,
-                         const struct kv_model *model, struct kv_team *team, struct kv_error *error)
-{
-    struct repetition *repetitions = NULL;
-    *run = (struct kv_run){.settings = settings, .plan = plan, .model = model, .team = team};
-    run->start_ns = kv_now_ns();
-    kv_status status = allocate(run, &repetitions, error);
-    if (!status)
-        status = kv_rows_open(&run->runs, settings->folder, error);
-    if (!status)
-        status = register_all(run, repetitions, error);
-    if (!status)
-        status = gb_run(NULL, NULL, NULL, error);
-    gb_clear();
-    for (int i = 0; run->states && i < plan->n_cells; i++)
-        close_state(&run->states[i]);
-    free(repetitions);
-    kv_csv_close(run->runs);
-    run->runs = NULL;
+    kv_status status = KV_OK;
+    size_t n_measured = 1; /* 0 when --benchmark_filter leaves the group out */
+    for (bool more = true; more && !status && n_measured && !gb_stop_requested();) {
+        more = false;
+        for (int i = begin; i < end; i++)
+            more |= wants_more(run, i);
+        if (more)
+            status = measure_round(run, begin, end, &n_measured, error);
+    }
+    for (int i = begin; i < end; i++)
+        kv_cell_close(&run->states[i]);
     if (!status && run->broken) {
         status = run->broken;
         if (error)
@@ -262,27 +194,122 @@ kv_status kv_run_measure(struct kv_run *run, const struct kv_run_settings *setti
     return status;
 }
 
-kv_status kv_run_list(const struct kv_plan *plan, const struct kv_run_settings *settings, struct kv_error *error)
+static kv_status measure_all(struct kv_run *run, struct kv_error *error)
 {
-    struct repetition *repetitions = NULL;
-    struct kv_run run = {.settings = settings, .plan = plan};
-    kv_status status = allocate(&run, &repetitions, error);
+    const struct kv_plan *plan = run->plan;
+    kv_status status = KV_OK;
+    for (int begin = 0, end; !status && begin < plan->n_cells && !gb_stop_requested(); begin = end) {
+        for (end = begin; end < plan->n_cells && plan->cells[end].group == plan->cells[begin].group;)
+            end++;
+        status = measure_group(run, begin, end, error);
+    }
+    kv_progress_end(run);
+    return status;
+}
+
+/* The limits suite: all smaller thread counts, by doubling. */
+static kv_status measure_fewer_threads(struct kv_run *run, struct kv_error *error)
+{
+    kv_status status = KV_OK;
+    for (int n = 1; !status && run->plan->limits && n < kv_team_size(run->team) && !gb_stop_requested(); n *= 2) {
+        struct kv_team *team;
+        struct kv_limits limits;
+        status = kv_team_create(&team, n, error);
+        if (!status && kv_limits_measure(team, run->settings->isa, &limits, NULL) == KV_OK)
+            status = kv_rows_write_limits(run, "start", &limits, error);
+        kv_team_free(team);
+    }
+    return status;
+}
+
+/* The machine's limits, now; a machine without the memory for it leaves them unknown. */
+static kv_status measure_limits(struct kv_run *run, const char *moment, struct kv_limits *limits,
+                                struct kv_error *error)
+{
+    if (gb_stop_requested() || kv_limits_measure(run->team, run->settings->isa, limits, NULL) != KV_OK) {
+        limits->threads = 0;
+        return KV_OK;
+    }
+    return kv_rows_write_limits(run, moment, limits, error);
+}
+
+static kv_status prepare(struct kv_run *run, struct kv_error *error)
+{
+    const size_t n = (size_t)run->plan->n_cells + 1; /* a plan without cells is no failure */
+    run->states = calloc(n, sizeof *run->states);
+    run->results = calloc(n, sizeof *run->results);
+    if (!run->states || !run->results)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a run of %zu configurations", n);
+    for (int i = 0; i < run->plan->n_cells; i++)
+        run->n_total += run->plan->cells[i].repetitions;
+    return KV_OK;
+}
+
+kv_status kv_run_measure(struct kv_run *run, const struct kv_run_settings *settings, const struct kv_plan *plan,
+                         const struct kv_model *model, struct kv_team *team, struct kv_error *error)
+{
+    struct kv_limits limits_at_end = {0};
+    *run = (struct kv_run){.settings = settings, .plan = plan, .model = model, .team = team};
+    kv_status status = prepare(run, error);
     if (!status)
-        status = register_all(&run, repetitions, error);
+        status = kv_rows_open(run, error);
+    if (!status && settings->resume)
+        status = kv_resume(run, error);
+    if (!status)
+        status = measure_fewer_threads(run, error);
+    if (!status)
+        status = measure_limits(run, "start", &run->limits, error);
+    if (!status)
+        status = measure_all(run, error);
+    if (!status)
+        status = measure_limits(run, "end", &limits_at_end, error);
+    for (int i = 0; run->states && i < plan->n_cells; i++)
+        kv_cell_close(&run->states[i]);
+    kv_rows_close(run);
+    return status;
+}
+
+kv_status kv_run_predict(struct kv_run *run, const struct kv_run_settings *settings, const struct kv_plan *plan,
+                         const struct kv_model *model, struct kv_team *team, struct kv_error *error)
+{
+    *run = (struct kv_run){.settings = settings, .plan = plan, .model = model, .team = team};
+    const kv_status status = prepare(run, error);
+    if (!status && kv_limits_measure(team, settings->isa, &run->limits, NULL) != KV_OK)
+        run->limits.threads = 0;
+    return status;
+}
+
+double kv_run_instrument_share(const struct kv_run *run)
+{
+    double shortest = INFINITY;
+    for (int i = 0; i < run->plan->n_cells; i++)
+        if (run->results[i].shortest_step_ms > 0)
+            shortest = fmin(shortest, run->results[i].shortest_step_ms);
+    return isinf(shortest) ? NAN : 100 * kv_clock_cost_ns() * 1e-6 / shortest;
+}
+
+kv_status kv_run_list(const struct kv_plan *plan, struct kv_error *error)
+{
+    struct repetition *repetitions = calloc((size_t)plan->n_cells + 1, sizeof *repetitions);
+    struct kv_run run = {.plan = plan};
+    kv_status status = repetitions ? KV_OK : kv_fail(error, KV_ERROR_MEMORY, "no memory for a list of configurations");
+    for (int i = 0; !status && i < plan->n_cells; i++) {
+        repetitions[i] = (struct repetition){&run, i, 1};
+        status = register_repetition(&repetitions[i], error);
+    }
     if (!status)
         status = gb_run(NULL, NULL, NULL, error);
     gb_clear();
     free(repetitions);
-    kv_run_free(&run);
     return status;
 }
 
 void kv_run_free(struct kv_run *run)
 {
-    for (int i = 0; run->results && i < run->plan->n_cells; i++)
-        free(run->results[i].figures);
     free(run->results);
     free(run->states);
+    kv_truths_free(run->truths);
     run->results = NULL;
     run->states = NULL;
+    run->truths = NULL;
 }

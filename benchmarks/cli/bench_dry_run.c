@@ -1,0 +1,26 @@
+#include "cli/bench.h"
+
+#include <stdio.h>
+
+int bench_dry_run(const char *command, const struct kv_run_settings *settings, const struct kv_plan *plan,
+                  const struct kv_model *model, struct kv_team *team)
+{
+    struct kv_error error = {""};
+    struct kv_run run;
+    if (kv_run_predict(&run, settings, plan, model, team, &error) != KV_OK) {
+        kv_run_free(&run);
+        return cli_fail(command, CLI_FAILED, "%s", error.message);
+    }
+    printf("suite   path      batch  prompt    new  reps    seconds\n");
+    for (int i = 0; i < plan->n_cells; i++) {
+        const struct kv_cell *cell = &plan->cells[i];
+        const double seconds = kv_predict_seconds(&run, cell) * cell->repetitions;
+        const bool over = settings->cell_budget_s > 0 && seconds > settings->cell_budget_s;
+        printf("%-7s %-8s %6d %7d %6d %5d %10.1f%s\n", cell->suite, cell->path, cell->batch, cell->n_prompt,
+               cell->n_new, cell->repetitions, seconds, over ? "  skipped: over the budget" : "");
+    }
+    printf("\n%d configurations, about %.1f minutes with warm-up%s\n", plan->n_cells, kv_predict_left(&run) / 60,
+           plan->kernels ? ", and the kernels after them" : "");
+    kv_run_free(&run);
+    return CLI_OK;
+}

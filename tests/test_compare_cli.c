@@ -1,0 +1,413 @@
+/* kvbench compare as a person runs it: what it prints, what it writes, and how it ends. */
+#include "sample_runs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void put(const struct cli *cli, const char *name, const char *text)
+{
+    char path[CLI_PATH_SIZE];
+    cli_path(cli, name, path);
+    write_text(path, text);
+}
+
+#define assert_says(text, part)                                                                                        \
+    do {                                                                                                               \
+        if (!strstr(text, part))                                                                                       \
+            fail_msg("'%s' is not in:\n%s", part, text);                                                               \
+    } while (0)
+
+/* ---- The command -------------------------------------------------------------------------------- */
+
+/* A and B with batch 1 slower, batch 2 the same, and configurations that only one of them has. */
+static void make_two_runs(const struct cli *cli)
+{
+    FILE *a = begin_run(cli, "A"), *b = begin_run(cli, "B");
+    ADD(a, "cached", "openblas", 1, nine);
+    ADD(b, "cached", "openblas", 1, nine_slower);
+    ADD(a, "cached", "openblas", 2, nine);
+    ADD(b, "cached", "openblas", 2, nine);
+    ADD(a, "cached", "openblas", 4, nine);
+    ADD(b, "cached", "openblas", 8, nine);
+    ADD(a, "naive", "openblas", 1, nine);
+    add_without_figures(b, "naive", 1, "failed");
+    ADD(a, "naive", "openblas", 2, nine);
+    add_without_figures(b, "naive", 2, "skipped");
+    add_without_figures(a, "naive", 4, "failed");
+    ADD(b, "naive", "openblas", 4, nine);
+    add_without_figures(a, "naive", 8, "failed");
+    add_without_figures(b, "naive", 8, "failed");
+    end_run(a);
+    end_run(b);
+}
+
+static void test_table(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "B/runs.csv", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_string_equal(cli->err, "");
+    assert_string_equal(cli->out,
+                        "A:   A/runs.csv, run r1\n"
+                        "B:   B/runs.csv, run r1\n"
+                        "all: suite batch, model gpt2, weights F32, gemm openblas, isa avx2, threads 2, "
+                        "prompt_tokens 21, new_tokens 50\n"
+                        "Figures are medians; faster or slower: p < 0.05 (Mann-Whitney U), and medians more than 2 % "
+                        "apart.\n"
+                        "\n"
+                        "B against A: time per token after the first (ttpt_ms), less is better\n"
+                        "  path    batch  A ms  B ms    n    B/A   95 % interval        p  B is\n"
+                        "  cached      1  10.5  11.5  9+9  1.095  1.056 to 1.136  <0.0001  slower\n"
+                        "  cached      2  10.5  10.5  9+9  1.000  0.963 to 1.039   1.0000  no difference seen\n"
+                        "  0 faster, 1 slower, 1 with no difference seen\n"
+                        "  Geometric mean of B/A over 2: 1.047 (A is 1.05 times as fast)\n"
+                        "\n"
+                        "Not compared: 5 configurations\n"
+                        "  not in B: path cached, batch 4\n"
+                        "  failed in B: path naive, batch 1\n"
+                        "  skipped in B: path naive, batch 2\n"
+                        "  not in A: path cached, batch 8\n"
+                        "  failed in A: path naive, batch 4\n"
+                        "\n"
+                        "Left out of A/runs.csv: 2 failed and 0 skipped rows\n"
+                        "\n"
+                        "Left out of B/runs.csv: 2 failed and 1 skipped rows\n");
+}
+
+static void test_defaults_and_metrics(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "B");
+    assert_exit(cli, 0);
+    assert_int_equal(count_lines(cli->out, "B against A: "), 2);
+    assert_says(cli->out, "(ttpt_ms), less is better");
+    assert_says(cli->out, "(ttft_ms), less is better");
+    RUN(cli, "compare", "--metric", "decode_tok_s,e2e_ms", "A", "B");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "(decode_tok_s), more is better");
+    assert_says(cli->out, "2 more without e2e_ms on a side");
+    RUN(cli, "compare", "A", "B", "--metric", "e2e_ms");
+    assert_complaint(cli, 2, "no configuration has e2e_ms on both sides");
+}
+
+static void test_fail_above(void **state)
+{
+    struct cli *cli = *state;
+    static const double three[] = {5, 5.1, 5.2}, three_more[] = {6, 6.1, 6.2};
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "B", "--fail-above", "9%");
+    assert_exit(cli, 1);
+    assert_string_equal(cli->err, "kvbench compare: 2 results are slower by more than 9 %; the worst: B, ttpt_ms of "
+                                  "path cached, batch 1, by 9.52 %\n");
+    assert_int_equal(count_lines(cli->out, "slower"),
+                     5); /* two titles, two rows and the rule: the table is there too */
+    RUN(cli, "compare", "A", "B", "--fail-above", "0.09", "--metric", "decode_tok_s");
+    assert_exit(cli, 1);
+    RUN(cli, "compare", "A", "B", "--fail-above", "10%");
+    assert_exit(cli, 0);
+    RUN(cli, "compare", "B", "A", "--fail-above", "0%"); /* faster is no regression */
+    assert_exit(cli, 0);
+    RUN(cli, "compare", "A", "B", "--fail-above", "5%", "--noise", "10%"); /* nor is what has no verdict */
+    assert_exit(cli, 0);
+    MAKE_RUN(cli, "three", "openblas", three);
+    MAKE_RUN(cli, "three_more", "openblas", three_more);
+    RUN(cli, "compare", "three", "three_more", "--fail-above", "5%"); /* a gate that cannot close must say so */
+    assert_exit(cli, 2);
+    assert_says(cli->err, "no regression can be seen; measure with --reps 4 or more");
+}
+
+static void test_fail_above_names_the_worst(void **state)
+{
+    struct cli *cli = *state;
+    static const double slowest[] = {20, 21, 22, 23};
+    FILE *a = begin_run(cli, "A"), *b = begin_run(cli, "B");
+    for (int batch = 1; batch <= 4; batch *= 2)
+        ADD(a, "cached", "openblas", batch, nine);
+    ADD(b, "cached", "openblas", 1, nine_slower);
+    ADD(b, "cached", "openblas", 2, slowest);
+    ADD(b, "cached", "openblas", 4, nine_slower);
+    end_run(a);
+    end_run(b);
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--fail-above", "5%");
+    assert_exit(cli, 1);
+    assert_says(cli->err,
+                "3 results are slower by more than 5 %; the worst: B, ttpt_ms of path cached, batch 2, by 105 %");
+    assert_says(cli->err,
+                "fewer than 9 repetitions in 1 of 3 rows, as few as 9 against 4, where p cannot go below 0.0028;");
+}
+
+static void test_by(void **state)
+{
+    struct cli *cli = *state;
+    FILE *run = begin_run(cli, "A");
+    ADD(run, "naive", "openblas", 1, nine_slower);
+    ADD(run, "cached", "openblas", 1, nine);
+    ADD(run, "naive", "packed", 1, nine_slower);
+    ADD(run, "cached", "packed", 1, nine);
+    ADD(run, "cached", "reference", 1, nine_slower);
+    end_run(run);
+    RUN(cli, "compare", "A", "--by", "path", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "cached against naive: ");
+    assert_says(cli->out,
+                "  gemm      batch  naive ms  cached ms    n  cached/naive   95 % interval        p  cached is\n"
+                "  openblas      1      11.5       10.5  9+9         0.913");
+    assert_says(cli->out, "not in naive: gemm reference, batch 1\n");
+    RUN(cli, "compare", "A", "--by", "path", "--base", "cached", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "naive against cached: ");
+    RUN(cli, "compare", "A", "--by", "gemm", "--base", "packed", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "openblas against packed: ");
+    assert_says(cli->out, "reference against packed: ");
+    assert_says(cli->out, "not in reference: path naive, batch 1\n");
+    assert_int_equal(count_lines(cli->out, "no difference seen"), 4); /* two rows and two sums */
+    RUN(cli, "compare", "A", "--by", "path", "--base", "none");
+    assert_complaint(cli, 2, "has no path \"none\", only naive, cached");
+    RUN(cli, "compare", "A", "--by", "threads");
+    assert_complaint(cli, 2, "has only threads \"2\"");
+}
+
+static void test_by_a_number(void **state)
+{
+    struct cli *cli = *state;
+    FILE *run = begin_run(cli, "A");
+    ADD(run, "cached", "openblas", 1, nine);
+    ADD(run, "cached", "openblas", 8, nine_slower);
+    end_run(run);
+    RUN(cli, "compare", "A", "--by", "batch", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "batch 8 against batch 1: ");
+    assert_says(cli->out, "  path    batch 1 ms  batch 8 ms    n  ");
+}
+
+static void test_ignore(void **state)
+{
+    struct cli *cli = *state;
+    MAKE_RUN(cli, "A", "openblas", nine);
+    MAKE_RUN(cli, "B", "packed", nine_slower);
+    RUN(cli, "compare", "A", "B");
+    assert_complaint(cli, 2, "have no value of gemm in common; to compare all the same: --ignore gemm");
+    RUN(cli, "compare", "A", "B", "--ignore", "gemm,isa");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "gemm openblas in A and packed in B, isa avx2");
+    assert_says(cli->out, "1.095");
+    FILE *both = begin_run(cli, "both");
+    ADD(both, "cached", "openblas", 1, nine);
+    ADD(both, "cached", "packed", 1, nine);
+    end_run(both);
+    RUN(cli, "compare", "A", "both", "--ignore", "gemm");
+    assert_complaint(cli, 2, "such as gemm \"openblas\" and \"packed\": take gemm out of --ignore");
+}
+
+static void test_csv(void **state)
+{
+    struct cli *cli = *state;
+    char path[CLI_PATH_SIZE];
+    make_two_runs(cli);
+    put(cli, "out.csv", "what was there before\n");
+    put(cli, "out.csv.part", "of a writer that was killed");
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--csv", "out.csv");
+    assert_exit(cli, 0);
+    assert_int_equal(cli_count_entries(cli), 3);
+    cli_path(cli, "out.csv", path);
+    char *text = read_text(path);
+    assert_int_equal(count_lines(text, ""), 1 + 2 + 5);
+    assert_says(text,
+                "metric,base,other,suite,path,model,weights,gemm,isa,threads,batch,prompt_tokens,new_tokens,n_base,"
+                "n_other,median_base,median_other,ratio,ratio_low,ratio_high,u,p,verdict\n"
+                "ttpt_ms,A/runs.csv,B/runs.csv,batch,cached,gpt2,F32,openblas,avx2,2,1,21,50,9,9,10.5,11.5,"
+                "1.0952381,");
+    assert_says(text, ",0,4.11353353e-05,slower\n");
+    assert_says(text, "\n,A/runs.csv,B/runs.csv,batch,naive,gpt2,F32,openblas,avx2,2,1,21,50,,,,,,,,,,failed in B\n");
+    free(text);
+    RUN(cli, "compare", "A", "B", "--csv", "A/runs.csv");
+    assert_complaint(cli, 2, "A/runs.csv is one of the compared files");
+    RUN(cli, "compare", "A", "B", "--csv", "none/out.csv");
+    assert_complaint(cli, 2, "none/out.csv");
+    RUN(cli, "compare", "A", "B"); /* both are whole */
+    assert_exit(cli, 0);
+}
+
+/* ---- Warnings ----------------------------------------------------------------------------------- */
+
+static void test_warns_of_few_repetitions(void **state)
+{
+    struct cli *cli = *state;
+    make_run(cli, "A", "openblas", nine, 3);
+    make_run(cli, "B", "openblas", nine_slower, 3);
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_string_equal(cli->err,
+                        "kvbench compare: warning: fewer than 9 repetitions in 1 of 1 rows, as few as 3 against "
+                        "3, where p cannot go below 0.1 and no difference can be seen; measure again with "
+                        "--reps 9\n");
+    assert_says(cli->out, "0.1000  no difference seen *\n");
+    assert_says(cli->out, "\n* says nothing: with so few repetitions p cannot go below 0.05, ");
+    make_run(cli, "one", "openblas", nine_slower, 1);
+    RUN(cli, "compare", "A", "one", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "3+1  1.088              -  0.5000  no difference seen *\n");
+}
+
+static void put_context(const struct cli *cli, const char *name, const char *cpu, int threads, const char *core)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "{\"machine\": {\"cpu\": {\"name\": \"%s\"}}, \"run\": {\"threads\": %d}, \"libraries\": "
+             "{\"openblas_core\": \"%s\"}}\n",
+             cpu, threads, core);
+    put(cli, name, text);
+}
+
+static void test_warns_of_machines(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    put_context(cli, "A/context.json", "Zen", 2, "SkylakeX");
+    RUN(cli, "compare", "A", "B");
+    assert_string_equal(cli->err, ""); /* what is unknown differs from nothing */
+    assert_says(cli->out, "A:   A/runs.csv, run r1, Zen, 2 threads, OpenBLAS SkylakeX\n");
+    put_context(cli, "B/context.json", "Zen", 2, "SkylakeX");
+    RUN(cli, "compare", "A", "B/runs.csv");
+    assert_string_equal(cli->err, "");
+    put_context(cli, "B/context.json", "Xeon", 4, "Prescott");
+    RUN(cli, "compare", "A", "B");
+    assert_exit(cli, 0);
+    assert_string_equal(cli->err, "kvbench compare: warning: the machines of A and B differ, CPU Zen and Xeon, 2 and 4 "
+                                  "threads, OpenBLAS SkylakeX and Prescott: measure both on one\n");
+    put(cli, "B/context.json", "{\"machine\": ");
+    RUN(cli, "compare", "A", "B");
+    assert_exit(cli, 0);
+    assert_says(cli->err, "context.json beside B/runs.csv cannot be read (");
+    assert_int_equal(count_lines(cli->err, ""), 1);
+}
+
+/* ---- What is wrong is one line and exit 2 -------------------------------------------------------- */
+
+static void test_bad_files(void **state)
+{
+    struct cli *cli = *state;
+    static const struct {
+        const char *rows, *complaint;
+    } cases[] = {
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,fast,1,,,,,,,,,,,,,,,\n", "bad.csv line 2 has \"fast\""},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,-3,1,,,,,,,,,,,,,,,\n", "bad.csv has ttft_ms -3"},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,0,1,,,,,,,,,,,,,,,\n", "bad.csv has ttft_ms 0"},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok\n", "bad.csv line 2 has 14 fields"},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,done,,1,1,,,,,,,,,,,,,,,\n", "bad.csv has the status \"done\""},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,1", "bad.csv line 2 may be cut off"},
+    };
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "none");
+    assert_complaint(cli, 2, "none: No such file or directory; name the folder of a run, or its runs.csv");
+    RUN(cli, "compare", ".", "A");
+    assert_complaint(cli, 2, ". holds no runs.csv");
+    put(cli, "bad.csv", "a,b\n1,2\n");
+    RUN(cli, "compare", "A", "bad.csv");
+    assert_complaint(cli, 2, "bad.csv has no column \"status\"");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put_rows(cli, "bad.csv", cases[i].rows);
+        RUN(cli, "compare", "A", "bad.csv");
+        assert_complaint(cli, 2, cases[i].complaint);
+    }
+}
+
+static void test_nothing_to_compare(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    end_run(begin_run(cli, "empty"));
+    RUN(cli, "compare", "A", "empty");
+    assert_complaint(cli, 2, "empty/runs.csv has no row that is ok");
+    RUN(cli, "compare", "empty", "empty");
+    assert_complaint(cli, 2, "empty/runs.csv has no row that is ok");
+    RUN(cli, "compare", "empty", "--by", "path");
+    assert_complaint(cli, 2, "empty/runs.csv has no rows");
+    FILE *failed = begin_run(cli, "failed");
+    add_without_figures(failed, "cached", 1, "failed");
+    end_run(failed);
+    RUN(cli, "compare", "A", "failed");
+    assert_complaint(cli, 2, "failed/runs.csv has no row that is ok");
+}
+
+static void test_bad_options(void **state)
+{
+    struct cli *cli = *state;
+    static const struct {
+        const char *option, *value, *complaint;
+    } cases[] = {
+        {"--noise", "5", "'5' is not a share such as 5% or 0.05"},
+        {"--noise", "-1%", "not a share"},
+        {"--noise", "%", "not a share"},
+        {"--noise", "0x1", "not a share"},
+        {"--noise", "1e-3", "not a share"},
+        {"--noise", "2%%", "not a share"},
+        {"--noise", "1.5.2", "not a share"},
+        {"--fail-above", "", "not a share"},
+        {"--alpha", "0", "not a probability"},
+        {"--alpha", "100%", "not a probability"},
+        {"--metric", "speed", "'speed' is not of ttft_ms, ttpt_ms"},
+        {"--metric", "ttpt_ms,ttpt_ms", "names ttpt_ms twice"},
+        {"--metric", "ttpt_ms,", "is not of"},
+        {"--ignore", "colour", "'colour' is not of suite, path"},
+        {"--ignore", "gemm,gemm", "names gemm twice"},
+        {"--by", "status", "'status' is not of suite, path"},
+        {"--by", "path", "two runs are named"},
+        {"--base", "naive", "--base needs --by"},
+    };
+    make_two_runs(cli);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        RUN(cli, "compare", "A", "B", cases[i].option, cases[i].value);
+        assert_complaint(cli, 2, cases[i].complaint);
+    }
+    RUN(cli, "compare");
+    assert_complaint(cli, 2, "missing argument 'A'");
+    RUN(cli, "compare", "A");
+    assert_complaint(cli, 2, "one run is named");
+    RUN(cli, "compare", "A", "B", "C");
+    assert_complaint(cli, 2, "unexpected argument 'C'");
+    RUN(cli, "compare", "A", "--by", "path", "--ignore", "path");
+    assert_complaint(cli, 2, "--ignore names the column of --by");
+}
+
+static void test_escape_sequences_stay_in_the_file(void **state)
+{
+    struct cli *cli = *state;
+    FILE *run = begin_run(cli, "A");
+    ADD(run, "na\033[2Jive", "openblas", 1, nine);
+    ADD(run, "cached", "open\033[31m", 1, nine);
+    ADD(run, "cached", "openblas", 1, nine);
+    end_run(run);
+    RUN(cli, "compare", "A", "A");
+    assert_exit(cli, 0);
+    assert_null(strchr(cli->out, '\033'));
+    RUN(cli, "compare", "A", "--by", "path");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "cached against na?[2Jive");
+    assert_null(strchr(cli->out, '\033'));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLI_TEST(test_table),
+        CLI_TEST(test_defaults_and_metrics),
+        CLI_TEST(test_fail_above),
+        CLI_TEST(test_fail_above_names_the_worst),
+        CLI_TEST(test_by),
+        CLI_TEST(test_by_a_number),
+        CLI_TEST(test_ignore),
+        CLI_TEST(test_csv),
+        CLI_TEST(test_warns_of_few_repetitions),
+        CLI_TEST(test_warns_of_machines),
+        CLI_TEST(test_bad_files),
+        CLI_TEST(test_nothing_to_compare),
+        CLI_TEST(test_bad_options),
+        CLI_TEST(test_escape_sequences_stay_in_the_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
