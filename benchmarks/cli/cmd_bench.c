@@ -2,6 +2,7 @@
 
 #include "gbench/gbench.h"
 #include "report/context.h"
+#include "run/summary.h"
 
 #include <math.h>
 #include <signal.h>
@@ -70,10 +71,8 @@ static void start_context(struct kv_context *context, const struct bench_setting
     kv_context_start(context, &build, &libraries, &run, NULL);
 }
 
-static void print_warnings(const char *command, const struct kv_context *context)
+static void print_warnings(const char *command, const struct kv_warning *warnings, int n)
 {
-    struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
-    const int n = kv_context_warnings(context, warnings);
     for (int i = 0; i < n; i++)
         fprintf(stderr, "kvbench %s: %s: %s\n", command,
                 warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
@@ -99,17 +98,37 @@ static struct kv_run_settings run_settings(const struct bench_settings *s, const
     };
 }
 
+/* Of what stands in the folder: summary.csv, the tables on stdout, the warnings on stderr. */
+static kv_status summarize(const char *command, const struct kv_run_folder *folder, struct kv_error *error)
+{
+    struct kv_summary *summary;
+    struct kv_warning warnings[KV_SUMMARY_MAX_WARNINGS];
+    kv_status status = kv_summary_load(&summary, folder->path, error);
+    if (status)
+        return status;
+    status = kv_summary_write_csv(summary, folder->path, error);
+    kv_summary_print(summary, stdout);
+    fflush(stdout);
+    print_warnings(command, warnings, kv_summary_warnings(summary, warnings));
+    kv_summary_free(summary);
+    return status;
+}
+
 /* What is said at the end; returns the exit status. */
 static int conclude(const char *command, const struct kv_run *run, const struct kv_run_folder *folder,
                     const struct kv_context *context)
 {
+    struct kv_error error = {""};
+    struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     const double share = kv_run_instrument_share(run);
+    if (run->plan->n_cells && summarize(command, folder, &error) != KV_OK)
+        return cli_fail(command, CLI_FAILED, "%s", error.message);
+    print_warnings(command, warnings, kv_context_warnings(context, warnings));
     if (!isnan(share))
         printf("\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    printf("Files in %s: runs.csv, tokens.csv, summary.csv, limits.csv, context.json%s\n", folder->path,
-           run->plan->kernels ? ", kernels.csv" : "");
+    printf("Files in %s: %slimits.csv, context.json%s\n", folder->path,
+           run->plan->n_cells ? "runs.csv, tokens.csv, summary.csv, " : "", run->plan->kernels ? ", kernels.csv" : "");
     fflush(stdout);
-    print_warnings(command, context);
     if (gb_stop_requested())
         return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here", folder->path);
     if (run->n_failed)
