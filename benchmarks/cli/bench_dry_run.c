@@ -1,4 +1,5 @@
 #include "cli/bench.h"
+#include "suites/kernels/kernel_suite.h"
 
 #include <stdio.h>
 
@@ -19,8 +20,17 @@ int bench_dry_run(const char *command, const struct kv_run_settings *settings, c
         printf("%-7s %-8s %6d %7d %6d %5d %10.1f%s\n", cell->suite, cell->path, cell->batch, cell->n_prompt,
                cell->n_new, cell->repetitions, seconds, over ? "  skipped: over the budget" : "");
     }
-    printf("\n%d configurations, about %.1f minutes with warm-up%s\n", plan->n_cells, kv_predict_left(&run) / 60,
-           plan->kernels ? ", and the kernels after them" : "");
+    struct kv_kernel_expectation kernels = {0};
+    if (plan->kernels) {
+        const char *names[2];
+        struct kv_kernel_suite_options options = kv_run_kernel_options(settings, kv_model_config(model), names);
+        options.team = team;
+        options.limits = run.limits.threads ? &run.limits : NULL;
+        if (kv_kernel_suite_expect(&options, &kernels, &error) == KV_OK)
+            printf("kernels %d products and attentions %52.1f\n", kernels.n_configurations, kernels.seconds);
+    }
+    printf("\n%d configurations, about %.1f minutes with warm-up\n", plan->n_cells + kernels.n_configurations,
+           (kv_predict_left(&run) + kernels.seconds) / 60);
     kv_run_free(&run);
     return CLI_OK;
 }

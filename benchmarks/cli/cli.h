@@ -111,6 +111,9 @@ struct model_options model_options_default(void);
         {"isa", 0, "NAME", "instruction set of the other kernels (or KVBENCH_ISA):", OPTION_CHOICE, &(options)->isa,   \
          0, 0, kv_isa_choice, NULL}
 
+/* The shape of that model, without its weights. On failure says why and returns CLI_FAILED or CLI_USAGE. */
+int model_shape(const char *command, const struct model_options *options, struct kv_config *config);
+
 /* Starts the threads and loads or synthesizes the model; says so on stderr when weights are synthetic. On failure
  * says why and returns CLI_FAILED or CLI_USAGE. */
 int model_open(const char *command, const struct model_options *options, struct kv_team **team,

@@ -3,6 +3,7 @@
 #include "gbench/gbench.h"
 #include "report/context.h"
 #include "run/summary.h"
+#include "run/summary_kernels.h"
 
 #include <math.h>
 #include <signal.h>
@@ -86,6 +87,8 @@ static struct kv_run_settings run_settings(const struct bench_settings *s, const
         .model_name = s->model.model,
         .gemm = s->model.gemm ? s->model.gemm : kv_matmul_choice(0)->name,
         .isa = s->model.isa ? s->model.isa : kv_isa_default(),
+        .only_gemm = s->model.gemm,
+        .only_isa = s->model.isa,
         .min_time_s = s->min_time_s,
         .cell_budget_s = s->cell_budget_s,
         .prompt = default_prompt,
@@ -114,6 +117,16 @@ static kv_status summarize(const char *command, const struct kv_run_folder *fold
     return status;
 }
 
+static kv_status summarize_kernels(const struct kv_run_folder *folder, struct kv_error *error)
+{
+    struct kv_kernel_results *results;
+    const kv_status status = kv_kernel_results_load(&results, folder->path, error);
+    if (!status)
+        kv_kernel_summary_print(results, stdout);
+    kv_kernel_results_free(results);
+    return status;
+}
+
 /* What is said at the end; returns the exit status. */
 static int conclude(const char *command, const struct kv_run *run, const struct kv_run_folder *folder,
                     const struct kv_context *context)
@@ -122,6 +135,8 @@ static int conclude(const char *command, const struct kv_run *run, const struct 
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     const double share = kv_run_instrument_share(run);
     if (run->plan->n_cells && summarize(command, folder, &error) != KV_OK)
+        return cli_fail(command, CLI_FAILED, "%s", error.message);
+    if (run->plan->kernels && !gb_stop_requested() && summarize_kernels(folder, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print_warnings(command, warnings, kv_context_warnings(context, warnings));
     if (!isnan(share))
@@ -134,6 +149,9 @@ static int conclude(const char *command, const struct kv_run *run, const struct 
     if (run->n_failed)
         return cli_fail(command, CLI_FAILED, "%d of %d configurations failed; %s/runs.csv says why", run->n_failed,
                         run->plan->n_cells, folder->path);
+    if (run->n_kernels_failed)
+        return cli_fail(command, CLI_FAILED, "%d kernel configurations failed; %s/kernels.csv says why",
+                        run->n_kernels_failed, folder->path);
     return CLI_OK;
 }
 
@@ -165,14 +183,23 @@ static int measure(const char *command, const struct bench_settings *s, const st
     return exit_status;
 }
 
-/* Only the names, one a configuration: neither model nor threads are needed. */
+/* Only the names, one a configuration: neither weights nor threads are needed. */
 static int list(const char *command, const struct bench_settings *s)
 {
     struct kv_error error = {""};
     struct kv_plan plan = {0};
-    kv_status status = make_plan(s, 1024, &plan, &error);
-    if (!status)
+    struct kv_config config;
+    const char *names[2];
+    const int exit_status = model_shape(command, &s->model, &config);
+    if (exit_status)
+        return exit_status;
+    const struct kv_run_settings settings = run_settings(s, NULL);
+    const struct kv_kernel_suite_options kernels = kv_run_kernel_options(&settings, &config, names);
+    kv_status status = make_plan(s, config.n_positions, &plan, &error);
+    if (!status && plan.n_cells)
         status = kv_run_list(&plan, &error);
+    if (!status && plan.kernels)
+        status = kv_kernel_suite_list(&kernels, &error);
     kv_plan_free(&plan);
     return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
 }

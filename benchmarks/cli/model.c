@@ -66,6 +66,24 @@ static kv_status open_preset(const char *command, const struct model_options *op
     return status;
 }
 
+int model_shape(const char *command, const struct model_options *options, struct kv_config *config)
+{
+    struct kv_error error = {""};
+    kv_status status;
+    if (is_folder(options->model)) {
+        char *file;
+        if (asprintf(&file, "%s/config.json", options->model) < 0)
+            return cli_fail(command, CLI_FAILED, "no memory for the name of %s", options->model);
+        status = kv_config_load(file, config, &error);
+        free(file);
+    } else {
+        status = kv_config_preset(options->model, config, &error);
+    }
+    if (!status)
+        return CLI_OK;
+    return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+}
+
 int model_open(const char *command, const struct model_options *options, struct kv_team **team,
                struct kv_model **model)
 {

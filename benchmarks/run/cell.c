@@ -41,7 +41,7 @@ static kv_status warm_up(const struct kv_run *run, const struct kv_cell *cell, s
     int n_tokens = cell->n_new;
     if (per_token * n_tokens > WARM_UP_SECONDS)
         n_tokens = per_token * WARM_UP_TOKENS > WARM_UP_SECONDS || cell->n_new < WARM_UP_TOKENS ? 1 : WARM_UP_TOKENS;
-    double previous = INFINITY;
+    double previous = n_tokens == 1 ? state->cold_ttft_ms * 1e-3 : INFINITY; /* the gate ran the first token once */
     for (int i = 0; i < WARM_UP_MOST; i++) {
         const kv_status status =
             kv_generate(state->session, cell->batch, state->prompt, cell->n_prompt, n_tokens, g, error);

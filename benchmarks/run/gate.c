@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* New tokens that are compared; the first is the prefill's. */
+/* New tokens that are compared, the first being the prefill's; the first alone where a step takes so long. */
 #define GATE_TOKENS 4
+#define GATE_STEP_SECONDS 1.0
 
 /* What the naive path says of the benchmark's prompt of one length. */
 struct kv_truth {
@@ -120,7 +121,8 @@ static kv_status compare(const struct kv_run *run, const struct kv_cell *cell, c
 kv_status kv_gate_check(struct kv_run *run, const struct kv_cell *cell, struct kv_cell_state *state,
                         double *cold_ttft_ms, struct kv_error *error)
 {
-    const int n_tokens = cell->n_new < GATE_TOKENS ? cell->n_new : GATE_TOKENS;
+    const bool slow = kv_predict_seconds(run, cell) / cell->n_new > GATE_STEP_SECONDS;
+    const int n_tokens = slow ? 1 : (cell->n_new < GATE_TOKENS ? cell->n_new : GATE_TOKENS);
     const struct kv_truth *truth = NULL;
     const int64_t start = kv_now_ns();
     kv_status status = kv_session_prefill(state->session, state->prompt, cell->n_prompt, NULL, error);

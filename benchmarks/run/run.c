@@ -261,6 +261,8 @@ kv_status kv_run_measure(struct kv_run *run, const struct kv_run_settings *setti
         status = measure_limits(run, "start", &run->limits, error);
     if (!status)
         status = measure_all(run, error);
+    if (!status && plan->kernels && !gb_stop_requested())
+        status = kv_run_measure_kernels(run, error);
     if (!status)
         status = measure_limits(run, "end", &limits_at_end, error);
     for (int i = 0; run->states && i < plan->n_cells; i++)

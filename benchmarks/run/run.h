@@ -25,6 +25,8 @@ struct kv_run_settings {
     const char *model_name;
     const char *gemm;      /* NULL: the default */
     const char *isa;       /* NULL: the default */
+    const char *only_gemm; /* for the kernels suite: this one alone; NULL: all of them */
+    const char *only_isa;
     double min_time_s;     /* go on past the repetitions until a configuration was measured for so long */
     double cell_budget_s;  /* skip what is predicted to take longer; 0: nothing */
     const int32_t *prompt; /* [n_prompt] ids, repeated to the length that a cell asks for */
@@ -57,6 +59,7 @@ struct kv_run {
     struct kv_truth *truths;        /* what the equality gate holds paths against */
     struct kv_limits limits;        /* at the start; threads = 0: unknown */
     int n_failed;                   /* configurations */
+    int n_kernels_failed;           /* of the kernels suite */
     int n_finished, n_total;        /* repetitions */
     kv_status broken;               /* the results could not be written: nothing more is measured */
     struct kv_error broken_error;
@@ -79,6 +82,14 @@ double kv_run_instrument_share(const struct kv_run *run);
 
 /* Prints the names of all configurations that --benchmark_filter matches, after --benchmark_list_tests. */
 kv_status kv_run_list(const struct kv_plan *plan, struct kv_error *error);
+
+/* ---- The kernels suite (kernels.c) ------------------------------------------------------------------ */
+
+struct kv_kernel_suite_options;
+/* The suite's options for these settings; `names` [2] is room for the lists that they point to. */
+struct kv_kernel_suite_options kv_run_kernel_options(const struct kv_run_settings *settings,
+                                                     const struct kv_config *config, const char *names[2]);
+kv_status kv_run_measure_kernels(struct kv_run *run, struct kv_error *error);
 
 /* ---- One cell (cell.c) ------------------------------------------------------------------------------ */
 

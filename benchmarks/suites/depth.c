@@ -2,8 +2,8 @@
 #include "suites/lengths.h"
 #include "suites/suite.h"
 
-/* Four steps at nearly the same depth, after the first token. */
-#define NEW_TOKENS 5
+/* Two steps at nearly the same depth, after the first token. */
+#define NEW_TOKENS 3
 
 static kv_status plan(const struct kv_sweep *sweep, struct kv_plan *plan, struct kv_error *error)
 {

@@ -4,7 +4,7 @@
 
 static kv_status plan(const struct kv_sweep *sweep, struct kv_plan *plan, struct kv_error *error)
 {
-    static const int small[] = {1, 4}, all[] = {1, 4, 16};
+    static const int small[] = {1, 4}, all[] = {1, 2, 4, 8};
     const bool quick = sweep->extent == KV_EXTENT_QUICK;
     const struct kv_sizes batches = kv_sweep_batches(sweep, quick ? KV_SIZES(small) : KV_SIZES(all));
     int lengths[KV_MAX_LENGTHS];

@@ -6,7 +6,7 @@
 
 static kv_status plan(const struct kv_sweep *sweep, struct kv_plan *plan, struct kv_error *error)
 {
-    static const int one[] = {1}, new_tokens[] = {[KV_EXTENT_QUICK] = 24, [KV_EXTENT_REPORT] = 200};
+    static const int one[] = {1}, new_tokens[] = {[KV_EXTENT_QUICK] = 24, [KV_EXTENT_REPORT] = 128};
     const struct kv_sizes batches = kv_sweep_batches(sweep, KV_SIZES(one));
     const struct kv_sizes prompts = kv_sweep_prompts(sweep, (struct kv_sizes){&sweep->default_prompt, 1});
     const int repetitions = sweep->repetitions > LEAST_REPETITIONS ? sweep->repetitions : LEAST_REPETITIONS;
