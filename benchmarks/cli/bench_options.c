@@ -130,7 +130,9 @@ bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
     }
     memcpy(own, argv, (size_t)argc * sizeof *own);
     bool good = false;
-    if (gb_initialize(&argc, own, &error) != KV_OK)
+    /* Run with nothing registered, it looks at its filter and measures nothing. */
+    if (gb_initialize(&argc, own, &error) != KV_OK ||
+        (!gb_lists_only() && gb_run(NULL, NULL, NULL, &error) != KV_OK))
         *status = cli_fail("bench", CLI_USAGE, "%s", error.message);
     else
         good = parse_own(s, argc, own, status);

@@ -122,6 +122,15 @@ static bool use_default_prompt(struct settings *s, const struct kv_config *confi
     return token_rows_parse(text, &s->rows, &error);
 }
 
+/* The first id that the model does not have, or -1; a run of 0 new tokens would print it without a word. */
+static int32_t find_unknown_id(const struct settings *s, const struct kv_config *config)
+{
+    for (int i = 0; i < s->rows.batch * s->rows.length; i++)
+        if (s->rows.tokens[i] >= config->vocab_size)
+            return s->rows.tokens[i];
+    return -1;
+}
+
 static int run(const char *command, struct settings *s)
 {
     struct kv_error error = {""};
@@ -132,6 +141,10 @@ static int run(const char *command, struct settings *s)
         return exit_status;
     if (!s->rows.tokens && !use_default_prompt(s, kv_model_config(model)))
         exit_status = cli_fail(command, CLI_USAGE, "--tokens is needed: the default prompt is of GPT-2's vocabulary");
+    else if (find_unknown_id(s, kv_model_config(model)) >= 0)
+        exit_status = cli_fail(command, CLI_FAILED, "--tokens: %d is not in 0..%d (the model's vocab_size is %d)",
+                               find_unknown_id(s, kv_model_config(model)), kv_model_config(model)->vocab_size - 1,
+                               kv_model_config(model)->vocab_size);
     else if (generate(command, s, model, team, &error) != KV_OK)
         exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
     kv_model_free(model);

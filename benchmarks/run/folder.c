@@ -37,6 +37,18 @@ static void make_id(char *id, size_t size)
     snprintf(id, size, "%s-%s", date, *host ? host : "unknown");
 }
 
+/* results/ID, with a number behind the id when a run of the same second has that name; returns its length. */
+static int name_in_results(struct kv_run_folder *folder)
+{
+    const size_t plain = strlen(folder->id);
+    int length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
+    for (int i = 2; access(folder->path, F_OK) == 0 && i < 1000; i++) {
+        snprintf(folder->id + plain, sizeof folder->id - plain, "-%d", i);
+        length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
+    }
+    return length;
+}
+
 kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, struct kv_error *error)
 {
     const char *results = getenv("KVBENCH_RESULTS");
@@ -48,7 +60,7 @@ kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, stru
     if (out)
         length = snprintf(folder->path, sizeof folder->path, "%s", out);
     else
-        length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
+        length = name_in_results(folder);
     if (length < 1 || length >= (int)sizeof folder->path)
         return kv_fail(error, KV_ERROR_ARGUMENT, "--out: '%.60s' is not a folder's name", out ? out : folder->results);
     const kv_status status = make_folders(folder->path, error);

@@ -1,0 +1,193 @@
+/* Lists of numbers and of token ids, as options take them. */
+#include "cli/cli.h"
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void assert_numbers(const char *text, const int *expected, int n)
+{
+    struct kv_error error = {""};
+    struct int_list list = {0};
+    if (!int_list_parse(text, &list, &error))
+        fail_msg("'%s': %s", text, error.message);
+    assert_int_equal(list.n, n);
+    assert_memory_equal(list.values, expected, (size_t)n * sizeof *expected);
+    int_list_free(&list);
+    assert_null(list.values);
+}
+#define ASSERT_NUMBERS(text, ...)                                                                                      \
+    assert_numbers(text, (const int[]){__VA_ARGS__}, (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)))
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    ASSERT_NUMBERS("4", 4);
+    ASSERT_NUMBERS("007", 7);
+    ASSERT_NUMBERS("1,2,8", 1, 2, 8);
+    ASSERT_NUMBERS("8,2,8", 8, 2, 8);
+    ASSERT_NUMBERS("2147483647", 2147483647);
+}
+
+static void test_ranges(void **state)
+{
+    (void)state;
+    ASSERT_NUMBERS("1-4", 1, 2, 3, 4);
+    ASSERT_NUMBERS("3-3", 3);
+    ASSERT_NUMBERS("1-32*2", 1, 2, 4, 8, 16, 32);
+    ASSERT_NUMBERS("1-31*2", 1, 2, 4, 8, 16);
+    ASSERT_NUMBERS("3-100*5", 3, 15, 75);
+    ASSERT_NUMBERS("64-256+64", 64, 128, 192, 256);
+    ASSERT_NUMBERS("64-255+64", 64, 128, 192);
+    ASSERT_NUMBERS("5-6+100", 5);
+    ASSERT_NUMBERS("1,2-8*2,10-12,9", 1, 2, 4, 8, 10, 11, 12, 9);
+    ASSERT_NUMBERS("1-2147483647*2147483647", 1, 2147483647);
+    ASSERT_NUMBERS("2147483645-2147483647+2", 2147483645, 2147483647);
+    ASSERT_NUMBERS("2147483646-2147483647*2", 2147483646);
+}
+
+static void test_longest_list(void **state)
+{
+    struct kv_error error;
+    struct int_list list = {0};
+    (void)state;
+    assert_true(int_list_parse("1-100000", &list, &error));
+    assert_int_equal(list.n, 100000);
+    assert_int_equal(list.values[99999], 100000);
+    assert_false(int_list_parse("1-100001", &list, &error));
+    assert_int_equal(list.n, 100000);
+    int_list_free(&list);
+}
+
+/* Refused with a line that quotes it; what the option had before stays. */
+static void assert_no_numbers(const char *text)
+{
+    struct kv_error error = {""};
+    struct int_list list = {0};
+    assert_true(int_list_parse("3,4", &list, &error));
+    if (int_list_parse(text, &list, &error))
+        fail_msg("'%s' was taken for %d numbers", text, list.n);
+    assert_non_null(strstr(error.message, text));
+    assert_null(strchr(error.message, '\n'));
+    assert_int_equal(list.n, 2);
+    assert_int_equal(list.values[1], 4);
+    int_list_free(&list);
+}
+
+static void test_bad_numbers(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "0",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "x",
+        "1x",
+        "1.5",
+        ",",
+        "1,",
+        ",1",
+        "1,,2",
+        "1-",
+        "-",
+        "4-3",
+        "1-4-8",
+        "1-8*",
+        "1-8*1",
+        "1-8*0",
+        "1-8*-2",
+        "1-8+",
+        "1-8+0",
+        "1-8+x",
+        "1-x",
+        "4*2",
+        "4+2",
+        "1-8*2+1",
+        "1;2",
+        "1-8/2",
+        "0x10",
+        "2147483648",
+        "1-2147483648",
+        "1-8*2147483648",
+        "99999999999999999999",
+        "1-2,0",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        assert_no_numbers(texts[i]);
+}
+
+static void assert_rows(const char *text, int batch, int length, const int32_t *expected)
+{
+    struct kv_error error = {""};
+    struct token_rows rows = {0};
+    if (!token_rows_parse(text, &rows, &error))
+        fail_msg("'%s': %s", text, error.message);
+    assert_int_equal(rows.batch, batch);
+    assert_int_equal(rows.length, length);
+    assert_memory_equal(rows.tokens, expected, (size_t)batch * (size_t)length * sizeof *expected);
+    token_rows_free(&rows);
+    assert_null(rows.tokens);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    assert_rows("5", 1, 1, (const int32_t[]){5});
+    assert_rows("0,2147483647", 1, 2, (const int32_t[]){0, 2147483647});
+    assert_rows("1,2,3;4,5,6", 2, 3, (const int32_t[]){1, 2, 3, 4, 5, 6});
+    assert_rows("7;8;9", 3, 1, (const int32_t[]){7, 8, 9});
+}
+
+static void assert_no_rows(const char *text, const char *reason)
+{
+    struct kv_error error = {""};
+    struct token_rows rows = {0};
+    assert_true(token_rows_parse("1,2;3,4", &rows, &error));
+    if (token_rows_parse(text, &rows, &error))
+        fail_msg("'%s' was taken for [%d, %d] ids", text, rows.batch, rows.length);
+    assert_non_null(strstr(error.message, text));
+    assert_non_null(strstr(error.message, reason));
+    assert_null(strchr(error.message, '\n'));
+    assert_int_equal(rows.batch, 2);
+    assert_int_equal(rows.tokens[3], 4);
+    token_rows_free(&rows);
+}
+
+static void test_bad_rows(void **state)
+{
+    static const char *const not_ids[] = {
+        "",    ",",    ";",    "1,",  ",1",   "1,,2",       "1;",
+        ";1",  "1;;2", "1,2;", "1 2", "-1",   "1,-1",       "1.5",
+        "1e3", "x,1",  "1,x",  "0x1", "1, 2", "2147483648", "99999999999999999999",
+    };
+    static const char *const ragged[] = {"1,2;3", "1;2,3", "1,2;3,4;5", "1;2;3,4"};
+    (void)state;
+    for (size_t i = 0; i < sizeof not_ids / sizeof not_ids[0]; i++)
+        assert_no_rows(not_ids[i], "is not token ids");
+    for (size_t i = 0; i < sizeof ragged / sizeof ragged[0]; i++)
+        assert_no_rows(ragged[i], "differ in length");
+}
+
+/* " I am vibe coding to learn kv cache. To do that I am benchmarking kv cache." */
+static void test_default_prompt(void **state)
+{
+    static const int32_t expected[] = {314, 716, 27426, 19617, 284,   2193, 479, 85, 12940, 13, 1675,
+                                       466, 326, 314,   716,   18335, 278,  479, 85, 12940, 13};
+    (void)state;
+    assert_int_equal(default_prompt_length, sizeof expected / sizeof expected[0]);
+    assert_memory_equal(default_prompt, expected, sizeof expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_ranges), cmocka_unit_test(test_longest_list),
+        cmocka_unit_test(test_bad_numbers),    cmocka_unit_test(test_rows),   cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_default_prompt),
+    };
+    return cmocka_run_group_tests_name("lists", tests, NULL, NULL);
+}
