@@ -64,6 +64,9 @@ struct kv_sizes {
 struct kv_sizes kv_sweep_batches(const struct kv_sweep *sweep, struct kv_sizes otherwise);
 struct kv_sizes kv_sweep_prompts(const struct kv_sweep *sweep, struct kv_sizes otherwise);
 
+/* `n_new`, or the most new tokens that the model's window takes after such a prompt, and 1 at least. */
+int kv_sweep_fitting(const struct kv_sweep *sweep, int n_prompt, int n_new);
+
 /* Adds a group: one cell for every path. Errors: MEMORY. */
 kv_status kv_plan_add(struct kv_plan *plan, const char *suite, const struct kv_sweep *sweep, int batch, int n_prompt,
                       int n_new, int repetitions, struct kv_error *error);

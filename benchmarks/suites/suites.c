@@ -32,6 +32,12 @@ struct kv_sizes kv_sweep_prompts(const struct kv_sweep *sweep, struct kv_sizes o
     return sweep->n_prompts ? (struct kv_sizes){sweep->prompts, sweep->n_prompts} : otherwise;
 }
 
+int kv_sweep_fitting(const struct kv_sweep *sweep, int n_prompt, int n_new)
+{
+    const int most = sweep->n_positions - n_prompt + 1;
+    return n_new < most ? n_new : (most > 1 ? most : 1);
+}
+
 kv_status kv_plan_add(struct kv_plan *plan, const char *suite, const struct kv_sweep *sweep, int batch, int n_prompt,
                       int n_new, int repetitions, struct kv_error *error)
 {

@@ -6,16 +6,14 @@
 
 static kv_status plan(const struct kv_sweep *sweep, struct kv_plan *plan, struct kv_error *error)
 {
-    static const int one[] = {1}, new_tokens[] = {[KV_EXTENT_QUICK] = 24, [KV_EXTENT_REPORT] = 128};
+    static const int one[] = {1}, new_tokens[] = {24, 128, INT32_MAX}; /* quick, report, full: the whole window */
     const struct kv_sizes batches = kv_sweep_batches(sweep, KV_SIZES(one));
     const struct kv_sizes prompts = kv_sweep_prompts(sweep, (struct kv_sizes){&sweep->default_prompt, 1});
     const int repetitions = sweep->repetitions > LEAST_REPETITIONS ? sweep->repetitions : LEAST_REPETITIONS;
     kv_status status = KV_OK;
     for (int p = 0; p < prompts.n; p++) {
-        const int most = sweep->n_positions - prompts.values[p] + 1;
-        int n_new = sweep->extent == KV_EXTENT_FULL || new_tokens[sweep->extent] > most ? most
-                                                                                       : new_tokens[sweep->extent];
-        n_new = sweep->n_new ? sweep->n_new : (n_new > 2 ? n_new : 2);
+        const int n_new = sweep->n_new ? sweep->n_new
+                                       : kv_sweep_fitting(sweep, prompts.values[p], new_tokens[sweep->extent]);
         for (int b = 0; !status && b < batches.n; b++)
             status = kv_plan_add(plan, kv_suite_trace.choice.name, sweep, batches.values[b], prompts.values[p], n_new,
                                  repetitions, error);
