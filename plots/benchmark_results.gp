@@ -1,26 +1,27 @@
 # Four panels against batch size: TTFT, TTPT, decode throughput and KV memory of every path.
-call "theme.gp" 900 720 ARG1 ARG2 ARG3 ARG4
+call "theme.gp" 900 720 ARG1 ARG2 ARG3 ARG4 ARG5
 load "runs.gp"
 
-call "keys.gp" "batch"
-call "medians.gp" "ttft" "batch" "column('ttft_ms')"
-call "medians.gp" "ttpt" "batch" "column('ttpt_ms')"
-call "medians.gp" "throughput" "batch" "column('decode_tok_s')"
-call "medians.gp" "kv_memory" "batch" "column('kv_live_bytes') / 2.0 ** 20"
-load "log2_axis.gp"
+call "group.gp" "ttft" "runs.csv" "path,batch" "ttft_ms" 1
+call "group.gp" "ttpt" "runs.csv" "path,batch" "ttpt_ms" 1
+call "group.gp" "throughput" "runs.csv" "path,batch" "decode_tok_s" 1
+call "group.gp" "kv_memory" "runs.csv" "path,batch" "kv_live_bytes" 1048576
+if (ttft_groups + ttpt_groups + throughput_groups + kv_memory_groups == 0) { exit status 3 }
+call "group.gp" "batches" "runs.csv" "path,batch" "batch" 1
+call "log2_axis.gp" batches_keys 0.06
 
-set label 1 "With and without a KV cache: ".model at screen 0.03,0.965 font font("DejaVu Sans:Bold", 19) \
-    textcolor rgb ink noenhanced
-set label 2 setting."; ".workload at screen 0.03,0.93 textcolor rgb faint noenhanced
-set label 3 footnote(0) at screen 0.03,0.022 textcolor rgb faint noenhanced
-call "legend.gp" 0.03 0.893
+title = "With and without a KV cache: ".model
+subtitle = setting."; ".workload
+footnote = medians_note(0).left_out(0)
+call "title.gp" title subtitle footnote
+load "legend.gp"
 
 set multiplot layout 2,2 margins screen 0.065,0.98,0.125,0.825 spacing screen 0.08,0.115
-call "panel.gp" "ttft" "Time to first token (TTFT)" "ms" "auto"
+call "panel.gp" "ttft" "batch" "Time to first token (TTFT)" "ms" "auto"
 unset label
 unset arrow
-call "panel.gp" "ttpt" "Time per token (TTPT)" "ms" "auto"
+call "panel.gp" "ttpt" "batch" "Time per token (TTPT)" "ms" "auto"
 set xlabel "Batch size" offset 0,0.4 textcolor rgb ink
-call "panel.gp" "throughput" "Decode throughput" "tokens/s" "auto"
-call "panel.gp" "kv_memory" "Peak KV memory" "MiB" "linear"
+call "panel.gp" "throughput" "batch" "Decode throughput" "tokens/s" "auto"
+call "panel.gp" "kv_memory" "batch" "Peak KV memory" "MiB" "linear"
 unset multiplot

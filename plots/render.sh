@@ -7,13 +7,44 @@ export LC_ALL
 plots=$(cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
 results=${KVBENCH_RESULTS:-$(dirname -- "$plots")/results}
 
-# Which measurement a row of runs.csv is.
-identity=suite,status,path,model,weights,gemm,isa,threads,prompt_tokens,new_tokens
-
-# name, CSV file, suite that fills it, columns that must be there
+# name, suite that fills it, CSV files: the first has the rows it draws, one with a ? may be lacking
 figures="
-benchmark_results runs.csv batch $identity,batch,ttft_ms,ttpt_ms,decode_tok_s,kv_live_bytes
+benchmark_results batch runs.csv
+token_latency trace tokens.csv runs.csv limits.csv?
+time_vs_cache trace tokens.csv runs.csv
+speedup_grid grid runs.csv
+depth depth runs.csv
+memory memory runs.csv
+roofline batch runs.csv limits.csv
+kernels kernels kernels.csv limits.csv?
+latency_distribution trace tokens.csv runs.csv
 "
+
+configuration=model,weights,gemm,isa,threads
+
+# What select.awk is to know of a CSV file and a suite: the columns that must be there, and those in which all rows of a
+# figure must agree, which is the configuration without what the suite sweeps.
+columns()
+{
+    case $1 in
+    runs.csv)
+        needs=suite,status,path,$configuration,batch,prompt_tokens,new_tokens,context_tokens,ttft_ms,ttpt_ms
+        needs=$needs,decode_tok_s,kv_live_bytes,kv_reserved_bytes,rss_peak_bytes,flops,bytes,limit_ms
+        ;;
+    tokens.csv) needs=suite,path,batch,token,context_tokens,latency_ns ;;
+    kernels.csv) needs=kernel,shape,gemm,isa,threads,rows,k,context_tokens,status,gflops,limit_pct ;;
+    limits.csv) needs=threads,read_bytes_per_s,fma_flop_per_s ;;
+    esac
+    case $1:$2 in
+    runs.csv:batch) same=$configuration,prompt_tokens,new_tokens ;;
+    runs.csv:trace) same=$configuration,prompt_tokens,new_tokens,batch ;;
+    runs.csv:depth) same=$configuration,batch ;;
+    runs.csv:*) same=$configuration ;;
+    tokens.csv:*) same="batch" ;;
+    kernels.csv:*) same=threads ;;
+    *) same= ;;
+    esac
+}
 
 usage()
 {
@@ -28,7 +59,7 @@ Exit status: 0 rendered or skipped, 1 failed, 2 bad usage.
 
 Figures:
 END
-    echo "$figures" | while read -r name csv suite needs; do
+    echo "$figures" | while read -r name suite csv _; do
         [ -z "$name" ] || printf '  %-20s from %s, suite %s\n' "$name" "$csv" "$suite"
     done
 }
@@ -39,48 +70,82 @@ fail()
     exit "${2:-1}"
 }
 
+# select_rows CSV SUITE: checks the file and copies the rows of the suite to $work/SUITE/CSV, with their counts beside.
+select_rows()
+{
+    [ ! -e "$work/$2/$1.counts" ] || return 0
+    columns "$1" "$2"
+    counts=$(cd -- "$work/$2" && awk -v csv="$1" -v suite="$2" -v needs="$needs" -v same="$same" -v rows="$1" \
+        -f "$plots/select.awk" 2>"$work/log" <"$run/$1") ||
+        fail "$folder/${counts:-$1: cannot be read; check its permissions}"
+    echo "$counts" >"$work/$2/$1.counts"
+}
+
+# prepare NAME SUITE CSV...: has the rows of a figure ready, or leaves a line that says why it is skipped.
+prepare()
+{
+    figure=$1
+    suite=$2
+    shift 2
+    mkdir -p -- "$work/$suite"
+    for csv; do
+        file=${csv%\?}
+        if [ -e "$run/$file" ]; then
+            select_rows "$file" "$suite"
+            read -r kept _ <"$work/$suite/$file.counts"
+            lack="$file has no row of suite $suite with status ok"
+        else
+            : >"$work/$suite/$file"
+            kept=0
+            lack="$file is not there"
+        fi
+        if [ "$kept" -eq 0 ] && [ "$file" = "$csv" ]; then
+            echo "$figure: skipped, $lack; run ./kvbench bench --suite $suite" >"$work/$figure.skipped"
+            return
+        fi
+    done
+}
+
+# draw NAME SUITE FORMAT NOT_OK OTHERS: exit status 3 when there is nothing to draw in those rows.
 draw()
 {
-    (cd -- "$plots" && gnuplot -d -c "$1.gp" "$work/rows.csv" "$work/$1.$2" "$2" "$3") </dev/null 2>"$work/log" &&
-        [ -s "$work/$1.$2" ]
+    (cd -- "$plots" && rows=$work/$2 exec gnuplot -d -c "$1.gp" "$work/$2" "$work/$1.$3" "$3" "$4" "$5") \
+        </dev/null 2>"$work/log.$3" || return
+    [ -s "$work/$1.$3" ]
 }
 
 # gnuplot's SVG knows no bold outside of enhanced text. Readers without DejaVu Sans get a font of nearly the same
-# widths, not a serif one. Ids differ by figure, so that one page can hold several.
+# widths, not a serif one. Ids differ by figure, so that one page can hold several. Each curve's title is gnuplot code,
+# which a browser would show.
 portable_svg()
 {
     sed -e 's/font-family="DejaVu Sans:Bold"/font-weight="bold" font-family="DejaVu Sans"/' \
         -e 's/font-family="DejaVu Sans"/font-family="DejaVu Sans, Verdana, sans-serif"/g' \
+        -e 's/\(<g id="[^"]*" *>\)<title>.*<\/title>/\1/' \
         -e "s/id=\"gnuplot_/id=\"$1_/g" -e "s/<title>Gnuplot</<title>$1</" "$work/$1.svg" >"$work/portable.svg" &&
         mv -f -- "$work/portable.svg" "$work/$1.svg"
 }
 
-# Both formats are whole before the first takes its final name.
+# render NAME SUITE CSV: both formats are drawn at once, and are whole before the first takes its final name.
 render()
 {
-    for format in png svg; do
-        draw "$1" "$format" "$2" || fail "$1: gnuplot failed: $(grep -v '^[ ^]*$' "$work/log" | tail -n 1)"
-    done
+    read -r _ not_ok others <"$work/$2/$3.counts"
+    draw "$1" "$2" svg "$not_ok" "$others" &
+    draw "$1" "$2" png "$not_ok" "$others"
+    status=$?
+    wait $! || { [ $status -ne 0 ] || status=1; }
+    if [ $status -eq 3 ]; then
+        echo "$1: skipped, $3 has no values for it in suite $2; run ./kvbench bench --suite $2"
+        return
+    fi
+    # An iconv warning, of a degree sign that no figure has, opens every log.
+    [ $status -eq 0 ] ||
+        fail "$1: gnuplot failed: $(cat "$work"/log.??? | grep -v -e '^[ ^]*$' -e iconv | tail -n 1)"
     if ! { portable_svg "$1" && mkdir -p -- "$run/figures" &&
         mv -f -- "$work/$1.png" "$work/$1.svg" "$run/figures/"; } 2>"$work/log"; then
         fail "cannot write to $folder/figures; check its permissions and free space"
     fi
     printf '%s/figures/%s.png and .svg\n' "$folder" "$1"
-}
-
-figure()
-{
-    if [ ! -e "$run/$2" ]; then
-        echo "$1: skipped, $2 is not there; run ./kvbench bench --suite $3"
-        return
-    fi
-    counts=$(cd -- "$work" && awk -v csv="$2" -v suite="$3" -v needs="$4" -v rows=rows.csv -f "$plots/select.awk" \
-        2>log <"$run/$2") || fail "$folder/${counts:-$2: cannot be read; check its permissions}"
-    if [ "${counts% *}" -eq 0 ]; then
-        echo "$1: skipped, $2 has no row of suite $3 with status ok; run ./kvbench bench --suite $3"
-        return
-    fi
-    render "$1" "${counts#* }"
 }
 
 case ${1-} in
@@ -105,8 +170,25 @@ mkdir -- "$work" 2>/dev/null || fail "cannot write to $folder; check its permiss
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-while read -r name csv suite needs; do
-    [ -z "$name" ] || figure "$name" "$csv" "$suite" "$needs"
+# Every file is checked before the first figure is drawn.
+while read -r name suite files; do
+    # shellcheck disable=SC2086 # a list of names
+    [ -z "$name" ] || prepare "$name" "$suite" $files
+done <<END
+$figures
+END
+
+# A suite may leave the file of another with a header alone, but a run has rows.
+if [ -z "$(cd -- "$run" && for csv in runs.csv kernels.csv; do [ ! -e $csv ] || sed -n 2p $csv; done)" ]; then
+    fail "$folder/runs.csv: a header and no rows; measure again with ./kvbench bench"
+fi
+
+while read -r name suite csv _; do
+    if [ -e "$work/$name.skipped" ]; then
+        cat "$work/$name.skipped"
+    elif [ -n "$name" ]; then
+        render "$name" "$suite" "$csv"
+    fi
 done <<END
 $figures
 END

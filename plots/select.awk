@@ -1,14 +1,16 @@
 # Checks a CSV file of a run as a whole and copies the rows a figure can use.
 #
-#   awk -v csv=NAME -v suite=SUITE -v needs=COLUMN,... -v rows=OUTPUT -f select.awk FILE
+#   awk -v csv=NAME -v suite=SUITE -v needs=COLUMN,... -v same=COLUMN,... -v rows=OUTPUT -f select.awk FILE
 #
-# OUTPUT gets the header and the rows of SUITE whose status is ok, separated by tabs and without quotes, because gnuplot
-# does not read quotes the way RFC 4180 means them. Standard output gets how many rows were copied and how many rows of
-# SUITE were left out. Every column but the ones in `text` holds a number or nothing. The first thing that is wrong is
-# one line on standard output, and exit status 1.
+# OUTPUT gets the header and the rows of SUITE (all, when the file has no such column) whose status is ok and whose
+# columns `same` are those of the first such row: a median over two configurations would describe neither. It is
+# separated by tabs and without quotes, because gnuplot does not read quotes the way RFC 4180 means them. Standard
+# output gets how many rows were copied, how many were left out for their status, and how many for their configuration.
+# Every column but the ones in `text` holds a number or nothing. The first thing that is wrong is one line on standard
+# output, and exit status 1.
 
 BEGIN {
-    split("run_id suite path model weights gemm isa status error", names, " ")
+    split("run_id suite path model weights gemm isa status error kernel shape moment", names, " ")
     for (i in names)
         text[names[i]] = 1
     number = "^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
@@ -72,6 +74,7 @@ NR == 1 {
     for (i = 1; i <= n; i++)
         if (!(names[i] in column))
             fail(":1", "the header has no column " names[i] "; give a folder that ./kvbench bench wrote")
+    n_same = split(same, same_columns, ",")
     copy(header)
     next
 }
@@ -83,12 +86,20 @@ NR == 1 {
     for (i = 1; i <= columns; i++)
         if (field[i] != "" && !(header[i] in text) && field[i] !~ number)
             fail(":" NR, header[i] " is " shown(field[i]) ", which is not a number")
-    if (field[column["suite"]] != suite)
+    if ("suite" in column && field[column["suite"]] != suite)
         next
     if ("status" in column && field[column["status"]] != "ok") {
-        left_out++
+        not_ok++
         next
     }
+    configuration = ""
+    for (i = 1; i <= n_same; i++)
+        configuration = configuration "\t" field[column[same_columns[i]]]
+    if (kept && configuration != chosen) {
+        others++
+        next
+    }
+    chosen = configuration
     kept++
     copy(field)
 }
@@ -98,7 +109,5 @@ END {
         exit 1
     if (NR == 0)
         fail("", "the file is empty; measure again with ./kvbench bench")
-    if (NR == 1)
-        fail("", "a header and no rows; measure again with ./kvbench bench")
-    print kept + 0, left_out + 0
+    print kept + 0, not_ok + 0, others + 0
 }

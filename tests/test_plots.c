@@ -1,4 +1,4 @@
-/* The figures: plots/render.sh is run on run folders that the tests write. KV_PLOTS_SCRIPT is its path. */
+/* plots/render.sh, and its first figure: it is run on run folders that the tests write. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,64 +6,13 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
-#include <ftw.h>
+#include "plots_sandbox.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#define HEADER                                                                                                         \
-    "run_id,suite,path,model,weights,gemm,isa,threads,batch,prompt_tokens,new_tokens,context_tokens,repetition,"       \
-    "status,cold_ttft_ms,ttft_ms,ttpt_ms,ttpt_p50_ms,ttpt_p95_ms,ttpt_p99_ms,e2e_ms,prefill_tok_s,decode_tok_s,"       \
-    "output_tok_s,kv_live_bytes,kv_reserved_bytes,rss_peak_bytes,flops,bytes,limit_ms,limit_pct,error\n"
-
-enum { PATH_BYTES = 512 };
-
-struct run {
-    char folder[64];
-    char csv[PATH_BYTES];
-    int status;         /* exit status of the last render() */
-    char output[8192];  /* its stdout */
-    char message[8192]; /* its stderr */
-};
-
-/* ---- Run folders ---------------------------------------------------------------------------------- */
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
-static int create_run(void **state)
-{
-    struct run *run = calloc(1, sizeof *run);
-    assert_non_null(run);
-    strcpy(run->folder, "/tmp/kvbench-plots-XXXXXX");
-    assert_non_null(mkdtemp(run->folder));
-    snprintf(run->csv, sizeof run->csv, "%s/runs.csv", run->folder);
-    *state = run;
-    return 0;
-}
-
-static int remove_run(void **state)
-{
-    struct run *run = *state;
-    int failed = nftw(run->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-    free(run);
-    return failed;
-}
-
-static void append(const char *file, const char *text)
-{
-    FILE *stream = fopen(file, "a");
-    assert_non_null(stream);
-    assert_true(fputs(text, stream) >= 0);
-    assert_int_equal(fclose(stream), 0);
-}
 
 static void append_row(const struct run *run, const char *path, int batch, int repetition)
 {
@@ -93,126 +42,10 @@ static void append_sweep(const struct run *run, const char *path, int repetition
             append_row(run, path, batch, repetition);
 }
 
-/* ---- Running and reading --------------------------------------------------------------------------- */
-
-static char *read_file(const char *file, size_t *n_bytes)
-{
-    FILE *stream = fopen(file, "rb");
-    if (stream == NULL)
-        fail_msg("%s is not there", file);
-    char *text = calloc(1, 1 << 20);
-    assert_non_null(text);
-    *n_bytes = fread(text, 1, (1 << 20) - 1, stream);
-    fclose(stream);
-    return text;
-}
-
-static void read_into(char *text, size_t capacity, const char *file)
-{
-    size_t n_bytes;
-    char *content = read_file(file, &n_bytes);
-    assert_true(n_bytes < capacity);
-    memcpy(text, content, n_bytes + 1);
-    free(content);
-}
-
-static void redirect(int descriptor, const char *file)
-{
-    int opened = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (opened < 0 || dup2(opened, descriptor) < 0)
-        _exit(126);
-}
-
-/* Runs the script with up to two arguments; what it prints goes to a folder beside the run. */
-static void render(struct run *run, const char *first, const char *second)
-{
-    char output[PATH_BYTES], message[PATH_BYTES];
-    snprintf(output, sizeof output, "%s/stdout.txt", run->folder);
-    snprintf(message, sizeof message, "%s/stderr.txt", run->folder);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        redirect(STDOUT_FILENO, output);
-        redirect(STDERR_FILENO, message);
-        execl(KV_PLOTS_SCRIPT, KV_PLOTS_SCRIPT, first, second, (char *)NULL);
-        _exit(127);
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    run->status = WEXITSTATUS(status);
-    read_into(run->output, sizeof run->output, output);
-    read_into(run->message, sizeof run->message, message);
-}
-
-static void figure_name(const struct run *run, const char *format, char *name)
-{
-    snprintf(name, PATH_BYTES, "%s/figures/benchmark_results.%s", run->folder, format);
-}
-
-static void assert_contains(const char *text, const char *part)
-{
-    if (strstr(text, part) == NULL)
-        fail_msg("\"%s\" is not in: %s", part, text);
-}
-
-static void assert_no_figure(const struct run *run)
-{
-    char name[PATH_BYTES];
-    figure_name(run, "png", name);
-    assert_int_not_equal(access(name, F_OK), 0);
-    figure_name(run, "svg", name);
-    assert_int_not_equal(access(name, F_OK), 0);
-}
-
-/* One line on stderr that holds `part`, nothing on stdout, no figure. */
-static void assert_error(const struct run *run, int status, const char *part)
-{
-    assert_int_equal(run->status, status);
-    assert_string_equal(run->output, "");
-    assert_int_equal(strncmp(run->message, "plots: ", 7), 0);
-    assert_contains(run->message, part);
-    assert_ptr_equal(strchr(run->message, '\n'), run->message + strlen(run->message) - 1);
-    assert_no_figure(run);
-}
-
-static unsigned big_endian(const unsigned char *bytes)
-{
-    return (unsigned)bytes[0] << 24 | (unsigned)bytes[1] << 16 | (unsigned)bytes[2] << 8 | bytes[3];
-}
-
-/* Both pictures are whole; returns the SVG, to be freed. */
-static char *assert_rendered(const struct run *run)
-{
-    assert_string_equal(run->message, "");
-    assert_int_equal(run->status, 0);
-    assert_contains(run->output, "/figures/benchmark_results.png");
-
-    char name[PATH_BYTES];
-    size_t n_bytes;
-    figure_name(run, "png", name);
-    unsigned char *png = (unsigned char *)read_file(name, &n_bytes);
-    assert_true(n_bytes > 20000);
-    assert_memory_equal(png, "\x89PNG\r\n\x1a\n", 8);
-    assert_int_equal(big_endian(png + 16), 1800);
-    assert_int_equal(big_endian(png + 20), 1440);
-    assert_memory_equal(png + n_bytes - 8, "IEND", 4);
-    free(png);
-
-    figure_name(run, "svg", name);
-    char *svg = read_file(name, &n_bytes);
-    assert_true(n_bytes > 10000);
-    assert_int_equal(strncmp(svg, "<?xml", 5), 0);
-    assert_contains(svg, "<svg");
-    assert_contains(svg + n_bytes - 10, "</svg>");
-    assert_contains(svg, "fill=\"#ffffff\"");
-    return svg;
-}
-
 static char *assert_renders(struct run *run)
 {
     render(run, run->folder, NULL);
-    return assert_rendered(run);
+    return assert_figure(run, "benchmark_results");
 }
 
 /* ---- Data that is plotted -------------------------------------------------------------------------- */
@@ -220,7 +53,7 @@ static char *assert_renders(struct run *run)
 static void test_both_paths(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_sweep(run, "naive", 3);
     append_sweep(run, "cached", 3);
     char *svg = assert_renders(run);
@@ -237,7 +70,7 @@ static void test_both_paths(void **state)
 static void test_new_path_needs_no_editing(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_sweep(run, "naive", 2);
     append_sweep(run, "speculative", 2);
     append_sweep(run, "cached", 2);
@@ -250,7 +83,7 @@ static void test_new_path_needs_no_editing(void **state)
 static void test_one_path(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_sweep(run, "cached", 3);
     char *svg = assert_renders(run);
     assert_contains(svg, "<text>cached</text>");
@@ -264,7 +97,7 @@ static void test_one_path(void **state)
 static void test_one_batch(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_row(run, "naive", 4, 1);
     append_row(run, "cached", 4, 1);
     char *svg = assert_renders(run);
@@ -275,7 +108,7 @@ static void test_one_batch(void **state)
 static void test_missing_repetition(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_sweep(run, "naive", 3);
     append_sweep(run, "cached", 2);
     char *svg = assert_renders(run);
@@ -286,7 +119,7 @@ static void test_missing_repetition(void **state)
 static void test_failed_rows_and_quotes(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_sweep(run, "cached", 3);
     append_row(run, "naive", 1, 1);
     append_failed_row(run, "naive", 2, "\"does not fit, use \"\"--batch 1\"\", or a smaller model\"");
@@ -299,8 +132,8 @@ static void test_failed_rows_and_quotes(void **state)
 static void test_unknown_values(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER "1,batch,naive,m,F32,openblas,avx2,1,1,22,1,23,1,ok,,40.5,,,,,,,,,0,,,,,,,\r\n"
-                            "1,batch,naive,m,F32,openblas,avx2,1,2,22,1,23,1,ok,,5e1,,,,,,,,,0,,,,,,,\r\n");
+    append(run->csv, RUNS_HEADER "1,batch,naive,m,F32,openblas,avx2,1,1,22,1,23,1,ok,,40.5,,,,,,,,,0,,,,,,,\r\n"
+                                 "1,batch,naive,m,F32,openblas,avx2,1,2,22,1,23,1,ok,,5e1,,,,,,,,,0,,,,,,,\r\n");
     char *svg = assert_renders(run);
     assert_contains(svg, "not measured");
     assert_contains(svg, "F32 weights, 1 thread,");
@@ -310,7 +143,7 @@ static void test_unknown_values(void **state)
 static void test_configurations_are_not_mixed(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_sweep(run, "naive", 3);
     append(run->csv, "1,batch,naive,tiny_model,F32,openblas,avx2,2,1,22,50,72,1,ok,,900000,,,,,,,,,0,,,,,,,\n");
     char *svg = assert_renders(run);
@@ -322,8 +155,8 @@ static void test_configurations_are_not_mixed(void **state)
 static void test_model_name_with_markup(void **state)
 {
     struct run *run = *state;
-    append(run->csv,
-           HEADER "1,batch,naive,\"a, \"\"b\"\" <c> & d_e\",F32,openblas,avx2,1,1,22,9,31,1,ok,,4,,,,,,,,,0,,,,,,,\n");
+    append(run->csv, RUNS_HEADER
+           "1,batch,naive,\"a, \"\"b\"\" <c> & d_e\",F32,openblas,avx2,1,1,22,9,31,1,ok,,4,,,,,,,,,0,,,,,,,\n");
     char *svg = assert_renders(run);
     assert_contains(svg, "With and without a KV cache: a, ?b? &lt;c> &amp; d_e");
     free(svg);
@@ -332,14 +165,13 @@ static void test_model_name_with_markup(void **state)
 static void test_lacking_suite_is_named(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER "1,grid,naive,m,F32,openblas,avx2,1,1,22,9,31,1,ok,,4,,,,,,,,,0,,,,,,,\n");
+    append(run->csv, RUNS_HEADER "1,grid,naive,m,F32,openblas,avx2,1,1,22,9,31,1,ok,,4,,,,,,,,,0,,,,,,,\n");
     append_failed_row(run, "naive", 1, "broken");
     render(run, run->folder, NULL);
     assert_int_equal(run->status, 0);
     assert_string_equal(run->message, "");
-    assert_contains(run->output, "benchmark_results: skipped");
-    assert_contains(run->output, "--suite batch");
-    assert_no_figure(run);
+    assert_skipped(run, "benchmark_results",
+                   "has no row of suite batch with status ok; run ./kvbench bench --suite batch");
 }
 
 /* ---- Data that is refused -------------------------------------------------------------------------- */
@@ -352,15 +184,15 @@ static void test_malformed_files(void **state)
         const char *message;
     } cases[] = {
         {"", "runs.csv: the file is empty"},
-        {HEADER, "runs.csv: a header and no rows"},
+        {RUNS_HEADER, "runs.csv: a header and no rows"},
         {"a,b,c\n1,2,3\n", "runs.csv:1: the header has no column suite"},
         {"1,batch,naive,m,F32,openblas,avx2,1,1,22,9,31,1,ok,,4,,,,,,,,,0,,,,,,,\n", "runs.csv:1: the header has no"},
-        {HEADER "1,batch,naive,m\n", "runs.csv:2: 4 fields where the header has 32"},
-        {HEADER "1,batch,naive,m,F32,openblas,avx2,1,one,22,9,31,1,ok,,4,,,,,,,,,0,,,,,,,\n",
+        {RUNS_HEADER "1,batch,naive,m\n", "runs.csv:2: 4 fields where the header has 32"},
+        {RUNS_HEADER "1,batch,naive,m,F32,openblas,avx2,1,one,22,9,31,1,ok,,4,,,,,,,,,0,,,,,,,\n",
          "runs.csv:2: batch is \"one\""},
-        {HEADER "1,grid,naive,m,F32,openblas,avx2,1,1,22,9,31,1,ok,,nan,,,,,,,,,0,,,,,,,\n",
+        {RUNS_HEADER "1,grid,naive,m,F32,openblas,avx2,1,1,22,9,31,1,ok,,nan,,,,,,,,,0,,,,,,,\n",
          "runs.csv:2: ttft_ms is \"nan\""},
-        {HEADER "1,batch,naive,m,F32,openblas,avx2,1,1,22,9,31,1,failed,,,,,,,,,,,,,,,,,,\"open\n",
+        {RUNS_HEADER "1,batch,naive,m,F32,openblas,avx2,1,1,22,9,31,1,failed,,,,,,,,,,,,,,,,,,\"open\n",
          "runs.csv:2: a quoted field"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -400,19 +232,19 @@ static void test_default_folder(void **state)
     char latest[PATH_BYTES];
     snprintf(latest, sizeof latest, "%s/latest", run->folder);
     assert_int_equal(symlink(".", latest), 0);
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_row(run, "naive", 1, 1);
     assert_int_equal(setenv("KVBENCH_RESULTS", run->folder, 1), 0);
     render(run, NULL, NULL);
     unsetenv("KVBENCH_RESULTS");
-    free(assert_rendered(run));
+    free(assert_figure(run, "benchmark_results"));
 }
 
 /* A gnuplot that writes half a picture and fails. */
 static void test_half_a_picture_is_not_kept(void **state)
 {
     struct run *run = *state;
-    append(run->csv, HEADER);
+    append(run->csv, RUNS_HEADER);
     append_row(run, "naive", 1, 1);
 
     char gnuplot[PATH_BYTES], *path = strdup(getenv("PATH"));
@@ -427,9 +259,6 @@ static void test_half_a_picture_is_not_kept(void **state)
     free(path);
 
     assert_error(run, 1, "benchmark_results: gnuplot failed: line 1: out of paper");
-    char figures[PATH_BYTES];
-    snprintf(figures, sizeof figures, "%s/figures", run->folder);
-    assert_int_not_equal(access(figures, F_OK), 0);
 }
 
 int main(void)
