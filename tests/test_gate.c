@@ -108,8 +108,14 @@ static struct outcome measure(void)
     static const int batches[] = {BATCH};
     static const char *const paths[] = {"naive", "cached"};
     const int32_t prompt[] = {3, 1, 4, 1, 5, 9};
-    const struct kv_sweep sweep = {.batches = batches, .n_batches = 1, .paths = paths, .n_paths = 2, .n_new = N_NEW,
-                                   .repetitions = 2, .n_positions = 64, .default_prompt = N_PROMPT};
+    const struct kv_sweep sweep = {.batches = batches,
+                                   .n_batches = 1,
+                                   .paths = paths,
+                                   .n_paths = 2,
+                                   .n_new = N_NEW,
+                                   .repetitions = 2,
+                                   .n_positions = 64,
+                                   .default_prompt = N_PROMPT};
     char folder[] = "/tmp/kvbench-gate-XXXXXX", checkpoint[600];
     struct kv_error error;
     struct kv_team *team;

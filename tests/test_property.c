@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define LOGIT_BOUND 1e-4 /* of the largest |logit| */
-#define N_SHAPES 40
+#define N_SHAPES    40
 
 struct shape {
     struct kv_config config;
@@ -75,7 +75,7 @@ static struct kv_session *open_session(const struct shape *s, const struct kv_mo
 
 /* Calls `check` with a model of each random shape; a failure names the shape. */
 static void for_random_shapes(uint64_t state, void (*check)(const struct shape *s, const struct kv_model *model,
-                                                             struct kv_team *team, uint64_t *state))
+                                                            struct kv_team *team, uint64_t *state))
 {
     for (int i = 0; i < N_SHAPES; i++) {
         struct kv_error error;

@@ -9,18 +9,18 @@
 #include <unistd.h>
 
 /* Kills over the whole test, and the most that one run takes before it is left to finish. */
-#define KILLS 20
+#define KILLS       20
 #define KILLS_A_RUN 7
 /* A part of a run lives for so long, at random: measuring the limits takes the first half of a second. */
 #define SHORTEST_MS 300
-#define LONGEST_MS 2200
+#define LONGEST_MS  2200
 
 static const char *const folder_model = KV_DATA_DIR "/reference/tiny-f32";
 
 /* The arguments of the run that is killed: cells of which one fails, for a failed row is a finished one, too. */
 #define BENCH(out)                                                                                                     \
-    "bench", "--quiet", "--threads", "1", "--model", folder_model, "--suite", "batch,depth", "--batch", "1,3", "--prompt", "1,21,60",    \
-        "--new", "7", "--reps", "300", "--out", out
+    "bench", "--quiet", "--threads", "1", "--model", folder_model, "--suite", "batch,depth", "--batch", "1,3",         \
+        "--prompt", "1,21,60", "--new", "7", "--reps", "300", "--out", out
 
 static void sleep_ms(int milliseconds)
 {

@@ -24,7 +24,8 @@ static bool parse_names(const char *text, struct name_list *out, const struct kv
         for (int i = 0; name && i < list.n; i++)
             name = list.names[i] == name ? NULL : name;
         if (!name || list.n == BENCH_MAX_NAMES) {
-            int n = snprintf(error->message, sizeof error->message, "'%.60s' is not a list of different names of", text);
+            int n = snprintf(error->message, sizeof error->message, "'%.60s' is not a list of different names of",
+                             text);
             for (int i = 0; choice(i) && n < (int)sizeof error->message - 40; i++)
                 n += snprintf(error->message + n, sizeof error->message - (size_t)n, "%s%s", i ? ", " : " ",
                               choice(i)->name);
@@ -131,8 +132,7 @@ bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
     memcpy(own, argv, (size_t)argc * sizeof *own);
     bool good = false;
     /* Run with nothing registered, it looks at its filter and measures nothing. */
-    if (gb_initialize(&argc, own, &error) != KV_OK ||
-        (!gb_lists_only() && gb_run(NULL, NULL, NULL, &error) != KV_OK))
+    if (gb_initialize(&argc, own, &error) != KV_OK || (!gb_lists_only() && gb_run(NULL, NULL, NULL, &error) != KV_OK))
         *status = cli_fail("bench", CLI_USAGE, "%s", error.message);
     else
         good = parse_own(s, argc, own, status);

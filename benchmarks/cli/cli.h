@@ -100,16 +100,24 @@ struct model_options model_options_default(void);
 
 /* Rows for option_table, whose values are in *options. */
 #define MODEL_OPTION_ROWS(options)                                                                                     \
-    {"model", 'm', "MODEL", "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or a checkpoint's folder (default gpt2)",        \
-     OPTION_TEXT, &(options)->model, 0, 0, NULL, NULL},                                                                \
-        {"synthetic", 0, NULL, "synthetic weights even where a checkpoint has been fetched", OPTION_FLAG,              \
-         &(options)->synthetic, 0, 0, NULL, NULL},                                                                     \
+    {"model",     'm',                                                                                                 \
+     "MODEL",     "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or a checkpoint's folder (default gpt2)",                   \
+     OPTION_TEXT, &(options)->model,                                                                                   \
+     0,           0,                                                                                                   \
+     NULL,        NULL},                                                                                               \
+        {"synthetic", 0,                                                                                               \
+         NULL,        "synthetic weights even where a checkpoint has been fetched",                                    \
+         OPTION_FLAG, &(options)->synthetic,                                                                           \
+         0,           0,                                                                                               \
+         NULL,        NULL},                                                                                           \
         {"seed", 0, "N", "seed of synthetic weights (default 42)", OPTION_SEED, &(options)->seed, 0, 0, NULL, NULL},   \
-        {"threads", 't', "N", "threads (default: the physical cores)", OPTION_INTEGER, &(options)->threads, 1,         \
+        {"threads",      't',  "N", "threads (default: the physical cores)", OPTION_INTEGER, &(options)->threads, 1,   \
          KV_MAX_THREADS, NULL, NULL},                                                                                  \
         {"gemm", 0, "NAME", "matrix product:", OPTION_CHOICE, &(options)->gemm, 0, 0, kv_matmul_choice, NULL},         \
-        {"isa", 0, "NAME", "instruction set of the other kernels (or KVBENCH_ISA):", OPTION_CHOICE, &(options)->isa,   \
-         0, 0, kv_isa_choice, NULL}
+    {                                                                                                                  \
+        "isa", 0, "NAME", "instruction set of the other kernels (or KVBENCH_ISA):", OPTION_CHOICE, &(options)->isa, 0, \
+            0, kv_isa_choice, NULL                                                                                     \
+    }
 
 /* The shape of that model, without its weights. On failure says why and returns CLI_FAILED or CLI_USAGE. */
 int model_shape(const char *command, const struct model_options *options, struct kv_config *config);

@@ -95,7 +95,7 @@ static struct kv_run_settings run_settings(const struct bench_settings *s, const
         .n_prompt = default_prompt_length,
         .resume = s->resume != NULL,
         .quick = s->quick,
-        .progress = s->quiet                  ? KV_PROGRESS_NONE
+        .progress = s->quiet                ? KV_PROGRESS_NONE
                     : isatty(STDERR_FILENO) ? KV_PROGRESS_BAR
                                             : KV_PROGRESS_LINES,
     };
@@ -259,8 +259,7 @@ int command_bench(int argc, char **argv)
     int status;
     s.argc = argc;
     s.argv = argv;
-    if (bench_parse(&s, argc, argv, &status) &&
-        (!s.resume || parse_resumed(&s, argc, argv, &first_argv, &status)))
+    if (bench_parse(&s, argc, argv, &status) && (!s.resume || parse_resumed(&s, argc, argv, &first_argv, &status)))
         status = run(argv[0], &s);
     bench_settings_free(&s);
     bench_free_arguments(first_argv);

@@ -27,8 +27,7 @@ static void print_models(void)
         if (kv_config_preset(kv_config_preset_name(i), &config, NULL) == KV_OK)
             printf("%-12s %-12s %3d layers, %2d heads, %4d wide, %5.0f M parameters, %5.1f KiB of cache a token\n",
                    i ? "" : "models", kv_config_preset_name(i), config.n_layer, config.n_head, config.n_embd,
-                   (double)kv_config_parameters(&config) * 1e-6,
-                   (double)kv_config_kv_bytes_per_token(&config) / 1024);
+                   (double)kv_config_parameters(&config) * 1e-6, (double)kv_config_kv_bytes_per_token(&config) / 1024);
 }
 
 static void print_cache(const char *name, const struct kv_machine_cache *cache)
@@ -60,8 +59,8 @@ int command_info(int argc, char **argv)
     if (!options_parse(&table, argc, argv, &status))
         return status;
     kv_build_info_get(&build);
-    printf("%-12s %s, commit %s, %s, %s%s%s\n", "kvbench", build.version, build.commit, build.compiler, build.build_type,
-           strcmp(build.sanitizers, "none") == 0 ? "" : ", sanitizers ",
+    printf("%-12s %s, commit %s, %s, %s%s%s\n", "kvbench", build.version, build.commit, build.compiler,
+           build.build_type, strcmp(build.sanitizers, "none") == 0 ? "" : ", sanitizers ",
            strcmp(build.sanitizers, "none") == 0 ? "" : build.sanitizers);
     print_machine();
     printf("%-12s %d (the physical cores)\n", "threads", kv_default_threads());

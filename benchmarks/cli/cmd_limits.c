@@ -7,8 +7,7 @@
 static void print(const struct kv_limits *limits)
 {
     printf("%7d  %-9s %12.1f %12.1f %14.1f %14.1f\n", limits->threads, limits->isa, limits->read_bytes_per_s * 1e-9,
-           limits->read_bytes_per_s_median * 1e-9, limits->fma_flop_per_s * 1e-9,
-           limits->fma_flop_per_s_median * 1e-9);
+           limits->read_bytes_per_s_median * 1e-9, limits->fma_flop_per_s * 1e-9, limits->fma_flop_per_s_median * 1e-9);
 }
 
 static int measure(const char *command, int threads, const char *isa)
@@ -44,8 +43,8 @@ int command_limits(int argc, char **argv)
     if (!options_parse(&table, argc, argv, &status))
         return status;
     if (options.isa && !kv_isa_supported(options.isa))
-        return cli_fail(argv[0], CLI_USAGE, "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them",
-                        options.isa);
+        return cli_fail(argv[0], CLI_USAGE,
+                        "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", options.isa);
     printf("threads  isa         read GB/s     (median)    FMA GFLOP/s       (median)\n");
     const int all = kv_default_threads();
     if (options.threads)

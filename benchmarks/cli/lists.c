@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const int32_t default_prompt[] = {314, 716,  27426, 19617, 284, 2193, 479,   85,  12940, 13, 1675,
-                                  466, 326, 314,   716,   18335, 278, 479, 85, 12940, 13};
+const int32_t default_prompt[] = {314, 716, 27426, 19617, 284,   2193, 479, 85, 12940, 13, 1675,
+                                  466, 326, 314,   716,   18335, 278,  479, 85, 12940, 13};
 const int default_prompt_length = sizeof default_prompt / sizeof default_prompt[0];
 
 /* Longest list: more would be a mistake, not a sweep. */

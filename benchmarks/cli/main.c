@@ -47,7 +47,8 @@ static void restart_with_better_openblas(char **argv)
     const char *better = kv_openblas_better_core();
     if (!better || getenv("OPENBLAS_CORETYPE"))
         return;
-    fprintf(stderr, "kvbench: OpenBLAS took this CPU for %s; started over with OPENBLAS_CORETYPE=%s (set it to choose)\n",
+    fprintf(stderr,
+            "kvbench: OpenBLAS took this CPU for %s; started over with OPENBLAS_CORETYPE=%s (set it to choose)\n",
             kv_openblas_core(), better);
     setenv("OPENBLAS_CORETYPE", better, 1);
     execv("/proc/self/exe", argv);

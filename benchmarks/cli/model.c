@@ -84,15 +84,14 @@ int model_shape(const char *command, const struct model_options *options, struct
     return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
 }
 
-int model_open(const char *command, const struct model_options *options, struct kv_team **team,
-               struct kv_model **model)
+int model_open(const char *command, const struct model_options *options, struct kv_team **team, struct kv_model **model)
 {
     struct kv_error error = {""};
     *model = NULL;
     *team = NULL;
     if (options->isa && !kv_isa_supported(options->isa))
-        return cli_fail(command, CLI_USAGE, "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them",
-                        options->isa);
+        return cli_fail(command, CLI_USAGE,
+                        "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", options->isa);
     kv_status status = kv_team_create(team, options->threads ? options->threads : kv_default_threads(), &error);
     if (!status)
         status = is_folder(options->model) ? kv_model_load(model, options->model, *team, &error)

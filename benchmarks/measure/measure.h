@@ -13,11 +13,11 @@
 #define KV_P99_SAMPLES 100
 
 struct kv_generation {
-    int n_new;       /* N >= 1 */
-    int n_done;      /* tokens selected; below n_new when the window's end stopped it */
-    int64_t *stamps; /* [N + 1] ns: t_0 .. t_N */
-    int32_t *tokens; /* [B, N] the new tokens, only the first n_done of a row meaningful */
-    int32_t *step;   /* [B] scratch */
+    int n_new;            /* N >= 1 */
+    int n_done;           /* tokens selected; below n_new when the window's end stopped it */
+    int64_t *stamps;      /* [N + 1] ns: t_0 .. t_N */
+    int32_t *tokens;      /* [B, N] the new tokens, only the first n_done of a row meaningful */
+    int32_t *step;        /* [B] scratch */
     size_t kv_live_bytes; /* at the end, the most there were */
 };
 
@@ -31,9 +31,9 @@ int64_t kv_now_ns(void);
 /* What one reading of that clock costs, in nanoseconds: the instrument's own share of a token. */
 double kv_clock_cost_ns(void);
 
-/* Resets the session (of `batch` sequences), prefills prompt [B, T] and selects n_new <= generation->n_new tokens a sequence,
- * greedily. Nothing but that is between two stamps.
- * Allocates nothing. KV_WINDOW_FULL with n_done > 0 is the end under KV_OVERFLOW_STOP, not a failure. */
+/* Resets the session (of `batch` sequences), prefills prompt [B, T] and selects n_new <= generation->n_new tokens a
+ * sequence, greedily. Nothing but that is between two stamps. Allocates nothing. KV_WINDOW_FULL with n_done > 0 is the
+ * end under KV_OVERFLOW_STOP, not a failure. */
 kv_status kv_generate(struct kv_session *session, int batch, const int32_t *prompt, int n_prompt, int n_new,
                       struct kv_generation *generation, struct kv_error *error);
 

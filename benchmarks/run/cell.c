@@ -7,10 +7,10 @@
 
 /* A generation predicted to be no longer than this is warmed up whole, a longer one by its first tokens. */
 #define WARM_UP_SECONDS 2.0
-#define WARM_UP_TOKENS 4
+#define WARM_UP_TOKENS  4
 /* Warm enough: two successive ones within this of each other, or so many of them. */
 #define WARM_UP_AGREEMENT 0.05
-#define WARM_UP_MOST 5
+#define WARM_UP_MOST      5
 
 void kv_cell_close(struct kv_cell_state *state)
 {
@@ -43,8 +43,8 @@ static kv_status warm_up(const struct kv_run *run, const struct kv_cell *cell, s
         n_tokens = per_token * WARM_UP_TOKENS > WARM_UP_SECONDS || cell->n_new < WARM_UP_TOKENS ? 1 : WARM_UP_TOKENS;
     double previous = n_tokens == 1 ? state->cold_ttft_ms * 1e-3 : INFINITY; /* the gate ran the first token once */
     for (int i = 0; i < WARM_UP_MOST; i++) {
-        const kv_status status =
-            kv_generate(state->session, cell->batch, state->prompt, cell->n_prompt, n_tokens, g, error);
+        const kv_status status = kv_generate(state->session, cell->batch, state->prompt, cell->n_prompt, n_tokens, g,
+                                             error);
         if (status)
             return status;
         const double seconds = (double)(g->stamps[n_tokens] - g->stamps[0]) * 1e-9;

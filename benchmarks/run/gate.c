@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* New tokens that are compared, the first being the prefill's; the first alone where a step takes so long. */
-#define GATE_TOKENS 4
+#define GATE_TOKENS       4
 #define GATE_STEP_SECONDS 1.0
 
 /* What the naive path says of the benchmark's prompt of one length. */

@@ -41,8 +41,7 @@ static void print_progress(const struct kv_kernel_progress *progress, void *cont
 kv_status kv_run_measure_kernels(struct kv_run *run, struct kv_error *error)
 {
     const char *names[2];
-    struct kv_kernel_suite_options options =
-        kv_run_kernel_options(run->settings, kv_model_config(run->model), names);
+    struct kv_kernel_suite_options options = kv_run_kernel_options(run->settings, kv_model_config(run->model), names);
     options.team = run->team;
     options.limits = run->limits.threads ? &run->limits : NULL;
     if (run->settings->progress != KV_PROGRESS_NONE)

@@ -9,7 +9,7 @@ static const struct kv_limits slow_machine = {
 
 /* Gate and warm-up beside the repetitions of a cell, in units of one repetition, when it is short and when long. */
 #define OPENING_SHORT 3.0
-#define OPENING_LONG 0.3
+#define OPENING_LONG  0.3
 #define SHORT_SECONDS 2.0
 
 static double seconds_at_limits(const struct kv_run *run, const struct kv_cell *cell)

@@ -12,7 +12,7 @@ struct table {
     struct kv_csv_table *rows;
     size_t n;
     size_t suite, path, batch, prompt, n_new, repetition, status, e2e, error; /* runs.csv */
-    size_t token, context;                                                   /* tokens.csv */
+    size_t token, context;                                                    /* tokens.csv */
 };
 
 struct wanted_column {
@@ -84,12 +84,11 @@ static kv_status take_runs(struct kv_run *run, struct kv_error *error)
 {
     struct table t = {0};
     const struct wanted_column columns[] = {
-        {"suite", &t.suite},           {"path", &t.path},         {"batch", &t.batch},
-        {"prompt_tokens", &t.prompt}, {"new_tokens", &t.n_new}, {"status", &t.status},
-        {"e2e_ms", &t.e2e},           {"error", &t.error},
+        {"suite", &t.suite},      {"path", &t.path},     {"batch", &t.batch}, {"prompt_tokens", &t.prompt},
+        {"new_tokens", &t.n_new}, {"status", &t.status}, {"e2e_ms", &t.e2e},  {"error", &t.error},
     };
-    kv_status status =
-        read_rows(run->settings->folder, "runs.csv", &t, columns, sizeof columns / sizeof *columns, error);
+    kv_status status = read_rows(run->settings->folder, "runs.csv", &t, columns, sizeof columns / sizeof *columns,
+                                 error);
     for (size_t row = 0; !status && row < t.n; row++)
         status = take_row(run, &t, row, error);
     kv_csv_free(t.rows);
@@ -112,8 +111,8 @@ static kv_status drop_unfinished_tokens(struct kv_run *run, struct kv_error *err
         {"suite", &t.suite},           {"path", &t.path},   {"batch", &t.batch},
         {"repetition", &t.repetition}, {"token", &t.token}, {"context_tokens", &t.context},
     };
-    kv_status status =
-        read_rows(run->settings->folder, "tokens.csv", &t, columns, sizeof columns / sizeof *columns, error);
+    kv_status status = read_rows(run->settings->folder, "tokens.csv", &t, columns, sizeof columns / sizeof *columns,
+                                 error);
     bool *keep = calloc(t.n ? t.n : 1, sizeof *keep);
     if (!status && !keep)
         status = kv_fail(error, KV_ERROR_MEMORY, "no memory to resume %s", run->settings->folder);

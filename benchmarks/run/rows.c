@@ -11,18 +11,18 @@
 #define N_COLUMNS(columns) ((int)(sizeof(columns) / sizeof *(columns)))
 
 static const char *const runs_columns[] = {
-    "run_id",        "suite",          "path",           "model",         "weights",      "gemm",
-    "isa",           "threads",        "batch",          "prompt_tokens", "new_tokens",   "context_tokens",
-    "repetition",    "status",         "cold_ttft_ms",   "ttft_ms",       "ttpt_ms",      "ttpt_p50_ms",
-    "ttpt_p95_ms",   "ttpt_p99_ms",    "e2e_ms",         "prefill_tok_s", "decode_tok_s", "output_tok_s",
-    "kv_live_bytes", "kv_reserved_bytes", "rss_peak_bytes", "flops",      "bytes",        "limit_ms",
-    "limit_pct",     "error",
+    "run_id",        "suite",        "path",          "model",         "weights",           "gemm",           "isa",
+    "threads",       "batch",        "prompt_tokens", "new_tokens",    "context_tokens",    "repetition",     "status",
+    "cold_ttft_ms",  "ttft_ms",      "ttpt_ms",       "ttpt_p50_ms",   "ttpt_p95_ms",       "ttpt_p99_ms",    "e2e_ms",
+    "prefill_tok_s", "decode_tok_s", "output_tok_s",  "kv_live_bytes", "kv_reserved_bytes", "rss_peak_bytes", "flops",
+    "bytes",         "limit_ms",     "limit_pct",     "error",
 };
 static const char *const tokens_columns[] = {"run_id",     "suite", "path",           "batch",
                                              "repetition", "token", "context_tokens", "latency_ns"};
-static const char *const limits_columns[] = {
-    "run_id",         "moment",        "threads", "isa", "read_bytes_per_s", "read_bytes_per_s_median",
-    "fma_flop_per_s", "fma_flop_per_s_median"};
+static const char *const limits_columns[] = {"run_id",           "moment",
+                                             "threads",          "isa",
+                                             "read_bytes_per_s", "read_bytes_per_s_median",
+                                             "fma_flop_per_s",   "fma_flop_per_s_median"};
 
 static kv_status open_file(struct kv_csv_writer **writer, const char *folder, const char *name,
                            const char *const *columns, int n_columns, struct kv_error *error)
@@ -107,8 +107,8 @@ static struct step_limit mean_step_limit(const struct kv_run *run, const struct 
     struct step_limit mean = {0, 0, 0};
     const int n_steps = cell->n_new - 1;
     for (int i = 0; i < n_steps; i++) {
-        const struct kv_work work =
-            kv_path_work(cell->path, kv_model_config(run->model), cell->batch, cell->n_prompt + i, 1);
+        const struct kv_work work = kv_path_work(cell->path, kv_model_config(run->model), cell->batch,
+                                                 cell->n_prompt + i, 1);
         mean.flops += work.flops / n_steps;
         mean.bytes += work.bytes / n_steps;
         if (run->limits.threads)

@@ -152,8 +152,8 @@ static kv_status register_repetition(struct repetition *r, struct kv_error *erro
 static bool wants_more(const struct kv_run *run, int index)
 {
     const struct kv_cell_result *result = &run->results[index];
-    return !result->given_up && (result->n_done < run->plan->cells[index].repetitions ||
-                                 result->seconds < run->settings->min_time_s);
+    return !result->given_up &&
+           (result->n_done < run->plan->cells[index].repetitions || result->seconds < run->settings->min_time_s);
 }
 
 /* The next repetition of every cell of the group [begin, end) that wants one, one path after the other. */

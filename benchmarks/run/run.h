@@ -38,12 +38,12 @@ struct kv_run_settings {
 
 /* What became of a configuration so far. */
 struct kv_cell_result {
-    int n_done;        /* repetitions, those of an earlier part of the run included */
-    double seconds;    /* of these, together */
+    int n_done;     /* repetitions, those of an earlier part of the run included */
+    double seconds; /* of these, together */
     double ttft_ms[KV_PROGRESS_SAMPLES], ttpt_ms[KV_PROGRESS_SAMPLES]; /* this part's first ones, sorted */
     int n_samples;
     double shortest_step_ms; /* of the mean steps; 0: none yet */
-    bool given_up;     /* failed or skipped */
+    bool given_up;           /* failed or skipped */
     bool failed;
     char error[256];
 };
@@ -122,8 +122,8 @@ void kv_rows_close(struct kv_run *run);
 
 struct kv_row {
     const struct kv_cell *cell;
-    const char *status; /* "ok", "failed", "skipped" */
-    int repetition;     /* from 1; 0: none was run */
+    const char *status;                /* "ok", "failed", "skipped" */
+    int repetition;                    /* from 1; 0: none was run */
     const struct kv_cell_state *state; /* NULL: nothing was measured */
     const struct kv_figures *figures;
     size_t rss_peak_bytes; /* 0: unknown */

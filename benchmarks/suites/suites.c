@@ -6,7 +6,7 @@
 
 /* In the order in which they are measured: what is shown first is there first. */
 static const struct kv_suite *const suites[] = {
-    &kv_suite_batch, &kv_suite_trace,   &kv_suite_grid,   &kv_suite_depth,
+    &kv_suite_batch,  &kv_suite_trace,   &kv_suite_grid,   &kv_suite_depth,
     &kv_suite_memory, &kv_suite_kernels, &kv_suite_limits,
 };
 enum { N_SUITES = sizeof suites / sizeof suites[0] };
@@ -47,8 +47,8 @@ kv_status kv_plan_add(struct kv_plan *plan, const char *suite, const struct kv_s
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a plan of %zu configurations", n);
     plan->cells = cells;
     for (int i = 0; i < sweep->n_paths; i++)
-        plan->cells[plan->n_cells++] =
-            (struct kv_cell){suite, sweep->paths[i], batch, n_prompt, n_new, repetitions, plan->n_groups};
+        plan->cells[plan->n_cells++] = (struct kv_cell){suite, sweep->paths[i], batch,         n_prompt,
+                                                        n_new, repetitions,     plan->n_groups};
     plan->n_groups++;
     return KV_OK;
 }

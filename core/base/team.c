@@ -33,7 +33,7 @@ struct kv_team {
         struct kv_team *team;
         int rank;
         pthread_t thread;
-    } *workers; /* [n_threads - 1] */
+    } * workers; /* [n_threads - 1] */
 };
 
 static inline void relax(void)

@@ -26,7 +26,7 @@ struct kv_attention {
     float scale;
     float *out; /* out_i: [head_size] at out + i * out_stride */
     size_t out_stride;
-    float *scores; /* scratch [KV_MAX_QUERY_TILE][score_stride] */
+    float *scores;       /* scratch [KV_MAX_QUERY_TILE][score_stride] */
     size_t score_stride; /* a multiple of KV_KEY_BLOCK, at least the last query's positions */
 };
 

@@ -12,7 +12,7 @@ enum kv_epilogue { KV_EPILOGUE_NONE, KV_EPILOGUE_GELU_NEW, KV_EPILOGUE_GELU };
 struct kv_matmul_task {
     const float *x; /* [m, k], rows x_stride apart */
     size_t x_stride;
-    const float *w;    /* [k, n], or [n, k] when transposed */
+    const float *w; /* [k, n], or [n, k] when transposed */
     bool w_transposed;
     const float *bias; /* [n], or NULL: none, and no epilogue */
     float *y;          /* [m, n], rows y_stride apart */

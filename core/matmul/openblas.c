@@ -24,8 +24,8 @@ static void product(const struct kv_matmul_task *t, int begin, int end)
         cblas_sgemv(CblasRowMajor, t->w_transposed ? CblasNoTrans : CblasTrans, t->w_transposed ? n : t->k,
                     t->w_transposed ? t->k : n, 1.0f, w, w_stride, t->x, 1, beta, y, 1);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, t->w_transposed ? CblasTrans : CblasNoTrans, t->m, n, t->k, 1.0f,
-                    t->x, (int)t->x_stride, w, w_stride, beta, y, (int)t->y_stride);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, t->w_transposed ? CblasTrans : CblasNoTrans, t->m, n, t->k, 1.0f, t->x,
+                    (int)t->x_stride, w, w_stride, beta, y, (int)t->y_stride);
 }
 
 const struct kv_matmul_backend kv_matmul_openblas = {

@@ -1,9 +1,7 @@
 /* The truth that other backends are held against: the definition, summed in double precision. */
 #include "matmul/matmul.h"
 
-static void prepare_thread(void)
-{
-}
+static void prepare_thread(void) {}
 
 static void product(const struct kv_matmul_task *t, int begin, int end)
 {

@@ -8,8 +8,8 @@
 #include <string.h>
 
 struct conversion {
-    const struct kv_tensor_slot *slots;  /* [n_slots] */
-    const struct kv_tensor **sources;    /* [n_slots] */
+    const struct kv_tensor_slot *slots; /* [n_slots] */
+    const struct kv_tensor **sources;   /* [n_slots] */
     int n_slots;
     int n_threads;
 };
@@ -99,8 +99,10 @@ static kv_status refuse_more_layers(const struct kv_safetensors *file, const cha
         long layer;
         int end = 0;
         if (sscanf(plain, "h.%ld.%n", &layer, &end) == 1 && end && layer >= n_layer)
-            return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s' is of a layer that config.json's n_layer (%d) "
-                           "leaves out", path, name, n_layer);
+            return kv_fail(error, KV_ERROR_FORMAT,
+                           "%s: tensor '%.100s' is of a layer that config.json's n_layer (%d) "
+                           "leaves out",
+                           path, name, n_layer);
     }
     return KV_OK;
 }
@@ -118,8 +120,7 @@ static kv_status check_tensors(const struct kv_safetensors *file, const char *pa
 }
 
 static kv_status fill(struct kv_model *model, const struct kv_tensor_slot *slots, int n_slots,
-                      const struct kv_safetensors *file, const char *path, struct kv_team *team,
-                      struct kv_error *error)
+                      const struct kv_safetensors *file, const char *path, struct kv_team *team, struct kv_error *error)
 {
     const struct kv_tensor **sources = calloc((size_t)n_slots, sizeof *sources);
     if (!sources)

@@ -28,9 +28,10 @@ static const struct {
     unsigned bytes;
     enum kv_dtype dtype;
 } dtypes[] = {
-    {"F32", 4, KV_DTYPE_F32},  {"F16", 2, KV_DTYPE_F16},  {"BF16", 2, KV_DTYPE_BF16},   {"F64", 8, KV_DTYPE_OTHER},
-    {"I64", 8, KV_DTYPE_OTHER}, {"I32", 4, KV_DTYPE_OTHER}, {"I16", 2, KV_DTYPE_OTHER},   {"I8", 1, KV_DTYPE_OTHER},
-    {"U64", 8, KV_DTYPE_OTHER}, {"U32", 4, KV_DTYPE_OTHER}, {"U16", 2, KV_DTYPE_OTHER},   {"U8", 1, KV_DTYPE_OTHER},
+    {"F32", 4, KV_DTYPE_F32},    {"F16", 2, KV_DTYPE_F16},       {"BF16", 2, KV_DTYPE_BF16},
+    {"F64", 8, KV_DTYPE_OTHER},  {"I64", 8, KV_DTYPE_OTHER},     {"I32", 4, KV_DTYPE_OTHER},
+    {"I16", 2, KV_DTYPE_OTHER},  {"I8", 1, KV_DTYPE_OTHER},      {"U64", 8, KV_DTYPE_OTHER},
+    {"U32", 4, KV_DTYPE_OTHER},  {"U16", 2, KV_DTYPE_OTHER},     {"U8", 1, KV_DTYPE_OTHER},
     {"BOOL", 1, KV_DTYPE_OTHER}, {"F8_E4M3", 1, KV_DTYPE_OTHER}, {"F8_E5M2", 1, KV_DTYPE_OTHER},
 };
 
@@ -132,7 +133,8 @@ static kv_status read_tensors(struct kv_safetensors *file, struct kv_error *erro
     file->tensors = calloc(json_object_size(file->header) + 1, sizeof *file->tensors);
     if (!file->tensors)
         return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory for its header", file->path);
-    json_object_foreach (file->header, name, entry) {
+    json_object_foreach(file->header, name, entry)
+    {
         if (strcmp(name, "__metadata__") == 0)
             continue;
         struct kv_tensor *tensor = &file->tensors[file->n_tensors];
@@ -163,8 +165,7 @@ static kv_status map_file(struct kv_safetensors *file, struct kv_error *error)
         why = strerror(errno);
     else if (!S_ISREG(stat.st_mode))
         why = "not a regular file";
-    else if (stat.st_size > 0 &&
-             (map = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+    else if (stat.st_size > 0 && (map = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
         why = strerror(errno);
     close(fd);
     if (why)
@@ -186,7 +187,8 @@ static kv_status refuse_not_json(const struct kv_safetensors *file, size_t lengt
     const char *name;
     if (json_error_code(json_error) == json_error_numeric_overflow)
         header = json_loadb((const char *)file->map + 8, length, JSON_DECODE_INT_AS_REAL, NULL);
-    json_object_foreach (header, name, entry) {
+    json_object_foreach(header, name, entry)
+    {
         for (int f = 0; f < 2 && !status; f++) {
             const json_t *numbers = json_object_get(entry, fields[f]);
             for (size_t i = 0; i < json_array_size(numbers) && !status; i++)

@@ -72,7 +72,7 @@ kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *con
         return status;
     struct synthesis job = {slots, n_slots, kv_team_size(team), seed, sqrtf(2.0f / (float)config->n_embd)};
     kv_team_run(team, synthesis_job, &job);
-    snprintf((*out)->weights, sizeof (*out)->weights, "synthetic:%" PRIu64, seed);
+    snprintf((*out)->weights, sizeof(*out)->weights, "synthetic:%" PRIu64, seed);
     free(slots);
     return KV_OK;
 }

@@ -17,7 +17,7 @@ struct tensor_row {
 };
 
 #define GLOBAL(field) offsetof(struct kv_model, field)
-#define LAYER(field) offsetof(struct kv_layer_weights, field)
+#define LAYER(field)  offsetof(struct kv_layer_weights, field)
 
 static const struct tensor_row global_tensors[] = {
     {"wte.weight", KV_ROLE_MATRIX, VOCABULARY, EMBEDDING, GLOBAL(wte)},

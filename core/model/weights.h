@@ -6,28 +6,28 @@
 
 /* C = n_embd, I = n_inner; matrices as stored by Conv1D, [in, out]. */
 struct kv_layer_weights {
-    const float *ln_1_weight;   /* [C] */
-    const float *ln_1_bias;     /* [C] */
-    const float *c_attn_weight; /* [C, 3C]: queries, keys, values */
-    const float *c_attn_bias;   /* [3C] */
+    const float *ln_1_weight;      /* [C] */
+    const float *ln_1_bias;        /* [C] */
+    const float *c_attn_weight;    /* [C, 3C]: queries, keys, values */
+    const float *c_attn_bias;      /* [3C] */
     const float *attn_proj_weight; /* [C, C] */
     const float *attn_proj_bias;   /* [C] */
-    const float *ln_2_weight;   /* [C] */
-    const float *ln_2_bias;     /* [C] */
-    const float *c_fc_weight;   /* [C, I] */
-    const float *c_fc_bias;     /* [I] */
-    const float *mlp_proj_weight; /* [I, C] */
-    const float *mlp_proj_bias;   /* [C] */
+    const float *ln_2_weight;      /* [C] */
+    const float *ln_2_bias;        /* [C] */
+    const float *c_fc_weight;      /* [C, I] */
+    const float *c_fc_bias;        /* [I] */
+    const float *mlp_proj_weight;  /* [I, C] */
+    const float *mlp_proj_bias;    /* [C] */
 };
 
 struct kv_model {
     struct kv_config config;
-    char weights[32];       /* kv_model_weights */
-    struct kv_block block;  /* owns every tensor below */
-    const float *wte;       /* [V, C], also the LM head */
-    const float *wpe;       /* [n_positions, C] */
-    const float *ln_f_weight; /* [C] */
-    const float *ln_f_bias;   /* [C] */
+    char weights[32];                /* kv_model_weights */
+    struct kv_block block;           /* owns every tensor below */
+    const float *wte;                /* [V, C], also the LM head */
+    const float *wpe;                /* [n_positions, C] */
+    const float *ln_f_weight;        /* [C] */
+    const float *ln_f_bias;          /* [C] */
     struct kv_layer_weights *layers; /* [n_layer] */
 };
 
