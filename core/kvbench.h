@@ -211,6 +211,37 @@ const char *kv_session_path(const struct kv_session *session);
 const char *kv_session_matmul(const struct kv_session *session);
 const char *kv_session_isa(const struct kv_session *session);
 
+/* ---- Looking at attention ------------------------------------------------------------------------- */
+
+/* What the newest position of one sequence attends with, and to, in one head. Valid during the call only. */
+struct kv_attention_view {
+    int layer, head, sequence;
+    int n_positions;     /* n: the positions in the cache, the newest one among them */
+    int head_size;       /* C / H */
+    const float *query;  /* [head_size] of position n - 1 */
+    const float *keys;   /* as the session keeps them: read with kv_view_key */
+    const float *values; /* as the session keeps them: read with kv_view_value */
+};
+
+/* Called for every (layer, head, sequence) of a pass that computes logits, as its last position attends: exactly once
+ * a kv_session_decode, and a kv_session_prefill without all_logits. Threads of the session's team call it at the
+ * same time, each for another (head, sequence), one layer after the other; it must not call the session. */
+struct kv_observer {
+    void (*attention)(void *context, const struct kv_attention_view *view);
+    void *context;
+};
+
+/* From the next call on, `observer` sees what the session computes; NULL, as at first: nobody, at the price of one
+ * comparison a head. It changes no result. The observer is the caller's and is to outlive its use. */
+void kv_session_observe(struct kv_session *session, const struct kv_observer *observer);
+
+/* Element `dimension`, 0..head_size-1, of the key or value of `position`, 0..n-1. */
+float kv_view_key(const struct kv_attention_view *view, int position, int dimension);
+float kv_view_value(const struct kv_attention_view *view, int position, int dimension);
+
+/* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
+void kv_view_weights(const struct kv_attention_view *view, float *weights);
+
 /* ---- Tensors on disk ------------------------------------------------------------------------------ */
 
 /* Writes one float32 tensor as a safetensors file, under its final name whole or not at all.

@@ -121,8 +121,10 @@ static kv_status summarize_kernels(const struct kv_run_folder *folder, struct kv
 {
     struct kv_kernel_results *results;
     const kv_status status = kv_kernel_results_load(&results, folder->path, error);
-    if (!status)
+    if (!status) {
+        putchar('\n');
         kv_kernel_summary_print(results, stdout);
+    }
     kv_kernel_results_free(results);
     return status;
 }

@@ -86,6 +86,23 @@ static void keep(const float *qkv, int C, int n_positions, int first_position, i
     }
 }
 
+/* Apart from attend(), so that its code is the same whether or not anybody ever looks. */
+static __attribute__((cold, noinline)) void show(const struct kv_observer *observer, const struct kv_attention *a,
+                                                 int layer, int head, int sequence)
+{
+    const struct kv_attention_view view = {
+        .layer = layer,
+        .head = head,
+        .sequence = sequence,
+        .n_positions = a->first_position + a->n_queries,
+        .head_size = a->head_size,
+        .query = a->queries + (size_t)(a->n_queries - 1) * a->query_stride,
+        .keys = a->keys,
+        .values = a->values,
+    };
+    observer->attention(observer->context, &view);
+}
+
 /* One sequence's one head at a time: keep its new keys and values, then attend to all there are. */
 static void attend(const struct job *job, int rank, int layer)
 {
@@ -116,6 +133,8 @@ static void attend(const struct job *job, int rank, int layer)
             .score_stride = e->work.score_stride,
         };
         e->kernels->attention(&attention);
+        if (e->observer && pass->n_logits > 0)
+            show(e->observer, &attention, layer, item % n_head, pass->first_sequence + item / n_head);
     }
     kv_team_barrier(e->team);
 }

@@ -33,11 +33,13 @@ struct kv_engine {
     const struct kv_matmul_backend *matmul;
     struct kv_workspace work;
     int max_rows; /* most positions, over all sequences, in one pass */
+    const struct kv_observer *observer; /* NULL: nobody looks */
 };
 
 struct kv_pass {
     const int32_t *tokens; /* [n_sequences, n_positions] of the new positions, rows token_stride apart */
     size_t token_stride;
+    int first_sequence; /* the session's number of the pass's first sequence, for the observer */
     int n_sequences;
     int first_position;
     int n_positions; /* n_sequences * n_positions <= max_rows */

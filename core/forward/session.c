@@ -262,6 +262,11 @@ kv_status kv_session_greedy(struct kv_session *s, int32_t *tokens, struct kv_err
     return KV_OK;
 }
 
+void kv_session_observe(struct kv_session *s, const struct kv_observer *observer)
+{
+    s->engine.observer = observer;
+}
+
 /* ---- What is in force -------------------------------------------------------------------------------- */
 
 int kv_session_length(const struct kv_session *s)
