@@ -15,6 +15,7 @@ struct command {
 
 int command_bench(int argc, char **argv);
 int command_compare(int argc, char **argv);
+int command_dashboard(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);

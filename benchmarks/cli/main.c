@@ -13,6 +13,7 @@
 static const struct command commands[] = {
     {"bench", "measure both paths and write the results as CSV", command_bench},
     {"compare", "hold one run against another, or the arms of one run", command_compare},
+    {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard},
     {"generate", "continue token sequences, greedily", command_generate},
     {"logits", "write the logits of every position to a file", command_logits},
     {"info", "show this machine, this build and what can be chosen", command_info},

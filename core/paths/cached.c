@@ -24,6 +24,7 @@ static void run(struct kv_session *s, const struct kv_extension *x, int b, int n
     const struct kv_pass pass = {
         .tokens = s->tokens + (size_t)b * (size_t)s->capacity + x->first_position + begin,
         .token_stride = (size_t)s->capacity,
+        .first_sequence = b,
         .n_sequences = n_sequences,
         .first_position = x->first_position + begin,
         .n_positions = n,

@@ -27,6 +27,7 @@ static void extend(struct kv_session *s, const struct kv_extension *extension)
         const struct kv_pass pass = {
             .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
             .token_stride = (size_t)s->capacity,
+            .first_sequence = b,
             .n_sequences = smaller(group, s->batch - b),
             .first_position = 0,
             .n_positions = window,

@@ -1,0 +1,201 @@
+#include "cli/cli.h"
+
+#include "dashboard/dashboard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNSET = -2, DEFAULT_LAYER = 5, DEFAULT_HEAD = 0, DEFAULT_NEW = 20 };
+
+/* The first sentence of the benchmark's prompt, so that rows of the picture stay high enough to read. */
+enum { DEFAULT_PROMPT_LENGTH = 10 };
+
+struct settings {
+    struct model_options model;
+    struct token_rows rows;
+    const char *prompt;
+    const char *all_heads; /* "all" or NULL */
+    const char *all_layers;
+    const char *out;
+    int layer, head; /* UNSET, KV_DASHBOARD_ALL once resolved, or 0.. */
+    int n_new;
+};
+
+static const struct kv_choice all = {"all", "every one, each in a panel of its own"};
+
+static const struct kv_choice *all_choice(int index)
+{
+    return index == 0 ? &all : NULL;
+}
+
+/* ---- What was asked for -------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), n_end = strlen(end);
+    return n > n_end && strcmp(text + n - n_end, end) == 0;
+}
+
+/* CLI_OK, or what is wrong with the options alone. */
+static int check(const char *command, const struct settings *s)
+{
+    if (s->prompt)
+        return cli_fail(command, CLI_USAGE,
+                        "--prompt needs a tokenizer, which is not there yet; give ids with --tokens");
+    if (s->all_heads && s->all_layers)
+        return cli_fail(command, CLI_USAGE, "--heads all and --layers all exclude each other; choose one");
+    if (s->all_heads && s->head != UNSET)
+        return cli_fail(command, CLI_USAGE, "--heads all and --head exclude each other; choose one");
+    if (s->all_layers && s->layer != UNSET)
+        return cli_fail(command, CLI_USAGE, "--layers all and --layer exclude each other; choose one");
+    if (s->rows.batch > 1)
+        return cli_fail(command, CLI_USAGE, "--tokens has %d sequences; the dashboard shows one", s->rows.batch);
+    if (s->out && !ends_with(s->out, ".gif"))
+        return cli_fail(command, CLI_USAGE, "--out '%.60s' does not end in .gif", s->out);
+    return CLI_OK;
+}
+
+/* Which layer and head: those that were named must be in the model, the default ones give way. */
+static int choose(const char *command, struct settings *s, const struct kv_config *config)
+{
+    if (s->layer >= config->n_layer)
+        return cli_fail(command, CLI_USAGE, "--layer %d is not in 0..%d, the model's layers", s->layer,
+                        config->n_layer - 1);
+    if (s->head >= config->n_head)
+        return cli_fail(command, CLI_USAGE, "--head %d is not in 0..%d, the model's heads", s->head,
+                        config->n_head - 1);
+    if (s->all_layers) {
+        s->layer = KV_DASHBOARD_ALL;
+    } else if (s->layer == UNSET) {
+        s->layer = config->n_layer > DEFAULT_LAYER ? DEFAULT_LAYER : config->n_layer - 1;
+        if (s->layer != DEFAULT_LAYER)
+            fprintf(stderr, "kvbench %s: the model has %d layers: layer %d is shown\n", command, config->n_layer,
+                    s->layer);
+    }
+    if (s->all_heads)
+        s->head = KV_DASHBOARD_ALL;
+    else if (s->head == UNSET)
+        s->head = DEFAULT_HEAD;
+    return CLI_OK;
+}
+
+/* Where a model's vocabulary is smaller than GPT-2's, the ids of the default prompt are wrapped into it. */
+static int use_default_prompt(const char *command, struct settings *s, const struct kv_config *config)
+{
+    const int n = config->n_positions < DEFAULT_PROMPT_LENGTH ? config->n_positions : DEFAULT_PROMPT_LENGTH;
+    s->rows = (struct token_rows){calloc((size_t)n, sizeof *s->rows.tokens), 1, n};
+    if (!s->rows.tokens)
+        return cli_fail(command, CLI_FAILED, "no memory for the prompt: close other programs");
+    for (int i = 0; i < n; i++)
+        s->rows.tokens[i] = default_prompt[i] % config->vocab_size;
+    return CLI_OK;
+}
+
+/* ---- Files --------------------------------------------------------------------------------------------- */
+
+/* "5" or "all" */
+static void name_part(char *text, size_t size, int number)
+{
+    if (number == KV_DASHBOARD_ALL)
+        snprintf(text, size, "all");
+    else
+        snprintf(text, size, "%d", number);
+}
+
+/* FILE.csv beside FILE.gif; the caller frees it, NULL without memory. */
+static char *csv_name(const struct settings *s)
+{
+    char layer[16], head[16], *file;
+    int length;
+    name_part(layer, sizeof layer, s->layer);
+    name_part(head, sizeof head, s->head);
+    if (s->out)
+        length = asprintf(&file, "%.*s.csv", (int)(strlen(s->out) - strlen(".gif")), s->out);
+    else
+        length = asprintf(&file, "kv_dashboard_l%s_h%s.csv", layer, head);
+    return length < 0 ? NULL : file;
+}
+
+/* ---- The command --------------------------------------------------------------------------------------- */
+
+static int record(const char *command, const struct settings *s, const struct kv_model *model, struct kv_team *team)
+{
+    const struct kv_dashboard_options options = {
+        .layer = s->layer,
+        .head = s->head,
+        .prompt = s->rows.tokens,
+        .n_prompt = s->rows.length,
+        .n_new = s->n_new,
+        .matmul = s->model.gemm,
+        .isa = s->model.isa,
+    };
+    struct kv_error error = {""};
+    struct kv_dashboard *dashboard;
+    char *file = csv_name(s);
+    if (!file)
+        return cli_fail(command, CLI_FAILED, "no memory for a file's name: close other programs");
+    kv_status status = kv_dashboard_record(&dashboard, model, team, &options, &error);
+    if (!status)
+        status = kv_dashboard_write(dashboard, s->model.model, kv_model_weights(model), file, &error);
+    if (!status && kv_dashboard_steps(dashboard) < s->n_new)
+        fprintf(stderr, "kvbench %s: warning: %d of %d new tokens are shown: the window ends there (n_positions %d)\n",
+                command, kv_dashboard_steps(dashboard), s->n_new, kv_model_config(model)->n_positions);
+    if (!status)
+        puts(file);
+    kv_dashboard_free(dashboard);
+    free(file);
+    return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
+}
+
+static int run(const char *command, struct settings *s)
+{
+    struct kv_team *team;
+    struct kv_model *model;
+    int status = check(command, s);
+    if (!status)
+        status = model_open(command, &s->model, &team, &model);
+    if (status)
+        return status;
+    const struct kv_config *config = kv_model_config(model);
+    status = choose(command, s, config);
+    if (!status && !s->rows.tokens)
+        status = use_default_prompt(command, s, config);
+    if (!status)
+        status = record(command, s, model, team);
+    kv_model_free(model);
+    kv_team_free(team);
+    return status;
+}
+
+int command_dashboard(int argc, char **argv)
+{
+    struct settings s = {.model = model_options_default(), .layer = UNSET, .head = UNSET, .n_new = DEFAULT_NEW};
+    const struct option_row rows[] = {
+        MODEL_OPTION_ROWS(&s.model),
+        {"prompt", 0, "TEXT", "the prompt as text (not yet: there is no tokenizer)", OPTION_TEXT, &s.prompt, 0, 0, NULL,
+         NULL},
+        {"tokens", 0, "IDS", "the prompt as ids: \"1,2,3\" (default: the first 10 of the benchmark's prompt)",
+         OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
+        {"layer", 0, "N", "the layer, from 0 (default 5, or the last)", OPTION_INTEGER, &s.layer, 0, INT32_MAX, NULL,
+         NULL},
+        {"head", 0, "N", "the head, from 0 (default 0)", OPTION_INTEGER, &s.head, 0, INT32_MAX, NULL, NULL},
+        {"layers", 0, "all", "one head's attention in every layer:", OPTION_CHOICE, &s.all_layers, 0, 0, all_choice,
+         NULL},
+        {"heads", 0, "all", "one layer's attention in every head:", OPTION_CHOICE, &s.all_heads, 0, 0, all_choice,
+         NULL},
+        {"new", 'n', "N", "new tokens, each a frame (default 20)", OPTION_INTEGER, &s.n_new, 1, 1000, NULL, NULL},
+        {"out", 'o', "FILE.gif", "the picture (default kv_dashboard_l5_h0.gif, after layer and head)", OPTION_TEXT,
+         &s.out, 0, 0, NULL, NULL},
+    };
+    const struct option_table table = {
+        argv[0], "[OPTIONS]",
+        "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
+        "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
+        rows, sizeof rows / sizeof rows[0]};
+    int status;
+    if (options_parse(&table, argc, argv, &status))
+        status = run(argv[0], &s);
+    token_rows_free(&s.rows);
+    return status;
+}

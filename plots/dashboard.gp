@@ -1,0 +1,112 @@
+# gnuplot -c dashboard.gp FOLDER
+# One head of one layer, a frame a step: the query of the newest position on top; below it, a row a position, the keys
+# that it meets, the values they stand for, and the attention weights that come of it.
+call "dashboard_frame.gp" ARG1
+
+panel_width = whole(320, head_size)
+panel_top = 150
+panel_bottom = panel_top + (n_positions < 15 ? 25 * n_positions : whole(378, n_positions))
+keys_left = 90
+values_left = 436
+bars_left = 782
+bars_right = 942
+query_top = 88
+query_bottom = 106
+headings = down(panel_top - 14)
+scales = panel_bottom + 14
+
+labelled_every = ceil(13.0 * n_positions / (panel_bottom - panel_top))
+row_is_labelled(row) = row <= last_row - labelled_every && int(row) % labelled_every == 0
+row_colour(row) = row < n_prompt ? 0x333333 : 0x0072b2
+
+inside(weight) = weight > bar_limit * 0.75
+bar_step = tick_step(bar_limit * 2)
+
+unset grid
+set border 0
+set style fill solid noborder
+set format x "%g"
+set samples 25
+
+do for [step = 1:n_steps] {
+    last_row = newest(step)
+    attention = folder."/attention.".step
+    set multiplot
+    unset tics
+
+    # What stays is drawn once.
+    if (step == 1) {
+        eval fill(1, 0, 0, width, height, "#ffffff")
+        eval fill(2, keys_left, panel_top, keys_left + panel_width, panel_bottom, unused)
+        eval fill(3, values_left, panel_top, values_left + panel_width, panel_bottom, unused)
+        set label 1 "KV cache at work: ".cut(model, 20).", layer ".layer.", head ".head \
+            at screen across(18),down(24) font title_font textcolor rgb ink noenhanced
+        set label 2 "{/:Bold Query} of the newest position" at screen across(keys_left),down(query_top - 14) \
+            textcolor rgb ink
+        set label 3 "{/:Bold Keys} in the cache" at screen across(keys_left),headings textcolor rgb ink
+        set label 4 "{/:Bold Values} in the cache" at screen across(values_left),headings textcolor rgb ink
+        set label 5 "{/:Bold Attention weights}" at screen across(bars_left),headings textcolor rgb ink
+        set label 6 sprintf("weight of a row = softmax(query · key / √%d)", head_size) \
+            at screen across(values_left),down(query_top + 1) textcolor rgb faint
+        set label 7 "output of the head = Σ weight × value" \
+            at screen across(values_left),down(query_bottom - 1) textcolor rgb faint
+        set label 8 "Tokens in blue were generated. The grey bar, of the first token, ends with the panel where it ". \
+            "would dwarf the others: the number is its weight." \
+            at screen across(18),down(height - 30) textcolor rgb faint noenhanced
+        set label 9 sprintf("Colours reach to the 5th and 95th percentile of all steps, ±%.2g for the query. %s.", \
+            query_limit, weights_in_words) at screen across(18),down(height - 14) textcolor rgb faint noenhanced
+        set xrange [-1:1]
+        set yrange [-1:1]
+        do for [i = 1:2] {
+            right = (i == 1 ? keys_left : values_left) + panel_width
+            limit = sprintf("%.2g", i == 1 ? key_limit : value_limit)
+            eval panel(right - 150, scales, right - 25, scales + 8)
+            set label 10 "−".limit at graph 0,0.5 right offset char -0.7,0 textcolor rgb faint
+            set label 11 limit at graph 1,0.5 left offset char 0.7,0 textcolor rgb faint
+            plot "+" using 1:(0):($1 - 1 / 24.0):($1 + 1 / 24.0):(-1):(1):(shade($1, 1)) with boxxyerror lc rgb variable
+            unset label
+            unset object
+        }
+    }
+
+    if (step > 1) {
+        eval fill(1, 560, 4, width, 38, "#ffffff")
+        eval fill(2, 0, 38, width, 62, "#ffffff")
+        eval fill(3, 0, panel_top - 8, keys_left - 1, panel_bottom + 8, "#ffffff")
+        eval fill(4, bars_left - 1, panel_top - 6, width, panel_bottom + 1, "#ffffff")
+    }
+    set label 1 counted_steps(step) at screen across(bars_right),down(24) right font title_font \
+        textcolor rgb blue noenhanced
+    set label 2 story(step) at screen across(18),down(50) textcolor rgb faint noenhanced
+    eval panel(keys_left, query_top, keys_left + panel_width, query_bottom)
+    set xrange [-0.5:head_size - 0.5]
+    set yrange [-0.5:0.5]
+    plot folder."/query.".step using 2:(0):($2 - 0.5):($2 + 0.5):(-0.5):(0.5): \
+        (shade($3, query_limit)) with boxxyerror lc rgb variable
+    unset label
+    unset object
+
+    set yrange [n_positions - 0.5:-0.5]
+    eval panel(keys_left, panel_top, keys_left + panel_width, panel_bottom)
+    set label 1 cut(token[last_row + 1], 10) at -0.5,last_row right offset char -0.8,0 font bold_font \
+        textcolor rgb row_colour(last_row) noenhanced
+    plot folder."/key.".step using 2:1:($2 - 0.5):($2 + 0.5):($1 - 0.5):($1 + 0.5): \
+        (shade($3, key_limit)) with boxxyerror lc rgb variable, \
+        folder."/tokens" using (-0.5):(row_is_labelled($1) ? $1 : NaN):(cut(token[int($1) + 1], 10)): \
+        (row_colour($1)) with labels right offset char -0.8,0 textcolor rgb variable noenhanced
+    unset label
+    eval panel(values_left, panel_top, values_left + panel_width, panel_bottom)
+    plot folder."/value.".step using 2:1:($2 - 0.5):($2 + 0.5):($1 - 0.5):($1 + 0.5): \
+        (shade($3, value_limit)) with boxxyerror lc rgb variable
+
+    eval panel(bars_left, panel_top, bars_right, panel_bottom)
+    set xrange [0:bar_limit]
+    if (step == 1) { set xtics 0,bar_step,1 nomirror scale 0.4 textcolor rgb faint offset 0,0.3 }
+    plot attention using (0):1:(0):(bar_end($2)):($1 - 0.4):($1 + 0.4):(bar_colour($1)) \
+        with boxxyerror lc rgb variable, \
+        attention every ::0::0 using (inside($2) ? bar_end($2) : NaN):1:(sprintf("%.2f", $2)) \
+        with labels right offset char -0.5,0 textcolor rgb "#ffffff", \
+        attention every ::0::0 using (inside($2) ? NaN : $2):1:(sprintf("%.2f", $2)) \
+        with labels left offset char 0.5,0 textcolor rgb ink
+    unset multiplot
+}

@@ -1,0 +1,57 @@
+# call "dashboard_frame.gp" FOLDER
+# What the animated pictures share: what dashboard.awk left in FOLDER, the picture itself, and where things are on it.
+#
+# A frame is laid over the ones before it: what it does not draw is transparent, and stays. So a frame draws only what
+# is new, on white that wipes out what was there. The colour of the terminal's background is the transparent one.
+folder = ARG1
+load folder."/view"
+picture = folder."/dashboard.gif"
+call "theme.gp" 960 600 folder picture "svg" 0 0
+set datafile nocolumnheaders
+set terminal gif animate transparent delay 60 loop 0 size width,height font "DejaVu Sans,9" \
+    background "#fefefe" enhanced
+font(face, points) = sprintf("%s,%g", face, points)
+blue = "#0072b2"
+unused = "#f2f2f2"
+
+# From orange (-limit) over white to blue, in steps: a palette of gnuplot's would use up the 256 colours of a GIF.
+mixed(channel, orange, blue, share) = int(255 + share * (share < 0 ? 255 - orange : blue - 255) + 0.5) << channel
+between(share) = mixed(16, 0xb3, 0x00, share) + mixed(8, 0x5f, 0x72, share) + mixed(0, 0x00, 0xb2, share)
+step_towards(share) = floor((share < -1 ? -1 : share > 1 ? 1 : share) * 12 + 0.5) / 12.0
+shade(value, limit) = between(step_towards(value / limit))
+
+# All places are in pixels from the upper left corner. These are commands for `eval`: a panel whose axes fill a box, and
+# a filled box behind what the next plot draws.
+across(pixels) = 1.0 * pixels / width
+down(pixels) = 1 - 1.0 * pixels / height
+panel(left, top, right, bottom) = sprintf("set lmargin at screen %.9g; set rmargin at screen %.9g; ".\
+    "set tmargin at screen %.9g; set bmargin at screen %.9g", across(left), across(right), down(top), down(bottom))
+fill(number, left, top, right, bottom, colour) = sprintf("set object %d rectangle from screen %.9g,%.9g ".\
+    "to screen %.9g,%.9g behind fillcolor rgb '%s' fillstyle solid noborder", \
+    number, across(left), down(bottom), across(right), down(top), colour)
+
+# Whole pixels to each of n cells, as far as they go.
+whole(pixels, n) = n > pixels ? pixels : pixels / n * n
+
+array token[n_positions + 1]
+stats folder."/tokens" using (token[int($1) + 1] = strcol(2), 0) nooutput
+cut(text, most) = strlen(text) > most ? text[1:most - 1]."…" : text
+weights_in_words = weights[1:10] eq "synthetic:" ? "Synthetic weights, seed ".weights[11:*] : "Weights: ".weights
+
+title_font = font("DejaVu Sans:Bold", 14)
+bold_font = font("DejaVu Sans:Bold", 9)
+
+# Step `step` puts position newest(step) into the cache; its token, and the one after it that is then generated.
+newest(step) = n_prompt + step - 2
+token_at(position) = cut(token[position + 1], 14)
+counted_steps(step) = sprintf("step %d of %d  →  token %s", step, n_steps, token_at(newest(step) + 1))
+story(step) = step == 1 ? \
+    sprintf("The prompt fills the cache; the query of its last token, %s, meets %s.", \
+    token_at(newest(step)), n_prompt == 1 ? "its own key" : sprintf("all %d keys", n_prompt)) : \
+    sprintf("Token %s, just generated, joins the cache at position %d; its query meets all %d keys.", \
+    token_at(newest(step)), newest(step), newest(step) + 1)
+
+# The first token often takes nearly all: its weight is written, and its bar ends with the panel.
+bar_limit = largest * 1.04
+bar_end(weight) = weight > bar_limit ? bar_limit : weight
+bar_colour(position) = position == 0 ? 0x888888 : 0x0072b2

@@ -1,0 +1,24 @@
+/* What a GPT-2 computes on its way, by the book and in double: no cache, no blocks, no threads. */
+#ifndef KV_TESTS_PLAIN_GPT2_H
+#define KV_TESTS_PLAIN_GPT2_H
+
+#include "support.h"
+
+/* Of one sequence of n positions; S = C / H. */
+struct plain_gpt2 {
+    int n, n_head, n_embd, head_size;
+    double *qkv;     /* [L, n, 3C] queries, keys, values */
+    double *weights; /* [L, H, n, n] attention of position i (row) to position t (column), 0 where t > i */
+};
+
+/* Fails the running test without memory. */
+void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n);
+void plain_gpt2_free(struct plain_gpt2 *g);
+
+enum plain_part { PLAIN_QUERY, PLAIN_KEY, PLAIN_VALUE };
+/* Element `dimension` of one head's query, key or value at a position. */
+double plain_vector(const struct plain_gpt2 *g, enum plain_part part, int layer, int head, int position, int dimension);
+/* The weight with which position `from` attends to position `to`. */
+double plain_weight(const struct plain_gpt2 *g, int layer, int head, int from, int to);
+
+#endif

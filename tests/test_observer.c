@@ -1,0 +1,261 @@
+/* The observer: what it is shown is what a plain GPT-2 computes, how often it is called, and that nothing changes
+ * with it or without it. */
+#include "plain_gpt2.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { L = 3, H = 3, C = 21, S = C / H, V = 53, P = 44, N_PROMPT = 19, N_MOST = 40 };
+/* Head sizes and positions that fill neither a vector nor a block of keys. */
+static const struct kv_config small = {L, H, C, 32, V, P, KV_GELU_NEW, 1e-5f};
+
+static const double bound = 2e-5; /* of float32 through three layers, against double */
+
+struct fixture {
+    struct kv_team *team;
+    struct kv_model *model;
+    int32_t tokens[N_MOST];
+    struct plain_gpt2 plain; /* of `tokens` */
+};
+
+static int set_up(void **state)
+{
+    struct kv_error error;
+    struct fixture *f = calloc(1, sizeof *f);
+    uint64_t random = 5;
+    assert_non_null(f);
+    assert_ok(kv_team_create(&f->team, 2, &error), error);
+    assert_ok(kv_model_synthesize(&f->model, &small, 11, f->team, &error), error);
+    for (int i = 0; i < N_MOST; i++)
+        f->tokens[i] = random_between(&random, 0, V - 1);
+    plain_gpt2_run(&f->plain, f->model, f->tokens, N_MOST);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    plain_gpt2_free(&f->plain);
+    kv_model_free(f->model);
+    kv_team_free(f->team);
+    free(f);
+    return 0;
+}
+
+static struct kv_session *open_session(const struct fixture *f, const char *path, const char *isa, int batch)
+{
+    struct kv_error error;
+    struct kv_session *session;
+    const struct kv_session_options options = {.path = path, .isa = isa, .batch = batch};
+    assert_ok(kv_session_create(&session, f->model, f->team, &options, &error), error);
+    return session;
+}
+
+/* ---- What is shown ------------------------------------------------------------------------------------- */
+
+struct checker {
+    const struct plain_gpt2 *plain;
+    int n_positions; /* that every view is to have */
+    double worst;    /* difference that was met */
+    bool wrong;      /* a view that does not fit the model */
+    int calls[L][H];
+    pthread_mutex_t mutex; /* views come from several threads */
+};
+
+static double difference(const struct plain_gpt2 *plain, const struct kv_attention_view *view)
+{
+    const int layer = view->layer, head = view->head, newest = view->n_positions - 1;
+    float weights[P];
+    double worst = 0;
+    kv_view_weights(view, weights);
+    for (int t = 0; t <= newest; t++) {
+        worst = fmax(worst, fabs((double)weights[t] - plain_weight(plain, layer, head, newest, t)));
+        for (int d = 0; d < S; d++) {
+            const double key = plain_vector(plain, PLAIN_KEY, layer, head, t, d);
+            const double value = plain_vector(plain, PLAIN_VALUE, layer, head, t, d);
+            worst = fmax(worst, fabs((double)kv_view_key(view, t, d) - key));
+            worst = fmax(worst, fabs((double)kv_view_value(view, t, d) - value));
+        }
+    }
+    for (int d = 0; d < S; d++)
+        worst = fmax(worst, fabs((double)view->query[d] - plain_vector(plain, PLAIN_QUERY, layer, head, newest, d)));
+    return worst;
+}
+
+static void check_view(void *context, const struct kv_attention_view *view)
+{
+    struct checker *c = context;
+    const bool fits = view->layer >= 0 && view->layer < L && view->head >= 0 && view->head < H && view->sequence == 0 &&
+                      view->head_size == S && view->n_positions == c->n_positions;
+    const double found = fits ? difference(c->plain, view) : 0;
+    pthread_mutex_lock(&c->mutex);
+    c->wrong |= !fits;
+    c->worst = fmax(c->worst, found);
+    if (fits)
+        c->calls[view->layer][view->head]++;
+    pthread_mutex_unlock(&c->mutex);
+}
+
+static void assert_seen(const struct checker *c, int calls)
+{
+    assert_false(c->wrong);
+    for (int layer = 0; layer < L; layer++)
+        for (int head = 0; head < H; head++)
+            assert_int_equal(c->calls[layer][head], calls);
+    if (!(c->worst <= bound))
+        fail_msg("%d positions: off by %.3g, bound %.3g", c->n_positions, c->worst, bound);
+}
+
+static void test_views_are_what_a_plain_gpt2_computes(void **state)
+{
+    const struct fixture *f = *state;
+    struct kv_error error;
+    for (int p = 0; kv_path_choice(p); p++)
+        for (int i = 0; supported_isa(i); i++) {
+            struct checker c = {.plain = &f->plain, .n_positions = N_PROMPT, .mutex = PTHREAD_MUTEX_INITIALIZER};
+            const struct kv_observer observer = {check_view, &c};
+            struct kv_session *s = open_session(f, kv_path_choice(p)->name, supported_isa(i), 1);
+            kv_session_observe(s, &observer);
+            assert_ok(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error), error);
+            assert_seen(&c, 1);
+            for (int t = N_PROMPT; t < N_MOST; t++) {
+                c.n_positions = t + 1;
+                assert_ok(kv_session_decode(s, f->tokens + t, &error), error);
+                assert_seen(&c, t - N_PROMPT + 2);
+            }
+            kv_session_free(s);
+        }
+}
+
+/* ---- How often, and of which sequence -------------------------------------------------------------------- */
+
+enum { MANY = 37 };
+
+struct counter {
+    int calls[L][H][MANY]; /* each place belongs to one thread at a time */
+    int positions[MANY];
+};
+
+static void count_view(void *context, const struct kv_attention_view *view)
+{
+    struct counter *c = context;
+    c->calls[view->layer][view->head][view->sequence]++;
+    if (view->head == 0)
+        c->positions[view->sequence] = view->n_positions;
+}
+
+static void assert_counts(const struct counter *c, int batch, int calls, int n_positions)
+{
+    for (int b = 0; b < batch; b++) {
+        assert_int_equal(c->positions[b], n_positions);
+        for (int layer = 0; layer < L; layer++)
+            for (int head = 0; head < H; head++)
+                assert_int_equal(c->calls[layer][head][b], calls);
+    }
+}
+
+/* 37 sequences of 40 positions are more rows than one pass takes, so there are several. */
+static void test_every_sequence_is_shown_once(void **state)
+{
+    const struct fixture *f = *state;
+    struct kv_error error;
+    int32_t tokens[MANY * N_MOST];
+    for (int i = 0; i < MANY * N_MOST; i++)
+        tokens[i] = f->tokens[i % N_MOST];
+    for (int p = 0; kv_path_choice(p); p++) {
+        struct counter c = {0};
+        const struct kv_observer observer = {count_view, &c};
+        struct kv_session *s = open_session(f, kv_path_choice(p)->name, NULL, MANY);
+        kv_session_observe(s, &observer);
+        assert_ok(kv_session_prefill(s, tokens, N_MOST, NULL, &error), error);
+        assert_counts(&c, MANY, 1, N_MOST);
+        assert_ok(kv_session_decode(s, tokens, &error), error);
+        assert_counts(&c, MANY, 2, N_MOST + 1);
+        kv_session_free(s);
+    }
+}
+
+static void test_a_prefill_in_chunks_is_shown_once(void **state)
+{
+    const struct fixture *f = *state;
+    struct kv_error error;
+    for (int p = 0; kv_path_choice(p); p++) {
+        struct counter c = {0};
+        const struct kv_observer observer = {count_view, &c};
+        const struct kv_session_options options = {.path = kv_path_choice(p)->name, .batch = 1, .chunk = 7};
+        struct kv_session *s;
+        assert_ok(kv_session_create(&s, f->model, f->team, &options, &error), error);
+        kv_session_observe(s, &observer);
+        assert_ok(kv_session_prefill(s, f->tokens, N_MOST, NULL, &error), error);
+        assert_counts(&c, 1, 1, N_MOST);
+        kv_session_free(s);
+    }
+}
+
+/* ---- What does not change -------------------------------------------------------------------------------- */
+
+static void test_nobody_is_called_when_it_is_off(void **state)
+{
+    const struct fixture *f = *state;
+    struct kv_error error;
+    for (int p = 0; kv_path_choice(p); p++) {
+        struct counter c = {0};
+        const struct kv_observer observer = {count_view, &c};
+        struct kv_session *s = open_session(f, kv_path_choice(p)->name, NULL, 1);
+        assert_ok(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error), error);
+        assert_counts(&c, 1, 0, 0);
+        kv_session_observe(s, &observer);
+        assert_ok(kv_session_decode(s, f->tokens + N_PROMPT, &error), error);
+        assert_counts(&c, 1, 1, N_PROMPT + 1);
+        kv_session_observe(s, NULL);
+        assert_ok(kv_session_decode(s, f->tokens + N_PROMPT + 1, &error), error);
+        kv_session_reset(s);
+        assert_ok(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error), error);
+        assert_counts(&c, 1, 1, N_PROMPT + 1);
+        kv_session_free(s);
+    }
+}
+
+static void assert_same_bits(const struct kv_session *a, const struct kv_session *b)
+{
+    assert_memory_equal(kv_session_logits(a), kv_session_logits(b), V * sizeof(float));
+}
+
+static void test_logits_are_the_same_bits(void **state)
+{
+    const struct fixture *f = *state;
+    struct kv_error error;
+    for (int p = 0; kv_path_choice(p); p++)
+        for (int i = 0; supported_isa(i); i++) {
+            struct counter c = {0};
+            const struct kv_observer observer = {count_view, &c};
+            struct kv_session *with = open_session(f, kv_path_choice(p)->name, supported_isa(i), 1);
+            struct kv_session *without = open_session(f, kv_path_choice(p)->name, supported_isa(i), 1);
+            kv_session_observe(with, &observer);
+            assert_ok(kv_session_prefill(with, f->tokens, N_PROMPT, NULL, &error), error);
+            assert_ok(kv_session_prefill(without, f->tokens, N_PROMPT, NULL, &error), error);
+            assert_same_bits(with, without);
+            for (int t = N_PROMPT; t < N_MOST; t++) {
+                assert_ok(kv_session_decode(with, f->tokens + t, &error), error);
+                assert_ok(kv_session_decode(without, f->tokens + t, &error), error);
+                assert_same_bits(with, without);
+            }
+            kv_session_free(with);
+            kv_session_free(without);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_views_are_what_a_plain_gpt2_computes),
+        cmocka_unit_test(test_every_sequence_is_shown_once),
+        cmocka_unit_test(test_a_prefill_in_chunks_is_shown_once),
+        cmocka_unit_test(test_nobody_is_called_when_it_is_off),
+        cmocka_unit_test(test_logits_are_the_same_bits),
+    };
+    return cmocka_run_group_tests_name("observer", tests, set_up, tear_down);
+}
