@@ -134,15 +134,19 @@ size_t kv_config_kv_bytes_per_token(const struct kv_config *config);
 
 struct kv_model;
 
-/* Reads folder/config.json and folder/model.safetensors (F32, F16 or BF16). The file is mapped, checked
- * as a whole, and only then converted to float32 by the team. Errors: IO, FORMAT, UNSUPPORTED, MEMORY,
+/* Both lay the weights out for the one who will compute with them, `matmul` (kv_matmul_choice name; NULL: the first):
+ * they are in memory once, and a session needs a matmul of that layout.
+ *
+ * Reads folder/config.json and folder/model.safetensors (F32, F16 or BF16). The file is mapped, checked
+ * as a whole, and only then converted to float32 by the team. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
  * each naming the tensor or field. */
-kv_status kv_model_load(struct kv_model **model, const char *folder, struct kv_team *team, struct kv_error *error);
+kv_status kv_model_load(struct kv_model **model, const char *folder, const char *matmul, struct kv_team *team,
+                        struct kv_error *error);
 
 /* Weights of that shape drawn from a documented generator (core/model/synthetic.c): the same bits for the
  * same seed on every machine and any team size. Errors: ARGUMENT, MEMORY. */
 kv_status kv_model_synthesize(struct kv_model **model, const struct kv_config *config, uint64_t seed,
-                              struct kv_team *team, struct kv_error *error);
+                              const char *matmul, struct kv_team *team, struct kv_error *error);
 void kv_model_free(struct kv_model *model);
 
 const struct kv_config *kv_model_config(const struct kv_model *model);
@@ -162,7 +166,7 @@ enum kv_overflow {
 
 struct kv_session_options {
     const char *path;   /* kv_path_choice name; NULL: the first */
-    const char *matmul; /* kv_matmul_choice name; NULL: the first */
+    const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
     int batch;          /* B >= 1 */
     int capacity;       /* most positions a sequence will have, 1..n_positions; 0: n_positions */
@@ -246,8 +250,8 @@ void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
 /* Writes one float32 tensor as a safetensors file, under its final name whole or not at all.
  * shape [n_dims]. Errors: ARGUMENT, IO, MEMORY. */
-kv_status kv_write_safetensors(const char *file, const char *name, const float *data, const size_t *shape,
-                               int n_dims, struct kv_error *error);
+kv_status kv_write_safetensors(const char *file, const char *name, const float *data, const size_t *shape, int n_dims,
+                               struct kv_error *error);
 
 #ifdef __cplusplus
 }

@@ -30,7 +30,10 @@ int open_kernel_folder(void **state)
         return -1;
     }
     snprintf(place->file, sizeof place->file, "%s/kernels.csv", place->folder);
+    static const char *const one_backend[] = {"openblas"};
     place->options = (struct kv_kernel_suite_options){
+        .gemms = one_backend,
+        .n_gemms = 1,
         .config = &kernel_config,
         .team = place->team,
         .quick = true,

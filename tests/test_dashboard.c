@@ -33,7 +33,7 @@ static void open_recording(struct recording *r, int layer, int head)
     *r = (struct recording){.layer = layer, .head = head};
     load_case(&r->c, "tiny-f32");
     assert_ok(kv_team_create(&r->team, 1, &error), error);
-    assert_ok(kv_model_load(&r->model, r->c.folder, r->team, &error), error);
+    assert_ok(kv_model_load(&r->model, r->c.folder, "reference", r->team, &error), error);
     r->n_prompt = r->c.n_tokens;
     r->n_positions = r->n_prompt + N_NEW - 1;
     assert_in_range(r->n_positions, 1, MOST_POSITIONS);

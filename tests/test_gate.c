@@ -128,7 +128,7 @@ static struct outcome measure(void)
     const struct kv_run_settings settings = {
         .run_id = "test", .folder = folder, .model_name = "tiny", .prompt = prompt, .n_prompt = N_PROMPT};
     assert_ok(kv_team_create(&team, 1, &error), error);
-    assert_ok(kv_model_load(&model, checkpoint, team, &error), error);
+    assert_ok(kv_model_load(&model, checkpoint, NULL, team, &error), error);
     assert_int_equal(kv_model_config(model)->vocab_size, V);
     assert_ok(kv_suite_batch.plan(&sweep, &plan, &error), error);
     assert_ok(kv_run_measure(&run, &settings, &plan, model, team, &error), error);

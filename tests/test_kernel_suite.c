@@ -121,14 +121,16 @@ static void all_sizes_without_quick(void **state)
     struct kv_error error;
     place->options.quick = false;
     place->options.repetitions = 1;
+    place->options.n_gemms = 0; /* all but the reference */
     assert_ok(kv_kernel_suite_expect(&place->options, &expectation, &error), error);
-    assert_int_equal(expectation.n_configurations, 5 * 11 + ATTENTIONS * 3 * n_levels());
+    assert_int_equal(expectation.n_configurations, 2 * 5 * 11 + ATTENTIONS * 3 * n_levels());
     assert_true(expectation.seconds > expectation.n_configurations * 2e-5 && expectation.seconds < 1);
     run_suite(place);
     struct kv_csv_table *table = read_rows(place);
     assert_int_equal(kv_csv_rows(table), expectation.n_configurations);
     assert_distinct(table);
-    find_row(table, "lm_head", "1024", "");
+    for (size_t i = 0; i < kv_csv_rows(table); i++)
+        assert_string_not_equal(text_at(table, i, "gemm"), "reference");
     find_row(table, "prefill", "128", "128");
     kv_csv_free(table);
 }
@@ -193,7 +195,7 @@ static void what_is_not_known_is_refused(void **state)
 
 /* ---- Streaming ------------------------------------------------------------------------------------ */
 
-static void watch(struct kernel_folder *place, int n, int k)
+static void watch(struct kernel_folder *place, int n, int k, int columns_in_memory)
 {
     memset(&watched, 0, sizeof watched);
     watched.n = n;
@@ -202,7 +204,7 @@ static void watch(struct kernel_folder *place, int n, int k)
     assert_int_equal(unlink(place->file), 0);
     assert_int_equal(watched.n_repeats, 0);
     /* All of the ring was used, and none of it in two places. */
-    const size_t item_bytes = (size_t)n * (size_t)k * sizeof(float);
+    const size_t item_bytes = (size_t)columns_in_memory * (size_t)k * sizeof(float);
     assert_true((size_t)(watched.highest - watched.lowest) * sizeof(float) + item_bytes >= KERNEL_RING_BYTES);
     assert_int_equal((size_t)(watched.last.w - watched.lowest) * sizeof(float) % item_bytes, 0);
 }
@@ -211,16 +213,19 @@ static void every_call_takes_other_weights(void **state)
 {
     struct kernel_folder *place = *state;
     place->options.min_time_s = 1e-3;
-    watch(place, 96, 32);
+    watch(place, 96, 32, 96);
     assert_false(watched.last.w_transposed || watched.last.accumulate || !watched.last.bias);
     assert_int_equal(watched.last.epilogue, KV_EPILOGUE_NONE);
-    watch(place, 80, 32);
+    watch(place, 80, 32, 80);
     assert_int_equal(watched.last.epilogue, KV_EPILOGUE_GELU_NEW);
-    watch(place, 32, 80);
+    watch(place, 32, 80, 32);
     assert_true(watched.last.accumulate && watched.last.bias && !watched.last.w_transposed);
-    watch(place, 100, 32);
+    watch(place, 100, 32, 100);
     assert_true(watched.last.w_transposed && !watched.last.bias && !watched.last.accumulate);
     assert_int_equal(watched.last.m, 512);
+    static const char *const packed[] = {"packed"};
+    place->options.gemms = packed;
+    watch(place, 100, 32, 144); /* whole panels of 48 columns */
 }
 
 /* ---- Results -------------------------------------------------------------------------------------- */

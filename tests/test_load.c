@@ -18,7 +18,7 @@ static kv_status load(const struct checkpoint *c, int n_threads, struct kv_model
 {
     struct kv_team *team;
     assert_ok(kv_team_create(&team, n_threads, error), *error);
-    const kv_status status = kv_model_load(model, c->folder, team, error);
+    const kv_status status = kv_model_load(model, c->folder, "reference", team, error);
     kv_team_free(team);
     return status;
 }
@@ -350,7 +350,7 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
             n_bytes = damage(bytes, n_bytes, reach, &random);
         write_bytes(file, bytes, n_bytes);
         error.message[0] = '\0';
-        const kv_status status = kv_model_load(&model, c->folder, team, &error);
+        const kv_status status = kv_model_load(&model, c->folder, "reference", team, &error);
         if (status) {
             assert_null(model);
             assert_true(status == KV_ERROR_FORMAT || status == KV_ERROR_UNSUPPORTED);
@@ -455,7 +455,7 @@ static void test_every_allocation_fails(void **state)
     const size_t before = address_space_bytes();
     for (; status; n_failed += status != KV_OK) {
         callocs_left = n_failed;
-        status = kv_model_load(&model, c->folder, team, &error);
+        status = kv_model_load(&model, c->folder, "reference", team, &error);
         callocs_left = -1;
         if (status) {
             assert_refused(status, KV_ERROR_MEMORY, error, "no memory", NULL);

@@ -145,7 +145,7 @@ static void open_bench(struct bench *bench, const char *name, const char *path, 
     struct kv_error error;
     load_case(&bench->c, name);
     assert_ok(kv_team_create(&bench->team, 1, &error), error);
-    assert_ok(kv_model_load(&bench->model, bench->c.folder, bench->team, &error), error);
+    assert_ok(kv_model_load(&bench->model, bench->c.folder, NULL, bench->team, &error), error);
     const struct kv_session_options options = {.path = path, .batch = bench->c.batch, .capacity = capacity};
     assert_ok(kv_session_create(&bench->session, bench->model, bench->team, &options, &error), error);
 }

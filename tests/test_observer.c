@@ -27,7 +27,7 @@ static int set_up(void **state)
     uint64_t random = 5;
     assert_non_null(f);
     assert_ok(kv_team_create(&f->team, 2, &error), error);
-    assert_ok(kv_model_synthesize(&f->model, &small, 11, f->team, &error), error);
+    assert_ok(kv_model_synthesize(&f->model, &small, 11, "openblas", f->team, &error), error);
     for (int i = 0; i < N_MOST; i++)
         f->tokens[i] = random_between(&random, 0, V - 1);
     plain_gpt2_run(&f->plain, f->model, f->tokens, N_MOST);
@@ -49,7 +49,7 @@ static struct kv_session *open_session(const struct fixture *f, const char *path
 {
     struct kv_error error;
     struct kv_session *session;
-    const struct kv_session_options options = {.path = path, .isa = isa, .batch = batch};
+    const struct kv_session_options options = {.path = path, .matmul = "openblas", .isa = isa, .batch = batch};
     assert_ok(kv_session_create(&session, f->model, f->team, &options, &error), error);
     return session;
 }
@@ -185,7 +185,8 @@ static void test_a_prefill_in_chunks_is_shown_once(void **state)
     for (int p = 0; kv_path_choice(p); p++) {
         struct counter c = {0};
         const struct kv_observer observer = {count_view, &c};
-        const struct kv_session_options options = {.path = kv_path_choice(p)->name, .batch = 1, .chunk = 7};
+        const struct kv_session_options options = {
+            .path = kv_path_choice(p)->name, .matmul = "openblas", .batch = 1, .chunk = 7};
         struct kv_session *s;
         assert_ok(kv_session_create(&s, f->model, f->team, &options, &error), error);
         kv_session_observe(s, &observer);

@@ -86,30 +86,42 @@ static void for_random_shapes(uint64_t state, void (*check)(const struct shape *
         printf("shape %d: L %d H %d C %d I %d V %d P %d, B %d T %d chunk %d threads %d\n", i, c->n_layer, c->n_head,
                c->n_embd, c->n_inner, c->vocab_size, c->n_positions, s.batch, s.n_tokens, s.chunk, s.threads);
         assert_ok(kv_team_create(&team, s.threads, &error), error);
-        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, team, &error), error);
+        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, NULL, team, &error), error);
         check(&s, model, team, &state);
         kv_model_free(model);
         kv_team_free(team);
     }
 }
 
-/* The truth is naive on the reference product and portable kernels. */
-static void check_paths(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+/* The truth is naive on the reference product and portable kernels; every path on every product is held against it. */
+static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_team *team, uint64_t *state)
 {
     struct kv_error error;
-    struct kv_session *session;
-    const struct kv_session_options truth = {
-        .path = "naive", .matmul = "reference", .isa = "portable", .batch = s->batch};
+    float *expected = NULL;
     int32_t *tokens = random_tokens(state, s);
-    assert_ok(kv_session_create(&session, model, team, &truth, &error), error);
-    float *expected = run(session, s, s->batch, tokens);
-    kv_session_free(session);
-    for (int p = 0; kv_path_choice(p); p++) {
-        session = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
-        float *logits = run(session, s, s->batch, tokens);
-        assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
-        free(logits);
-        kv_session_free(session);
+    (void)unused;
+    for (int m = -1; m < 0 || kv_matmul_choice(m); m++) {
+        const char *matmul = m < 0 ? "reference" : kv_matmul_choice(m)->name;
+        struct kv_model *model;
+        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, matmul, team, &error), error);
+        for (int p = 0; m < 0 ? p < 1 : kv_path_choice(p) != NULL; p++) {
+            struct kv_session *session;
+            const struct kv_session_options options = {.path = m < 0 ? "naive" : kv_path_choice(p)->name,
+                                                       .matmul = matmul,
+                                                       .isa = m < 0 ? "portable" : NULL,
+                                                       .batch = s->batch,
+                                                       .chunk = s->chunk};
+            assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+            float *logits = run(session, s, s->batch, tokens);
+            kv_session_free(session);
+            if (m < 0) {
+                expected = logits;
+                continue;
+            }
+            assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
+            free(logits);
+        }
+        kv_model_free(model);
     }
     free(expected);
     free(tokens);

@@ -21,18 +21,20 @@ static void for_every_way(void (*check)(const struct reference_case *c, const st
         load_case(&c, case_names[i]);
         for (int threads = 1; threads <= 2; threads++) {
             struct kv_team *team;
-            struct kv_model *model;
             assert_ok(kv_team_create(&team, threads, &error), error);
-            assert_ok(kv_model_load(&model, c.folder, team, &error), error);
-            for (int p = 0; kv_path_choice(p); p++)
-                for (int m = 0; kv_matmul_choice(m); m++)
+            for (int m = 0; kv_matmul_choice(m); m++) {
+                const char *matmul = kv_matmul_choice(m)->name;
+                struct kv_model *model;
+                assert_ok(kv_model_load(&model, c.folder, matmul, team, &error), error);
+                for (int p = 0; kv_path_choice(p); p++)
                     for (int isa = 0; supported_isa(isa); isa++)
                         check(&c, model, team,
                               (struct kv_session_options){.path = kv_path_choice(p)->name,
-                                                          .matmul = kv_matmul_choice(m)->name,
+                                                          .matmul = matmul,
                                                           .isa = supported_isa(isa),
                                                           .batch = c.batch});
-            kv_model_free(model);
+                kv_model_free(model);
+            }
             kv_team_free(team);
         }
         free_case(&c);

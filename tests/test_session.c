@@ -19,7 +19,7 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     assert_ok(kv_team_create(&f->team, 2, &error), error);
-    assert_ok(kv_model_synthesize(&f->model, &small, 7, f->team, &error), error);
+    assert_ok(kv_model_synthesize(&f->model, &small, 7, NULL, f->team, &error), error);
     *state = f;
     return 0;
 }
@@ -149,6 +149,9 @@ static void test_errors_name_the_thing(void **state)
         assert_non_null(strstr(error.message, bad[i].message));
         assert_null(s);
     }
+    const struct kv_session_options plain = {.batch = 1, .matmul = "reference"};
+    assert_int_equal(kv_session_create(&s, f->model, f->team, &plain, &error), KV_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "laid out for another"));
     const struct kv_session_options huge = {.batch = INT32_MAX};
     assert_int_equal(kv_session_create(&s, f->model, f->team, &huge, &error), KV_ERROR_MEMORY);
     assert_non_null(strstr(error.message, "GiB"));
@@ -210,7 +213,7 @@ static void test_not_a_number_is_an_error(void **state)
     int32_t token;
     struct kv_config config = small;
     config.layer_norm_epsilon = NAN;
-    assert_ok(kv_model_synthesize(&model, &config, 1, f->team, &error), error);
+    assert_ok(kv_model_synthesize(&model, &config, 1, NULL, f->team, &error), error);
     const struct kv_session_options options = {.batch = 1};
     assert_ok(kv_session_create(&s, model, f->team, &options, &error), error);
     assert_ok(kv_session_prefill(s, ids, 3, NULL, &error), error);

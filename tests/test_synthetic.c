@@ -39,7 +39,7 @@ static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed
     struct kv_model *model;
     struct kv_error error;
     assert_ok(kv_team_create(&team, n_threads, &error), error);
-    assert_ok(kv_model_synthesize(&model, config, seed, team, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, seed, "reference", team, &error), error);
     kv_team_free(team);
     return model;
 }
@@ -239,13 +239,14 @@ static void test_refused_shapes(void **state)
         struct kv_config config = wide;
         struct kv_model *model;
         memcpy((char *)&config + wrong[i].field, &wrong[i].value, sizeof wrong[i].value);
-        assert_refused(kv_model_synthesize(&model, &config, 0, team, &error), wrong[i].status, error, "model",
-                       wrong[i].named);
+        assert_refused(kv_model_synthesize(&model, &config, 0, "reference", team, &error), wrong[i].status, error,
+                       "model", wrong[i].named);
         assert_null(model);
     }
     const struct kv_config all = {INT32_MAX, 1, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, KV_GELU, 0};
     struct kv_model *model;
-    assert_refused(kv_model_synthesize(&model, &all, 0, team, &error), KV_ERROR_MEMORY, error, "model", "overflows");
+    assert_refused(kv_model_synthesize(&model, &all, 0, "reference", team, &error), KV_ERROR_MEMORY, error, "model",
+                   "overflows");
     kv_team_free(team);
 }
 

@@ -52,11 +52,11 @@ static kv_status open_preset(const char *command, const struct model_options *op
     char *folder = is_preset(options->model) ? fetched_folder(options->model) : NULL;
     kv_status status;
     if (!options->synthetic && holds_weights(folder)) {
-        status = kv_model_load(model, folder, team, error);
+        status = kv_model_load(model, folder, options->gemm, team, error);
     } else {
         status = kv_config_preset(options->model, &config, error);
         if (!status)
-            status = kv_model_synthesize(model, &config, options->seed, team, error);
+            status = kv_model_synthesize(model, &config, options->seed, options->gemm, team, error);
         if (!status)
             fprintf(stderr, "kvbench %s: %s: synthetic weights, seed %llu (timings are as real, texts are not%s)\n",
                     command, options->model, (unsigned long long)options->seed,
@@ -94,7 +94,7 @@ int model_open(const char *command, const struct model_options *options, struct 
                         "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", options->isa);
     kv_status status = kv_team_create(team, options->threads ? options->threads : kv_default_threads(), &error);
     if (!status)
-        status = is_folder(options->model) ? kv_model_load(model, options->model, *team, &error)
+        status = is_folder(options->model) ? kv_model_load(model, options->model, options->gemm, *team, &error)
                                            : open_preset(command, options, *team, model, &error);
     if (!status)
         return CLI_OK;

@@ -8,6 +8,8 @@
  * on to read what another one wrote. */
 #include "forward/forward.h"
 
+#include "matmul/packed.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -33,11 +35,15 @@ static void embed(const struct job *job, struct range rows)
     const int C = model->config.n_embd;
     for (int row = rows.begin; row < rows.end; row++) {
         const int b = row / pass->n_positions, i = row % pass->n_positions;
-        const float *token = model->wte + (size_t)pass->tokens[(size_t)b * pass->token_stride + (size_t)i] * (size_t)C;
+        const int token = pass->tokens[(size_t)b * pass->token_stride + (size_t)i];
         const float *position = model->wpe + (size_t)(pass->first_position + i) * (size_t)C;
         float *x = job->engine->work.x + (size_t)row * (size_t)C;
+        if (model->layout == KV_WEIGHTS_PACKED)
+            kv_unpack_column(model->wte, C, token, x);
+        else
+            memcpy(x, model->wte + (size_t)token * (size_t)C, (size_t)C * sizeof *x);
         for (int c = 0; c < C; c++)
-            x[c] = token[c] + position[c];
+            x[c] += position[c];
     }
 }
 

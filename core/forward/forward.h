@@ -32,7 +32,7 @@ struct kv_engine {
     const struct kv_kernels *kernels;
     const struct kv_matmul_backend *matmul;
     struct kv_workspace work;
-    int max_rows; /* most positions, over all sequences, in one pass */
+    int max_rows;                       /* most positions, over all sequences, in one pass */
     const struct kv_observer *observer; /* NULL: nobody looks */
 };
 
@@ -42,7 +42,7 @@ struct kv_pass {
     int first_sequence; /* the session's number of the pass's first sequence, for the observer */
     int n_sequences;
     int first_position;
-    int n_positions; /* n_sequences * n_positions <= max_rows */
+    int n_positions;       /* n_sequences * n_positions <= max_rows */
     struct kv_store store; /* of the pass's first sequence */
     /* Logits of the last `n_logits` new positions of every sequence: row (b, i) at
      * logits + b * logits_stride + i * V. 0: none. */

@@ -68,8 +68,8 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
         .layer_stride = plan.store_per_layer ? plan.store_rows * (size_t)c->n_embd : 0,
         .capacity = kv_round_to_key_block(s->capacity),
     };
-    s->store_bytes =
-        plan.store_per_layer ? 2 * (size_t)c->n_layer * plan.store_rows * (size_t)c->n_embd * sizeof(float) : 0;
+    s->store_bytes = plan.store_per_layer ? 2 * (size_t)c->n_layer * plan.store_rows * (size_t)c->n_embd * sizeof(float)
+                                          : 0;
     struct kv_workspace *work = &s->engine.work;
     work->x = floats_at(s, at.x);
     work->h = floats_at(s, at.h);
@@ -114,6 +114,10 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     status = kv_path_find(options->path, &s->path, error);
     if (!status)
         status = kv_matmul_find(options->matmul, &s->engine.matmul, error);
+    if (!status && s->engine.matmul->layout != model->layout)
+        status = kv_fail(error, KV_ERROR_ARGUMENT,
+                         "matmul '%s': the model's weights are laid out for another one; make the model for it",
+                         s->engine.matmul->choice.name);
     if (!status)
         status = kv_kernels_find(options->isa, &s->engine.kernels, error);
     if (!status)

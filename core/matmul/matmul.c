@@ -5,6 +5,7 @@
 #include <string.h>
 
 static const struct kv_matmul_backend *const backends[] = {
+    &kv_matmul_packed,
     &kv_matmul_openblas,
     &kv_matmul_reference,
 };
@@ -30,7 +31,7 @@ kv_status kv_matmul_find(const char *name, const struct kv_matmul_backend **back
         }
     }
     *backend = NULL;
-    return kv_fail(error, KV_ERROR_ARGUMENT, "matmul '%.40s' is not known; use openblas or reference", name);
+    return kv_fail(error, KV_ERROR_ARGUMENT, "matmul '%.40s' is not known; use packed, openblas or reference", name);
 }
 
 static int slice_begin(int n, int rank, int n_ranks)
@@ -43,6 +44,10 @@ static int slice_begin(int n, int rank, int n_ranks)
 void kv_matmul(const struct kv_matmul_backend *backend, const struct kv_kernels *kernels,
                const struct kv_matmul_task *task, int rank, int n_ranks)
 {
+    if (backend->run) {
+        backend->run(kernels, task, rank, n_ranks);
+        return;
+    }
     const int begin = slice_begin(task->n, rank, n_ranks), end = slice_begin(task->n, rank + 1, n_ranks);
     if (begin == end)
         return;

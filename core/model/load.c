@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct conversion {
-    const struct kv_tensor_slot *slots; /* [n_slots] */
-    const struct kv_tensor **sources;   /* [n_slots] */
-    int n_slots;
-    int n_threads;
-};
-
 static inline float from_bits(uint32_t bits)
 {
     float value;
@@ -46,17 +39,12 @@ static void convert(const unsigned char *data, enum kv_dtype dtype, float *value
     }
 }
 
-static void convert_job(void *argument, int rank)
+/* Of sources [n_slots]: const struct kv_tensor * */
+static void read_weights(const void *context, int index, size_t begin, size_t count, float *values)
 {
-    const struct conversion *job = argument;
-    for (int i = 0; i < job->n_slots; i++) {
-        const size_t n = job->slots[i].n_elements;
-        const size_t begin = n * (size_t)rank / (size_t)job->n_threads;
-        const size_t end = n * (size_t)(rank + 1) / (size_t)job->n_threads;
-        const enum kv_dtype dtype = job->sources[i]->dtype;
-        const size_t element_bytes = dtype == KV_DTYPE_F32 ? 4 : 2;
-        convert(job->sources[i]->data + begin * element_bytes, dtype, job->slots[i].data + begin, end - begin);
-    }
+    const struct kv_tensor *source = ((const struct kv_tensor *const *)context)[index];
+    const size_t element_bytes = source->dtype == KV_DTYPE_F32 ? 4 : 2;
+    convert(source->data + begin * element_bytes, source->dtype, values, count);
 }
 
 /* The tensor that fills a slot, with or without the "transformer." that some files put before every name. */
@@ -129,15 +117,15 @@ static kv_status fill(struct kv_model *model, const struct kv_tensor_slot *slots
     for (int i = 0; !status && i < n_slots; i++)
         status = find_source(file, path, &slots[i], &sources[i], error);
     if (!status) {
-        struct conversion job = {slots, sources, n_slots, kv_team_size(team)};
-        kv_team_run(team, convert_job, &job);
+        status = kv_model_fill(slots, n_slots, read_weights, sources, team, error);
         snprintf(model->weights, sizeof model->weights, "%s", kv_dtype_name(sources[0]->dtype));
     }
     free(sources);
     return status;
 }
 
-kv_status kv_model_load(struct kv_model **out, const char *folder, struct kv_team *team, struct kv_error *error)
+kv_status kv_model_load(struct kv_model **out, const char *folder, const char *matmul, struct kv_team *team,
+                        struct kv_error *error)
 {
     *out = NULL;
     char *config_path = NULL, *weights_path = NULL;
@@ -146,7 +134,10 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, struct kv_tea
     struct kv_tensor_slot *slots = NULL;
     struct kv_model *model = NULL;
     int n_slots = 0;
-    kv_status status = KV_OK;
+    const struct kv_matmul_backend *backend;
+    kv_status status = kv_matmul_find(matmul, &backend, error);
+    if (status)
+        return status;
     if (asprintf(&config_path, "%s/config.json", folder) < 0)
         config_path = NULL;
     if (asprintf(&weights_path, "%s/model.safetensors", folder) < 0)
@@ -160,7 +151,7 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, struct kv_tea
     if (!status)
         status = check_tensors(file, weights_path, &config, error);
     if (!status)
-        status = kv_model_layout(&model, &config, &slots, &n_slots, error);
+        status = kv_model_layout(&model, &config, backend->layout, &slots, &n_slots, error);
     if (!status)
         status = fill(model, slots, n_slots, file, weights_path, team, error);
     if (status)

@@ -18,8 +18,6 @@
 
 struct synthesis {
     const struct kv_tensor_slot *slots; /* [n_slots] */
-    int n_slots;
-    int n_threads;
     uint64_t seed;
     float matrix_deviation;
 };
@@ -39,40 +37,46 @@ static uint64_t hash_name(const char *name)
     return hash;
 }
 
-/* data [begin, end) of the tensor that `key` belongs to */
-static void draw(float *data, size_t begin, size_t end, uint64_t key, float mean, float deviation)
+/* values [count] of the tensor that `key` belongs to, from element `begin` on */
+static void draw(float *values, size_t begin, size_t count, uint64_t key, float mean, float deviation)
 {
     const float scale = deviation / 37837.227f;
-    for (size_t i = begin; i < end; i++) {
-        const uint64_t r = mix(key + (i + 1) * 0x9e3779b97f4a7c15u);
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t r = mix(key + (begin + i + 1) * 0x9e3779b97f4a7c15u);
         const int32_t sum = (int32_t)((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 131070;
-        data[i] = mean + (float)sum * scale;
+        values[i] = mean + (float)sum * scale;
     }
 }
 
-static void synthesis_job(void *argument, int rank)
+static void draw_weights(const void *context, int index, size_t begin, size_t count, float *values)
 {
-    const struct synthesis *job = argument;
-    for (int i = 0; i < job->n_slots; i++) {
-        const struct kv_tensor_slot *slot = &job->slots[i];
-        const size_t begin = slot->n_elements * (size_t)rank / (size_t)job->n_threads;
-        const size_t end = slot->n_elements * (size_t)(rank + 1) / (size_t)job->n_threads;
-        draw(slot->data, begin, end, hash_name(slot->name) ^ mix(job->seed), slot->role == KV_ROLE_NORM ? 1.0f : 0.0f,
-             slot->role == KV_ROLE_MATRIX ? job->matrix_deviation : 0.1f);
-    }
+    const struct synthesis *s = context;
+    const struct kv_tensor_slot *slot = &s->slots[index];
+    draw(values, begin, count, hash_name(slot->name) ^ mix(s->seed), slot->role == KV_ROLE_NORM ? 1.0f : 0.0f,
+         slot->role == KV_ROLE_MATRIX ? s->matrix_deviation : 0.1f);
 }
 
-kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed,
+kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed, const char *matmul,
                               struct kv_team *team, struct kv_error *error)
 {
+    const struct kv_matmul_backend *backend;
     struct kv_tensor_slot *slots;
+    struct kv_model *model;
     int n_slots;
-    const kv_status status = kv_model_layout(out, config, &slots, &n_slots, error);
+    *out = NULL;
+    kv_status status = kv_matmul_find(matmul, &backend, error);
+    if (!status)
+        status = kv_model_layout(&model, config, backend->layout, &slots, &n_slots, error);
     if (status)
         return status;
-    struct synthesis job = {slots, n_slots, kv_team_size(team), seed, sqrtf(2.0f / (float)config->n_embd)};
-    kv_team_run(team, synthesis_job, &job);
-    snprintf((*out)->weights, sizeof(*out)->weights, "synthetic:%" PRIu64, seed);
+    const struct synthesis synthesis = {slots, seed, sqrtf(2.0f / (float)config->n_embd)};
+    status = kv_model_fill(slots, n_slots, draw_weights, &synthesis, team, error);
     free(slots);
+    if (status) {
+        kv_model_free(model);
+        return status;
+    }
+    snprintf(model->weights, sizeof model->weights, "synthetic:%" PRIu64, seed);
+    *out = model;
     return KV_OK;
 }

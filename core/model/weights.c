@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include "base/error.h"
+#include "matmul/packed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ struct tensor_row {
     const char *name;
     enum kv_tensor_role role;
     enum dimension rows, columns;
+    enum kv_packing packing; /* in a model whose matrices are packed */
     size_t field;
 };
 
@@ -20,24 +22,24 @@ struct tensor_row {
 #define LAYER(field)  offsetof(struct kv_layer_weights, field)
 
 static const struct tensor_row global_tensors[] = {
-    {"wte.weight", KV_ROLE_MATRIX, VOCABULARY, EMBEDDING, GLOBAL(wte)},
-    {"wpe.weight", KV_ROLE_MATRIX, POSITIONS, EMBEDDING, GLOBAL(wpe)},
-    {"ln_f.weight", KV_ROLE_NORM, EMBEDDING, NONE, GLOBAL(ln_f_weight)},
-    {"ln_f.bias", KV_ROLE_BIAS, EMBEDDING, NONE, GLOBAL(ln_f_bias)},
+    {"wte.weight", KV_ROLE_MATRIX, VOCABULARY, EMBEDDING, KV_PACKING_COLUMNS, GLOBAL(wte)},
+    {"wpe.weight", KV_ROLE_MATRIX, POSITIONS, EMBEDDING, KV_PACKING_NONE, GLOBAL(wpe)},
+    {"ln_f.weight", KV_ROLE_NORM, EMBEDDING, NONE, KV_PACKING_NONE, GLOBAL(ln_f_weight)},
+    {"ln_f.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, GLOBAL(ln_f_bias)},
 };
 static const struct tensor_row layer_tensors[] = {
-    {"ln_1.weight", KV_ROLE_NORM, EMBEDDING, NONE, LAYER(ln_1_weight)},
-    {"ln_1.bias", KV_ROLE_BIAS, EMBEDDING, NONE, LAYER(ln_1_bias)},
-    {"attn.c_attn.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING_3, LAYER(c_attn_weight)},
-    {"attn.c_attn.bias", KV_ROLE_BIAS, EMBEDDING_3, NONE, LAYER(c_attn_bias)},
-    {"attn.c_proj.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING, LAYER(attn_proj_weight)},
-    {"attn.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, LAYER(attn_proj_bias)},
-    {"ln_2.weight", KV_ROLE_NORM, EMBEDDING, NONE, LAYER(ln_2_weight)},
-    {"ln_2.bias", KV_ROLE_BIAS, EMBEDDING, NONE, LAYER(ln_2_bias)},
-    {"mlp.c_fc.weight", KV_ROLE_MATRIX, EMBEDDING, INNER, LAYER(c_fc_weight)},
-    {"mlp.c_fc.bias", KV_ROLE_BIAS, INNER, NONE, LAYER(c_fc_bias)},
-    {"mlp.c_proj.weight", KV_ROLE_MATRIX, INNER, EMBEDDING, LAYER(mlp_proj_weight)},
-    {"mlp.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, LAYER(mlp_proj_bias)},
+    {"ln_1.weight", KV_ROLE_NORM, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_1_weight)},
+    {"ln_1.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_1_bias)},
+    {"attn.c_attn.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING_3, KV_PACKING_ROWS, LAYER(c_attn_weight)},
+    {"attn.c_attn.bias", KV_ROLE_BIAS, EMBEDDING_3, NONE, KV_PACKING_NONE, LAYER(c_attn_bias)},
+    {"attn.c_proj.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING, KV_PACKING_ROWS, LAYER(attn_proj_weight)},
+    {"attn.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(attn_proj_bias)},
+    {"ln_2.weight", KV_ROLE_NORM, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_2_weight)},
+    {"ln_2.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_2_bias)},
+    {"mlp.c_fc.weight", KV_ROLE_MATRIX, EMBEDDING, INNER, KV_PACKING_ROWS, LAYER(c_fc_weight)},
+    {"mlp.c_fc.bias", KV_ROLE_BIAS, INNER, NONE, KV_PACKING_NONE, LAYER(c_fc_bias)},
+    {"mlp.c_proj.weight", KV_ROLE_MATRIX, INNER, EMBEDDING, KV_PACKING_ROWS, LAYER(mlp_proj_weight)},
+    {"mlp.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(mlp_proj_bias)},
 };
 enum {
     N_GLOBAL = sizeof global_tensors / sizeof global_tensors[0],
@@ -63,13 +65,26 @@ static size_t dimension_size(const struct kv_config *c, enum dimension dimension
     return 1;
 }
 
-/* Adds the tensors of `rows` to the layout; `offsets` [n_rows]. */
-static void lay_out(const struct kv_config *c, const struct tensor_row *rows, int n_rows, struct kv_layout *layout,
-                    size_t *offsets)
+/* Floats that a tensor takes: packed, it is filled up to whole panels. */
+static size_t columns_in_memory(const struct kv_config *c, const struct tensor_row *row, enum kv_weight_layout layout,
+                                size_t *rows)
 {
-    for (int i = 0; i < n_rows; i++)
-        offsets[i] = kv_layout_add(layout, dimension_size(c, rows[i].rows), dimension_size(c, rows[i].columns),
-                                   sizeof(float));
+    *rows = dimension_size(c, row->rows);
+    const size_t columns = dimension_size(c, row->columns);
+    if (layout == KV_WEIGHTS_PACKED && row->packing == KV_PACKING_COLUMNS)
+        *rows = kv_packed_columns((int)*rows);
+    return layout == KV_WEIGHTS_PACKED && row->packing == KV_PACKING_ROWS ? kv_packed_columns((int)columns) : columns;
+}
+
+/* Adds the tensors of `rows` to the layout; `offsets` [n_rows]. */
+static void lay_out(const struct kv_config *c, const struct tensor_row *rows, int n_rows, enum kv_weight_layout how,
+                    struct kv_layout *layout, size_t *offsets)
+{
+    for (int i = 0; i < n_rows; i++) {
+        size_t n_rows_in_memory;
+        const size_t n_columns = columns_in_memory(c, &rows[i], how, &n_rows_in_memory);
+        offsets[i] = kv_layout_add(layout, n_rows_in_memory, n_columns, sizeof(float));
+    }
 }
 
 static kv_status check_config(const struct kv_config *c, struct kv_error *error)
@@ -98,6 +113,7 @@ bool kv_model_describe(const struct kv_config *c, size_t index, struct kv_tensor
         return false;
     *slot = (struct kv_tensor_slot){
         .role = row->role,
+        .packing = row->packing,
         .n_dims = row->columns == NONE ? 1 : 2,
         .shape = {dimension_size(c, row->rows), dimension_size(c, row->columns)},
     };
@@ -117,8 +133,8 @@ static void place(struct kv_tensor_slot *slot, const struct tensor_row *row, voi
     memcpy((char *)owner + row->field, &pointer, sizeof pointer);
 }
 
-kv_status kv_model_layout(struct kv_model **out, const struct kv_config *config, struct kv_tensor_slot **slots,
-                          int *n_slots, struct kv_error *error)
+kv_status kv_model_layout(struct kv_model **out, const struct kv_config *config, enum kv_weight_layout how,
+                          struct kv_tensor_slot **slots, int *n_slots, struct kv_error *error)
 {
     *out = NULL;
     *slots = NULL;
@@ -127,8 +143,8 @@ kv_status kv_model_layout(struct kv_model **out, const struct kv_config *config,
         return invalid;
     size_t global_offsets[N_GLOBAL], layer_offsets[N_LAYER];
     struct kv_layout layout = {0}, layer = {0};
-    lay_out(config, global_tensors, N_GLOBAL, &layout, global_offsets);
-    lay_out(config, layer_tensors, N_LAYER, &layer, layer_offsets);
+    lay_out(config, global_tensors, N_GLOBAL, how, &layout, global_offsets);
+    lay_out(config, layer_tensors, N_LAYER, how, &layer, layer_offsets);
     layout.overflow |= layer.overflow;
     const size_t first_layer = kv_layout_add(&layout, (size_t)config->n_layer, layer.bytes, 1);
     struct kv_block block;
@@ -147,9 +163,12 @@ kv_status kv_model_layout(struct kv_model **out, const struct kv_config *config,
         *slots = NULL;
         return kv_fail(error, KV_ERROR_MEMORY, "model: no memory for %d layers", config->n_layer);
     }
-    *model = (struct kv_model){.config = *config, .block = block, .layers = layers};
-    for (size_t i = 0; i < n; i++)
+    *model = (struct kv_model){.config = *config, .layout = how, .block = block, .layers = layers};
+    for (size_t i = 0; i < n; i++) {
         kv_model_describe(config, i, &slot[i]);
+        if (how == KV_WEIGHTS_PLAIN)
+            slot[i].packing = KV_PACKING_NONE;
+    }
     for (int i = 0; i < N_GLOBAL; i++)
         place(slot++, &global_tensors[i], model, block.base + global_offsets[i]);
     for (int l = 0; l < config->n_layer; l++)

@@ -3,8 +3,9 @@
 #define KV_MODEL_WEIGHTS_H
 
 #include "base/memory.h"
+#include "matmul/matmul.h"
 
-/* C = n_embd, I = n_inner; matrices as stored by Conv1D, [in, out]. */
+/* C = n_embd, I = n_inner; matrices as stored by Conv1D, [in, out], or packed from that: kv_model.layout. */
 struct kv_layer_weights {
     const float *ln_1_weight;      /* [C] */
     const float *ln_1_bias;        /* [C] */
@@ -23,6 +24,7 @@ struct kv_layer_weights {
 struct kv_model {
     struct kv_config config;
     char weights[32];                /* kv_model_weights */
+    enum kv_weight_layout layout;    /* of the matrices, wte among them; all else is plain */
     struct kv_block block;           /* owns every tensor below */
     const float *wte;                /* [V, C], also the LM head */
     const float *wpe;                /* [n_positions, C] */
@@ -33,21 +35,33 @@ struct kv_model {
 
 /* One tensor of the model: what its file calls it, its shape, and where it lies. */
 enum kv_tensor_role { KV_ROLE_MATRIX, KV_ROLE_BIAS, KV_ROLE_NORM };
+/* How a tensor's rows become packed weights: it is [k, n], or, the LM head, [n, k]. */
+enum kv_packing { KV_PACKING_NONE, KV_PACKING_ROWS, KV_PACKING_COLUMNS };
 struct kv_tensor_slot {
     char name[48];
     enum kv_tensor_role role;
     int n_dims;
     size_t shape[2];
     size_t n_elements;
+    enum kv_packing packing;
     float *data;
 };
 
 /* Describes tensor `index` of a model of that shape, its data NULL; false past the last. */
 bool kv_model_describe(const struct kv_config *config, size_t index, struct kv_tensor_slot *slot);
 
-/* Lays out a model of that shape: zeroed weights, and one slot a tensor. The caller fills the slots' data,
- * frees `*slots` with free() and the model with kv_model_free(). Errors: MEMORY. */
-kv_status kv_model_layout(struct kv_model **model, const struct kv_config *config, struct kv_tensor_slot **slots,
-                          int *n_slots, struct kv_error *error);
+/* Lays out a model of that shape: zeroed weights, and one slot a tensor, for kv_model_fill. The caller frees `*slots`
+ * with free() and the model with kv_model_free(). Errors: ARGUMENT, MEMORY. */
+kv_status kv_model_layout(struct kv_model **model, const struct kv_config *config, enum kv_weight_layout layout,
+                          struct kv_tensor_slot **slots, int *n_slots, struct kv_error *error);
+
+/* Elements [begin, begin + count) of the tensor of slot `index`, as a checkpoint has them, to values [count]. Called by
+ * every thread of the team. */
+typedef void (*kv_weight_source)(const void *context, int index, size_t begin, size_t count, float *values);
+
+/* Fills all slots from the source, packing strip by strip what is packed: beside the model itself this takes a strip a
+ * thread, under 4 MiB for the widest GPT-2. Errors: MEMORY. */
+kv_status kv_model_fill(const struct kv_tensor_slot *slots, int n_slots, kv_weight_source source, const void *context,
+                        struct kv_team *team, struct kv_error *error);
 
 #endif

@@ -1,4 +1,5 @@
 /* The model's matrix products, y = epilogue(x w + bias), with weights as the model stores them. */
+#include "matmul/packed.h"
 #include "suites/kernels/kernel_cell.h"
 
 static const int full_rows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
@@ -76,15 +77,19 @@ static struct kv_kernel_cell make_cell(const struct kv_config *config, int index
         .config = config,
         .call = call,
         .shape = index,
-        /* The ring holds random numbers, and those are random in any layout: a backend that has one of its own
-         * needs only its size here. */
-        .item_floats = kv_kernel_item_floats(K * N),
         .x_floats = M * K,
         .y_floats = M * N,
         .bias_floats = bias,
         .flops = 2.0 * rows * n * k,
         .bytes = ((double)k * n + (double)bias) * sizeof(float),
     };
+}
+
+/* The ring holds random numbers, and those are random in any layout: only its size matters. */
+static size_t weight_floats(const struct kv_kernel_cell *cell)
+{
+    const bool packed = cell->backend->layout == KV_WEIGHTS_PACKED;
+    return (size_t)cell->row.k * (packed ? kv_packed_columns(cell->row.n) : (size_t)cell->row.n);
 }
 
 static kv_status add_group(struct kv_kernel_plan *plan, struct kv_kernel_cell cell, const struct kv_kernel_arms *arms,
@@ -96,6 +101,7 @@ static kv_status add_group(struct kv_kernel_plan *plan, struct kv_kernel_cell ce
         for (int i = 0; !status && i < arms->n_backends; i++) {
             cell.backend = arms->backends[i];
             cell.kernels = arms->product_levels[level];
+            cell.item_floats = kv_kernel_item_floats(weight_floats(&cell));
             cell.row.gemm = cell.backend->choice.name;
             cell.row.isa = cell.kernels->choice.name;
             status = kv_kernel_plan_add(plan, &cell, error);
