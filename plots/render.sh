@@ -76,7 +76,7 @@ select_rows()
     [ ! -e "$work/$2/$1.counts" ] || return 0
     columns "$1" "$2"
     counts=$(cd -- "$work/$2" && awk -v csv="$1" -v suite="$2" -v needs="$needs" -v same="$same" -v rows="$1" \
-        -f "$plots/select.awk" 2>"$work/log" <"$run/$1") ||
+        -f "$plots/csv.awk" -f "$plots/select.awk" 2>"$work/log" <"$run/$1") ||
         fail "$folder/${counts:-$1: cannot be read; check its permissions}"
     echo "$counts" >"$work/$2/$1.counts"
 }

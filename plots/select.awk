@@ -1,6 +1,6 @@
 # Checks a CSV file of a run as a whole and copies the rows a figure can use.
 #
-#   awk -v csv=NAME -v suite=SUITE -v needs=COLUMN,... -v same=COLUMN,... -v rows=OUTPUT -f select.awk FILE
+#   awk -v csv=NAME -v suite=SUITE -v needs=COLUMN,... -v same=COLUMN,... -v rows=OUTPUT -f csv.awk -f select.awk FILE
 #
 # OUTPUT gets the header and the rows of SUITE (all, when the file has no such column) whose status is ok and whose
 # columns `same` are those of the first such row: a median over two configurations would describe neither. It is
@@ -21,38 +21,6 @@ function fail(where, message)
     print csv where ": " message
     failed = 1
     exit 1
-}
-
-# Splits an RFC 4180 record without line breaks into field[1..], and returns their number, or 0 when a quote stays open.
-function split_record(record, field,    n, value, at)
-{
-    if (!index(record, "\""))
-        return split(record, field, ",")
-    for (n = 1;; n++) {
-        value = ""
-        if (substr(record, 1, 1) == "\"") {
-            record = substr(record, 2)
-            while ((at = index(record, "\"")) && substr(record, at + 1, 1) == "\"") {
-                value = value substr(record, 1, at)
-                record = substr(record, at + 2)
-            }
-            if (!at)
-                return 0
-            value = value substr(record, 1, at - 1)
-            record = substr(record, at + 1)
-        }
-        at = index(record ",", ",")
-        field[n] = value substr(record, 1, at - 1)
-        if (at > length(record))
-            return n
-        record = substr(record, at + 1)
-    }
-}
-
-function shown(value)
-{
-    gsub(/[[:cntrl:]]/, "?", value)
-    return "\"" (length(value) > 40 ? substr(value, 1, 40) "..." : value) "\""
 }
 
 function copy(field,    i, line)

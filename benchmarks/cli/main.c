@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard},
     {"generate", "continue token sequences, greedily", command_generate},
     {"logits", "write the logits of every position to a file", command_logits},
+    {"report", "write a run as one HTML page: findings, figures, tables", command_report},
     {"info", "show this machine, this build and what can be chosen", command_info},
     {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits},
 };
