@@ -129,6 +129,29 @@ static kv_status summarize_kernels(const struct kv_run_folder *folder, struct kv
     return status;
 }
 
+/* Limits that moved, by so large a part, make every share of them as uncertain. */
+#define LIMITS_MOVED 0.1
+
+/* What was measured of a limit at the start and at the end of the run. */
+static void warn_if_moved(const char *command, const char *what, const char *unit, double start, double end)
+{
+    if (fabs(end / start - 1) > LIMITS_MOVED)
+        fprintf(
+            stderr,
+            "kvbench %s: warning: %s was %.1f %s at the start and %.1f at the end: limits, and shares of them, are as "
+            "uncertain; run again when the machine is steady\n",
+            command, what, start * 1e-9, unit, end * 1e-9);
+}
+
+static void warn_of_limits(const char *command, const struct kv_run *run)
+{
+    const struct kv_limits *start = &run->limits, *end = &run->limits_at_end;
+    if (!start->threads || !end->threads)
+        return;
+    warn_if_moved(command, "read bandwidth", "GB/s", start->read_bytes_per_s, end->read_bytes_per_s);
+    warn_if_moved(command, "the arithmetic peak", "GFLOPS", start->fma_flop_per_s, end->fma_flop_per_s);
+}
+
 /* What is said at the end; returns the exit status. */
 static int conclude(const char *command, const struct kv_run *run, const struct kv_run_folder *folder,
                     const struct kv_context *context)
@@ -141,6 +164,7 @@ static int conclude(const char *command, const struct kv_run *run, const struct 
     if (run->plan->kernels && !gb_stop_requested() && summarize_kernels(folder, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print_warnings(command, warnings, kv_context_warnings(context, warnings));
+    warn_of_limits(command, run);
     if (!isnan(share))
         printf("\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
     printf("Files in %s: %slimits.csv, context.json%s\n", folder->path,

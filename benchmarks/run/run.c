@@ -248,7 +248,6 @@ static kv_status prepare(struct kv_run *run, struct kv_error *error)
 kv_status kv_run_measure(struct kv_run *run, const struct kv_run_settings *settings, const struct kv_plan *plan,
                          const struct kv_model *model, struct kv_team *team, struct kv_error *error)
 {
-    struct kv_limits limits_at_end = {0};
     *run = (struct kv_run){.settings = settings, .plan = plan, .model = model, .team = team};
     kv_status status = prepare(run, error);
     if (!status)
@@ -264,7 +263,7 @@ kv_status kv_run_measure(struct kv_run *run, const struct kv_run_settings *setti
     if (!status && plan->kernels && !gb_stop_requested())
         status = kv_run_measure_kernels(run, error);
     if (!status)
-        status = measure_limits(run, "end", &limits_at_end, error);
+        status = measure_limits(run, "end", &run->limits_at_end, error);
     for (int i = 0; run->states && i < plan->n_cells; i++)
         kv_cell_close(&run->states[i]);
     kv_rows_close(run);

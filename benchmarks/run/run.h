@@ -58,6 +58,7 @@ struct kv_run {
     struct kv_cell_state *states;   /* [plan->n_cells], open while measured */
     struct kv_truth *truths;        /* what the equality gate holds paths against */
     struct kv_limits limits;        /* at the start; threads = 0: unknown */
+    struct kv_limits limits_at_end; /* likewise */
     int n_failed;                   /* configurations */
     int n_kernels_failed;           /* of the kernels suite */
     int n_finished, n_total;        /* repetitions */
