@@ -93,37 +93,80 @@ static void for_random_shapes(uint64_t state, void (*check)(const struct shape *
     }
 }
 
-/* The truth is naive on the reference product and portable kernels; every path on every product is held against it. */
-static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_team *team, uint64_t *state)
+/* Logits of a fresh session with these options, compared with `expected`. */
+static void check_session(const struct shape *s, const struct kv_model *model, struct kv_team *team,
+                          struct kv_session_options options, const int32_t *tokens, const float *expected)
 {
     struct kv_error error;
-    float *expected = NULL;
+    struct kv_session *session;
+    options.batch = s->batch;
+    options.chunk = s->chunk;
+    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    float *logits = run(session, s, s->batch, tokens);
+    assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
+    free(logits);
+    kv_session_free(session);
+}
+
+/* The truth: naive on the reference product and portable kernels. The caller frees it. */
+static float *true_logits(const struct shape *s, struct kv_team *team, const int32_t *tokens)
+{
+    struct kv_error error;
+    struct kv_model *model;
+    struct kv_session *session;
+    const struct kv_session_options options = {
+        .path = "naive", .matmul = "reference", .isa = "portable", .batch = s->batch};
+    assert_ok(kv_model_synthesize(&model, &s->config, s->seed, "reference", team, &error), error);
+    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    float *logits = run(session, s, s->batch, tokens);
+    kv_session_free(session);
+    kv_model_free(model);
+    return logits;
+}
+
+/* Every path on every product at every instruction-set level is held against it. */
+static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_team *team, uint64_t *state)
+{
     int32_t *tokens = random_tokens(state, s);
+    float *expected = true_logits(s, team, tokens);
     (void)unused;
-    for (int m = -1; m < 0 || kv_matmul_choice(m); m++) {
-        const char *matmul = m < 0 ? "reference" : kv_matmul_choice(m)->name;
+    for (int m = 0; kv_matmul_choice(m); m++) {
+        struct kv_error error;
         struct kv_model *model;
+        const char *matmul = kv_matmul_choice(m)->name;
         assert_ok(kv_model_synthesize(&model, &s->config, s->seed, matmul, team, &error), error);
-        for (int p = 0; m < 0 ? p < 1 : kv_path_choice(p) != NULL; p++) {
-            struct kv_session *session;
-            const struct kv_session_options options = {.path = m < 0 ? "naive" : kv_path_choice(p)->name,
-                                                       .matmul = matmul,
-                                                       .isa = m < 0 ? "portable" : NULL,
-                                                       .batch = s->batch,
-                                                       .chunk = s->chunk};
-            assert_ok(kv_session_create(&session, model, team, &options, &error), error);
-            float *logits = run(session, s, s->batch, tokens);
-            kv_session_free(session);
-            if (m < 0) {
-                expected = logits;
-                continue;
-            }
-            assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
-            free(logits);
-        }
+        for (int p = 0; kv_path_choice(p); p++)
+            for (int isa = 0; supported_isa(isa); isa++)
+                check_session(s, model, team,
+                              (struct kv_session_options){
+                                  .path = kv_path_choice(p)->name, .matmul = matmul, .isa = supported_isa(isa)},
+                              tokens, expected);
         kv_model_free(model);
     }
     free(expected);
+    free(tokens);
+}
+
+/* The same run twice is the same to the last bit; more threads change nothing beyond the bound. */
+static void check_threads(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+{
+    int32_t *tokens = random_tokens(state, s);
+    for (int p = 0; kv_path_choice(p); p++) {
+        const struct kv_session_options options = {.path = kv_path_choice(p)->name};
+        struct kv_session *session = open_session(s, model, team, options.path, s->batch);
+        float *once = run(session, s, s->batch, tokens), *twice = run(session, s, s->batch, tokens);
+        assert_memory_equal(once, twice, logit_count(s, s->batch) * sizeof *once);
+        for (int threads = 1; threads <= 3; threads++) {
+            struct kv_error error;
+            struct kv_team *other;
+            assert_ok(kv_team_create(&other, threads, &error), error);
+            check_session(s, model, other, options, tokens, once);
+            kv_team_free(other);
+        }
+        free(once);
+        free(twice);
+        kv_session_free(session);
+    }
     free(tokens);
 }
 
@@ -206,6 +249,12 @@ static void test_paths_agree(void **state)
     for_random_shapes(1, check_paths);
 }
 
+static void test_threads(void **state)
+{
+    (void)state;
+    for_random_shapes(5, check_threads);
+}
+
 static void test_row_alone(void **state)
 {
     (void)state;
@@ -227,10 +276,8 @@ static void test_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths_agree),
-        cmocka_unit_test(test_row_alone),
-        cmocka_unit_test(test_leftovers),
-        cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_threads),  cmocka_unit_test(test_row_alone),
+        cmocka_unit_test(test_leftovers),   cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests_name("property", tests, NULL, NULL);
 }
