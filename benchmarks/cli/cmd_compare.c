@@ -115,15 +115,15 @@ static bool take_ignored(void *value, int index)
 
 static bool parse_ignored(const char *text, void *value, struct kv_error *error)
 {
-    memset(value, 0, KV_KEYS * sizeof(bool));
-    return parse_names(text, kv_key_name, take_ignored, value, error);
+    memset(value, 0, KV_ARM_KEYS * sizeof(bool));
+    return parse_names(text, kv_arm_key_name, take_ignored, value, error);
 }
 
 static bool parse_by(const char *text, void *value, struct kv_error *error)
 {
-    const int key = find_name(text, strlen(text), kv_key_name);
+    const int key = find_name(text, strlen(text), kv_arm_key_name);
     if (key < 0)
-        return fail_name(text, kv_key_name, error);
+        return fail_name(text, kv_arm_key_name, error);
     *(int *)value = key;
     return true;
 }

@@ -26,20 +26,20 @@
 /* ---- What is compared --------------------------------------------------------------------------- */
 
 /* The columns that tell configurations apart, in their order in runs.csv. */
-enum kv_key {
-    KV_KEY_SUITE,
-    KV_KEY_PATH,
-    KV_KEY_MODEL,
-    KV_KEY_WEIGHTS,
-    KV_KEY_GEMM,
-    KV_KEY_ISA,
-    KV_KEY_THREADS, /* this and the following are numbers */
-    KV_KEY_BATCH,
-    KV_KEY_PROMPT_TOKENS,
-    KV_KEY_NEW_TOKENS,
-    KV_KEYS,
+enum kv_arm_key {
+    KV_ARM_KEY_SUITE,
+    KV_ARM_KEY_PATH,
+    KV_ARM_KEY_MODEL,
+    KV_ARM_KEY_WEIGHTS,
+    KV_ARM_KEY_GEMM,
+    KV_ARM_KEY_ISA,
+    KV_ARM_KEY_THREADS, /* this and the following are numbers */
+    KV_ARM_KEY_BATCH,
+    KV_ARM_KEY_PROMPT_TOKENS,
+    KV_ARM_KEY_NEW_TOKENS,
+    KV_ARM_KEYS,
 };
-const char *kv_key_name(int key); /* NULL past the end */
+const char *kv_arm_key_name(int key); /* NULL past the end */
 
 enum kv_metric {
     KV_METRIC_TTFT_MS,
@@ -63,8 +63,8 @@ const struct kv_metric_info *kv_metric_info(int metric); /* NULL past the end */
 
 /* ---- One run ------------------------------------------------------------------------------------ */
 
-struct kv_configuration {
-    const char *keys[KV_KEYS];
+struct kv_arm {
+    const char *keys[KV_ARM_KEYS];
     size_t n_ok, n_failed, n_skipped; /* rows */
     struct {
         double *values; /* [n] those that are known, all above 0 */
@@ -84,7 +84,7 @@ struct kv_measurements {
     char *file;         /* its runs.csv */
     const char *run_id; /* of its first row, "" without rows */
     struct kv_measured_on machine;
-    struct kv_configuration *configurations; /* [n_configurations] in order of first appearance */
+    struct kv_arm *configurations; /* [n_configurations] in order of first appearance */
     size_t n_configurations;
     size_t n_failed, n_skipped; /* rows */
     struct kv_csv_table *table; /* holds the texts */
@@ -107,11 +107,11 @@ void kv_measurements_free(struct kv_measurements *run);
 struct kv_compare_settings {
     enum kv_metric metrics[KV_METRICS]; /* [n_metrics], none twice */
     int n_metrics;
-    bool ignored[KV_KEYS]; /* columns that need not agree */
-    int by;                /* the column whose values are the sides of one run; -1: two runs */
-    const char *base;      /* the value of that column that is the base; NULL: the first in the file */
-    double alpha;          /* a difference needs p < alpha, */
-    double noise;          /* and a ratio r with max(r, 1 / r) > 1 + noise */
+    bool ignored[KV_ARM_KEYS]; /* columns that need not agree */
+    int by;                    /* the column whose values are the sides of one run; -1: two runs */
+    const char *base;          /* the value of that column that is the base; NULL: the first in the file */
+    double alpha;              /* a difference needs p < alpha, */
+    double noise;              /* and a ratio r with max(r, 1 / r) > 1 + noise */
 };
 
 struct kv_side {
@@ -124,7 +124,7 @@ enum kv_verdict { KV_VERDICT_FASTER, KV_VERDICT_SLOWER, KV_VERDICT_NONE, KV_VERD
 const char *kv_verdict_name(enum kv_verdict verdict); /* of the other side */
 
 struct kv_pair {
-    const struct kv_configuration *base, *other;
+    const struct kv_arm *base, *other;
     const struct kv_side *other_side;
 };
 
@@ -155,7 +155,7 @@ struct kv_section {
 
 /* A configuration that one side has and another has not, or has without one repetition that is ok. */
 struct kv_unmatched {
-    const struct kv_configuration *configuration;
+    const struct kv_arm *configuration;
     const struct kv_side *from; /* has it, */
     const struct kv_side *in;   /* and here it is */
     const char *problem;        /* "not", "failed" or "skipped" */
@@ -200,7 +200,7 @@ int kv_compare_needed_repetitions(double alpha);
 void kv_pair_key(const struct kv_pair *pair, int key, char *text, size_t size);
 
 /* "path cached, batch 8": the columns in which the configurations of the comparison differ. Cut to `size`. */
-void kv_compare_name(const struct kv_comparison *comparison, const struct kv_configuration *configuration, char *text,
+void kv_compare_name(const struct kv_comparison *comparison, const struct kv_arm *configuration, char *text,
                      size_t size);
 
 /* What is compared, a table for each section, and what was left out. */

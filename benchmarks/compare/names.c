@@ -43,16 +43,16 @@ static bool configurations_vary(const struct kv_comparison *comparison, int key)
     return false;
 }
 
-void kv_compare_name(const struct kv_comparison *comparison, const struct kv_configuration *configuration, char *text,
+void kv_compare_name(const struct kv_comparison *comparison, const struct kv_arm *configuration, char *text,
                      size_t size)
 {
     size_t length = 0;
     *text = '\0';
-    for (int key = 0; key < KV_KEYS && length < size; key++) {
-        const bool told = key == KV_KEY_PATH || key == KV_KEY_BATCH || configurations_vary(comparison, key);
+    for (int key = 0; key < KV_ARM_KEYS && length < size; key++) {
+        const bool told = key == KV_ARM_KEY_PATH || key == KV_ARM_KEY_BATCH || configurations_vary(comparison, key);
         if (told && key != comparison->settings.by && !comparison->settings.ignored[key])
-            length += (size_t)snprintf(text + length, size - length, "%s%s %s", length ? ", " : "", kv_key_name(key),
-                                       configuration->keys[key]);
+            length += (size_t)snprintf(text + length, size - length, "%s%s %s", length ? ", " : "",
+                                       kv_arm_key_name(key), configuration->keys[key]);
     }
     kv_make_printable(text);
 }

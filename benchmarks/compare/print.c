@@ -31,7 +31,7 @@ static bool is_column(const struct kv_comparison *comparison, int key)
 {
     if (key == comparison->settings.by)
         return false;
-    return key == KV_KEY_PATH || key == KV_KEY_BATCH || kv_pairs_vary(comparison, key);
+    return key == KV_ARM_KEY_PATH || key == KV_ARM_KEY_BATCH || kv_pairs_vary(comparison, key);
 }
 
 /* The one value of a column, or the two when --ignore lets the sides differ. */
@@ -50,11 +50,11 @@ static void print_common(const struct kv_comparison *comparison, FILE *stream)
 {
     char text[KV_CELL_SIZE];
     const char *separator = "all: ";
-    for (int key = 0; key < KV_KEYS; key++) {
+    for (int key = 0; key < KV_ARM_KEYS; key++) {
         if (key == comparison->settings.by || is_column(comparison, key))
             continue;
         write_common(comparison, key, text);
-        fprintf(stream, "%s%s %s", separator, kv_key_name(key), text);
+        fprintf(stream, "%s%s %s", separator, kv_arm_key_name(key), text);
         separator = ", ";
     }
     fputc('\n', stream);
@@ -78,7 +78,7 @@ static void print_heading(const struct kv_comparison *comparison, FILE *stream)
 /* ---- The table of a section --------------------------------------------------------------------- */
 
 enum {
-    COLUMN_BASE = KV_KEYS,
+    COLUMN_BASE = KV_ARM_KEYS,
     COLUMN_OTHER,
     COLUMN_N,
     COLUMN_RATIO,
@@ -123,7 +123,7 @@ static void write_title(const struct table *table, int column, char *text)
         snprintf(text, KV_CELL_SIZE, "%s is", other);
         break;
     default:
-        snprintf(text, KV_CELL_SIZE, "%s", kv_key_name(column));
+        snprintf(text, KV_CELL_SIZE, "%s", kv_arm_key_name(column));
     }
 }
 
@@ -204,7 +204,7 @@ static void plan_table(struct table *table, const struct kv_comparison *comparis
     table->decimals = decimals_for(smallest, 3, 0, 6);
     table->ratio_decimals = decimals_for(smallest_ratio, 3, 3, 6);
     for (int column = 0; column < COLUMNS; column++) {
-        if (column < KV_KEYS && !is_column(comparison, column))
+        if (column < KV_ARM_KEYS && !is_column(comparison, column))
             continue;
         for (size_t row = 0; row <= section->n_results; row++) {
             write_text(table, row, column, text);
@@ -216,7 +216,7 @@ static void plan_table(struct table *table, const struct kv_comparison *comparis
 
 static bool is_left(int column)
 {
-    return column < KV_KEY_THREADS || column == COLUMN_VERDICT;
+    return column < KV_ARM_KEY_THREADS || column == COLUMN_VERDICT;
 }
 
 static void print_table(const struct kv_comparison *comparison, const struct kv_section *section, FILE *stream)

@@ -24,9 +24,9 @@ static const struct kv_metric_info metrics[] = {
     [KV_METRIC_OUTPUT_TOK_S] = {"output_tok_s", "output throughput, prefill included", "tok/s", true},
 };
 
-const char *kv_key_name(int key)
+const char *kv_arm_key_name(int key)
 {
-    return key >= 0 && key < KV_KEYS ? key_names[key] : NULL;
+    return key >= 0 && key < KV_ARM_KEYS ? key_names[key] : NULL;
 }
 
 const struct kv_metric_info *kv_metric_info(int metric)
@@ -37,7 +37,7 @@ const struct kv_metric_info *kv_metric_info(int metric)
 /* ---- Rows --------------------------------------------------------------------------------------- */
 
 struct columns {
-    size_t keys[KV_KEYS];
+    size_t keys[KV_ARM_KEYS];
     size_t metrics[KV_METRICS];
     size_t status;
     size_t run_id;
@@ -48,7 +48,7 @@ static kv_status find_columns(const struct kv_csv_table *table, struct columns *
     kv_status status = kv_csv_column(table, "status", &columns->status, error);
     if (status == KV_OK)
         status = kv_csv_column(table, "run_id", &columns->run_id, error);
-    for (int i = 0; status == KV_OK && i < KV_KEYS; i++)
+    for (int i = 0; status == KV_OK && i < KV_ARM_KEYS; i++)
         status = kv_csv_column(table, key_names[i], &columns->keys[i], error);
     for (int i = 0; status == KV_OK && i < KV_METRICS; i++)
         status = kv_csv_column(table, metrics[i].name, &columns->metrics[i], error);
@@ -56,25 +56,25 @@ static kv_status find_columns(const struct kv_csv_table *table, struct columns *
 }
 
 /* The configuration of a row, a new one at the end when it is the first of its kind. */
-static struct kv_configuration *configuration_of(struct kv_measurements *run, const struct columns *columns, size_t row)
+static struct kv_arm *configuration_of(struct kv_measurements *run, const struct columns *columns, size_t row)
 {
-    const char *keys[KV_KEYS];
-    for (int i = 0; i < KV_KEYS; i++)
+    const char *keys[KV_ARM_KEYS];
+    for (int i = 0; i < KV_ARM_KEYS; i++)
         keys[i] = kv_csv_text(run->table, row, columns->keys[i]);
     for (size_t i = 0; i < run->n_configurations; i++) {
         int equal = 0;
-        while (equal < KV_KEYS && strcmp(run->configurations[i].keys[equal], keys[equal]) == 0)
+        while (equal < KV_ARM_KEYS && strcmp(run->configurations[i].keys[equal], keys[equal]) == 0)
             equal++;
-        if (equal == KV_KEYS)
+        if (equal == KV_ARM_KEYS)
             return &run->configurations[i];
     }
-    struct kv_configuration *added = &run->configurations[run->n_configurations++];
+    struct kv_arm *added = &run->configurations[run->n_configurations++];
     memcpy(added->keys, keys, sizeof keys);
     return added;
 }
 
 /* Counts the row; only one that is ok has figures. */
-static kv_status count_row(struct kv_measurements *run, struct kv_configuration *configuration, const char *status,
+static kv_status count_row(struct kv_measurements *run, struct kv_arm *configuration, const char *status,
                            struct kv_error *error)
 {
     if (strcmp(status, "ok") == 0) {
@@ -93,7 +93,7 @@ static kv_status count_row(struct kv_measurements *run, struct kv_configuration 
 }
 
 static kv_status add_figures(const struct kv_measurements *run, const struct columns *columns, size_t row,
-                             struct kv_configuration *configuration, struct kv_error *error)
+                             struct kv_arm *configuration, struct kv_error *error)
 {
     for (int i = 0; i < KV_METRICS; i++) {
         double value;
@@ -129,7 +129,7 @@ static void lay_out_samples(struct kv_measurements *run)
 }
 
 /* owners [rows]: the configuration of each row */
-static kv_status gather(struct kv_measurements *run, const struct columns *columns, struct kv_configuration **owners,
+static kv_status gather(struct kv_measurements *run, const struct columns *columns, struct kv_arm **owners,
                         struct kv_error *error)
 {
     const size_t n_rows = kv_csv_rows(run->table);
@@ -158,7 +158,7 @@ static kv_status read_rows(struct kv_measurements *run, struct kv_error *error)
     /* One more than needed: calloc may give NULL for none. */
     run->configurations = calloc(n_rows + 1, sizeof *run->configurations);
     run->values = calloc(n_rows + 1, KV_METRICS * sizeof *run->values);
-    struct kv_configuration **owners = calloc(n_rows + 1, sizeof *owners);
+    struct kv_arm **owners = calloc(n_rows + 1, sizeof *owners);
     status = run->configurations && run->values && owners ? gather(run, &columns, owners, error)
                                                           : fail_memory(run->file, error);
     free(owners);

@@ -11,8 +11,7 @@ static kv_status fail_memory(struct kv_error *error)
     return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
 }
 
-bool kv_side_has(const struct kv_comparison *comparison, const struct kv_side *side,
-                 const struct kv_configuration *configuration)
+bool kv_side_has(const struct kv_comparison *comparison, const struct kv_side *side, const struct kv_arm *configuration)
 {
     return !side->value || strcmp(side->value, configuration->keys[comparison->settings.by]) == 0;
 }
@@ -26,8 +25,8 @@ static void add_value(struct kv_comparison *comparison, const struct kv_measurem
             return;
     struct kv_side *side = &comparison->sides[comparison->n_sides++];
     *side = (struct kv_side){.run = run, .value = value};
-    if (comparison->settings.by >= KV_KEY_THREADS) /* a number says nothing without its name */
-        snprintf(side->label, sizeof side->label, "%s %s", kv_key_name(comparison->settings.by), value);
+    if (comparison->settings.by >= KV_ARM_KEY_THREADS) /* a number says nothing without its name */
+        snprintf(side->label, sizeof side->label, "%s %s", kv_arm_key_name(comparison->settings.by), value);
     else
         snprintf(side->label, sizeof side->label, "%s", *value ? value : "(empty)");
     kv_make_printable(side->label);
@@ -40,7 +39,7 @@ static kv_status fail_base(const struct kv_comparison *comparison, struct kv_err
         length += (size_t)snprintf(values + length, sizeof values - length, "%s%s", i ? ", " : "",
                                    comparison->sides[i].label);
     return kv_fail(error, KV_ERROR_ARGUMENT, "--base: %s has no %s \"%.60s\", only %s", comparison->sides[0].run->file,
-                   kv_key_name(comparison->settings.by), comparison->settings.base, values);
+                   kv_arm_key_name(comparison->settings.by), comparison->settings.base, values);
 }
 
 static kv_status move_base_first(struct kv_comparison *comparison, struct kv_error *error)
@@ -70,7 +69,7 @@ kv_status kv_sides_find(struct kv_comparison *comparison, const struct kv_measur
     }
     for (size_t i = 0; i < base->n_configurations; i++)
         add_value(comparison, base, base->configurations[i].keys[comparison->settings.by]);
-    const char *by = kv_key_name(comparison->settings.by);
+    const char *by = kv_arm_key_name(comparison->settings.by);
     if (comparison->n_sides == 0)
         return kv_fail(error, KV_ERROR_ARGUMENT, "%s has no rows: measure first, with kvbench bench", base->file);
     const kv_status status = move_base_first(comparison, error);
@@ -87,17 +86,16 @@ static bool is_key(const struct kv_comparison *comparison, int key)
     return !comparison->settings.ignored[key] && key != comparison->settings.by;
 }
 
-static bool agree(const struct kv_comparison *comparison, const struct kv_configuration *a,
-                  const struct kv_configuration *b)
+static bool agree(const struct kv_comparison *comparison, const struct kv_arm *a, const struct kv_arm *b)
 {
-    for (int key = 0; key < KV_KEYS; key++)
+    for (int key = 0; key < KV_ARM_KEYS; key++)
         if (is_key(comparison, key) && strcmp(a->keys[key], b->keys[key]) != 0)
             return false;
     return true;
 }
 
-static kv_status fail_ambiguous(const struct kv_side *side, const struct kv_configuration *a,
-                                const struct kv_configuration *b, struct kv_error *error)
+static kv_status fail_ambiguous(const struct kv_side *side, const struct kv_arm *a, const struct kv_arm *b,
+                                struct kv_error *error)
 {
     int key = 0;
     while (strcmp(a->keys[key], b->keys[key]) == 0)
@@ -105,17 +103,16 @@ static kv_status fail_ambiguous(const struct kv_side *side, const struct kv_conf
     return kv_fail(error, KV_ERROR_ARGUMENT,
                    "%s has configurations that differ only in what --ignore leaves out, such as %s \"%.60s\" and "
                    "\"%.60s\": take %s out of --ignore",
-                   side->run->file, kv_key_name(key), a->keys[key], b->keys[key], kv_key_name(key));
+                   side->run->file, kv_arm_key_name(key), a->keys[key], b->keys[key], kv_arm_key_name(key));
 }
 
 /* The configuration of `side` that agrees with `wanted`, NULL when there is none. Errors: ARGUMENT (there are two). */
 static kv_status find_in(const struct kv_comparison *comparison, const struct kv_side *side,
-                         const struct kv_configuration *wanted, const struct kv_configuration **found,
-                         struct kv_error *error)
+                         const struct kv_arm *wanted, const struct kv_arm **found, struct kv_error *error)
 {
     *found = NULL;
     for (size_t i = 0; i < side->run->n_configurations; i++) {
-        const struct kv_configuration *candidate = &side->run->configurations[i];
+        const struct kv_arm *candidate = &side->run->configurations[i];
         if (!kv_side_has(comparison, side, candidate) || !agree(comparison, candidate, wanted))
             continue;
         if (*found)
@@ -125,7 +122,7 @@ static kv_status find_in(const struct kv_comparison *comparison, const struct kv
     return KV_OK;
 }
 
-static const char *problem_of(const struct kv_configuration *found)
+static const char *problem_of(const struct kv_arm *found)
 {
     return !found ? "not" : found->n_failed ? "failed" : "skipped";
 }
@@ -135,7 +132,7 @@ static kv_status match(struct kv_comparison *comparison, const struct kv_side *f
                        struct kv_error *error)
 {
     for (size_t i = 0; i < from->run->n_configurations; i++) {
-        const struct kv_configuration *configuration = &from->run->configurations[i], *found;
+        const struct kv_arm *configuration = &from->run->configurations[i], *found;
         if (configuration->n_ok == 0 || !kv_side_has(comparison, from, configuration))
             continue;
         const kv_status status = find_in(comparison, in, configuration, &found, error);
@@ -166,12 +163,12 @@ static void list_disjoint(const struct kv_comparison *comparison, char *list, si
     const struct kv_measurements *a = comparison->sides[0].run, *b = comparison->sides[1].run;
     size_t length = 0;
     *list = '\0';
-    for (int key = 0; key < KV_KEYS; key++) {
+    for (int key = 0; key < KV_ARM_KEYS; key++) {
         bool common = !is_key(comparison, key);
         for (size_t i = 0; !common && i < a->n_configurations; i++)
             common = value_occurs(b, key, a->configurations[i].keys[key]);
         if (!common && length < size)
-            length += (size_t)snprintf(list + length, size - length, "%s%s", length ? "," : "", kv_key_name(key));
+            length += (size_t)snprintf(list + length, size - length, "%s%s", length ? "," : "", kv_arm_key_name(key));
     }
 }
 
@@ -194,7 +191,7 @@ static kv_status fail_without_pairs(const struct kv_comparison *comparison, stru
     if (base->value)
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "nothing to compare: no configurations of %s differ in %s alone; --ignore what else differs",
-                       base->run->file, kv_key_name(comparison->settings.by));
+                       base->run->file, kv_arm_key_name(comparison->settings.by));
     list_disjoint(comparison, columns, sizeof columns);
     if (*columns)
         return kv_fail(error, KV_ERROR_ARGUMENT,

@@ -29,7 +29,7 @@ static kv_status add_result(struct kv_csv_writer *writer, const struct kv_compar
     char text[KV_CELL_SIZE];
     kv_csv_add_text(writer, kv_metric_info(section->metric)->name);
     add_sides(writer, comparison->sides, section->other);
-    for (int key = 0; key < KV_KEYS; key++) {
+    for (int key = 0; key < KV_ARM_KEYS; key++) {
         kv_pair_key(result->pair, key, text, sizeof text);
         kv_csv_add_text(writer, text);
     }
@@ -54,7 +54,7 @@ static kv_status add_unmatched(struct kv_csv_writer *writer, const struct kv_com
     char verdict[KV_CELL_SIZE];
     kv_csv_add_unknown(writer);
     add_sides(writer, comparison->sides, unmatched->in == comparison->sides ? unmatched->from : unmatched->in);
-    for (int key = 0; key < KV_KEYS; key++)
+    for (int key = 0; key < KV_ARM_KEYS; key++)
         kv_csv_add_text(writer, unmatched->configuration->keys[key]);
     for (int i = 0; i < N_AFTER - 1; i++)
         kv_csv_add_unknown(writer);
@@ -65,13 +65,13 @@ static kv_status add_unmatched(struct kv_csv_writer *writer, const struct kv_com
 
 static kv_status write_rows(const struct kv_comparison *comparison, const char *file, struct kv_error *error)
 {
-    const char *columns[N_BEFORE + KV_KEYS + N_AFTER];
+    const char *columns[N_BEFORE + KV_ARM_KEYS + N_AFTER];
     struct kv_csv_writer *writer;
     memcpy(columns, columns_before, sizeof columns_before);
-    for (int key = 0; key < KV_KEYS; key++)
-        columns[N_BEFORE + key] = kv_key_name(key);
-    memcpy(columns + N_BEFORE + KV_KEYS, columns_after, sizeof columns_after);
-    kv_status status = kv_csv_append(&writer, file, columns, N_BEFORE + KV_KEYS + N_AFTER, error);
+    for (int key = 0; key < KV_ARM_KEYS; key++)
+        columns[N_BEFORE + key] = kv_arm_key_name(key);
+    memcpy(columns + N_BEFORE + KV_ARM_KEYS, columns_after, sizeof columns_after);
+    kv_status status = kv_csv_append(&writer, file, columns, N_BEFORE + KV_ARM_KEYS + N_AFTER, error);
     for (size_t i = 0; status == KV_OK && i < comparison->n_sections; i++)
         for (size_t j = 0; status == KV_OK && j < comparison->sections[i].n_results; j++)
             status = add_result(writer, comparison, &comparison->sections[i], &comparison->sections[i].results[j],

@@ -95,7 +95,7 @@ static void print_ratio(FILE *page, const struct kv_result *result)
 
 static bool is_column(const struct kv_comparison *comparison, int key)
 {
-    return key == KV_KEY_PATH || key == KV_KEY_BATCH || kv_pairs_vary(comparison, key);
+    return key == KV_ARM_KEY_PATH || key == KV_ARM_KEY_BATCH || kv_pairs_vary(comparison, key);
 }
 
 static void print_result(const struct kv_comparison *comparison, const struct kv_result *result, FILE *page)
@@ -103,11 +103,11 @@ static void print_result(const struct kv_comparison *comparison, const struct kv
     static const char *const classes[KV_VERDICTS] = {"faster", "slower", "same"};
     char text[KV_CELL_SIZE];
     fputs("<tr>", page);
-    for (int key = 0; key < KV_KEYS; key++) {
+    for (int key = 0; key < KV_ARM_KEYS; key++) {
         if (!is_column(comparison, key))
             continue;
         kv_pair_key(result->pair, key, text, sizeof text);
-        fputs(key < KV_KEY_THREADS ? "<th scope=\"row\" class=\"word\">" : "<th scope=\"row\">", page);
+        fputs(key < KV_ARM_KEY_THREADS ? "<th scope=\"row\" class=\"word\">" : "<th scope=\"row\">", page);
         kv_page_print(page, "%s</th>", text);
     }
     print_cell(page, result->median_base);
@@ -126,11 +126,11 @@ static void print_table(const struct kv_comparison *comparison, const struct kv_
                   "<div class=\"box\" role=\"region\" tabindex=\"0\" aria-label=\"%s, before and now\">"
                   "<table><thead><tr>",
                   info->summary);
-    for (int key = 0; key < KV_KEYS; key++) {
+    for (int key = 0; key < KV_ARM_KEYS; key++) {
         if (!is_column(comparison, key))
             continue;
-        fputs(key < KV_KEY_THREADS ? "<th scope=\"col\" class=\"word\">" : "<th scope=\"col\">", page);
-        kv_page_print(page, "%s</th>", kv_key_name(key));
+        fputs(key < KV_ARM_KEY_THREADS ? "<th scope=\"col\" class=\"word\">" : "<th scope=\"col\">", page);
+        kv_page_print(page, "%s</th>", kv_arm_key_name(key));
     }
     kv_page_print(page,
                   "<th scope=\"col\">before, %s</th><th scope=\"col\">now, %s</th><th scope=\"col\">now ÷ before</th>"
