@@ -11,6 +11,7 @@ struct command {
     const char *name;
     const char *summary;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+    bool computes;                     /* with OpenBLAS, or tells of it: it had better know this CPU */
 };
 
 int command_bench(int argc, char **argv);

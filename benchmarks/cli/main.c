@@ -11,14 +11,14 @@
 #include <unistd.h>
 
 static const struct command commands[] = {
-    {"bench", "measure both paths and write the results as CSV", command_bench},
-    {"compare", "hold one run against another, or the arms of one run", command_compare},
-    {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard},
-    {"generate", "continue token sequences, greedily", command_generate},
-    {"logits", "write the logits of every position to a file", command_logits},
-    {"report", "write a run as one HTML page: findings, figures, tables", command_report},
-    {"info", "show this machine, this build and what can be chosen", command_info},
-    {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits},
+    {"bench", "measure both paths and write the results as CSV", command_bench, true},
+    {"compare", "hold one run against another, or the arms of one run", command_compare, false},
+    {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true},
+    {"generate", "continue token sequences, greedily", command_generate, true},
+    {"logits", "write the logits of every position to a file", command_logits, true},
+    {"report", "write a run as one HTML page: findings, figures, tables", command_report, false},
+    {"info", "show this machine, this build and what can be chosen", command_info, true},
+    {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -73,7 +73,7 @@ static int run(const char *name, int argc, char **argv)
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(commands[i].name, name) == 0) {
             const bool wants_help = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
-            if (!wants_help)
+            if (commands[i].computes && !wants_help)
                 restart_with_better_openblas(argv);
             return commands[i].run(argc - 1, argv + 1);
         }
