@@ -246,6 +246,47 @@ float kv_view_value(const struct kv_attention_view *view, int position, int dime
 /* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
 void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
+/* ---- Text ------------------------------------------------------------------------------------------ */
+
+/* Between text, which is any bytes, and token ids. Immutable once created: threads may share one. */
+struct kv_tokenizer;
+
+/* The tokenizers: row `index`, NULL past the end. "gpt2" is GPT-2's byte-level BPE: 50257 ids, of which the last is
+ * <|endoftext|>; "bytes" gives each byte its value as id, 256 in all. */
+const struct kv_choice *kv_tokenizer_choice(int index);
+
+/* name: a kv_tokenizer_choice name, NULL: the first. vocab_bpe: the list of merges published with GPT-2, which "gpt2"
+ * is made from; "bytes" needs none. Errors: ARGUMENT, IO, FORMAT, MEMORY, UNSUPPORTED (PCRE2 knows no Unicode). */
+kv_status kv_tokenizer_create(struct kv_tokenizer **tokenizer, const char *name, const char *vocab_bpe,
+                              struct kv_error *error);
+void kv_tokenizer_free(struct kv_tokenizer *tokenizer);
+
+/* The name of the tokenizer that a model's config.json asks for with the field "kvbench_tokenizer"; without it
+ * vocab_size tells, 50257 or 256. Errors: those of kv_config_load; FORMAT for a field that is no such name or has more
+ * ids than vocab_size; UNSUPPORTED when nothing tells. */
+kv_status kv_tokenizer_of_config(const char *config_file, const char **name, struct kv_error *error);
+
+const char *kv_tokenizer_name(const struct kv_tokenizer *tokenizer);
+int kv_tokenizer_vocab_size(const struct kv_tokenizer *tokenizer);
+/* The id of <|endoftext|>, -1 for a tokenizer that has none. */
+int32_t kv_tokenizer_end_of_text(const struct kv_tokenizer *tokenizer);
+
+/* *ids [*n_ids] of text [n_bytes], for the caller to free(), never NULL without an error. What decodes to the same
+ * bytes whatever they are: "gpt2" takes each byte that is no part of well-formed UTF-8 for a piece of its own, and what
+ * lies between two such bytes for a text of its own. With allow_special "<|endoftext|>" in the text is that one id;
+ * without, it is text like any other. 28 bytes of memory for each byte of the longest word are needed, and 4 for each
+ * byte of text. Errors: ARGUMENT (more than INT32_MAX bytes), MEMORY, UNSUPPORTED (PCRE2 gave up). */
+kv_status kv_tokenizer_encode(const struct kv_tokenizer *tokenizer, const char *text, size_t n_bytes,
+                              bool allow_special, int32_t **ids, size_t *n_ids, struct kv_error *error);
+
+/* *text [*n_bytes], and a zero behind it, for the caller to free(): the bytes of all ids, one behind the other. They
+ * may end within a character. Errors: ARGUMENT (an id out of range), MEMORY. */
+kv_status kv_tokenizer_decode(const struct kv_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, char **text,
+                              size_t *n_bytes, struct kv_error *error);
+
+/* The bytes [*n_bytes] of one id, not ended by a zero; the tokenizer's own. NULL, and 0, for an id out of range. */
+const char *kv_tokenizer_token(const struct kv_tokenizer *tokenizer, int32_t id, size_t *n_bytes);
+
 /* ---- Tensors on disk ------------------------------------------------------------------------------ */
 
 /* Writes one float32 tensor as a safetensors file, under its final name whole or not at all.

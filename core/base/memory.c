@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Of what is available, one part in so many is left to the system and to what else is running. */
+#define RESERVE 32
+
 size_t kv_layout_add(struct kv_layout *layout, size_t count_a, size_t count_b, size_t element_bytes)
 {
     size_t bytes, end, offset = layout->bytes;
@@ -56,7 +59,8 @@ kv_status kv_block_allocate(struct kv_block *block, const struct kv_layout *layo
     *block = (struct kv_block){0};
     if (layout->overflow)
         return kv_fail(error, KV_ERROR_MEMORY, "%s: the size overflows; use a smaller shape", what);
-    const size_t available = kv_memory_available();
+    size_t available = kv_memory_available();
+    available -= available / RESERVE;
     if (layout->bytes > available)
         return kv_fail(error, KV_ERROR_MEMORY, "%s: needs %.2f GiB of memory, %.2f GiB are available; use less", what,
                        (double)layout->bytes / gib, (double)available / gib);
