@@ -274,8 +274,9 @@ int32_t kv_tokenizer_end_of_text(const struct kv_tokenizer *tokenizer);
 /* *ids [*n_ids] of text [n_bytes], for the caller to free(), never NULL without an error. What decodes to the same
  * bytes whatever they are: "gpt2" takes each byte that is no part of well-formed UTF-8 for a piece of its own, and what
  * lies between two such bytes for a text of its own. With allow_special "<|endoftext|>" in the text is that one id;
- * without, it is text like any other. 28 bytes of memory for each byte of the longest word are needed, and 4 for each
- * byte of text. Errors: ARGUMENT (more than INT32_MAX bytes), MEMORY, UNSUPPORTED (PCRE2 gave up). */
+ * without, it is text like any other. Takes, while it runs, 4 bytes of memory a byte of text and up to 42 a byte of
+ * the longest word, of n bytes, whose time grows as n log n. Errors: ARGUMENT (more than INT32_MAX bytes), MEMORY,
+ * UNSUPPORTED (PCRE2 gave up). */
 kv_status kv_tokenizer_encode(const struct kv_tokenizer *tokenizer, const char *text, size_t n_bytes,
                               bool allow_special, int32_t **ids, size_t *n_ids, struct kv_error *error);
 

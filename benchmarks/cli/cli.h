@@ -22,6 +22,7 @@ int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
 int command_logits(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_tokenize(int argc, char **argv);
 
 /* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);

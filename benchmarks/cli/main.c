@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true},
     {"generate", "continue token sequences, greedily", command_generate, true},
     {"logits", "write the logits of every position to a file", command_logits, true},
+    {"tokenize", "text on stdin to token ids, or ids to text", command_tokenize, false},
     {"report", "write a run as one HTML page: findings, figures, tables", command_report, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true},
     {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false},

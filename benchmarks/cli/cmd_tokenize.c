@@ -1,0 +1,168 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct settings {
+    const char *tokenizer;
+    const char *model;
+    bool decode;
+    bool special;
+};
+
+/* What was read from stdin, and a zero behind it. */
+struct input {
+    char *bytes;
+    size_t n_bytes;
+};
+
+static kv_status no_memory(struct kv_error *error)
+{
+    snprintf(error->message, sizeof error->message, "no memory for what stdin holds; give less at once");
+    return KV_ERROR_MEMORY;
+}
+
+static kv_status read_stdin(struct input *input, struct kv_error *error)
+{
+    size_t room = 0, n_read = 1;
+    while (n_read) {
+        if (room - input->n_bytes < BUFSIZ) { /* also leaves a byte for the zero */
+            room = room ? 2 * room : 16 * (size_t)BUFSIZ;
+            char *bytes = realloc(input->bytes, room);
+            if (!bytes)
+                return no_memory(error);
+            input->bytes = bytes;
+        }
+        n_read = fread(input->bytes + input->n_bytes, 1, room - input->n_bytes - 1, stdin);
+        input->n_bytes += n_read;
+    }
+    input->bytes[input->n_bytes] = '\0';
+    if (!ferror(stdin))
+        return KV_OK;
+    snprintf(error->message, sizeof error->message, "stdin cannot be read: %s", strerror(errno));
+    return KV_ERROR_IO;
+}
+
+/* Ids with commas or white space between them: ids [n_bytes], of which *n_ids are written. */
+static kv_status parse_ids(const struct input *input, int32_t *ids, size_t *n_ids, struct kv_error *error)
+{
+    static const char between[] = ", \t\r\n";
+    const char *at = input->bytes, *end = input->bytes + input->n_bytes;
+    for (*n_ids = 0; (at += strspn(at, between)) < end; ++*n_ids) {
+        char *after;
+        errno = 0;
+        const long id = strtol(at, &after, 10);
+        if (*at < '0' || *at > '9' || errno || id > INT32_MAX || (*after && !strchr(between, *after))) {
+            snprintf(error->message, sizeof error->message, "stdin: no id at byte %zu; give ids such as 15496,11,995",
+                     (size_t)(at - input->bytes));
+            return KV_ERROR_ARGUMENT;
+        }
+        ids[*n_ids] = (int32_t)id;
+        at = after;
+    }
+    return KV_OK;
+}
+
+static kv_status print_text(const struct kv_tokenizer *tokenizer, const struct input *input, struct kv_error *error)
+{
+    char *text = NULL;
+    size_t n_ids, n_bytes;
+    int32_t *ids = calloc(input->n_bytes + 1, sizeof *ids);
+    if (!ids)
+        return no_memory(error);
+    kv_status status = parse_ids(input, ids, &n_ids, error);
+    if (!status)
+        status = kv_tokenizer_decode(tokenizer, ids, n_ids, &text, &n_bytes, error);
+    if (!status)
+        fwrite(text, 1, n_bytes, stdout);
+    free(text);
+    free(ids);
+    return status;
+}
+
+static kv_status print_ids(const struct kv_tokenizer *tokenizer, const struct input *input, bool special,
+                           struct kv_error *error)
+{
+    int32_t *ids;
+    size_t n_ids;
+    const kv_status status = kv_tokenizer_encode(tokenizer, input->bytes, input->n_bytes, special, &ids, &n_ids, error);
+    if (status)
+        return status;
+    for (size_t i = 0; i < n_ids; i++)
+        printf("%s%d", i ? "," : "", (int)ids[i]);
+    putchar('\n');
+    free(ids);
+    return KV_OK;
+}
+
+/* The tokenizer of a checkpoint's folder, or of a published model. */
+static kv_status name_of_model(const char *model, const char **name, struct kv_error *error)
+{
+    struct stat there;
+    struct kv_config config;
+    if (stat(model, &there) != 0 || !S_ISDIR(there.st_mode)) {
+        *name = "gpt2";
+        return kv_config_preset(model, &config, error);
+    }
+    char *file;
+    if (asprintf(&file, "%s/config.json", model) < 0)
+        return no_memory(error);
+    const kv_status status = kv_tokenizer_of_config(file, name, error);
+    free(file);
+    return status;
+}
+
+static kv_status open_tokenizer(const struct settings *s, struct kv_tokenizer **tokenizer, struct kv_error *error)
+{
+    const char *name = s->tokenizer, *data = getenv("KVBENCH_DATA");
+    kv_status status = name || !s->model ? KV_OK : name_of_model(s->model, &name, error);
+    if (status)
+        return status;
+    char *file;
+    if (asprintf(&file, "%s/gpt2/vocab.bpe", data && *data ? data : KV_DATA_DIR) < 0)
+        return no_memory(error);
+    status = kv_tokenizer_create(tokenizer, name, file, error);
+    free(file);
+    return status;
+}
+
+static int run(const char *command, const struct settings *s)
+{
+    struct kv_error error = {""};
+    struct kv_tokenizer *tokenizer = NULL;
+    struct input input = {NULL, 0};
+    kv_status status = open_tokenizer(s, &tokenizer, &error);
+    if (!status)
+        status = read_stdin(&input, &error);
+    if (!status)
+        status = s->decode ? print_text(tokenizer, &input, &error) : print_ids(tokenizer, &input, s->special, &error);
+    free(input.bytes);
+    kv_tokenizer_free(tokenizer);
+    if (!status)
+        return CLI_OK;
+    return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+}
+
+int command_tokenize(int argc, char **argv)
+{
+    struct settings s = {0};
+    const struct option_row rows[] = {
+        {"decode", 'd', NULL, "read ids, write the text that they stand for", OPTION_FLAG, &s.decode, 0, 0, NULL, NULL},
+        {"special", 0, NULL, "<|endoftext|> in the text is the one id 50256", OPTION_FLAG, &s.special, 0, 0, NULL,
+         NULL},
+        {"tokenizer", 0, "NAME", "tokenizer (default: the model's):", OPTION_CHOICE, &s.tokenizer, 0, 0,
+         kv_tokenizer_choice, NULL},
+        {"model", 'm', "MODEL", "gpt2 and its kin, or a checkpoint's folder (default gpt2)", OPTION_TEXT, &s.model, 0,
+         0, NULL, NULL},
+    };
+    const struct option_table table = {
+        argv[0], "[OPTIONS]",
+        "Reads text on stdin and writes its token ids, comma-separated; with --decode the other way round.\n"
+        "KVBENCH_DATA names the folder that holds gpt2/vocab.bpe (default: the data folder of the source tree).",
+        rows, sizeof rows / sizeof rows[0]};
+    int status;
+    return options_parse(&table, argc, argv, &status) ? run(argv[0], &s) : status;
+}
