@@ -244,6 +244,23 @@ static void test_window_end(void **state)
     kv_csv_free(table);
 }
 
+/* Text in, and texts for labels; of synthetic GPT-2, so what is generated does not matter here. */
+static void test_text(void **state)
+{
+    struct cli *cli = *state;
+    char file[CLI_PATH_SIZE];
+    RUN(cli, "dashboard", "--synthetic", "--prompt", " vibe coding!\n\xc3\xa9", "-n", "1", "--heads", "all", "--out",
+        "d.gif");
+    assert_exit(cli, 0);
+    cli_path(cli, "d.csv", file);
+    char *text = read_text(file);
+    assert_non_null(strstr(text, "\n0,token,,,0,,,27426,\xc2\xb7vibe\n"));
+    assert_non_null(strstr(text, "\n0,token,,,2,,,0,!\n"));
+    assert_non_null(strstr(text, "\n0,token,,,3,,,198,198\n"));   /* a line break is shown by its id */
+    assert_non_null(strstr(text, "\n0,token,,,4,,,2634,2634\n")); /* and so is what is not ASCII */
+    free(text);
+}
+
 static void test_refusals(void **state)
 {
     struct cli *cli = *state;
@@ -252,7 +269,8 @@ static void test_refusals(void **state)
         int status;
         const char *message;
     } cases[] = {
-        {"--prompt", "some text", NULL, NULL, 2, "give ids with --tokens"},
+        {"--prompt", "some text", "--tokens", "1,2", 2, "exclude each other"},
+        {"--layer", "0", "--prompt", "some text", 1, "vocab_size"},
         {"--layer", "2", NULL, NULL, 2, "--layer 2 is not in 0..1"},
         {"--head", "2", NULL, NULL, 2, "--head 2 is not in 0..1"},
         {"--heads", "all", "--layers", "all", 2, "exclude each other"},
@@ -275,8 +293,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLI_TEST(test_one_head), CLI_TEST(test_all_heads),  CLI_TEST(test_all_layers),
-        CLI_TEST(test_defaults), CLI_TEST(test_window_end), CLI_TEST(test_refusals),
+        CLI_TEST(test_one_head),   CLI_TEST(test_all_heads), CLI_TEST(test_all_layers), CLI_TEST(test_defaults),
+        CLI_TEST(test_window_end), CLI_TEST(test_text),      CLI_TEST(test_refusals),
     };
     return cmocka_run_group_tests_name("dashboard", tests, NULL, NULL);
 }

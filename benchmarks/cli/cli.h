@@ -83,6 +83,13 @@ struct token_rows {
 bool token_rows_parse(const char *text, void *rows, struct kv_error *error);
 void token_rows_free(struct token_rows *rows);
 
+/* The tokenizer of that name, or, where it is NULL, of that model (NULL: the first). KVBENCH_DATA names the folder with
+ * gpt2/vocab.bpe. Errors: as kv_tokenizer_create and kv_tokenizer_of_config. */
+kv_status text_tokenizer(const char *name, const char *model, struct kv_tokenizer **tokenizer, struct kv_error *error);
+/* One sequence: the ids of the text. Errors: ARGUMENT (no text), as kv_tokenizer_encode. */
+kv_status text_rows(const struct kv_tokenizer *tokenizer, const char *text, struct token_rows *rows,
+                    struct kv_error *error);
+
 /* The prompt of the benchmark, " I am vibe coding to learn kv cache. To do that I am benchmarking kv cache.", in
  * GPT-2's ids. */
 extern const int32_t default_prompt[];

@@ -40,9 +40,8 @@ static bool ends_with(const char *text, const char *end)
 /* CLI_OK, or what is wrong with the options alone. */
 static int check(const char *command, const struct settings *s)
 {
-    if (s->prompt)
-        return cli_fail(command, CLI_USAGE,
-                        "--prompt needs a tokenizer, which is not there yet; give ids with --tokens");
+    if (s->prompt && s->rows.tokens)
+        return cli_fail(command, CLI_USAGE, "--prompt and --tokens exclude each other; choose one");
     if (s->all_heads && s->all_layers)
         return cli_fail(command, CLI_USAGE, "--heads all and --layers all exclude each other; choose one");
     if (s->all_heads && s->head != UNSET)
@@ -92,6 +91,21 @@ static int use_default_prompt(const char *command, struct settings *s, const str
     return CLI_OK;
 }
 
+/* The prompt's ids. A model that nobody knows the tokenizer of is shown with ids, unless its prompt is text. */
+static int use_prompt(const char *command, struct settings *s, const struct kv_config *config,
+                      struct kv_tokenizer **tokenizer)
+{
+    struct kv_error error = {""};
+    kv_status status = text_tokenizer(NULL, s->model.model, tokenizer, &error);
+    if (!s->prompt)
+        return s->rows.tokens ? CLI_OK : use_default_prompt(command, s, config);
+    if (!status)
+        status = text_rows(*tokenizer, s->prompt, &s->rows, &error);
+    if (!status)
+        return CLI_OK;
+    return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+}
+
 /* ---- Files --------------------------------------------------------------------------------------------- */
 
 /* "5" or "all" */
@@ -119,7 +133,8 @@ static char *csv_name(const struct settings *s)
 
 /* ---- The command --------------------------------------------------------------------------------------- */
 
-static int record(const char *command, const struct settings *s, const struct kv_model *model, struct kv_team *team)
+static int record(const char *command, const struct settings *s, const struct kv_model *model, struct kv_team *team,
+                  const struct kv_tokenizer *tokenizer)
 {
     const struct kv_dashboard_options options = {
         .layer = s->layer,
@@ -137,7 +152,7 @@ static int record(const char *command, const struct settings *s, const struct kv
         return cli_fail(command, CLI_FAILED, "no memory for a file's name: close other programs");
     kv_status status = kv_dashboard_record(&dashboard, model, team, &options, &error);
     if (!status)
-        status = kv_dashboard_write(dashboard, s->model.model, kv_model_weights(model), file, &error);
+        status = kv_dashboard_write(dashboard, s->model.model, kv_model_weights(model), tokenizer, file, &error);
     if (!status && kv_dashboard_steps(dashboard) < s->n_new)
         fprintf(stderr, "kvbench %s: warning: %d of %d new tokens are shown: the window ends there (n_positions %d)\n",
                 command, kv_dashboard_steps(dashboard), s->n_new, kv_model_config(model)->n_positions);
@@ -158,11 +173,13 @@ static int run(const char *command, struct settings *s)
     if (status)
         return status;
     const struct kv_config *config = kv_model_config(model);
+    struct kv_tokenizer *tokenizer = NULL;
     status = choose(command, s, config);
-    if (!status && !s->rows.tokens)
-        status = use_default_prompt(command, s, config);
     if (!status)
-        status = record(command, s, model, team);
+        status = use_prompt(command, s, config, &tokenizer);
+    if (!status)
+        status = record(command, s, model, team, tokenizer);
+    kv_tokenizer_free(tokenizer);
     kv_model_free(model);
     kv_team_free(team);
     return status;
@@ -173,8 +190,7 @@ int command_dashboard(int argc, char **argv)
     struct settings s = {.model = model_options_default(), .layer = UNSET, .head = UNSET, .n_new = DEFAULT_NEW};
     const struct option_row rows[] = {
         MODEL_OPTION_ROWS(&s.model),
-        {"prompt", 0, "TEXT", "the prompt as text (not yet: there is no tokenizer)", OPTION_TEXT, &s.prompt, 0, 0, NULL,
-         NULL},
+        {"prompt", 0, "TEXT", "the prompt as text", OPTION_TEXT, &s.prompt, 0, 0, NULL, NULL},
         {"tokens", 0, "IDS", "the prompt as ids: \"1,2,3\" (default: the first 10 of the benchmark's prompt)",
          OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
         {"layer", 0, "N", "the layer, from 0 (default 5, or the last)", OPTION_INTEGER, &s.layer, 0, INT32_MAX, NULL,

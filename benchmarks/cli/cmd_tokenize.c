@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct settings {
     const char *tokenizer;
@@ -98,43 +97,12 @@ static kv_status print_ids(const struct kv_tokenizer *tokenizer, const struct in
     return KV_OK;
 }
 
-/* The tokenizer of a checkpoint's folder, or of a published model. */
-static kv_status name_of_model(const char *model, const char **name, struct kv_error *error)
-{
-    struct stat there;
-    struct kv_config config;
-    if (stat(model, &there) != 0 || !S_ISDIR(there.st_mode)) {
-        *name = "gpt2";
-        return kv_config_preset(model, &config, error);
-    }
-    char *file;
-    if (asprintf(&file, "%s/config.json", model) < 0)
-        return no_memory(error);
-    const kv_status status = kv_tokenizer_of_config(file, name, error);
-    free(file);
-    return status;
-}
-
-static kv_status open_tokenizer(const struct settings *s, struct kv_tokenizer **tokenizer, struct kv_error *error)
-{
-    const char *name = s->tokenizer, *data = getenv("KVBENCH_DATA");
-    kv_status status = name || !s->model ? KV_OK : name_of_model(s->model, &name, error);
-    if (status)
-        return status;
-    char *file;
-    if (asprintf(&file, "%s/gpt2/vocab.bpe", data && *data ? data : KV_DATA_DIR) < 0)
-        return no_memory(error);
-    status = kv_tokenizer_create(tokenizer, name, file, error);
-    free(file);
-    return status;
-}
-
 static int run(const char *command, const struct settings *s)
 {
     struct kv_error error = {""};
     struct kv_tokenizer *tokenizer = NULL;
     struct input input = {NULL, 0};
-    kv_status status = open_tokenizer(s, &tokenizer, &error);
+    kv_status status = text_tokenizer(s->tokenizer, s->model, &tokenizer, &error);
     if (!status)
         status = read_stdin(&input, &error);
     if (!status)

@@ -207,9 +207,28 @@ static kv_status write_text(struct kv_csv_writer *writer, const char *kind, cons
     return write_row(writer, &row, error);
 }
 
-static kv_status write_tokens(struct kv_csv_writer *writer, const struct kv_dashboard *d, struct kv_error *error)
+/* The longest label that a row of the picture has room for. */
+enum { LABEL_SIZE = 16 };
+
+static void make_label(char label[LABEL_SIZE], const struct kv_tokenizer *tokenizer, int32_t token)
 {
-    char label[16];
+    size_t n = 0;
+    const char *text = tokenizer ? kv_tokenizer_token(tokenizer, token, &n) : NULL;
+    bool plain = n > 0 && n < LABEL_SIZE - 2 && !(n == 1 && text[0] == ' ');
+    for (size_t i = 0; plain && i < n; i++)
+        plain = text[i] >= ' ' && text[i] <= '~';
+    if (plain && text[0] == ' ')
+        snprintf(label, LABEL_SIZE, "\u00b7%.*s", (int)n - 1, text + 1);
+    else if (plain)
+        snprintf(label, LABEL_SIZE, "%.*s", (int)n, text);
+    else
+        snprintf(label, LABEL_SIZE, "%d", (int)token);
+}
+
+static kv_status write_tokens(struct kv_csv_writer *writer, const struct kv_dashboard *d,
+                              const struct kv_tokenizer *tokenizer, struct kv_error *error)
+{
+    char label[LABEL_SIZE];
     struct row row = empty;
     kv_status status = KV_OK;
     row.kind = "token";
@@ -218,7 +237,7 @@ static kv_status write_tokens(struct kv_csv_writer *writer, const struct kv_dash
         row.position = t;
         row.step = t < d->n_prompt ? 0 : t - d->n_prompt + 1;
         row.token = d->tokens[t];
-        snprintf(label, sizeof label, "%d", row.token);
+        make_label(label, tokenizer, row.token);
         status = write_row(writer, &row, error);
     }
     return status;
@@ -274,8 +293,8 @@ static kv_status write_step(struct kv_csv_writer *writer, const struct kv_dashbo
     return status ? status : write_attention(writer, d, step, error);
 }
 
-static kv_status write_rows(const struct kv_dashboard *d, const char *model, const char *weights, const char *file,
-                            struct kv_error *error)
+static kv_status write_rows(const struct kv_dashboard *d, const char *model, const char *weights,
+                            const struct kv_tokenizer *tokenizer, const char *file, struct kv_error *error)
 {
     static const char *const columns[] = {"step",      "kind",  "layer", "head", "position",
                                           "dimension", "value", "token", "text"};
@@ -286,21 +305,21 @@ static kv_status write_rows(const struct kv_dashboard *d, const char *model, con
     if (!status)
         status = write_text(writer, "weights", weights, error);
     if (!status)
-        status = write_tokens(writer, d, error);
+        status = write_tokens(writer, d, tokenizer, error);
     for (int step = 0; !status && step < d->n_steps; step++)
         status = write_step(writer, d, step, error);
     kv_csv_close(writer);
     return status;
 }
 
-kv_status kv_dashboard_write(const struct kv_dashboard *d, const char *model, const char *weights, const char *file,
-                             struct kv_error *error)
+kv_status kv_dashboard_write(const struct kv_dashboard *d, const char *model, const char *weights,
+                             const struct kv_tokenizer *tokenizer, const char *file, struct kv_error *error)
 {
     char *temporary;
     if (asprintf(&temporary, "%s.part-%ld", file, (long)getpid()) < 0)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory to write %s: close other programs", file);
     unlink(temporary); /* left by a killed process of the same number */
-    kv_status status = write_rows(d, model, weights, temporary, error);
+    kv_status status = write_rows(d, model, weights, tokenizer, temporary, error);
     if (!status && rename(temporary, file) != 0)
         status = kv_fail(error, KV_ERROR_IO, "%s cannot be written: %s", file, strerror(errno));
     if (status)

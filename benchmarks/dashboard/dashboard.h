@@ -43,8 +43,10 @@ void kv_dashboard_free(struct kv_dashboard *dashboard);
 /* Tokens that were generated. */
 int kv_dashboard_steps(const struct kv_dashboard *dashboard);
 
-/* Writes the CSV, whole or not at all; `model` and `weights` are for the title. Errors: IO, MEMORY. */
+/* Writes the CSV, whole or not at all; `model` and `weights` are for the title. Tokens are labelled with their text by
+ * `tokenizer`, a space at its start as a middle dot, where that is plain ASCII; else, or when it is NULL, with their
+ * id. Errors: IO, MEMORY. */
 kv_status kv_dashboard_write(const struct kv_dashboard *dashboard, const char *model, const char *weights,
-                             const char *file, struct kv_error *error);
+                             const struct kv_tokenizer *tokenizer, const char *file, struct kv_error *error);
 
 #endif
