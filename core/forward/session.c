@@ -26,7 +26,7 @@ static struct kv_layout lay_out(const struct kv_session *s, const struct kv_path
     at->h = kv_layout_add(&layout, rows, C, F);
     at->qkv = kv_layout_add(&layout, rows, 3 * C, F);
     at->inner = kv_layout_add(&layout, rows, (size_t)c->n_inner, F);
-    at->last = kv_layout_add(&layout, rows > (size_t)s->batch ? rows : (size_t)s->batch, C, F);
+    at->last = kv_layout_add(&layout, rows, C, F);
     at->scores = kv_layout_add(&layout, (size_t)kv_team_size(s->engine.team) * KV_MAX_QUERY_TILE,
                                s->engine.work.score_stride, F);
     layout.overflow |= one_layer.overflow;

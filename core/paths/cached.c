@@ -2,14 +2,9 @@
  * runs its new positions only. */
 #include "paths/path.h"
 
-static int smaller(long a, long b)
-{
-    return (int)(a < b ? a : b);
-}
-
 static void plan(int batch, int capacity, struct kv_path_plan *plan)
 {
-    plan->max_rows = smaller((long)batch * capacity, KV_PASS_ROWS);
+    plan->max_rows = kv_smaller((long)batch * capacity, KV_PASS_ROWS);
     plan->store_rows = (size_t)batch * (size_t)kv_round_to_key_block(capacity);
     plan->store_per_layer = true;
 }
@@ -38,11 +33,11 @@ static void run(struct kv_session *s, const struct kv_extension *x, int b, int n
 
 static void extend(struct kv_session *s, const struct kv_extension *x)
 {
-    const int step = smaller(x->n_positions, s->engine.max_rows);
+    const int step = kv_smaller(x->n_positions, s->engine.max_rows);
     const int group = s->engine.max_rows / step;
     for (int b = 0; b < s->batch; b += group)
         for (int begin = 0; begin < x->n_positions; begin += step)
-            run(s, x, b, smaller(group, s->batch - b), begin, smaller(step, x->n_positions - begin));
+            run(s, x, b, kv_smaller(group, s->batch - b), begin, kv_smaller(step, x->n_positions - begin));
 }
 
 static struct kv_work work(const struct kv_config *config, int batch, int n_before, int n_new)

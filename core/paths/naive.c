@@ -2,16 +2,11 @@
  * generate(), only the positions that were asked for go through the LM head. */
 #include "paths/path.h"
 
-static int smaller(long a, long b)
-{
-    return (int)(a < b ? a : b);
-}
-
 /* A window must be in one pass, since nothing of it is kept; further sequences join it up to KV_PASS_ROWS. */
 static void plan(int batch, int capacity, struct kv_path_plan *plan)
 {
     const int window = kv_round_to_key_block(capacity);
-    const int rows = smaller((long)batch * window, KV_PASS_ROWS);
+    const int rows = kv_smaller((long)batch * window, KV_PASS_ROWS);
     plan->max_rows = rows > window ? rows : window;
     plan->store_rows = (size_t)plan->max_rows;
     plan->store_per_layer = false;
@@ -28,7 +23,7 @@ static void extend(struct kv_session *s, const struct kv_extension *extension)
             .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
             .token_stride = (size_t)s->capacity,
             .first_sequence = b,
-            .n_sequences = smaller(group, s->batch - b),
+            .n_sequences = kv_smaller(group, s->batch - b),
             .first_position = 0,
             .n_positions = window,
             .store = {s->store.keys, s->store.values, 0, padded},

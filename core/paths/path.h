@@ -55,6 +55,12 @@ struct kv_work kv_work_of_positions(const struct kv_config *config, int batch, i
  * of the widest layer stay a small part of memory (28 KB a row for GPT-2 124M). */
 #define KV_PASS_ROWS 1024
 
+/* The smaller of two counts, one of which fits an int. */
+static inline int kv_smaller(long a, long b)
+{
+    return (int)(a < b ? a : b);
+}
+
 /* The path of that name, NULL for the first. Errors: ARGUMENT for an unknown name. */
 kv_status kv_path_find(const char *name, const struct kv_path **path, struct kv_error *error);
 
