@@ -210,6 +210,8 @@ int kv_session_overflows(const struct kv_session *session);
  * between two calls; both 0 for a path that keeps nothing from one step to the next. */
 size_t kv_session_kv_live_bytes(const struct kv_session *session);
 size_t kv_session_kv_reserved_bytes(const struct kv_session *session);
+/* All bytes that the session took: the above, its tokens, logits and activations. */
+size_t kv_session_bytes(const struct kv_session *session);
 /* The names in force, for the record. */
 const char *kv_session_path(const struct kv_session *session);
 const char *kv_session_matmul(const struct kv_session *session);
@@ -294,6 +296,16 @@ const char *kv_tokenizer_token(const struct kv_tokenizer *tokenizer, int32_t id,
  * shape [n_dims]. Errors: ARGUMENT, IO, MEMORY. */
 kv_status kv_write_safetensors(const char *file, const char *name, const float *data, const size_t *shape, int n_dims,
                                struct kv_error *error);
+
+/* Writes folder/config.json and folder/model.safetensors, for Hugging Face's GPT2LMHeadModel and for kv_model_load. The
+ * folder is made when there is none. Each file appears whole or not at all; when writing fails, a model that was
+ * there before stays as it was.
+ *   model      made for matmul "openblas" or "reference"
+ *   dtype      "F32", every bit, or "BF16", rounded to nearest, ties to even
+ *   tokenizer  a kv_tokenizer_choice name, for the field "kvbench_tokenizer"; NULL: none
+ * Errors: ARGUMENT, IO, MEMORY. */
+kv_status kv_model_save(const struct kv_model *model, const char *folder, const char *dtype, const char *tokenizer,
+                        struct kv_error *error);
 
 #ifdef __cplusplus
 }

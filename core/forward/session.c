@@ -290,6 +290,11 @@ size_t kv_session_kv_live_bytes(const struct kv_session *s)
     return kv_config_kv_bytes_per_token(&s->engine.model->config) * (size_t)s->length * (size_t)s->batch;
 }
 
+size_t kv_session_bytes(const struct kv_session *s)
+{
+    return s->block.bytes;
+}
+
 size_t kv_session_kv_reserved_bytes(const struct kv_session *s)
 {
     return s->store_bytes;

@@ -272,3 +272,8 @@ const struct kv_tensor *kv_safetensors_find(const struct kv_safetensors *file, c
     const struct kv_tensor key = {.name = name};
     return bsearch(&key, file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_names);
 }
+
+const char *kv_safetensors_note(const struct kv_safetensors *file, const char *name)
+{
+    return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), name));
+}

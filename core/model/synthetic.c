@@ -9,6 +9,7 @@
  * Deviations: matrices sqrt(2 / n_embd), biases 0.1, layer-norm gains 1 +- 0.1: wider than GPT-2's own 0.02, so that
  * attention is far from uniform and an error anywhere shows in the logits. Integers, one exactly rounded product
  * and sum: no libm, no denormals (the smallest value that is not 0 is `scale` itself). */
+#include "base/random.h"
 #include "model/weights.h"
 
 #include <inttypes.h>
@@ -21,13 +22,6 @@ struct synthesis {
     uint64_t seed;
     float matrix_deviation;
 };
-
-static inline uint64_t mix(uint64_t z)
-{
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
 
 static uint64_t hash_name(const char *name)
 {
@@ -42,7 +36,7 @@ static void draw(float *values, size_t begin, size_t count, uint64_t key, float 
 {
     const float scale = deviation / 37837.227f;
     for (size_t i = 0; i < count; i++) {
-        const uint64_t r = mix(key + (begin + i + 1) * 0x9e3779b97f4a7c15u);
+        const uint64_t r = kv_draw64(key, begin + i);
         const int32_t sum = (int32_t)((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 131070;
         values[i] = mean + (float)sum * scale;
     }
@@ -52,7 +46,7 @@ static void draw_weights(const void *context, int index, size_t begin, size_t co
 {
     const struct synthesis *s = context;
     const struct kv_tensor_slot *slot = &s->slots[index];
-    draw(values, begin, count, hash_name(slot->name) ^ mix(s->seed), slot->role == KV_ROLE_NORM ? 1.0f : 0.0f,
+    draw(values, begin, count, hash_name(slot->name) ^ kv_mix64(s->seed), slot->role == KV_ROLE_NORM ? 1.0f : 0.0f,
          slot->role == KV_ROLE_MATRIX ? s->matrix_deviation : 0.1f);
 }
 

@@ -104,11 +104,17 @@ static kv_status check_config(const struct kv_config *c, struct kv_error *error)
     return KV_OK;
 }
 
+/* The row of tensor `index`, and its layer: 0 for those that belong to none. */
+static const struct tensor_row *find_row(size_t index, size_t *layer)
+{
+    *layer = index < N_GLOBAL ? 0 : (index - N_GLOBAL) / N_LAYER;
+    return index < N_GLOBAL ? &global_tensors[index] : &layer_tensors[(index - N_GLOBAL) % N_LAYER];
+}
+
 bool kv_model_describe(const struct kv_config *c, size_t index, struct kv_tensor_slot *slot)
 {
-    const bool global = index < N_GLOBAL;
-    const size_t layer = global ? 0 : (index - N_GLOBAL) / N_LAYER;
-    const struct tensor_row *row = global ? &global_tensors[index] : &layer_tensors[(index - N_GLOBAL) % N_LAYER];
+    size_t layer;
+    const struct tensor_row *row = find_row(index, &layer);
     if (layer >= (size_t)c->n_layer)
         return false;
     *slot = (struct kv_tensor_slot){
@@ -118,11 +124,21 @@ bool kv_model_describe(const struct kv_config *c, size_t index, struct kv_tensor
         .shape = {dimension_size(c, row->rows), dimension_size(c, row->columns)},
     };
     slot->n_elements = slot->shape[0] * slot->shape[1];
-    if (global)
+    if (index < N_GLOBAL)
         snprintf(slot->name, sizeof slot->name, "%s", row->name);
     else
         snprintf(slot->name, sizeof slot->name, "h.%zu.%s", layer, row->name);
     return true;
+}
+
+const float *kv_model_tensor(const struct kv_model *model, size_t index)
+{
+    size_t layer;
+    const float *data;
+    const struct tensor_row *row = find_row(index, &layer);
+    const char *owner = index < N_GLOBAL ? (const char *)model : (const char *)&model->layers[layer];
+    memcpy(&data, owner + row->field, sizeof data);
+    return data;
 }
 
 /* Sets where the data of a slot lies, and the pointer that the model reads it through. */

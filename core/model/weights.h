@@ -49,6 +49,8 @@ struct kv_tensor_slot {
 
 /* Describes tensor `index` of a model of that shape, its data NULL; false past the last. */
 bool kv_model_describe(const struct kv_config *config, size_t index, struct kv_tensor_slot *slot);
+/* The data of tensor `index` of the model, in its layout. */
+const float *kv_model_tensor(const struct kv_model *model, size_t index);
 
 /* Lays out a model of that shape: zeroed weights, and one slot a tensor, for kv_model_fill. The caller frees `*slots`
  * with free() and the model with kv_model_free(). Errors: ARGUMENT, MEMORY. */

@@ -5,6 +5,7 @@
 #ifndef KV_TRAIN_TRAIN_H
 #define KV_TRAIN_TRAIN_H
 
+#include "model/safetensors.h"
 #include "model/weights.h"
 
 /* ---- Learning rate ------------------------------------------------------------------------------ */
@@ -20,6 +21,14 @@ struct kv_learning_schedule {
 
 /* The rate of step 0, 1, ..: a pure function, so a resumed run goes on where it was. */
 float kv_learning_rate(const struct kv_learning_schedule *schedule, int64_t step);
+
+/* ---- Batches ------------------------------------------------------------------------------------ */
+
+/* What step 0, 1, .. trains on: `batch` windows of a text, each anywhere in it. A pure function of seed and step.
+ *   ids              [n_ids], n_ids > n_positions = T
+ *   tokens, targets  [B, T]; the targets are the tokens' successors */
+void kv_training_batch(const int32_t *ids, size_t n_ids, uint64_t seed, int64_t step, int batch, int n_positions,
+                       int32_t *tokens, int32_t *targets);
 
 /* ---- Trainer ------------------------------------------------------------------------------------ */
 
@@ -90,5 +99,17 @@ const struct kv_tensor_slot *kv_trainer_slots(const struct kv_trainer *trainer, 
 int64_t kv_trainer_steps(const struct kv_trainer *trainer);
 /* steps >= 0. */
 void kv_trainer_set_steps(struct kv_trainer *trainer, int64_t steps);
+
+/* ---- Checkpoints -------------------------------------------------------------------------------- */
+
+/* One safetensors file, F32: weights.NAME, first_moment.NAME and second_moment.NAME of every tensor; the notes "model",
+ * the shape in words, and "steps"; and the caller's own, for instance options, which can be read back before there is a
+ * trainer (kv_safetensors_open, kv_safetensors_note). Whole or not at all. Errors: ARGUMENT, IO, MEMORY. */
+kv_status kv_trainer_save(const struct kv_trainer *trainer, const char *file, const struct kv_note *notes, int n_notes,
+                          struct kv_error *error);
+
+/* Goes on from there: with the same batches and team size, with the same bits. Everything is checked before anything
+ * changes; the trainer's options are its own. Errors: IO, FORMAT, MEMORY, ARGUMENT (a model of another shape). */
+kv_status kv_trainer_restore(struct kv_trainer *trainer, const char *file, struct kv_error *error);
 
 #endif

@@ -1,0 +1,357 @@
+/* Checkpoints of a training run, and the files that they are made of: what goes in comes out with the same bits, and
+ * what is no checkpoint of this run changes nothing. */
+#include "train_bench.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct kv_error error;
+static const struct kv_config small_shape = {2, 2, 32, 128, 256, 32, KV_GELU_NEW, 1e-5f};
+
+/* ---- Files -------------------------------------------------------------------------------------------- */
+
+static struct kv_safetensors *open_file(const char *path)
+{
+    struct kv_safetensors *file;
+    assert_ok(kv_safetensors_open(&file, path, &error), error);
+    return file;
+}
+
+/* Where the data begins, from the file's first 8 bytes. */
+static uint64_t data_start(const char *path)
+{
+    uint64_t header;
+    FILE *stream = fopen(path, "re");
+    assert_non_null(stream);
+    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
+    fclose(stream);
+    return 8 + header;
+}
+
+static void test_many_tensors(void **state)
+{
+    const struct checkpoint *c = *state;
+    enum { LARGE = 3 * 4096 + 5 }; /* more than any buffer */
+    float *values = malloc(LARGE * sizeof *values);
+    assert_non_null(values);
+    for (int i = 0; i < LARGE; i++)
+        values[i] = (float)(i % 251) - 100; /* bfloat16 has them all */
+    const struct kv_tensor_source sources[] = {
+        {"z", KV_DTYPE_F32, 2, (const size_t[]){3, 5}, values + 7},
+        {"scalar", KV_DTYPE_F32, 0, NULL, values + 1},
+        {"nothing", KV_DTYPE_BF16, 2, (const size_t[]){4, 0}, NULL},
+        {"large", KV_DTYPE_BF16, 1, (const size_t[]){LARGE}, values},
+        {"a \"quoted\"\n", KV_DTYPE_BF16, 3, (const size_t[]){1, 3, 1}, values + 2},
+    };
+    assert_ok(kv_safetensors_write(c->weights_file, sources, COUNT(sources), NULL, 0, &error), error);
+    struct kv_safetensors *file = open_file(c->weights_file);
+    assert_int_equal(kv_safetensors_count(file), COUNT(sources));
+    assert_int_equal(data_start(c->weights_file) % 64, 0);
+    size_t end = 0;
+    for (size_t i = 0; i < COUNT(sources); i++) {
+        const struct kv_tensor *tensor = kv_safetensors_find(file, sources[i].name);
+        assert_non_null(tensor);
+        assert_int_equal(tensor->begin, end); /* in the order given, without gaps */
+        assert_int_equal(tensor->dtype, sources[i].dtype);
+        assert_int_equal(tensor->n_dims, sources[i].n_dims);
+        for (int d = 0; d < tensor->n_dims; d++)
+            assert_int_equal(tensor->shape[d], sources[i].shape[d]);
+        const size_t width = tensor->dtype == KV_DTYPE_F32 ? 4 : 2;
+        for (size_t k = 0; k < tensor->n_elements; k++) {
+            uint32_t bits = 0;
+            memcpy((char *)&bits + 4 - width, tensor->data + k * width, width);
+            assert_memory_equal(&bits, &sources[i].data[k], sizeof bits);
+        }
+        end = tensor->end;
+    }
+    kv_safetensors_close(file);
+    free(values);
+}
+
+static void test_notes(void **state)
+{
+    const struct checkpoint *c = *state;
+    const struct kv_note notes[] = {{"format", "pt"}, {"", "empty"}, {"text", "two\nlines \"\xc3\xa9\""}, {"none", ""}};
+    assert_ok(kv_safetensors_write(c->weights_file, NULL, 0, notes, COUNT(notes), &error), error);
+    struct kv_safetensors *file = open_file(c->weights_file);
+    for (size_t i = 0; i < COUNT(notes); i++)
+        assert_string_equal(kv_safetensors_note(file, notes[i].name), notes[i].value);
+    assert_null(kv_safetensors_note(file, "absent"));
+    kv_safetensors_close(file);
+    static const char *const headers[] = {"{}", "{\"__metadata__\":{}}", "{\"__metadata__\":{\"format\":1}}",
+                                          "{\"__metadata__\":[\"format\"]}", "{\"__metadata__\":null}"};
+    for (size_t i = 0; i < COUNT(headers); i++) {
+        char bytes[64] = {(char)strlen(headers[i])};
+        memcpy(bytes + 8, headers[i], strlen(headers[i]));
+        write_bytes(c->weights_file, bytes, 8 + strlen(headers[i]));
+        file = open_file(c->weights_file);
+        assert_null(kv_safetensors_note(file, "format"));
+        kv_safetensors_close(file);
+    }
+}
+
+static void test_sources_refused(void **state)
+{
+    const struct checkpoint *c = *state;
+    const float value = 1;
+    const size_t one = 1, ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, huge = SIZE_MAX / 8, none[] = {0, SIZE_MAX};
+    const struct kv_tensor_source good = {"t", KV_DTYPE_F32, 1, &one, &value};
+    const struct {
+        struct kv_tensor_source second;
+        struct kv_note note;
+        const char *named;
+    } cases[] = {
+        {{"t", KV_DTYPE_F32, 1, &one, &value}, {"n", ""}, "'t' is taken"},
+        {{"__metadata__", KV_DTYPE_F32, 1, &one, &value}, {"n", ""}, "'__metadata__' is taken"},
+        {{"half", KV_DTYPE_F16, 1, &one, &value}, {"n", ""}, "'half' can be written as F32 or BF16"},
+        {{"other", KV_DTYPE_OTHER, 1, &one, &value}, {"n", ""}, "'other' can be"},
+        {{"deep", KV_DTYPE_F32, 9, ones, &value}, {"n", ""}, "'deep' has 9 dimensions"},
+        {{"none", KV_DTYPE_F32, 2, none, &value}, {"n", ""}, "tensor 'none' overflows"},
+        {{"huge", KV_DTYPE_F32, 1, &huge, &value}, {"n", ""}, "overflows"},
+        {{"\xff", KV_DTYPE_F32, 1, &one, &value}, {"n", ""}, "UTF-8"},
+        {{"u", KV_DTYPE_F32, 1, &one, &value}, {"n", "\xc3"}, "UTF-8"},
+        {{"u", KV_DTYPE_F32, 1, &one, &value}, {"\xff", ""}, "UTF-8"},
+        {{"u", KV_DTYPE_F32, 1, &one, &value}, {"first", ""}, "'first' is taken"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct kv_tensor_source sources[] = {good, cases[i].second};
+        const struct kv_note notes[] = {{"first", "1"}, cases[i].note};
+        struct kv_error e = {""};
+        assert_refused(kv_safetensors_write(c->weights_file, sources, 2, notes, 2, &e), KV_ERROR_ARGUMENT, e,
+                       c->weights_file, cases[i].named);
+        assert_int_equal(access(c->weights_file, F_OK), -1);
+    }
+}
+
+/* ---- Going on ----------------------------------------------------------------------------------------- */
+
+static void assert_same_state(const struct bench *a, const struct bench *b)
+{
+    for (int part = 0; part < KV_TRAINER_N_PARTS; part++)
+        if (part != KV_TRAINER_GRADIENTS)
+            assert_memory_equal(a->trainer->parts[part].base, b->trainer->parts[part].base,
+                                a->trainer->parts[part].bytes);
+    assert_int_equal(kv_trainer_steps(a->trainer), kv_trainer_steps(b->trainer));
+}
+
+static void test_goes_on_with_the_same_bits(void **state)
+{
+    const struct checkpoint *c = *state;
+    static const struct kv_config *const shapes[] = {&small_shape, &odd_shape};
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        struct bench whole, resumed;
+        open_synthetic(&whole, shapes[i], 2, 32, 2);
+        open_bench(&resumed, shapes[i], 2, 32, 2);
+        for (int step = 0; step < 5; step++)
+            bench_step(&whole, 1e-2f);
+        assert_ok(kv_trainer_save(whole.trainer, c->weights_file, NULL, 0, &error), error);
+        for (int step = 0; step < 5; step++)
+            bench_step(&whole, 1e-2f);
+        bench_step(&resumed, 1e-2f); /* what was there does not matter */
+        assert_ok(kv_trainer_restore(resumed.trainer, c->weights_file, &error), error);
+        assert_released(c->weights_file);
+        assert_int_equal(kv_trainer_steps(resumed.trainer), 5);
+        for (int step = 0; step < 5; step++)
+            bench_step(&resumed, 1e-2f);
+        assert_same_state(&whole, &resumed);
+        close_bench(&whole);
+        close_bench(&resumed);
+    }
+}
+
+static void test_notes_before_a_trainer(void **state)
+{
+    const struct checkpoint *c = *state;
+    const struct kv_note notes[] = {{"seed", "42"}, {"text", "/home/\xc3\xa9/a.txt"}}, taken = {"steps", "7"};
+    struct bench bench;
+    open_bench(&bench, &odd_shape, 1, 8, 1);
+    kv_trainer_set_steps(bench.trainer, INT64_MAX);
+    assert_ok(kv_trainer_save(bench.trainer, c->weights_file, notes, 2, &error), error);
+    struct kv_safetensors *file = open_file(c->weights_file);
+    assert_string_equal(kv_safetensors_note(file, "seed"), "42");
+    assert_string_equal(kv_safetensors_note(file, "text"), notes[1].value);
+    assert_string_equal(kv_safetensors_note(file, "steps"), "9223372036854775807");
+    assert_string_equal(kv_safetensors_note(file, "model"),
+                        "n_layer 2, n_head 3, n_embd 27, n_inner 41, vocab_size 53, n_positions 80, gelu_new, "
+                        "layer_norm_epsilon 9.99999975e-06");
+    assert_int_equal(kv_safetensors_count(file), 3 * (4 + 12 * 2));
+    const struct kv_tensor *moment = kv_safetensors_find(file, "second_moment.h.1.mlp.c_proj.weight");
+    assert_true(moment && moment->n_dims == 2 && moment->shape[0] == 41 && moment->shape[1] == 27);
+    kv_safetensors_close(file);
+    kv_trainer_set_steps(bench.trainer, 0);
+    assert_ok(kv_trainer_restore(bench.trainer, c->weights_file, &error), error);
+    assert_true(kv_trainer_steps(bench.trainer) == INT64_MAX);
+    struct kv_error e;
+    assert_refused(kv_trainer_save(bench.trainer, c->weights_file, &taken, 1, &e), KV_ERROR_ARGUMENT, e,
+                   c->weights_file, "'steps' is taken");
+    close_bench(&bench);
+}
+
+/* ---- What is refused ---------------------------------------------------------------------------------- */
+
+/* Two benches in the same state, and a file that is a checkpoint of it. */
+struct refusal {
+    const struct checkpoint *c;
+    struct bench bench, before;
+    char other[176];
+};
+
+static void open_refusal(struct refusal *r, const struct checkpoint *c)
+{
+    *r = (struct refusal){.c = c};
+    snprintf(r->other, sizeof r->other, "%s/other.safetensors", c->folder);
+    open_synthetic(&r->bench, &odd_shape, 1, 16, 1);
+    open_bench(&r->before, &odd_shape, 1, 16, 1);
+    bench_step(&r->bench, 1e-2f);
+    assert_ok(kv_trainer_save(r->bench.trainer, c->weights_file, NULL, 0, &error), error);
+    assert_ok(kv_trainer_restore(r->before.trainer, c->weights_file, &error), error);
+    bench_step(&r->bench, 1e-2f); /* the file is not what the trainer holds: a change would show */
+    bench_step(&r->before, 1e-2f);
+}
+
+static void close_refusal(struct refusal *r)
+{
+    close_bench(&r->bench);
+    close_bench(&r->before);
+}
+
+#define refuse(r, file, status, thing) refuse_at((r), (file), (status), (thing), __LINE__)
+static void refuse_at(const struct refusal *r, const char *file, kv_status expected, const char *thing, int line)
+{
+    struct kv_error e = {""};
+    const kv_status status = kv_trainer_restore(r->bench.trainer, file, &e);
+    check_refused(status, expected, &e, file, thing, __FILE__, line);
+    assert_same_state(&r->bench, &r->before);
+    assert_released(file);
+}
+
+/* Copies the checkpoint with another last note, and with tensor `changed` left out (n_dims -1), of another type or
+ * shape, or added, when there is none of that name. */
+static void put_other(const struct refusal *r, const char *changed, int n_dims, enum kv_dtype dtype,
+                      struct kv_note note)
+{
+    struct kv_safetensors *file = open_file(r->c->weights_file);
+    const int n = kv_safetensors_count(file);
+    struct kv_tensor_source *sources = calloc((size_t)n + 1, sizeof *sources);
+    assert_non_null(sources);
+    int kept = 0;
+    for (int i = 0; i < n; i++) {
+        const struct kv_tensor *tensor = kv_safetensors_at(file, i);
+        const bool is_it = strcmp(tensor->name, changed) == 0;
+        if (!is_it || n_dims >= 0)
+            sources[kept++] = (struct kv_tensor_source){tensor->name, is_it ? dtype : KV_DTYPE_F32,
+                                                        is_it ? n_dims : tensor->n_dims, (const size_t *)tensor->shape,
+                                                        (const float *)(const void *)tensor->data};
+    }
+    if (*changed && !kv_safetensors_find(file, changed))
+        sources[kept++] = (struct kv_tensor_source){changed, dtype, 0, NULL, (const float[]){1}};
+    const struct kv_note notes[] = {{"model", kv_safetensors_note(file, "model")}, note};
+    assert_ok(kv_safetensors_write(r->other, sources, kept, notes, 2, &error), error);
+    free(sources);
+    kv_safetensors_close(file);
+}
+
+static void test_other_files_refused(void **state)
+{
+    struct refusal r;
+    struct kv_config heads = odd_shape, wider = odd_shape;
+    struct bench other;
+    open_refusal(&r, *state);
+    snprintf(r.other, sizeof r.other, "%s/absent", r.c->folder);
+    refuse(&r, r.other, KV_ERROR_IO, "No such file");
+    refuse(&r, r.c->folder, KV_ERROR_IO, "regular file");
+    write_bytes(r.other, "not a checkpoint", 16);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "not safetensors");
+    assert_ok(kv_write_safetensors(r.other, "logits", (const float[]){1}, (const size_t[]){1}, 1, &error), error);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "not a checkpoint of a training run");
+    heads.n_head = 9; /* every tensor has the right shape */
+    wider.n_inner++;
+    const struct kv_config *const configs[] = {&heads, &wider};
+    for (size_t i = 0; i < COUNT(configs); i++) {
+        open_bench(&other, configs[i], 1, 16, 1);
+        assert_ok(kv_trainer_save(other.trainer, r.other, NULL, 0, &error), error);
+        refuse(&r, r.other, KV_ERROR_ARGUMENT, i ? "n_inner 42" : "n_head 9");
+        close_bench(&other);
+    }
+    close_refusal(&r);
+}
+
+static void test_damaged_checkpoints_refused(void **state)
+{
+    struct refusal r;
+    const struct kv_note steps = {"steps", "1"};
+    static const char *const wrong[] = {"", "-1", "1.5", " 1", "+1", "x", "1x", "9223372036854775808"};
+    open_refusal(&r, *state);
+    put_other(&r, "second_moment.ln_f.bias", -1, KV_DTYPE_F32, steps);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "'second_moment.ln_f.bias' is missing");
+    put_other(&r, "weights.wte.weight", -1, KV_DTYPE_F32, steps);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "'weights.wte.weight' is missing");
+    put_other(&r, "first_moment.h.1.attn.c_attn.weight", 1, KV_DTYPE_F32, steps);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "'first_moment.h.1.attn.c_attn.weight' has another shape");
+    put_other(&r, "second_moment.h.1.mlp.c_proj.bias", 1, KV_DTYPE_BF16, steps);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "'second_moment.h.1.mlp.c_proj.bias' has another shape or type");
+    put_other(&r, "third_moment.ln_f.bias", 0, KV_DTYPE_F32, steps);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "85 tensors");
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        put_other(&r, "", 0, KV_DTYPE_F32, (struct kv_note){"steps", wrong[i]});
+        refuse(&r, r.other, KV_ERROR_FORMAT, "note 'steps'");
+    }
+    put_other(&r, "", 0, KV_DTYPE_F32, (struct kv_note){"step", "1"});
+    refuse(&r, r.other, KV_ERROR_FORMAT, "no note 'steps'");
+    assert_ok(kv_safetensors_write(r.other, NULL, 0, &steps, 1, &error), error);
+    refuse(&r, r.other, KV_ERROR_FORMAT, "no note 'model'");
+    assert_int_equal(truncate(r.c->weights_file, (off_t)data_start(r.c->weights_file) + 4000), 0);
+    refuse(&r, r.c->weights_file, KV_ERROR_FORMAT, "truncated");
+    close_refusal(&r);
+}
+
+/* As on a full disk. */
+static void test_the_last_checkpoint_stays(void **state)
+{
+    const struct checkpoint *c = *state;
+    struct bench bench, restored;
+    struct rlimit before;
+    struct kv_error e = {""};
+    open_synthetic(&bench, &odd_shape, 1, 16, 1);
+    open_bench(&restored, &odd_shape, 1, 16, 1);
+    assert_ok(kv_trainer_save(bench.trainer, c->weights_file, NULL, 0, &error), error);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    for (rlim_t limit = 1; limit < 100000; limit *= 10) {
+        bench_step(&restored, 1e-2f);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, before.rlim_max}), 0);
+        const kv_status status = kv_trainer_save(restored.trainer, c->weights_file, NULL, 0, &e);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_refused(status, KV_ERROR_IO, e, c->weights_file, "too large");
+        assert_ok(kv_trainer_restore(restored.trainer, c->weights_file, &error), error);
+        assert_same_state(&bench, &restored);
+    }
+    signal(SIGXFSZ, handler);
+    assert_int_equal(unlink(c->weights_file) | rmdir(c->folder), 0); /* and nothing else was in there */
+    assert_int_equal(mkdir(c->folder, 0700), 0);
+    close_bench(&bench);
+    close_bench(&restored);
+}
+
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_FOLDER(test_many_tensors),
+        WITH_FOLDER(test_notes),
+        WITH_FOLDER(test_sources_refused),
+        WITH_FOLDER(test_goes_on_with_the_same_bits),
+        WITH_FOLDER(test_notes_before_a_trainer),
+        WITH_FOLDER(test_other_files_refused),
+        WITH_FOLDER(test_damaged_checkpoints_refused),
+        WITH_FOLDER(test_the_last_checkpoint_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
