@@ -248,6 +248,37 @@ float kv_view_value(const struct kv_attention_view *view, int position, int dime
 /* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
 void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
+/* ---- Sampling -------------------------------------------------------------------------------------- */
+
+/* How tokens are drawn: softmax(logits / temperature) over what top-k and then top-p leave. */
+struct kv_sampling {
+    float temperature; /* at least 0; 0: the token of kv_session_greedy, whatever else is asked for */
+    int top_k;         /* keep so many most probable tokens, of equals the lower ids; 0: all */
+    float top_p;       /* of those, keep the fewest most probable whose share of their sum reaches this; 0 < p <= 1 */
+    uint64_t seed;
+};
+
+/* Draws for B sequences in step. What row b draws depends on seed, b, the number of the step and the row's logits, and
+ * on nothing else: row 0 of four draws as a single one does. Each token has a random number of its own in each step
+ * (core/sampling/sampler.c says how), so that logits that differ by at most d give another token with a probability
+ * of at most 2 d / temperature, however many tokens there are, plus that of the tokens that d moves into or out of
+ * top-k and top-p. Between the paths d is 0 in release builds of gcc 12 and clang 14 with the matmuls "packed" and
+ * "reference"; other builds may round otherwise, and "openblas" does: d is then some 1e-6 of the largest logit. */
+struct kv_sampler;
+
+/* Allocates everything the sampler will ever need: 8 bytes a token of the vocabulary at most. Errors: ARGUMENT, each
+ * naming the field; MEMORY. */
+kv_status kv_sampler_create(struct kv_sampler **sampler, const struct kv_sampling *sampling, int vocab_size, int batch,
+                            struct kv_error *error);
+void kv_sampler_free(struct kv_sampler *sampler);
+
+/* Back to step 0: the same draws again. */
+void kv_sampler_reset(struct kv_sampler *sampler);
+
+/* tokens [B] for logits [B, V], and on to the next step. -inf is a probability of 0. Errors: NUMERIC (a logit is NaN or
+ * +inf, or all of a row are -inf): the step is not taken, and tokens are undefined. */
+kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, int32_t *tokens, struct kv_error *error);
+
 /* ---- Text ------------------------------------------------------------------------------------------ */
 
 /* Between text, which is any bytes, and token ids. Immutable once created: threads may share one. */
