@@ -7,7 +7,8 @@ export LC_ALL
 plots=$(cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
 results=${KVBENCH_RESULTS:-$(dirname -- "$plots")/results}
 
-# name, suite that fills it, CSV files: the first has the rows it draws, one with a ? may be lacking
+# name, suite that fills it (training: no suite, but ./kvbench train), CSV files: the first has the rows it draws, one
+# with a ? may be lacking
 figures="
 benchmark_results batch runs.csv
 token_latency trace tokens.csv runs.csv limits.csv?
@@ -18,9 +19,19 @@ memory memory runs.csv
 roofline batch runs.csv limits.csv
 kernels kernels kernels.csv limits.csv?
 latency_distribution trace tokens.csv runs.csv
+training training training.csv
 "
 
 configuration=model,weights,gemm,isa,threads
+
+# maker SUITE: the command that measures it.
+maker()
+{
+    case $1 in
+    training) echo "./kvbench train" ;;
+    *) echo "./kvbench bench --suite $1" ;;
+    esac
+}
 
 # What select.awk is to know of a CSV file and a suite: the columns that must be there, and those in which all rows of a
 # figure must agree, which is the configuration without what the suite sweeps.
@@ -34,6 +45,7 @@ columns()
     tokens.csv) needs=suite,path,batch,token,context_tokens,latency_ns ;;
     kernels.csv) needs=kernel,shape,gemm,isa,threads,rows,k,context_tokens,status,gflops,limit_pct ;;
     limits.csv) needs=threads,read_bytes_per_s,fma_flop_per_s ;;
+    training.csv) needs=step,tokens,learning_rate,train_loss,validation_loss,seconds ;;
     esac
     case $1:$2 in
     runs.csv:batch) same=$configuration,prompt_tokens,new_tokens ;;
@@ -52,8 +64,8 @@ usage()
 Usage: render.sh [DIR]
 
 Renders every figure of a run as DIR/figures/NAME.png and NAME.svg, from the CSV files in DIR alone.
-DIR is a folder that ./kvbench bench wrote; default: $KVBENCH_RESULTS/latest, or results/latest in the project.
-A figure whose rows are lacking is skipped, and the suite that measures them is named.
+DIR is a folder that ./kvbench bench or ./kvbench train wrote; default: $KVBENCH_RESULTS/latest, or results/latest in
+the project. A figure whose rows are lacking is skipped, and the suite that measures them is named.
 
 Exit status: 0 rendered or skipped, 1 failed, 2 bad usage.
 
@@ -94,13 +106,14 @@ prepare()
             select_rows "$file" "$suite"
             read -r kept _ <"$work/$suite/$file.counts"
             lack="$file has no row of suite $suite with status ok"
+            [ "$suite" != training ] || lack="$file has no row"
         else
             : >"$work/$suite/$file"
             kept=0
             lack="$file is not there"
         fi
         if [ "$kept" -eq 0 ] && [ "$file" = "$csv" ]; then
-            echo "$figure: skipped, $lack; run ./kvbench bench --suite $suite" >"$work/$figure.skipped"
+            echo "$figure: skipped, $lack; run $(maker "$suite")" >"$work/$figure.skipped"
             return
         fi
     done
@@ -135,7 +148,8 @@ render()
     status=$?
     wait $! || { [ $status -ne 0 ] || status=1; }
     if [ $status -eq 3 ]; then
-        echo "$1: skipped, $3 has no values for it in suite $2; run ./kvbench bench --suite $2"
+        [ "$2" = training ] && of= || of=" in suite $2"
+        echo "$1: skipped, $3 has no values for it$of; run $(maker "$2")"
         return
     fi
     # An iconv warning, of a degree sign that no figure has, opens every log.
@@ -161,7 +175,9 @@ folder=${1-$results/latest}
 
 [ -d "$folder" ] || fail "$folder is not a folder; run ./kvbench bench, or name the folder of a run"
 run=$(cd -- "$folder" && pwd -P) || fail "$folder cannot be entered; check its permissions"
-[ -e "$run/runs.csv" ] || fail "$folder has no runs.csv; run ./kvbench bench, or name the folder of a run"
+if [ ! -e "$run/runs.csv" ] && [ ! -e "$run/training.csv" ]; then
+    fail "$folder has no runs.csv; run ./kvbench bench, or name the folder of a run or of a training"
+fi
 command -v gnuplot >/dev/null || fail "gnuplot is not installed; install the package gnuplot-nox"
 
 # In the run's own folder, so that a finished figure is renamed and not copied.
@@ -169,6 +185,12 @@ work=$run/.figures.$$
 mkdir -- "$work" 2>/dev/null || fail "cannot write to $folder; check its permissions and free space"
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM
+
+# A run has no training, and a trained model no run: nothing is said of the figures of the other.
+figures=$(echo "$figures" | while read -r name suite files; do
+    case $suite in training) origin=training.csv ;; *) origin=runs.csv ;; esac
+    [ ! -e "$run/$origin" ] || echo "$name $suite $files"
+done)
 
 # Every file is checked before the first figure is drawn.
 while read -r name suite files; do
@@ -179,8 +201,10 @@ $figures
 END
 
 # A suite may leave the file of another with a header alone, but a run has rows.
-if [ -z "$(cd -- "$run" && for csv in runs.csv kernels.csv; do [ ! -e $csv ] || sed -n 2p $csv; done)" ]; then
-    fail "$folder/runs.csv: a header and no rows; measure again with ./kvbench bench"
+first_rows=$(cd -- "$run" && for csv in runs.csv kernels.csv training.csv; do [ ! -e $csv ] || sed -n 2p $csv; done)
+if [ -z "$first_rows" ]; then
+    [ ! -e "$run/runs.csv" ] || fail "$folder/runs.csv: a header and no rows; measure again with ./kvbench bench"
+    fail "$folder/training.csv: a header and no rows; train again with ./kvbench train"
 fi
 
 while read -r name suite csv _; do

@@ -13,6 +13,7 @@ BEGIN {
     split("run_id suite path model weights gemm isa status error kernel shape moment", names, " ")
     for (i in names)
         text[names[i]] = 1
+    maker = suite == "training" ? "./kvbench train" : "./kvbench bench"
     number = "^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
 }
 
@@ -41,7 +42,7 @@ NR == 1 {
     n = split(needs, names, ",")
     for (i = 1; i <= n; i++)
         if (!(names[i] in column))
-            fail(":1", "the header has no column " names[i] "; give a folder that ./kvbench bench wrote")
+            fail(":1", "the header has no column " names[i] "; give a folder that " maker " wrote")
     n_same = split(same, same_columns, ",")
     copy(header)
     next
@@ -76,6 +77,6 @@ END {
     if (failed)
         exit 1
     if (NR == 0)
-        fail("", "the file is empty; measure again with ./kvbench bench")
+        fail("", "the file is empty; run " maker " again")
     print kept + 0, not_ok + 0, others + 0
 }

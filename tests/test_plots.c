@@ -1,4 +1,4 @@
-/* plots/render.sh, and its first figure: it is run on run folders that the tests write. */
+/* plots/render.sh, its first figure, and that of a training run: it is run on folders that the tests write. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,6 +174,94 @@ static void test_lacking_suite_is_named(void **state)
                    "has no row of suite batch with status ok; run ./kvbench bench --suite batch");
 }
 
+/* ---- A training run --------------------------------------------------------------------------------- */
+
+#define TRAINING_HEADER "step,tokens,learning_rate,train_loss,validation_loss,gradient_norm,seconds\n"
+
+/* An evaluation every 20 steps of 512 tokens and 3 s: training loss from `high` down to `low`, and validation loss
+ * 0.125 above it, which rises again in the end by `rise`. Step 0 has no training loss yet. */
+static void append_training(const struct run *run, int n_rows, double high, double low, double rise)
+{
+    append_to_run(run, "training.csv", TRAINING_HEADER);
+    for (int i = 0; i < n_rows; i++) {
+        const double x = n_rows > 1 ? (double)i / (n_rows - 1) : 0, train = low + (high - low) * (1 - x) * (1 - x);
+        char row[256], loss[32] = "";
+        if (i > 0)
+            snprintf(loss, sizeof loss, "%.9g", train);
+        snprintf(row, sizeof row, "%d,%d,%.9g,%s,%.9g,%s,%d\n", 20 * i, 20 * 512 * i, 1e-5 * (1 - 0.9 * x), loss,
+                 train + 0.125 + (x > 0.5 ? rise * (x - 0.5) : 0), i > 0 ? "0.7" : "", 60 * i);
+        append_to_run(run, "training.csv", row);
+    }
+}
+
+/* The only thing said of a folder that holds a training run and no other. */
+static char *assert_draws_training(struct run *run)
+{
+    render(run, run->folder, NULL);
+    char *svg = assert_figure(run, "training");
+    assert_ptr_equal(strchr(run->output, '\n'), run->output + strlen(run->output) - 1);
+    return svg;
+}
+
+static void test_training(void **state)
+{
+    struct run *run = *state;
+    append_training(run, 3, 5.5, 1.25, 0);
+    char *svg = assert_draws_training(run);
+    assert_contains(svg, "40 steps, 20.48k tokens in 2 min");
+    assert_contains(svg, "lowest validation loss: 1.375 nats, 1.984 bits, after step 40");
+    assert_contains(svg, "log scale");
+    assert_contains(svg, "training loss");
+    assert_contains(svg, "bits per token");
+    assert_contains(svg, "Learning rate");
+    assert_null(strstr(svg, "last:"));
+    free(svg);
+}
+
+static void test_training_that_overfits(void **state)
+{
+    struct run *run = *state;
+    append_training(run, 301, 3, 2, 1);
+    char *svg = assert_draws_training(run);
+    /* 2.125 + (1 - x)^2 + (x - 1/2) is lowest where its derivative 1 - 2 (1 - x) is 0: halfway. */
+    assert_contains(svg, "lowest validation loss: 2.375 nats, 3.426 bits, after step 3000");
+    assert_contains(svg, "last: 2.625 nats, 3.787 bits");
+    assert_contains(svg, "6000 steps, 3.072M tokens in 5.0 h");
+    assert_null(strstr(svg, "log scale"));
+    free(svg);
+}
+
+static void test_training_that_has_just_begun(void **state)
+{
+    struct run *run = *state;
+    append_training(run, 1, 5.5, 1, 0);
+    char *svg = assert_draws_training(run);
+    assert_contains(svg, "lowest validation loss: 5.625 nats, 8.115 bits, after step 0");
+    free(svg);
+}
+
+static void test_training_in_the_folder_of_a_run(void **state)
+{
+    struct run *run = *state;
+    append(run->csv, RUNS_HEADER);
+    append_sweep(run, "cached", 1);
+    free(assert_renders(run));
+    assert_null(strstr(run->output, "training"));
+    append_training(run, 9, 5.5, 1.25, 0);
+    free(assert_renders(run));
+    free(assert_figure(run, "training"));
+}
+
+static void test_training_without_losses(void **state)
+{
+    struct run *run = *state;
+    append_to_run(run, "training.csv", TRAINING_HEADER "0,0,1e-3,,,,1\n");
+    render(run, run->folder, NULL);
+    assert_int_equal(run->status, 0);
+    assert_string_equal(run->message, "");
+    assert_skipped(run, "training", "training.csv has no values for it; run ./kvbench train");
+}
+
 /* ---- Data that is refused -------------------------------------------------------------------------- */
 
 static void test_malformed_files(void **state)
@@ -198,6 +286,30 @@ static void test_malformed_files(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         unlink(run->csv);
         append(run->csv, cases[i].text);
+        render(run, run->folder, NULL);
+        assert_error(run, 1, cases[i].message);
+    }
+}
+
+static void test_malformed_training(void **state)
+{
+    struct run *run = *state;
+    const struct {
+        const char *text;
+        const char *message;
+    } cases[] = {
+        {"", "training.csv: the file is empty; run ./kvbench train again"},
+        {TRAINING_HEADER, "training.csv: a header and no rows; train again with ./kvbench train"},
+        {"step,tokens\n1,2\n",
+         "training.csv:1: the header has no column learning_rate; give a folder that ./kvbench train"},
+        {TRAINING_HEADER "0,0,1e-3,,5.5,,1\n20,512,1e-3,nan,5.5,,1\n", "training.csv:3: train_loss is \"nan\""},
+        {TRAINING_HEADER "0,0,1e-3\n", "training.csv:2: 3 fields where the header has 7"},
+    };
+    char file[PATH_BYTES];
+    snprintf(file, sizeof file, "%s/training.csv", run->folder);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        unlink(file);
+        append(file, cases[i].text);
         render(run, run->folder, NULL);
         assert_error(run, 1, cases[i].message);
     }
@@ -275,7 +387,13 @@ int main(void)
         RUN_TEST(test_configurations_are_not_mixed),
         RUN_TEST(test_model_name_with_markup),
         RUN_TEST(test_lacking_suite_is_named),
+        RUN_TEST(test_training),
+        RUN_TEST(test_training_that_overfits),
+        RUN_TEST(test_training_that_has_just_begun),
+        RUN_TEST(test_training_in_the_folder_of_a_run),
+        RUN_TEST(test_training_without_losses),
         RUN_TEST(test_malformed_files),
+        RUN_TEST(test_malformed_training),
         RUN_TEST(test_missing_folder_and_file),
         RUN_TEST(test_usage),
         RUN_TEST(test_default_folder),
