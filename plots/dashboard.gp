@@ -15,8 +15,14 @@ query_bottom = 106
 headings = down(panel_top - 14)
 scales = panel_bottom + 14
 
-labelled_every = ceil(13.0 * n_positions / (panel_bottom - panel_top))
-row_is_labelled(row) = row <= last_row - labelled_every && int(row) % labelled_every == 0
+# Where rows are lower than a line, single characters stand in turns in so many columns; of longer labels only some fit.
+lines_apart = ceil(13.0 * n_positions / (panel_bottom - panel_top))
+longest = 0
+do for [t = 1:n_positions + 1] { longest = strlen(token[t]) > longest ? strlen(token[t]) : longest }
+columns = longest == 1 ? lines_apart : 1
+column_of(row) = int(row) % columns
+row_is_labelled(row) = columns > 1 ? row < last_row : row <= last_row - lines_apart && int(row) % lines_apart == 0
+left_of_row(column) = -0.8 - 1.5 * (columns - 1 - column)
 row_colour(row) = row < n_prompt ? 0x333333 : 0x0072b2
 
 inside(weight) = weight > bar_limit * 0.75
@@ -88,12 +94,13 @@ do for [step = 1:n_steps] {
 
     set yrange [n_positions - 0.5:-0.5]
     eval panel(keys_left, panel_top, keys_left + panel_width, panel_bottom)
-    set label 1 cut(token[last_row + 1], 10) at -0.5,last_row right offset char -0.8,0 font bold_font \
-        textcolor rgb row_colour(last_row) noenhanced
+    set label 1 cut(token[last_row + 1], 10) at -0.5,last_row right \
+        offset char left_of_row(column_of(last_row)),0 font bold_font textcolor rgb row_colour(last_row) noenhanced
     plot folder."/key.".step using 2:1:($2 - 0.5):($2 + 0.5):($1 - 0.5):($1 + 0.5): \
         (shade($3, key_limit)) with boxxyerror lc rgb variable, \
-        folder."/tokens" using (-0.5):(row_is_labelled($1) ? $1 : NaN):(cut(token[int($1) + 1], 10)): \
-        (row_colour($1)) with labels right offset char -0.8,0 textcolor rgb variable noenhanced
+        for [c = 0:columns - 1] folder."/tokens" using \
+        (-0.5):(row_is_labelled($1) && column_of($1) == c ? $1 : NaN):(cut(token[int($1) + 1], 10)):(row_colour($1)) \
+        with labels right offset char left_of_row(c),0 textcolor rgb variable noenhanced
     unset label
     eval panel(values_left, panel_top, values_left + panel_width, panel_bottom)
     plot folder."/value.".step using 2:1:($2 - 0.5):($2 + 0.5):($1 - 0.5):($1 + 0.5): \

@@ -247,11 +247,11 @@ static void test_fetched_checkpoint(void **state)
     assert_int_equal(symlink(TINY, fetched), 0);
     snprintf(setting, sizeof setting, "KVBENCH_MODELS=%s", models);
     cli->settings[0] = setting;
-    RUN(cli, "generate", "--tokens", prompt, "-n", "2");
+    RUN(cli, "generate", "--model", "gpt2", "--tokens", prompt, "-n", "2");
     assert_exit(cli, 0);
     assert_int_equal(strncmp(cli->out, expected, strlen(expected)), 0);
     assert_null(strstr(cli->err, "synthetic"));
-    RUN(cli, "generate", "--tokens", prompt, "-n", "2", "--synthetic", "--seed", "7");
+    RUN(cli, "generate", "--model", "gpt2", "--tokens", prompt, "-n", "2", "--synthetic", "--seed", "7");
     assert_exit(cli, 0);
     assert_int_equal(count_lines(cli->err, "synthetic weights, seed 7"), 1);
     assert_int_equal(strncmp(cli->out, prompt, strlen(prompt)), 0);

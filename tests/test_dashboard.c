@@ -221,7 +221,7 @@ static void test_defaults(void **state)
     RUN(cli, "dashboard", "--model", TINY);
     assert_exit(cli, 0);
     assert_string_equal(cli->out, "kv_dashboard_l1_h0.csv\n");
-    assert_string_equal(cli->err, "kvbench dashboard: the model has 2 layers: layer 1 is shown\n");
+    assert_string_equal(cli->err, "");
     RUN(cli, "dashboard", "--model", TINY, "--heads", "all", "--layer", "0");
     assert_string_equal(cli->out, "kv_dashboard_l0_hall.csv\n");
     RUN(cli, "dashboard", "--model", TINY, "--layers", "all");
@@ -249,15 +249,37 @@ static void test_text(void **state)
 {
     struct cli *cli = *state;
     char file[CLI_PATH_SIZE];
-    RUN(cli, "dashboard", "--synthetic", "--prompt", " vibe coding!\n\xc3\xa9", "-n", "1", "--heads", "all", "--out",
-        "d.gif");
+    RUN(cli, "dashboard", "--model", "gpt2", "--synthetic", "--prompt", " vibe coding!\n\xc3\xa9", "-n", "1", "--heads",
+        "all", "--out", "d.gif");
     assert_exit(cli, 0);
     cli_path(cli, "d.csv", file);
     char *text = read_text(file);
     assert_non_null(strstr(text, "\n0,token,,,0,,,27426,\xc2\xb7vibe\n"));
     assert_non_null(strstr(text, "\n0,token,,,2,,,0,!\n"));
-    assert_non_null(strstr(text, "\n0,token,,,3,,,198,198\n"));   /* a line break is shown by its id */
-    assert_non_null(strstr(text, "\n0,token,,,4,,,2634,2634\n")); /* and so is what is not ASCII */
+    assert_non_null(strstr(text, "\n0,token,,,3,,,198,\xe2\x86\xb5\n"));
+    assert_non_null(strstr(text, "\n0,token,,,4,,,2634,2634\n")); /* what is not ASCII is shown by its id */
+    free(text);
+}
+
+/* With no option at all: the model that comes along, byte by byte. */
+static void test_embedded_model(void **state)
+{
+    static const char prompt[] = " vibe coding to learn kv cache.";
+    struct cli *cli = *state;
+    char file[CLI_PATH_SIZE], line[64];
+    RUN(cli, "dashboard");
+    assert_exit(cli, 0);
+    assert_string_equal(cli->out, "kv_dashboard_l2_h0.csv\n");
+    assert_string_equal(cli->err, "");
+    cli_path(cli, "kv_dashboard_l2_h0.csv", file);
+    char *text = read_text(file);
+    assert_non_null(strstr(text, "\n,model,,,,,,,kjv\n"));
+    for (int i = 0; prompt[i]; i++) {
+        const char as_label[2] = {prompt[i], '\0'};
+        snprintf(line, sizeof line, "\n0,token,,,%d,,,%d,%s\n", i, prompt[i],
+                 prompt[i] == ' ' ? "\xe2\x90\xa3" : as_label);
+        assert_non_null(strstr(text, line));
+    }
     free(text);
 }
 
@@ -293,8 +315,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLI_TEST(test_one_head),   CLI_TEST(test_all_heads), CLI_TEST(test_all_layers), CLI_TEST(test_defaults),
-        CLI_TEST(test_window_end), CLI_TEST(test_text),      CLI_TEST(test_refusals),
+        CLI_TEST(test_one_head),   CLI_TEST(test_all_heads), CLI_TEST(test_all_layers),     CLI_TEST(test_defaults),
+        CLI_TEST(test_window_end), CLI_TEST(test_text),      CLI_TEST(test_embedded_model), CLI_TEST(test_refusals),
     };
     return cmocka_run_group_tests_name("dashboard", tests, NULL, NULL);
 }

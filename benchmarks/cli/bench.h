@@ -40,9 +40,8 @@ struct bench_settings bench_settings_default(void);
 void bench_settings_free(struct bench_settings *settings);
 
 /* The arguments that a run in `folder` was started with, from its context.json: argv [*argc], ended by NULL, and given
- * back with bench_free_arguments. Errors: IO, FORMAT, MEMORY. */
+ * back with arguments_free. Errors: IO, FORMAT, MEMORY. */
 kv_status bench_read_arguments(const char *folder, int *argc, char ***argv, struct kv_error *error);
-void bench_free_arguments(char **argv);
 
 /* Prints the plan and how long it will take, by the machine's limits. */
 int bench_dry_run(const char *command, const struct kv_run_settings *settings, const struct kv_plan *plan,

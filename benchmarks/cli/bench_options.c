@@ -53,7 +53,7 @@ static bool parse_suites(const char *text, void *value, struct kv_error *error)
 struct bench_settings bench_settings_default(void)
 {
     return (struct bench_settings){
-        .model = model_options_default(),
+        .model = model_options_default("gpt2"),
         .paths = {{"naive", "cached"}, 2},
         .repetitions = 3,
     };
@@ -85,7 +85,7 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          parse_suites},
         {"quick", 0, NULL, "small sizes, under 2 minutes on two cores", OPTION_FLAG, &s->quick, 0, 0, NULL, NULL},
         {"full", 0, NULL, "every size, however long it takes", OPTION_FLAG, &s->full, 0, 0, NULL, NULL},
-        MODEL_OPTION_ROWS(&s->model),
+        MODEL_OPTION_ROWS(&s->model, "gpt2"),
         {"path", 0, "LIST", "measured in turn (default naive,cached):", OPTION_PARSED, &s->paths, 0, 0, kv_path_choice,
          parse_paths},
         {"batch", 'b', "LIST", "batch sizes: 4 or 1,2,8 or 1-32*2 (default: as the suite likes)", OPTION_PARSED,

@@ -1,32 +1,9 @@
 /* A run that is resumed is the run that its context.json tells of. */
+#include "cli/arguments.h"
 #include "cli/bench.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-void bench_free_arguments(char **argv)
-{
-    for (int i = 0; argv && argv[i]; i++)
-        free(argv[i]);
-    free(argv);
-}
-
-static char **copy_texts(const json_t *array)
-{
-    const size_t n = json_array_size(array);
-    char **texts = calloc(n + 1, sizeof *texts);
-    for (size_t i = 0; texts && i < n; i++) {
-        const char *text = json_string_value(json_array_get(array, i));
-        texts[i] = text ? strdup(text) : NULL;
-        if (!texts[i]) {
-            bench_free_arguments(texts);
-            return NULL;
-        }
-    }
-    return texts;
-}
 
 kv_status bench_read_arguments(const char *folder, int *argc, char ***argv, struct kv_error *error)
 {
@@ -41,7 +18,7 @@ kv_status bench_read_arguments(const char *folder, int *argc, char ***argv, stru
     }
     const json_t *arguments = json_object_get(json_object_get(context, "run"), "command");
     kv_status status = KV_OK;
-    if (!json_is_array(arguments) || json_array_size(arguments) < 1 || !(*argv = copy_texts(arguments))) {
+    if (!json_is_array(arguments) || json_array_size(arguments) < 1 || !(*argv = arguments_of_json(arguments))) {
         snprintf(error->message, sizeof error->message, "%.400s: run.command is no list of arguments", file);
         status = KV_ERROR_FORMAT;
     } else {

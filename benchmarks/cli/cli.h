@@ -17,12 +17,14 @@ struct command {
 int command_bench(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_dashboard(int argc, char **argv);
+int command_evaluate(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
 int command_logits(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
+int command_train(int argc, char **argv);
 
 /* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);
@@ -34,6 +36,7 @@ enum option_kind {
     OPTION_TEXT,    /* const char * */
     OPTION_INTEGER, /* int, low..high */
     OPTION_SECONDS, /* double, 0 or more */
+    OPTION_NUMBER,  /* double, 0 or more */
     OPTION_SEED,    /* uint64_t */
     OPTION_CHOICE,  /* const char *, one of choice(0), choice(1), .. */
     OPTION_PARSED,  /* parse(text, value) writes a message and returns false when it cannot be read */
@@ -106,16 +109,32 @@ struct model_options {
     const char *isa;
 };
 
-/* Defaults, KVBENCH_ISA among them. */
-struct model_options model_options_default(void);
+/* The small model that comes with the program, in data/models: what commands that show something run by default. */
+#define EMBEDDED_MODEL "kjv"
 
-/* Rows for option_table, whose values are in *options. */
-#define MODEL_OPTION_ROWS(options)                                                                                     \
-    {"model",     'm',                                                                                                 \
-     "MODEL",     "gpt2, gpt2-medium, gpt2-large, gpt2-xl, or a checkpoint's folder (default gpt2)",                   \
-     OPTION_TEXT, &(options)->model,                                                                                   \
-     0,           0,                                                                                                   \
-     NULL,        NULL},                                                                                               \
+/* The folder with the files of a model: `model` itself, or that of a name; for the caller to free(), NULL when there is
+ * none, as for a published model that was not fetched. */
+char *model_folder(const char *model);
+
+/* The shape of a published model. Errors: ARGUMENT, which names all models that there are. */
+kv_status model_preset(const char *model, struct kv_config *config, struct kv_error *error);
+
+/* Defaults, KVBENCH_ISA among them. */
+struct model_options model_options_default(const char *model);
+
+/* Rows for option_table, whose values are in *options; help names the default model, a literal. */
+#define MODEL_OPTION_ROWS(options, default_model)                                                                      \
+    {"model",                                                                                                          \
+     'm',                                                                                                              \
+     "MODEL",                                                                                                          \
+     "gpt2, gpt2-medium, gpt2-large, gpt2-xl, " EMBEDDED_MODEL ", or a checkpoint's folder (default " default_model    \
+     ")",                                                                                                              \
+     OPTION_TEXT,                                                                                                      \
+     &(options)->model,                                                                                                \
+     0,                                                                                                                \
+     0,                                                                                                                \
+     NULL,                                                                                                             \
+     NULL},                                                                                                            \
         {"synthetic", 0,                                                                                               \
          NULL,        "synthetic weights even where a checkpoint has been fetched",                                    \
          OPTION_FLAG, &(options)->synthetic,                                                                           \

@@ -1,3 +1,4 @@
+#include "cli/arguments.h"
 #include "cli/bench.h"
 
 #include "gbench/gbench.h"
@@ -288,6 +289,6 @@ int command_bench(int argc, char **argv)
     if (bench_parse(&s, argc, argv, &status) && (!s.resume || parse_resumed(&s, argc, argv, &first_argv, &status)))
         status = run(argv[0], &s);
     bench_settings_free(&s);
-    bench_free_arguments(first_argv);
+    arguments_free(first_argv);
     return status;
 }

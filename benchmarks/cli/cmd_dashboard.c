@@ -8,7 +8,9 @@
 
 enum { UNSET = -2, DEFAULT_LAYER = 5, DEFAULT_HEAD = 0, DEFAULT_NEW = 20 };
 
-/* The first sentence of the benchmark's prompt, so that rows of the picture stay high enough to read. */
+/* Short, so that rows of the picture stay high enough to read. */
+static const char default_text[] = " vibe coding to learn kv cache.";
+/* Of the benchmark's prompt, for a model whose tokenizer nobody knows. */
 enum { DEFAULT_PROMPT_LENGTH = 10 };
 
 struct settings {
@@ -67,10 +69,7 @@ static int choose(const char *command, struct settings *s, const struct kv_confi
     if (s->all_layers) {
         s->layer = KV_DASHBOARD_ALL;
     } else if (s->layer == UNSET) {
-        s->layer = config->n_layer > DEFAULT_LAYER ? DEFAULT_LAYER : config->n_layer - 1;
-        if (s->layer != DEFAULT_LAYER)
-            fprintf(stderr, "kvbench %s: the model has %d layers: layer %d is shown\n", command, config->n_layer,
-                    s->layer);
+        s->layer = config->n_layer > DEFAULT_LAYER ? DEFAULT_LAYER : config->n_layer / 2;
     }
     if (s->all_heads)
         s->head = KV_DASHBOARD_ALL;
@@ -97,10 +96,12 @@ static int use_prompt(const char *command, struct settings *s, const struct kv_c
 {
     struct kv_error error = {""};
     kv_status status = text_tokenizer(NULL, s->model.model, tokenizer, &error);
-    if (!s->prompt)
-        return s->rows.tokens ? CLI_OK : use_default_prompt(command, s, config);
+    if (s->rows.tokens)
+        return CLI_OK;
+    if (status && !s->prompt)
+        return use_default_prompt(command, s, config);
     if (!status)
-        status = text_rows(*tokenizer, s->prompt, &s->rows, &error);
+        status = text_rows(*tokenizer, s->prompt ? s->prompt : default_text, &s->rows, &error);
     if (!status)
         return CLI_OK;
     return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
@@ -187,21 +188,22 @@ static int run(const char *command, struct settings *s)
 
 int command_dashboard(int argc, char **argv)
 {
-    struct settings s = {.model = model_options_default(), .layer = UNSET, .head = UNSET, .n_new = DEFAULT_NEW};
+    struct settings s = {
+        .model = model_options_default(EMBEDDED_MODEL), .layer = UNSET, .head = UNSET, .n_new = DEFAULT_NEW};
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model),
-        {"prompt", 0, "TEXT", "the prompt as text", OPTION_TEXT, &s.prompt, 0, 0, NULL, NULL},
-        {"tokens", 0, "IDS", "the prompt as ids: \"1,2,3\" (default: the first 10 of the benchmark's prompt)",
-         OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
-        {"layer", 0, "N", "the layer, from 0 (default 5, or the last)", OPTION_INTEGER, &s.layer, 0, INT32_MAX, NULL,
-         NULL},
+        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
+        {"prompt", 0, "TEXT", "the prompt (default: \" vibe coding to learn kv cache.\")", OPTION_TEXT, &s.prompt, 0, 0,
+         NULL, NULL},
+        {"tokens", 0, "IDS", "the prompt as ids: \"1,2,3\"", OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
+        {"layer", 0, "N", "the layer, from 0 (default 5; of fewer the middle one)", OPTION_INTEGER, &s.layer, 0,
+         INT32_MAX, NULL, NULL},
         {"head", 0, "N", "the head, from 0 (default 0)", OPTION_INTEGER, &s.head, 0, INT32_MAX, NULL, NULL},
         {"layers", 0, "all", "one head's attention in every layer:", OPTION_CHOICE, &s.all_layers, 0, 0, all_choice,
          NULL},
         {"heads", 0, "all", "one layer's attention in every head:", OPTION_CHOICE, &s.all_heads, 0, 0, all_choice,
          NULL},
         {"new", 'n', "N", "new tokens, each a frame (default 20)", OPTION_INTEGER, &s.n_new, 1, 1000, NULL, NULL},
-        {"out", 'o', "FILE.gif", "the picture (default kv_dashboard_l5_h0.gif, after layer and head)", OPTION_TEXT,
+        {"out", 'o', "FILE.gif", "the picture (default kv_dashboard_lN_hN.gif, after layer and head)", OPTION_TEXT,
          &s.out, 0, 0, NULL, NULL},
     };
     const struct option_table table = {

@@ -1,125 +1,93 @@
 #include "cli/cli.h"
-
-#include "measure/measure.h"
+#include "cli/generate.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#define TEXT_TOP_K       40
+#define TEXT_TEMPERATURE 1.0
+#define BYTES_PROMPT     "In the beginning"
+
+enum { UNSET = -1, IDS_NEW = 50, TEXT_NEW = 200 };
+
 struct settings {
     struct model_options model;
-    struct token_rows rows;
-    const char *path;
-    const char *overflow;
-    int n_new;
+    const char *prompt;
+    struct token_rows rows; /* of --tokens, later of any prompt */
+    int n_new;              /* UNSET: depends on what is printed, as with the next three */
+    double temperature;     /* NaN: unset */
+    int top_k;
+    const char *overflow; /* NULL: unset */
+    double top_p;
+    int batch; /* 0: as many as --tokens has */
     int chunk;
+    const char *path;
+    bool stop_at_eot;
     bool ids;
 };
 
-static const struct kv_choice overflows[] = {
-    [KV_OVERFLOW_STOP] = {"stop", "generation ends there"},
-    [KV_OVERFLOW_RECOMPUTE] = {"recompute", "every step runs the last n_positions tokens again"},
-    [KV_OVERFLOW_SHIFT] = {"shift", "the older half is dropped, the rest is run again"},
-};
-enum { N_OVERFLOWS = sizeof overflows / sizeof overflows[0] };
+/* ---- What was asked for ---------------------------------------------------------------------------------- */
 
-static const struct kv_choice *overflow_choice(int index)
+static const struct kv_choice both = {"both", "side by side, with the same share of the machine"};
+
+/* The paths, and both of them. */
+static const struct kv_choice *path_choice(int index)
 {
-    return index >= 0 && index < N_OVERFLOWS ? &overflows[index] : NULL;
+    if (kv_path_choice(index))
+        return kv_path_choice(index);
+    return index > 0 && kv_path_choice(index - 1) ? &both : NULL;
 }
 
-static enum kv_overflow overflow_of(const char *name)
+static bool is_both(const struct settings *s)
 {
-    int i = 0;
-    while (strcmp(overflows[i].name, name) != 0)
-        i++;
-    return (enum kv_overflow)i;
+    return s->path && strcmp(s->path, both.name) == 0;
 }
 
-/* "1,2,3;4,5,6" on one line: prompt and new tokens of every sequence */
-static void print_ids(const struct settings *s, const struct kv_generation *g)
+/* CLI_OK, or what is wrong with the options alone. */
+static int check(const char *command, const struct settings *s)
 {
-    for (int b = 0; b < s->rows.batch; b++) {
-        for (int i = 0; i < s->rows.length; i++)
-            printf("%s%d", i ? "," : (b ? ";" : ""), s->rows.tokens[b * s->rows.length + i]);
-        for (int i = 0; i < g->n_done; i++)
-            printf(",%d", g->tokens[(size_t)b * (size_t)g->n_new + (size_t)i]);
-    }
-    putchar('\n');
+    if (s->prompt && s->rows.tokens)
+        return cli_fail(command, CLI_USAGE, "--prompt and --tokens exclude each other; choose one");
+    if (s->batch && s->rows.batch > 1)
+        return cli_fail(command, CLI_USAGE, "--tokens has %d sequences, which are the batch; leave out --batch",
+                        s->rows.batch);
+    if (is_both(s) && (s->batch > 1 || s->rows.batch > 1))
+        return cli_fail(command, CLI_USAGE, "--path both shows one sequence, not %d; choose a path for more",
+                        s->batch > 1 ? s->batch : s->rows.batch);
+    if (!isnan(s->top_p) && !(s->top_p > 0 && s->top_p <= 1))
+        return cli_fail(command, CLI_USAGE, "--top-p: %g is not above 0 and at most 1 (1: all tokens)", s->top_p);
+    return CLI_OK;
 }
 
-static void print_figures(const char *command, const struct settings *s, const struct kv_generation *g,
-                          const struct kv_session *session)
+/* Ids are for comparing, text is for reading: what was not given depends on which of them is printed. */
+static void complete(struct settings *s)
 {
-    struct kv_figures f;
-    if (g->n_done == 0 || kv_figures_of(g, s->rows.batch, s->rows.length, &f, NULL) != KV_OK)
-        return;
-    fprintf(stderr, "kvbench %s: %s, TTFT %.2f ms", command, kv_session_path(session), f.ttft_ms);
-    if (!isnan(f.ttpt_ms))
-        fprintf(stderr, ", TTPT %.2f ms, %.1f tokens/s", f.ttpt_ms, f.decode_tok_s);
-    fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
+    s->ids |= s->rows.tokens != NULL;
+    if (s->n_new == UNSET)
+        s->n_new = s->ids ? IDS_NEW : TEXT_NEW;
+    if (isnan(s->temperature))
+        s->temperature = s->ids ? 0 : TEXT_TEMPERATURE;
+    if (s->top_k == UNSET)
+        s->top_k = s->ids ? 0 : TEXT_TOP_K;
+    if (isnan(s->top_p))
+        s->top_p = 1;
+    if (!s->overflow)
+        s->overflow = generate_overflow(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
 }
 
-/* What happened at the window's end, in one line. */
-static void warn_of_overflow(const char *command, const struct settings *s, const struct kv_generation *g,
-                             const struct kv_session *session, int n_positions)
-{
-    if (s->n_new > g->n_done)
-        fprintf(stderr,
-                "kvbench %s: warning: stopped after %d of %d new tokens at the window's end (n_positions %d); "
-                "--overflow recompute or shift goes on\n",
-                command, g->n_done, s->n_new, n_positions);
-    else if (kv_session_overflows(session))
-        fprintf(stderr, "kvbench %s: warning: the window's end (n_positions %d) was passed: %s (--overflow %s)\n",
-                command, n_positions, overflows[overflow_of(s->overflow)].summary, s->overflow);
-}
+/* ---- The prompt ------------------------------------------------------------------------------------------ */
 
-static kv_status generate(const char *command, const struct settings *s, const struct kv_model *model,
-                          struct kv_team *team, struct kv_error *error)
+/* The benchmark's prompt, where the tokenizer is the one that it was made with. */
+static kv_status use_default_prompt(struct settings *s, const struct kv_tokenizer *tokenizer, struct kv_error *error)
 {
-    const int n_positions = kv_model_config(model)->n_positions;
-    const long wanted = (long)s->rows.length + s->n_new;
-    const struct kv_session_options options = {
-        .path = s->path,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
-        .batch = s->rows.batch,
-        .capacity = wanted < n_positions ? (int)wanted : n_positions,
-        .chunk = s->chunk,
-        .overflow = overflow_of(s->overflow),
-    };
-    struct kv_session *session = NULL;
-    struct kv_generation g = {0};
-    kv_status status = kv_generation_create(&g, s->rows.batch, s->n_new ? s->n_new : 1, error);
-    if (!status)
-        status = kv_session_create(&session, model, team, &options, error);
-    if (!status && s->n_new)
-        status = kv_generate(session, s->rows.batch, s->rows.tokens, s->rows.length, s->n_new, &g, error);
-    if (status == KV_WINDOW_FULL && g.n_done > 0)
-        status = KV_OK;
-    if (!status) {
-        print_ids(s, &g);
-        fflush(stdout);
-        warn_of_overflow(command, s, &g, session, n_positions);
-        print_figures(command, s, &g, session);
-    }
-    kv_session_free(session);
-    kv_generation_free(&g);
-    return status;
-}
-
-/* Without --tokens: the benchmark's prompt, which needs GPT-2's vocabulary. */
-static bool use_default_prompt(struct settings *s, const struct kv_config *config)
-{
-    struct kv_error error;
     char text[512];
     size_t at = 0;
-    for (int i = 0; i < default_prompt_length; i++) {
-        if (default_prompt[i] >= config->vocab_size)
-            return false;
+    if (strcmp(kv_tokenizer_name(tokenizer), "gpt2") != 0)
+        return text_rows(tokenizer, BYTES_PROMPT, &s->rows, error);
+    for (int i = 0; i < default_prompt_length; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, "%s%d", i ? "," : "", default_prompt[i]);
-    }
-    return token_rows_parse(text, &s->rows, &error);
+    return token_rows_parse(text, &s->rows, error) ? KV_OK : KV_ERROR_MEMORY;
 }
 
 /* The first id that the model does not have, or -1; a run of 0 new tokens would print it without a word. */
@@ -131,47 +99,135 @@ static int32_t find_unknown_id(const struct settings *s, const struct kv_config 
     return -1;
 }
 
-static int run(const char *command, struct settings *s)
+/* The tokenizer, where one is needed, and the prompt's ids. */
+static int use_prompt(const char *command, struct settings *s, const struct kv_config *config,
+                      struct kv_tokenizer **tokenizer)
 {
     struct kv_error error = {""};
+    kv_status status = KV_OK;
+    const bool has_ids = s->rows.tokens != NULL;
+    if (!has_ids || s->stop_at_eot)
+        status = text_tokenizer(NULL, s->model.model, tokenizer, &error);
+    if (status == KV_ERROR_UNSUPPORTED && !has_ids && !s->prompt)
+        return cli_fail(command, CLI_USAGE, "--tokens is needed: %s", error.message);
+    if (!status && !has_ids)
+        status = s->prompt ? text_rows(*tokenizer, s->prompt, &s->rows, &error)
+                           : use_default_prompt(s, *tokenizer, &error);
+    if (status)
+        return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+    if (s->stop_at_eot && kv_tokenizer_end_of_text(*tokenizer) < 0)
+        return cli_fail(command, CLI_USAGE, "--stop-at-eot: the model's tokenizer, '%s', has no <|endoftext|>",
+                        kv_tokenizer_name(*tokenizer));
+    const int32_t unknown = find_unknown_id(s, config);
+    if (unknown >= 0)
+        return cli_fail(command, CLI_FAILED, "%s: %d is not in 0..%d (the model's vocab_size is %d)",
+                        has_ids ? "--tokens" : "--prompt", unknown, config->vocab_size - 1, config->vocab_size);
+    return CLI_OK;
+}
+
+/* ---- The command ----------------------------------------------------------------------------------------- */
+
+static int generate(const char *command, const struct settings *s, const struct kv_model *model, struct kv_team *team,
+                    const struct kv_tokenizer *tokenizer)
+{
+    int overflow = 0;
+    while (strcmp(generate_overflow(overflow)->name, s->overflow) != 0)
+        overflow++;
+    const struct generate_job job = {
+        .command = command,
+        .model = model,
+        .team = team,
+        .tokenizer = tokenizer,
+        .as_ids = s->ids,
+        .options = {.session = {.path = s->path,
+                                .matmul = s->model.gemm,
+                                .isa = s->model.isa,
+                                .batch = s->batch ? s->batch : s->rows.batch,
+                                .chunk = s->chunk,
+                                .overflow = (enum kv_overflow)overflow},
+                    .sampling = {.temperature = (float)s->temperature,
+                                 .top_k = s->top_k,
+                                 .top_p = (float)s->top_p,
+                                 .seed = s->model.seed},
+                    .prompts = s->rows.tokens,
+                    .n_prompts = s->rows.batch,
+                    .n_prompt = s->rows.length,
+                    .n_new = s->n_new,
+                    .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1},
+    };
+    return is_both(s) ? generate_on_both(&job) : generate_on_path(&job);
+}
+
+static int run(const char *command, struct settings *s)
+{
     struct kv_team *team;
     struct kv_model *model;
-    int exit_status = model_open(command, &s->model, &team, &model);
-    if (exit_status)
-        return exit_status;
-    if (!s->rows.tokens && !use_default_prompt(s, kv_model_config(model)))
-        exit_status = cli_fail(command, CLI_USAGE, "--tokens is needed: the default prompt is of GPT-2's vocabulary");
-    else if (find_unknown_id(s, kv_model_config(model)) >= 0)
-        exit_status = cli_fail(command, CLI_FAILED, "--tokens: %d is not in 0..%d (the model's vocab_size is %d)",
-                               find_unknown_id(s, kv_model_config(model)), kv_model_config(model)->vocab_size - 1,
-                               kv_model_config(model)->vocab_size);
-    else if (generate(command, s, model, team, &error) != KV_OK)
-        exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
+    int status = check(command, s);
+    if (!status)
+        status = model_open(command, &s->model, &team, &model);
+    if (status)
+        return status;
+    struct kv_tokenizer *tokenizer = NULL;
+    complete(s);
+    status = use_prompt(command, s, kv_model_config(model), &tokenizer);
+    if (!status)
+        status = generate(command, s, model, team, tokenizer);
+    kv_tokenizer_free(tokenizer);
     kv_model_free(model);
     kv_team_free(team);
-    return exit_status;
+    return status;
+}
+
+/* Gives an option that commands share the help that it has here. */
+static void set_help(struct option_row *rows, size_t n_rows, const char *name, const char *help)
+{
+    for (size_t i = 0; i < n_rows; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            rows[i].help = help;
 }
 
 int command_generate(int argc, char **argv)
 {
-    struct settings s = {.model = model_options_default(), .overflow = "stop", .n_new = 50};
-    const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model),
-        {"tokens", 0, "IDS", "prompts as ids: \"1,2,3\" or \"1,2,3;4,5,6\" (default: the benchmark's prompt)",
-         OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
-        {"new", 'n', "N", "new tokens (default 50)", OPTION_INTEGER, &s.n_new, 0, INT32_MAX / 2, NULL, NULL},
-        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, kv_path_choice, NULL},
-        {"overflow", 0, "POLICY", "at the window's end (default stop):", OPTION_CHOICE, &s.overflow, 0, 0,
-         overflow_choice, NULL},
+    struct settings s = {.model = model_options_default(EMBEDDED_MODEL),
+                         .n_new = UNSET,
+                         .temperature = (double)NAN,
+                         .top_k = UNSET,
+                         .top_p = (double)NAN};
+    struct option_row rows[] = {
+        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
+        {"prompt", 'p', "TEXT",
+         "what is continued (default: \"" BYTES_PROMPT "\" for a model on bytes, else the\n"
+         "                           benchmark's prompt)",
+         OPTION_TEXT, &s.prompt, 0, 0, NULL, NULL},
+        {"tokens", 0, "IDS", "prompts as ids, \"1,2,3\" or \"1,2,3;4,5,6\": ids are printed, too", OPTION_PARSED,
+         &s.rows, 0, 0, NULL, token_rows_parse},
+        {"new", 'n', "N", "new tokens (default 200; ids: 50)", OPTION_INTEGER, &s.n_new, 0, INT32_MAX / 2, NULL, NULL},
+        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, path_choice, NULL},
+        {"temperature", 0, "T", "0: the most probable token; more: more surprise (default 1.0; ids: 0)", OPTION_NUMBER,
+         &s.temperature, 0, 0, NULL, NULL},
+        {"top-k", 0, "K", "draw from the K most probable tokens, 0: all (default 40; ids: 0)", OPTION_INTEGER, &s.top_k,
+         0, INT32_MAX, NULL, NULL},
+        {"top-p", 0, "P", "and of those the fewest whose probabilities reach P (default 1.0)", OPTION_NUMBER, &s.top_p,
+         0, 0, NULL, NULL},
+        {"batch", 'b', "B", "sequences from the same prompt, each with draws of its own (default 1)", OPTION_INTEGER,
+         &s.batch, 1, INT32_MAX, NULL, NULL},
+        {"stop-at-eot", 0, NULL, "end a sequence at <|endoftext|>, which is not printed", OPTION_FLAG, &s.stop_at_eot,
+         0, 0, NULL, NULL},
+        {"overflow", 0, "POLICY", "at the window's end (default shift; ids: stop):", OPTION_CHOICE, &s.overflow, 0, 0,
+         generate_overflow, NULL},
         {"chunk", 0, "N", "prefill N positions at a time (default: all at once)", OPTION_INTEGER, &s.chunk, 1,
          INT32_MAX, NULL, NULL},
-        {"ids", 0, NULL, "print token ids (there is no other form yet)", OPTION_FLAG, &s.ids, 0, 0, NULL, NULL},
+        {"ids", 0, NULL, "print token ids, on one line, in place of text", OPTION_FLAG, &s.ids, 0, 0, NULL, NULL},
     };
+    const size_t n_rows = sizeof rows / sizeof rows[0];
     const struct option_table table = {
         argv[0], "[OPTIONS]",
-        "Continues every sequence by greedy choice and prints it whole, ids separated by commas, on one line.", rows,
-        sizeof rows / sizeof rows[0]};
+        "Continues a text and writes it as it is made. The same seed gives the same text, on every path and with any\n"
+        "number of threads. --path both runs the naive and the cached path side by side. Figures go to stderr, and\n"
+        "are of the time that the model takes: writing is not in them.",
+        rows, (int)n_rows};
     int status;
+    set_help(rows, n_rows, "seed", "seed of the draws, and of synthetic weights (default 42)");
     if (options_parse(&table, argc, argv, &status))
         status = run(argv[0], &s);
     token_rows_free(&s.rows);

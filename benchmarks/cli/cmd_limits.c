@@ -28,7 +28,7 @@ static int measure(const char *command, int threads, const char *isa)
 
 int command_limits(int argc, char **argv)
 {
-    struct model_options options = model_options_default();
+    struct model_options options = model_options_default("gpt2");
     const struct option_row rows[] = {
         {"threads", 't', "N", "measure N threads only (default: 1 and all physical cores)", OPTION_INTEGER,
          &options.threads, 1, KV_MAX_THREADS, NULL, NULL},

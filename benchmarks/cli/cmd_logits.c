@@ -66,9 +66,9 @@ static int run(const char *command, const struct settings *s)
 
 int command_logits(int argc, char **argv)
 {
-    struct settings s = {.model = model_options_default()};
+    struct settings s = {.model = model_options_default("gpt2")};
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model),
+        MODEL_OPTION_ROWS(&s.model, "gpt2"),
         {"tokens", 0, "IDS", "sequences of ids: \"1,2,3\" or \"1,2,3;4,5,6\"", OPTION_PARSED, &s.rows, 0, 0, NULL,
          token_rows_parse},
         {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, kv_path_choice, NULL},

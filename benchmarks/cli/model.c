@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct model_options model_options_default(void)
+struct model_options model_options_default(const char *model)
 {
     const char *isa = getenv("KVBENCH_ISA");
-    return (struct model_options){.model = "gpt2", .seed = 42, .isa = isa && *isa ? isa : NULL};
+    return (struct model_options){.model = model, .seed = 42, .isa = isa && *isa ? isa : NULL};
 }
 
 static bool is_folder(const char *path)
@@ -19,20 +19,17 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Where data/fetch_gpt2.sh puts a published model; the caller frees it. */
-static char *fetched_folder(const char *name)
+/* NULL without memory. */
+static char *join(const char *folder, const char *name)
 {
-    const char *models = getenv("KVBENCH_MODELS");
-    char *folder;
-    return asprintf(&folder, "%s/%s", models && *models ? models : KV_MODELS_DIR, name) < 0 ? NULL : folder;
+    char *path;
+    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
 static bool holds_weights(const char *folder)
 {
-    char *file;
-    if (!folder || asprintf(&file, "%s/model.safetensors", folder) < 0)
-        return false;
-    const bool there = access(file, F_OK) == 0;
+    char *file = join(folder, "model.safetensors");
+    const bool there = file && access(file, F_OK) == 0;
     free(file);
     return there;
 }
@@ -45,16 +42,70 @@ static bool is_preset(const char *name)
     return false;
 }
 
-static kv_status open_preset(const char *command, const struct model_options *options, struct kv_team *team,
-                             struct kv_model **model, struct kv_error *error)
+/* Published models are where data/fetch_gpt2.sh puts them, the others in the repository. */
+static char *named_folder(const char *name)
+{
+    const char *setting = getenv(is_preset(name) ? "KVBENCH_MODELS" : "KVBENCH_DATA");
+    if (!setting || !*setting)
+        return join(KV_MODELS_DIR, name);
+    if (is_preset(name))
+        return join(setting, name);
+    char *models = join(setting, "models"), *folder = models ? join(models, name) : NULL;
+    free(models);
+    return folder;
+}
+
+char *model_folder(const char *model)
+{
+    if (is_folder(model))
+        return strdup(model);
+    char *folder = named_folder(model);
+    if (folder && holds_weights(folder))
+        return folder;
+    free(folder);
+    return NULL;
+}
+
+kv_status model_preset(const char *model, struct kv_config *config, struct kv_error *error)
+{
+    if (is_preset(model))
+        return kv_config_preset(model, config, error);
+    size_t at = (size_t)snprintf(error->message, sizeof error->message,
+                                 "model '%.100s' is neither a folder nor one of ", model);
+    for (int i = 0; kv_config_preset_name(i); i++)
+        at += (size_t)snprintf(error->message + at, sizeof error->message - at, "%s, ", kv_config_preset_name(i));
+    snprintf(error->message + at, sizeof error->message - at, "%s", EMBEDDED_MODEL);
+    if (strcmp(model, EMBEDDED_MODEL) == 0)
+        snprintf(error->message, sizeof error->message,
+                 "model '%s' is missing: KVBENCH_DATA is to name the project's data folder, with models/%s in it",
+                 model, model);
+    return KV_ERROR_ARGUMENT;
+}
+
+static kv_status shape_of(const char *model, const char *folder, struct kv_config *config, struct kv_error *error)
+{
+    if (!folder || (is_preset(model) && !is_folder(model)))
+        return model_preset(model, config, error);
+    char *file = join(folder, "config.json");
+    if (!file) {
+        snprintf(error->message, sizeof error->message, "%.400s: no memory for its name", folder);
+        return KV_ERROR_MEMORY;
+    }
+    const kv_status status = kv_config_load(file, config, error);
+    free(file);
+    return status;
+}
+
+static kv_status load_or_synthesize(const char *command, const struct model_options *options, struct kv_team *team,
+                                    struct kv_model **model, struct kv_error *error)
 {
     struct kv_config config;
-    char *folder = is_preset(options->model) ? fetched_folder(options->model) : NULL;
+    char *folder = model_folder(options->model);
     kv_status status;
-    if (!options->synthetic && holds_weights(folder)) {
+    if (folder && (!options->synthetic || is_folder(options->model))) {
         status = kv_model_load(model, folder, options->gemm, team, error);
     } else {
-        status = kv_config_preset(options->model, &config, error);
+        status = shape_of(options->model, folder, &config, error);
         if (!status)
             status = kv_model_synthesize(model, &config, options->seed, options->gemm, team, error);
         if (!status)
@@ -69,16 +120,9 @@ static kv_status open_preset(const char *command, const struct model_options *op
 int model_shape(const char *command, const struct model_options *options, struct kv_config *config)
 {
     struct kv_error error = {""};
-    kv_status status;
-    if (is_folder(options->model)) {
-        char *file;
-        if (asprintf(&file, "%s/config.json", options->model) < 0)
-            return cli_fail(command, CLI_FAILED, "no memory for the name of %s", options->model);
-        status = kv_config_load(file, config, &error);
-        free(file);
-    } else {
-        status = kv_config_preset(options->model, config, &error);
-    }
+    char *folder = model_folder(options->model);
+    const kv_status status = shape_of(options->model, folder, config, &error);
+    free(folder);
     if (!status)
         return CLI_OK;
     return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
@@ -94,8 +138,7 @@ int model_open(const char *command, const struct model_options *options, struct 
                         "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", options->isa);
     kv_status status = kv_team_create(team, options->threads ? options->threads : kv_default_threads(), &error);
     if (!status)
-        status = is_folder(options->model) ? kv_model_load(model, options->model, options->gemm, *team, &error)
-                                           : open_preset(command, options, *team, model, &error);
+        status = load_or_synthesize(command, options, *team, model, &error);
     if (!status)
         return CLI_OK;
     kv_team_free(*team);

@@ -46,13 +46,13 @@ static bool parse_integer(const struct option_row *row, const char *text, struct
     return true;
 }
 
-static bool parse_seconds(const struct option_row *row, const char *text, struct kv_error *error)
+static bool parse_number(const struct option_row *row, const char *text, const char *what, struct kv_error *error)
 {
     char *end;
     errno = 0;
     const double number = strtod(text, &end);
     if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9)) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a number of seconds such as 0.5 or 10", text);
+        snprintf(error->message, sizeof error->message, "'%.60s' is not a number%s such as 0.5 or 10", text, what);
         return false;
     }
     *(double *)row->value = number;
@@ -99,7 +99,9 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
     case OPTION_INTEGER:
         return parse_integer(row, text, error);
     case OPTION_SECONDS:
-        return parse_seconds(row, text, error);
+        return parse_number(row, text, " of seconds", error);
+    case OPTION_NUMBER:
+        return parse_number(row, text, "", error);
     case OPTION_SEED:
         return parse_seed(row, text, error);
     case OPTION_CHOICE:

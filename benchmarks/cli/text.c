@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static kv_status no_memory(struct kv_error *error)
 {
@@ -12,17 +11,18 @@ static kv_status no_memory(struct kv_error *error)
     return KV_ERROR_MEMORY;
 }
 
-/* The tokenizer of a checkpoint's folder, or of a published model. */
+/* The tokenizer of a model on disk, or of a published one. */
 static kv_status name_of_model(const char *model, const char **name, struct kv_error *error)
 {
-    struct stat there;
     struct kv_config config;
-    if (stat(model, &there) != 0 || !S_ISDIR(there.st_mode)) {
+    char *folder = model_folder(model), *file;
+    if (!folder) {
         *name = "gpt2";
-        return kv_config_preset(model, &config, error);
+        return model_preset(model, &config, error);
     }
-    char *file;
-    if (asprintf(&file, "%s/config.json", model) < 0)
+    const bool joined = asprintf(&file, "%s/config.json", folder) >= 0;
+    free(folder);
+    if (!joined)
         return no_memory(error);
     const kv_status status = kv_tokenizer_of_config(file, name, error);
     free(file);

@@ -210,14 +210,17 @@ static kv_status write_text(struct kv_csv_writer *writer, const char *kind, cons
 /* The longest label that a row of the picture has room for. */
 enum { LABEL_SIZE = 16 };
 
+/* A space before a word is a dot; what is nothing but white space has a sign of its own; other bytes show the id. */
 static void make_label(char label[LABEL_SIZE], const struct kv_tokenizer *tokenizer, int32_t token)
 {
     size_t n = 0;
     const char *text = tokenizer ? kv_tokenizer_token(tokenizer, token, &n) : NULL;
-    bool plain = n > 0 && n < LABEL_SIZE - 2 && !(n == 1 && text[0] == ' ');
+    bool plain = n > 0 && n < LABEL_SIZE - 2;
     for (size_t i = 0; plain && i < n; i++)
         plain = text[i] >= ' ' && text[i] <= '~';
-    if (plain && text[0] == ' ')
+    if (n == 1 && (text[0] == ' ' || text[0] == '\n'))
+        snprintf(label, LABEL_SIZE, "%s", text[0] == ' ' ? "\u2423" : "\u21b5");
+    else if (plain && text[0] == ' ')
         snprintf(label, LABEL_SIZE, "\u00b7%.*s", (int)n - 1, text + 1);
     else if (plain)
         snprintf(label, LABEL_SIZE, "%.*s", (int)n, text);

@@ -40,6 +40,16 @@ int64_t kv_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+const char *kv_clock_text(double seconds, char text[32])
+{
+    const long s = (long)(seconds + 0.5);
+    if (s >= 3600)
+        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    return text;
+}
+
 double kv_clock_cost_ns(void)
 {
     enum { N = 20000 };

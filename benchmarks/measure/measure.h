@@ -28,6 +28,9 @@ void kv_generation_free(struct kv_generation *generation);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t kv_now_ns(void);
 
+/* "1:02:03" or "2:03", in `text`. */
+const char *kv_clock_text(double seconds, char text[32]);
+
 /* What one reading of that clock costs, in nanoseconds: the instrument's own share of a token. */
 double kv_clock_cost_ns(void);
 

@@ -1,22 +1,12 @@
 #include "run/run.h"
 
+#include "measure/measure.h"
 #include "report/stats.h"
 
 #include <math.h>
 #include <stdio.h>
 
 enum { BAR_WIDTH = 24 };
-
-/* "1:02:03" or "2:03" */
-static const char *clock_text(double seconds, char text[32])
-{
-    const long s = (long)(seconds + 0.5);
-    if (s >= 3600)
-        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    else
-        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
-    return text;
-}
 
 static void print_bar(const struct kv_run *run)
 {
@@ -47,7 +37,7 @@ void kv_progress(const struct kv_run *run, int index, int repetition)
     if (run->settings->progress == KV_PROGRESS_BAR)
         print_bar(run);
     fprintf(stderr, "%d/%d, %s left; %s: batch %d, prompt %d, %s", run->n_finished, run->n_total,
-            clock_text(kv_predict_left(run), left), cell->suite, cell->batch, cell->n_prompt, cell->path);
+            kv_clock_text(kv_predict_left(run), left), cell->suite, cell->batch, cell->n_prompt, cell->path);
     if (result->given_up) {
         fprintf(stderr, " %s: %s", result->failed ? "failed" : "skipped", result->error);
     } else {

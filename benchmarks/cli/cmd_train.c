@@ -1,0 +1,260 @@
+#include "cli/arguments.h"
+#include "cli/train.h"
+
+#include "measure/evaluate.h"
+#include "measure/measure.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* All that a run needs, in the order it comes about. */
+struct work {
+    struct kv_training training;
+    struct kv_config config;
+    struct kv_training_text text;
+    struct kv_tokenizer *tokenizer;
+    char *init; /* the folder of --init, or NULL */
+};
+
+static void free_work(struct work *w)
+{
+    kv_training_history_free(&w->training.history);
+    free(w->training.tokens);
+    free(w->training.targets);
+    kv_session_free(w->training.session);
+    kv_trainer_free(w->training.trainer);
+    kv_team_free(w->training.team);
+    kv_training_text_free(&w->text);
+    kv_tokenizer_free(w->tokenizer);
+    free(w->init);
+}
+
+/* ---- The folder ---------------------------------------------------------------------------------------- */
+
+static kv_status refuse_file_in(const char *folder, const char *name, const char *remedy, struct kv_error *error)
+{
+    char *file;
+    if (asprintf(&file, "%s/%s", folder, name) < 0)
+        return KV_OK;
+    const bool there = access(file, F_OK) == 0;
+    free(file);
+    if (!there)
+        return KV_OK;
+    snprintf(error->message, sizeof error->message, "%.300s holds %s already: %s", folder, name, remedy);
+    return KV_ERROR_ARGUMENT;
+}
+
+/* A new run wants a folder that holds no other one. */
+static kv_status check_folder(const char *folder, struct kv_error *error)
+{
+    const kv_status status = refuse_file_in(folder, "checkpoint.safetensors",
+                                            "--resume goes on with that run; a new one needs another --out", error);
+    return status ? status
+                  : refuse_file_in(folder, "model.safetensors", "give another --out, so that this model stays", error);
+}
+
+static kv_status make_folder(const char *folder, struct kv_error *error)
+{
+    if (mkdir(folder, 0777) == 0 || errno == EEXIST)
+        return KV_OK;
+    snprintf(error->message, sizeof error->message, "%.300s: cannot be made: %s", folder, strerror(errno));
+    return KV_ERROR_IO;
+}
+
+/* ---- Preparation --------------------------------------------------------------------------------------- */
+
+/* The shape of the checkpoint to start from, which must know all ids of the tokenizer. */
+static kv_status choose_shape_of_init(struct work *w, const struct kv_training_options *o, struct kv_error *error)
+{
+    char *file;
+    w->init = model_folder(o->init);
+    if (!w->init) {
+        snprintf(error->message, sizeof error->message, "--init %.200s: there are no weights of that name", o->init);
+        return KV_ERROR_ARGUMENT;
+    }
+    if (asprintf(&file, "%s/config.json", w->init) < 0) {
+        snprintf(error->message, sizeof error->message, "%.300s: no memory to open it", w->init);
+        return KV_ERROR_MEMORY;
+    }
+    kv_status status = kv_config_load(file, &w->config, error);
+    free(file);
+    if (!status)
+        status = text_tokenizer(o->tokenizer, w->init, &w->tokenizer, error);
+    if (!status && kv_tokenizer_vocab_size(w->tokenizer) > w->config.vocab_size) {
+        snprintf(error->message, sizeof error->message, "tokenizer '%s' has %d ids, the model in %.200s knows %d",
+                 kv_tokenizer_name(w->tokenizer), kv_tokenizer_vocab_size(w->tokenizer), w->init, w->config.vocab_size);
+        status = KV_ERROR_ARGUMENT;
+    }
+    return status;
+}
+
+static kv_status choose_shape(struct work *w, const struct kv_training_options *o, struct kv_error *error)
+{
+    if (o->init)
+        return choose_shape_of_init(w, o, error);
+    const kv_status status = text_tokenizer(o->tokenizer ? o->tokenizer : "bytes", NULL, &w->tokenizer, error);
+    if (!status)
+        w->config = (struct kv_config){
+            o->n_layer, o->n_head,   o->n_embd, 4 * o->n_embd, kv_tokenizer_vocab_size(w->tokenizer),
+            o->context, KV_GELU_NEW, 1e-5f};
+    return status;
+}
+
+static int window_of(const struct kv_training_options *o, const struct kv_config *config)
+{
+    return o->context ? o->context : config->n_positions < 256 ? config->n_positions : 256;
+}
+
+/* Trainer, session and buffers: after this nothing large is taken but for a moment. */
+static kv_status allocate(struct work *w, const struct kv_training_options *o, struct kv_error *error)
+{
+    struct kv_training *t = &w->training;
+    struct kv_trainer_options options = kv_trainer_default_options();
+    options.weight_decay = (float)o->weight_decay;
+    options.clip_norm = (float)o->clip;
+    kv_status status = kv_team_create(&t->team, o->threads ? o->threads : kv_default_threads(), error);
+    if (!status)
+        status = kv_trainer_create(&t->trainer, &w->config, o->batch, t->n_positions, t->team, &options, error);
+    if (status)
+        return status;
+    t->evaluation_batch = kv_evaluation_batch(&w->config, t->n_positions);
+    const struct kv_session_options session = {
+        .path = "cached", .matmul = "openblas", .batch = t->evaluation_batch, .capacity = t->n_positions};
+    status = kv_session_create(&t->session, kv_trainer_model(t->trainer), t->team, &session, error);
+    const size_t rows = (size_t)o->batch * (size_t)t->n_positions;
+    t->tokens = malloc(rows * sizeof *t->tokens);
+    t->targets = malloc(rows * sizeof *t->targets);
+    if (!status && !(t->tokens && t->targets)) {
+        snprintf(error->message, sizeof error->message, "no memory for a batch of %d windows", o->batch);
+        status = KV_ERROR_MEMORY;
+    }
+    return status;
+}
+
+/* The weights that a new run starts with. */
+static kv_status set_weights(struct work *w, const struct kv_training_options *o, struct kv_error *error)
+{
+    struct kv_model *model;
+    if (!o->init)
+        return kv_trainer_initialize(w->training.trainer, o->seed, error);
+    kv_status status = kv_model_load(&model, w->init, "openblas", w->training.team, error);
+    if (!status)
+        status = kv_trainer_copy_weights(w->training.trainer, model, error);
+    kv_model_free(model);
+    return status;
+}
+
+/* The program and the text, which are resident by now, the trainer, and an evaluation. The second copy of the weights
+ * with which a run begins is gone before moments and activations are first written. */
+static size_t peak_bytes(const struct work *w, const struct kv_training_options *o, size_t resident_before)
+{
+    const struct kv_training *t = &w->training;
+    const size_t V = (size_t)w->config.vocab_size, rows = (size_t)t->evaluation_batch * (size_t)t->n_positions;
+    return resident_before + kv_trainer_bytes(&w->config, o->batch, t->n_positions, kv_team_size(t->team)) +
+           kv_session_bytes(t->session) + rows * V * sizeof(float);
+}
+
+static void announce(const struct work *w, const struct kv_training_options *o, size_t resident_before)
+{
+    const struct kv_config *c = &w->config;
+    const double windows = (double)o->steps * o->batch * w->training.n_positions;
+    fprintf(stderr, "text: %zu tokens (%s) to train on, %zu held out\n", w->text.n_ids, kv_tokenizer_name(w->tokenizer),
+            w->text.n_held_out);
+    fprintf(stderr, "model: %d layer%s, %d head%s, width %d, context %d: %.2f million parameters\n", c->n_layer,
+            c->n_layer == 1 ? "" : "s", c->n_head, c->n_head == 1 ? "" : "s", c->n_embd, c->n_positions,
+            (double)kv_config_parameters(c) / 1e6);
+    fprintf(stderr, "training: %d steps of %d x %d tokens, %.1f times the text; peak memory about %.0f MiB\n", o->steps,
+            o->batch, w->training.n_positions, windows / (double)w->text.n_ids,
+            (double)peak_bytes(w, o, resident_before) / 0x1p20);
+}
+
+/* ---- Run ----------------------------------------------------------------------------------------------- */
+
+static kv_status start_or_resume(struct work *w, const struct kv_training_options *o, struct kv_error *error)
+{
+    char *differs;
+    if (!o->resume)
+        return set_weights(w, o, error);
+    const kv_status status = kv_training_resume(&w->training, &differs, error);
+    if (!status && differs)
+        fprintf(stderr, "kvbench train: warning: %s: the bits will not be those of a run that was never stopped\n",
+                differs);
+    if (!status && kv_trainer_steps(w->training.trainer) >= o->steps)
+        fprintf(stderr, "kvbench train: all %d steps are done; a larger --steps goes on\n", o->steps);
+    free(differs);
+    return status;
+}
+
+static void print_result(const struct work *w, const struct kv_training_options *o)
+{
+    const struct kv_training_state *s = &w->training.state;
+    size_t n_first; /* bytes of the first token, which nothing predicts */
+    char time[32];
+    kv_tokenizer_token(w->tokenizer, w->text.held_out[0], &n_first);
+    const double bits = s->best_loss * (double)(w->text.n_held_out - 1) /
+                        (log(2) * (double)(w->text.n_held_out_bytes - n_first));
+    printf("validation loss %.4f nats a token, %.3f bits a byte, at step %.0f; %s of training, peak memory %.0f MiB\n",
+           s->best_loss, bits, s->best_step, kv_clock_text(s->seconds, time), (double)kv_rss_peak() / 0x1p20);
+    printf("the model is in %s: kvbench generate --model %s\n", o->out, o->out);
+}
+
+static int train(const char *command, struct work *w, const struct kv_training_options *o)
+{
+    struct kv_error error = {""};
+    struct train_progress progress;
+    bool finished = false;
+    kv_status status = o->resume ? KV_OK : check_folder(o->out, &error);
+    if (!status)
+        status = choose_shape(w, o, &error);
+    w->training.n_positions = window_of(o, &w->config);
+    if (!status)
+        status = kv_training_text_load(&w->text, o->text, o->validation, w->training.n_positions, w->tokenizer, &error);
+    const size_t resident_before = kv_rss_peak();
+    if (!status)
+        status = allocate(w, o, &error);
+    if (!status)
+        status = make_folder(o->out, &error);
+    if (!status) {
+        w->training.tokenizer = kv_tokenizer_name(w->tokenizer);
+        announce(w, o, resident_before);
+        status = start_or_resume(w, o, &error);
+    }
+    if (!status) {
+        train_progress_begin(&progress);
+        w->training.watcher = &progress.watcher;
+        status = kv_training_run(&w->training, &finished, &error);
+        train_progress_end(&progress);
+    }
+    if (status)
+        return cli_fail(command, CLI_FAILED, "%s", error.message);
+    if (!finished)
+        return cli_fail(command, CLI_FAILED,
+                        "stopped after step %lld; kvbench train --out %s --resume goes on from here",
+                        (long long)kv_trainer_steps(w->training.trainer), o->out);
+    print_result(w, o);
+    return CLI_OK;
+}
+
+int command_train(int argc, char **argv)
+{
+    struct kv_training_options options;
+    struct work work = {0};
+    char *arguments, **kept;
+    int status;
+    if (train_parse(&options, argc, argv, &arguments, &kept, &status)) {
+        work.training.options = &options;
+        work.training.config = &work.config;
+        work.training.text = &work.text;
+        work.training.arguments = arguments;
+        status = train(argv[0], &work, &options);
+        free_work(&work);
+    }
+    free(arguments);
+    arguments_free(kept);
+    return status;
+}

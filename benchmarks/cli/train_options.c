@@ -1,0 +1,177 @@
+#include "cli/arguments.h"
+#include "cli/train.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NOT_GIVEN = -1 };
+
+/* What 0 would mean something for is NOT_GIVEN until somebody gives it. */
+static struct kv_training_options not_given(void)
+{
+    return (struct kv_training_options){
+        .dtype = "F32",
+        .batch = 16,
+        .steps = 2000,
+        .warmup = NOT_GIVEN,
+        .every = 250,
+        .validation = 5,
+        .rate = NOT_GIVEN,
+        .floor_rate = NOT_GIVEN,
+        .weight_decay = 0.1,
+        .clip = 1,
+        .seed = 42,
+    };
+}
+
+static void fill_in(struct kv_training_options *o)
+{
+    if (!o->init) {
+        o->n_layer = o->n_layer ? o->n_layer : 4;
+        o->n_head = o->n_head ? o->n_head : 4;
+        o->n_embd = o->n_embd ? o->n_embd : 128;
+        o->context = o->context ? o->context : 256;
+    }
+    if (o->warmup == NOT_GIVEN)
+        o->warmup = o->steps / 10 < 100 ? o->steps / 10 : 100;
+    if (o->rate == NOT_GIVEN)
+        o->rate = o->init ? 1e-4 : 2e-3;
+    if (o->floor_rate == NOT_GIVEN)
+        o->floor_rate = o->rate / 10;
+}
+
+static const struct kv_choice dtypes[] = {{"F32", "float32, as trained"},
+                                          {"BF16", "half the bytes, 8 bits of precision"}};
+
+static const struct kv_choice *dtype_choice(int index)
+{
+    return index >= 0 && index < (int)(sizeof dtypes / sizeof dtypes[0]) ? &dtypes[index] : NULL;
+}
+
+static bool parse(struct kv_training_options *o, int argc, char **argv, int *status)
+{
+    const int most = INT32_MAX / 2;
+    const struct option_row rows[] = {
+        {"text", 0, "FILE", "the text to learn", OPTION_TEXT, &o->text, 0, 0, NULL, NULL},
+        {"out", 'o', "DIR", "folder for the model, the checkpoint and training.csv", OPTION_TEXT, &o->out, 0, 0, NULL,
+         NULL},
+        {"resume", 0, NULL, "go on with the run in --out, to the same bits; other options change it", OPTION_FLAG,
+         &o->resume, 0, 0, NULL, NULL},
+        {"init", 0, "MODEL", "start from this checkpoint, a folder or a name as --model takes (default: from scratch)",
+         OPTION_TEXT, &o->init, 0, 0, NULL, NULL},
+        {"layers", 0, "N", "layers (default 4)", OPTION_INTEGER, &o->n_layer, 1, most, NULL, NULL},
+        {"heads", 0, "N", "attention heads (default 4)", OPTION_INTEGER, &o->n_head, 1, most, NULL, NULL},
+        {"embd", 0, "N", "width, a multiple of the heads (default 128)", OPTION_INTEGER, &o->n_embd, 1, most / 8, NULL,
+         NULL},
+        {"context", 0, "N", "tokens of a window (default 256)", OPTION_INTEGER, &o->context, 1, most, NULL, NULL},
+        {"tokenizer", 0, "NAME", "tokens of the text (default: that of --init, else bytes):", OPTION_CHOICE,
+         &o->tokenizer, 0, 0, kv_tokenizer_choice, NULL},
+        {"batch", 'b', "N", "windows a step (default 16)", OPTION_INTEGER, &o->batch, 1, most, NULL, NULL},
+        {"steps", 'n', "N", "steps in all (default 2000)", OPTION_INTEGER, &o->steps, 1, most, NULL, NULL},
+        {"lr", 0, "X", "learning rate (default 0.002, with --init 0.0001)", OPTION_NUMBER, &o->rate, 0, 0, NULL, NULL},
+        {"min-lr", 0, "X", "where its cosine ends (default: a tenth)", OPTION_NUMBER, &o->floor_rate, 0, 0, NULL, NULL},
+        {"warmup", 0, "N", "steps until it is reached (default 100, at most a tenth of all)", OPTION_INTEGER,
+         &o->warmup, 0, most, NULL, NULL},
+        {"weight-decay", 0, "X", "of matrices (default 0.1)", OPTION_NUMBER, &o->weight_decay, 0, 0, NULL, NULL},
+        {"clip", 0, "X", "largest norm of the gradients (default 1; 0: any)", OPTION_NUMBER, &o->clip, 0, 0, NULL,
+         NULL},
+        {"validation", 0, "PERCENT", "of the text, its end, to hold out (default 5)", OPTION_INTEGER, &o->validation, 1,
+         90, NULL, NULL},
+        {"every", 0, "N", "steps between evaluations, when files are written (default 250)", OPTION_INTEGER, &o->every,
+         1, most, NULL, NULL},
+        {"dtype", 0, "NAME", "of model.safetensors (default F32):", OPTION_CHOICE, &o->dtype, 0, 0, dtype_choice, NULL},
+        {"seed", 0, "N", "of the first weights and the order of the text (default 42)", OPTION_SEED, &o->seed, 0, 0,
+         NULL, NULL},
+        {"threads", 't', "N", "threads (default: the physical cores)", OPTION_INTEGER, &o->threads, 1, KV_MAX_THREADS,
+         NULL, NULL},
+    };
+    const struct option_table table = {
+        "train", "--text FILE --out DIR [OPTIONS]",
+        "Trains a GPT on a text, from scratch or from a checkpoint, on this CPU. Ctrl-C stops it; --out DIR --resume\n"
+        "goes on. The model in DIR, which --model takes, is that of the lowest loss on the held-out text.",
+        rows, sizeof rows / sizeof rows[0]};
+    return options_parse(&table, argc, argv, status);
+}
+
+static bool refuse(int *status, const char *message)
+{
+    *status = cli_fail("train", CLI_USAGE, "%s; see kvbench train --help", message);
+    return false;
+}
+
+static bool check(const struct kv_training_options *o, int *status)
+{
+    if (!o->out)
+        return refuse(status, "--out is missing: the folder for the model");
+    if (!o->text)
+        return refuse(status, "--text is missing: the file to learn");
+    if (o->init && (o->n_layer || o->n_head || o->n_embd))
+        return refuse(status, "--layers, --heads and --embd are those of --init; leave them out");
+    return true;
+}
+
+/* The options of the run that the folder's checkpoint is of. */
+static bool parse_interrupted(struct kv_training_options *o, const char *folder, char ***kept, int *status)
+{
+    struct kv_error error = {""};
+    char *text;
+    if (kv_training_read_arguments(folder, &text, &error) != KV_OK) {
+        *status = cli_fail("train", CLI_FAILED, "nothing to resume: %s", error.message);
+        return false;
+    }
+    json_t *array = json_loads(text, 0, NULL);
+    free(text);
+    *kept = json_is_array(array) ? arguments_of_json(array) : NULL;
+    const int n = (int)json_array_size(array);
+    json_decref(array);
+    if (!*kept) {
+        *status = cli_fail("train", CLI_FAILED, "%s/checkpoint.safetensors: note 'arguments' is no command", folder);
+        return false;
+    }
+    *o = not_given();
+    return parse(o, n, *kept, status);
+}
+
+/* The command that the next --resume starts from: this one, or the first one with this one's options behind it. */
+static char *merge(int argc, char **argv, char **before)
+{
+    int n = 0;
+    while (before && before[n])
+        n++;
+    char **all = calloc((size_t)(n + argc), sizeof *all), *text = NULL;
+    if (!all)
+        return NULL;
+    for (int i = 0; i < n; i++)
+        all[i] = before[i];
+    for (int i = n ? 1 : 0; i < argc; i++)
+        all[n + i - (n ? 1 : 0)] = argv[i];
+    text = arguments_to_json(n ? n + argc - 1 : argc, all);
+    free(all);
+    return text;
+}
+
+bool train_parse(struct kv_training_options *o, int argc, char **argv, char **arguments, char ***kept, int *status)
+{
+    *arguments = NULL;
+    *kept = NULL;
+    *o = not_given();
+    if (!parse(o, argc, argv, status))
+        return false;
+    if (o->resume) {
+        const char *folder = o->out;
+        if (!folder)
+            return refuse(status, "--resume needs --out: the folder of the run to go on with");
+        if (!parse_interrupted(o, folder, kept, status) || !parse(o, argc, argv, status))
+            return false;
+    }
+    if (!check(o, status))
+        return false;
+    fill_in(o);
+    if (!o->init && o->n_embd % o->n_head)
+        return refuse(status, "--embd must be a multiple of --heads");
+    *arguments = merge(argc, argv, *kept);
+    if (*arguments)
+        return true;
+    *status = cli_fail("train", CLI_FAILED, "no memory, or an argument that is not UTF-8: it could not be resumed");
+    return false;
+}
