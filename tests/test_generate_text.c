@@ -289,6 +289,27 @@ static void test_nobody_reads(void **state)
     assert_int_equal(cli->status, 128 + SIGPIPE);
 }
 
+/* With no option at all: the model that comes along, the same on either path and with any number of threads. */
+static void test_embedded_model(void **state)
+{
+    static const char *const options[][2] = {
+        {"--path", "cached"}, {"--path", "naive"}, {"--threads", "1"}, {"--threads", "2"}, {"--threads", "3"}};
+    struct cli *cli = ((struct bench *)*state)->cli;
+    RUN(cli, "generate");
+    assert_exit(cli, 0);
+    assert_int_equal(strncmp(cli->out, "In the beginning", 16), 0);
+    assert_in_range(strlen(cli->out), 16 + 200, 16 + 201); /* and a newline, unless it ends with one */
+    char *expected = strdup(cli->out);
+    assert_non_null(expected);
+    for (size_t i = 0; i < COUNT(options); i++) {
+        RUN(cli, "generate", options[i][0], options[i][1]);
+        assert_string_equal(cli->out, expected);
+    }
+    RUN(cli, "generate", "--seed", "43");
+    assert_string_not_equal(cli->out, expected);
+    free(expected);
+}
+
 /* ---- Prompts --------------------------------------------------------------------------------------------- */
 
 static void test_prompts(void **state)
@@ -407,6 +428,7 @@ int main(void)
         GENERATE_TEST(test_stop_at_eot),
         GENERATE_TEST(test_stop_at_eot_in_a_batch),
         GENERATE_TEST(test_stream),
+        GENERATE_TEST(test_embedded_model),
         GENERATE_TEST(test_interrupted),
         GENERATE_TEST(test_nobody_reads),
         GENERATE_TEST(test_prompts),

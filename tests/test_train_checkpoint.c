@@ -236,6 +236,7 @@ static void refuse_at(const struct refusal *r, const char *file, kv_status expec
 static void put_other(const struct refusal *r, const char *changed, int n_dims, enum kv_dtype dtype,
                       struct kv_note note)
 {
+    static const float one = 1;
     struct kv_safetensors *file = open_file(r->c->weights_file);
     const int n = kv_safetensors_count(file);
     struct kv_tensor_source *sources = calloc((size_t)n + 1, sizeof *sources);
@@ -250,7 +251,7 @@ static void put_other(const struct refusal *r, const char *changed, int n_dims, 
                                                         (const float *)(const void *)tensor->data};
     }
     if (*changed && !kv_safetensors_find(file, changed))
-        sources[kept++] = (struct kv_tensor_source){changed, dtype, 0, NULL, (const float[]){1}};
+        sources[kept++] = (struct kv_tensor_source){changed, dtype, 0, NULL, &one};
     const struct kv_note notes[] = {{"model", kv_safetensors_note(file, "model")}, note};
     assert_ok(kv_safetensors_write(r->other, sources, kept, notes, 2, &error), error);
     free(sources);
