@@ -3,6 +3,7 @@
  * What ranks hand each other is plain memory, so that ThreadSanitizer sees a missing barrier even where the values
  * happen to be right. Linked with --wrap=pthread_create, so that starting a thread can be made to fail and
  * one that does not end is seen. */
+#include "base/cpus.h"
 #include "support.h"
 
 #include <errno.h>
@@ -302,6 +303,54 @@ static void test_default_threads(void **state)
     }
 }
 
+/* Every CPU once, the first one where it was asked for, one of each core before the others. */
+static void test_cpus(void **state)
+{
+    (void)state;
+    for (int first = -1; first < 64; first++) {
+        struct kv_cpus cpus;
+        cpu_set_t seen;
+        CPU_ZERO(&seen);
+        kv_cpus_list(&cpus, first);
+        assert_int_equal(cpus.n, CPU_COUNT(&all_cpus));
+        assert_int_equal(cpus.n_cores < KV_MAX_THREADS ? cpus.n_cores : KV_MAX_THREADS, kv_default_threads());
+        for (int i = 0; i < cpus.n; i++)
+            CPU_SET(cpus.order[i], &seen);
+        assert_true(CPU_EQUAL(&seen, &all_cpus));
+        if (first >= 0 && CPU_ISSET(first, &all_cpus))
+            assert_int_equal(cpus.order[0], first);
+    }
+}
+
+static void visit_job(void *argument, int rank)
+{
+    cpu_set_t *sets = argument;
+    if (sched_getaffinity(0, sizeof sets[rank], &sets[rank]) != 0)
+        CPU_ZERO(&sets[rank]);
+}
+
+/* Threads are shown a place at the start, and are not held there. */
+static void test_threads_stay_free(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    cpu_set_t sets[N];
+    for (int n = 1; n <= N; n++) {
+        struct kv_team *team = create(n);
+        kv_team_run(team, visit_job, sets);
+        for (int rank = 0; rank < n; rank++)
+            assert_true(CPU_EQUAL(&sets[rank], &all_cpus));
+        kv_team_free(team);
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all_cpus))
+            continue;
+        kv_cpus_visit(cpu);
+        visit_job(sets, 0);
+        assert_true(CPU_EQUAL(&sets[0], &all_cpus));
+    }
+}
+
 /* All threads on one CPU: whoever spins there holds up the one it waits for. */
 static void test_one_cpu(void **state)
 {
@@ -334,6 +383,8 @@ int main(void)
         cmocka_unit_test(test_wrong_sizes),
         cmocka_unit_test(test_thread_refused),
         AFFINITY_TEST(test_default_threads),
+        AFFINITY_TEST(test_cpus),
+        AFFINITY_TEST(test_threads_stay_free),
         AFFINITY_TEST(test_one_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

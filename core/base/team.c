@@ -5,16 +5,18 @@
  * own threads or faster: [M, 768] x [768, 3072] on two cores, SkylakeX kernels, 0.3.21, own team against
  * OpenBLAS's pthreads: M=1 60 against 43 GB/s, M=8 76 against 57 GFLOPS, M=128 353 against 368, M=1024 457
  * against 472. The OpenMP build ties at best, and restarts a team for every call that a foreign thread makes. */
+#include "base/cpus.h"
 #include "base/error.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* About a millisecond: longer than any pause between the stages of a step, short against a person's. */
 #define SPINS 10000
+/* Who spins longer than this offers its CPU now and then: the thread waited for may be queued behind it, and until the
+ * scheduler parts the two, every barrier would take a tick of some milliseconds. */
+#define SPINS_BETWEEN_OFFERS 128
 
 struct kv_team {
     int n_threads;
@@ -32,6 +34,7 @@ struct kv_team {
     struct worker {
         struct kv_team *team;
         int rank;
+        int cpu; /* where it starts; -1: anywhere */
         pthread_t thread;
     } * workers; /* [n_threads - 1] */
 };
@@ -51,7 +54,10 @@ static void wait_for_change(struct kv_team *team, atomic_uint *word, unsigned se
     for (int i = 0; i < team->spins; i++) {
         if (atomic_load_explicit(word, memory_order_acquire) != seen)
             return;
-        relax();
+        if (i % SPINS_BETWEEN_OFFERS == SPINS_BETWEEN_OFFERS - 1)
+            sched_yield();
+        else
+            relax();
     }
     pthread_mutex_lock(&team->mutex);
     atomic_fetch_add(&team->sleepers, 1);
@@ -88,6 +94,8 @@ static void *work(void *argument)
 {
     const struct worker *worker = argument;
     struct kv_team *team = worker->team;
+    if (worker->cpu >= 0)
+        kv_cpus_visit(worker->cpu);
     for (unsigned seen = 0;; seen++) {
         wait_for_change(team, &team->generation, seen);
         if (atomic_load(&team->quit))
@@ -106,56 +114,6 @@ void kv_team_run(struct kv_team *team, void (*job)(void *argument, int rank), vo
     kv_team_barrier(team);
 }
 
-static int cpus_allowed(cpu_set_t *set)
-{
-    if (sched_getaffinity(0, sizeof *set, set) != 0) {
-        CPU_ZERO(set);
-        return 1;
-    }
-    return CPU_COUNT(set);
-}
-
-static int read_topology(int cpu, const char *name)
-{
-    char path[128];
-    int value = -1;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/%s", cpu, name);
-    FILE *stream = fopen(path, "re");
-    if (!stream)
-        return -1;
-    if (fscanf(stream, "%d", &value) != 1)
-        value = -1;
-    fclose(stream);
-    return value;
-}
-
-int kv_default_threads(void)
-{
-    cpu_set_t set;
-    const int n_cpus = cpus_allowed(&set);
-    struct {
-        int package, core;
-    } seen[CPU_SETSIZE];
-    int n_cores = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &set))
-            continue;
-        const int package = read_topology(cpu, "physical_package_id");
-        const int core = read_topology(cpu, "core_id");
-        if (core < 0)
-            return n_cpus < KV_MAX_THREADS ? n_cpus : KV_MAX_THREADS;
-        int i = 0;
-        while (i < n_cores && (seen[i].package != package || seen[i].core != core))
-            i++;
-        if (i == n_cores) {
-            seen[n_cores].package = package;
-            seen[n_cores++].core = core;
-        }
-    }
-    n_cores = n_cores ? n_cores : 1;
-    return n_cores < KV_MAX_THREADS ? n_cores : KV_MAX_THREADS;
-}
-
 kv_status kv_team_create(struct kv_team **out, int n_threads, struct kv_error *error)
 {
     *out = NULL;
@@ -168,14 +126,17 @@ kv_status kv_team_create(struct kv_team **out, int n_threads, struct kv_error *e
         free(workers);
         return kv_fail(error, KV_ERROR_MEMORY, "threads: no memory for a team of %d", n_threads);
     }
-    cpu_set_t set;
+    /* A core each from the start: a thread often begins on its creator's, and a short run would end before it moves. */
+    struct kv_cpus cpus;
+    kv_cpus_list(&cpus, sched_getcpu());
+    const bool fits = n_threads <= (cpus.n ? cpus.n : 1);
     team->n_threads = n_threads;
-    team->spins = n_threads <= cpus_allowed(&set) ? SPINS : 0;
+    team->spins = fits ? SPINS : 0;
     team->workers = workers;
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->wake, NULL);
     for (int i = 0; i < n_threads - 1; i++, team->n_started++) {
-        workers[i] = (struct worker){.team = team, .rank = i + 1};
+        workers[i] = (struct worker){.team = team, .rank = i + 1, .cpu = fits ? cpus.order[i + 1] : -1};
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
             kv_team_free(team);
             return kv_fail(error, KV_ERROR_THREAD, "threads: the system refused thread %d of %d; use fewer", i + 2,
