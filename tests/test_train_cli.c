@@ -138,7 +138,7 @@ static void test_dtype(void **state)
 
 /* ---- Stopping and going on ------------------------------------------------------------------------------ */
 
-#define LONG_RUN(out) "train", SMALL, "--out", out, "--steps", "1500", "--every", "200", "--threads", "2"
+#define LONG_RUN(out) "train", SMALL, "--out", out, "--steps", "6000", "--every", "500", "--threads", "2"
 
 static void sleep_ms(int milliseconds)
 {
@@ -165,7 +165,7 @@ static void test_resume_to_the_same_bits(void **state)
     int n_ended = 0, n_parts = 0;
     RUN(cli, LONG_RUN("whole"));
     assert_exit(cli, 0);
-    while (!run_for(cli, random_between(&random, 150, 500) + 20 * n_parts, n_parts % 2 ? SIGKILL : SIGINT)) {
+    while (!run_for(cli, random_between(&random, 100, 350) + 20 * n_parts, n_parts % 2 ? SIGKILL : SIGINT)) {
         n_ended += count_lines(cli->err, "stopped after step") == 1;
         assert_true(++n_parts < 60);
     }
@@ -216,6 +216,90 @@ static void test_resume_with_more_steps(void **state)
     assert_int_equal(count_lines(cli->err, "threads was 1 and is 2 now"), 1);
 }
 
+/* A run that ends after an evaluation's checkpoint and before its model. */
+static void test_resume_writes_the_missing_model(void **state)
+{
+    struct cli *cli = *state;
+    char model[CLI_PATH_SIZE], kept[CLI_PATH_SIZE];
+    RUN(cli, "train", SMALL, "--out", "out", "--steps", "100", "--every", "50", "--lr", "0.01");
+    assert_exit(cli, 0);
+    cli_path(cli, "out/model.safetensors", model);
+    cli_path(cli, "kept", kept);
+    assert_int_equal(rename(model, kept), 0);
+    RUN(cli, "train", "--out", "out", "--resume");
+    assert_exit(cli, 0);
+    assert_same_file(cli, "kept", "out/model.safetensors");
+}
+
+static void test_resume_without_rows(void **state)
+{
+    struct cli *cli = *state;
+    char path[CLI_PATH_SIZE];
+    RUN(cli, "train", SMALL, "--out", "out", "--steps", "20", "--every", "10");
+    assert_exit(cli, 0);
+    cli_path(cli, "out/training.csv", path);
+    unlink(path);
+    RUN(cli, "train", "--out", "out", "--resume", "--steps", "30");
+    assert_exit(cli, 0);
+    assert_int_equal(count_lines(cli->err, "training.csv begins anew"), 1);
+    assert_true(last_value(cli, "out/training.csv", 0) == 30);
+    assert_true(last_value(cli, "out/training.csv", 1) == 30 * 4 * 32);
+}
+
+/* The text was named from where the run began; a moved checkpoint of --init is not needed any more. */
+static void test_resume_from_elsewhere(void **state)
+{
+    static const char command[] = "mkdir elsewhere && mv base elsewhere && cd elsewhere && "
+                                  "'" KV_PROGRAM "' train --out ../tuned --resume --steps 6";
+    struct cli *cli = *state;
+    RUN(cli, "train", SMALL, "--out", "base", "--steps", "2");
+    RUN(cli, "train", "--text", "text", "--init", "base", "--out", "tuned", "--steps", "4");
+    assert_exit(cli, 0);
+    cli_finish(cli, cli_start(cli, "/bin/sh", (const char *const[]){"-c", command, NULL}));
+    assert_exit(cli, 0);
+    assert_true(last_value(cli, "tuned/training.csv", 0) == 6);
+}
+
+static void test_what_cannot_change(void **state)
+{
+    static const char *const changes[][2] = {{"--validation", "9"}, {"--context", "16"}, {"--layers", "2"},
+                                             {"--heads", "4"},      {"--embd", "64"},    {"--tokenizer", "gpt2"},
+                                             {"--init", "kjv"}};
+    struct cli *cli = *state;
+    RUN(cli, "train", SMALL, "--out", "out", "--steps", "2");
+    assert_exit(cli, 0);
+    for (size_t i = 0; i < COUNT(changes); i++) {
+        RUN(cli, "train", "--out", "out", "--resume", changes[i][0], changes[i][1]);
+        assert_complaint(cli, 2, changes[i][0]);
+    }
+    RUN(cli, "train", SMALL, "--out", "out", "--steps", "3", "--resume"); /* the same again is no change */
+    assert_exit(cli, 0);
+}
+
+static void test_one_run_a_folder(void **state)
+{
+    struct cli *cli = *state;
+    char leaving[CLI_PATH_SIZE];
+    const pid_t child = cli_start(cli, KV_PROGRAM,
+                                  (const char *const[]){"train", SMALL, "--out", "out", "--steps", "1000000", NULL});
+    while (!exists(cli, "out/model.safetensors"))
+        sleep_ms(20);
+    struct cli *other = calloc(1, sizeof *other);
+    assert_non_null(other);
+    *other = *cli;
+    RUN(other, "train", "--out", "out", "--resume");
+    assert_exit(other, 1);
+    assert_int_equal(count_lines(other->err, "another kvbench train is at work in it"), 1);
+    free(other);
+    kill(child, SIGKILL);
+    cli_finish(cli, child);
+    cli_path(cli, "out/checkpoint.safetensors.part-1", leaving);
+    write_text(leaving, "half");
+    RUN(cli, "train", "--out", "out", "--resume", "--steps", "1");
+    assert_exit(cli, 0);
+    assert_false(exists(cli, "out/checkpoint.safetensors.part-1"));
+}
+
 /* ---- What goes wrong -------------------------------------------------------------------------------------- */
 
 static void test_divergence_keeps_the_last_good_files(void **state)
@@ -230,6 +314,59 @@ static void test_divergence_keeps_the_last_good_files(void **state)
     RUN(cli, "train", "--out", "out", "--resume", "--steps", "60", "--lr", "0.001");
     assert_exit(cli, 0);
     assert_true(last_value(cli, "out/training.csv", 4) < 4);
+}
+
+/* Steps of a single token are noisy; that is no divergence. */
+static void test_noise_is_no_divergence(void **state)
+{
+    struct cli *cli = *state;
+    RUN(cli, "train", "--text", "text", "--out", "out", "--layers", "1", "--heads", "2", "--embd", "32", "--batch", "1",
+        "--context", "1", "--steps", "4000", "--every", "4000", "--validation", "1", "--threads", "1");
+    assert_exit(cli, 0);
+}
+
+/* The smallest limit on files: what does not fit is said, and leaves nothing. */
+static void test_no_room(void **state)
+{
+    static const char command[] = "ulimit -f 60; exec '" KV_PROGRAM
+                                  "' train --text text --out out --layers 1 --steps 2";
+    struct cli *cli = *state;
+    cli_finish(cli, cli_start(cli, "/bin/sh", (const char *const[]){"-c", command, NULL}));
+    assert_exit(cli, 1);
+    assert_int_equal(count_lines(cli->err, "out/checkpoint.safetensors: cannot be written: File too large"), 1);
+    assert_false(exists(cli, "out/checkpoint.safetensors"));
+    RUN(cli, "train", "--text", "text", "--out", "out", "--layers", "1", "--steps", "2");
+    assert_exit(cli, 0);
+}
+
+/* The number before " MiB" behind `what`. */
+static double mebibytes(const char *text, const char *what)
+{
+    const char *at = strstr(text, what);
+    assert_non_null(at);
+    return strtod(at + strlen(what), NULL);
+}
+
+/* With weights that dominate; a sanitizer's own memory is beside them, so there only the lower bound can hold. */
+static void check_memory(const struct cli *cli)
+{
+    const double stated = mebibytes(cli->err, "peak memory about "), taken = mebibytes(cli->out, "peak memory ");
+    assert_true(taken > 0.85 * stated);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(taken < 1.15 * stated);
+#endif
+}
+
+static void test_stated_memory(void **state)
+{
+    struct cli *cli = *state;
+    RUN(cli, "train", "--text", "text", "--out", "out", "--layers", "2", "--heads", "2", "--embd", "512", "--context",
+        "8", "--batch", "1", "--steps", "2", "--threads", "2");
+    assert_exit(cli, 0);
+    check_memory(cli);
+    RUN(cli, "train", "--out", "out", "--resume", "--steps", "3");
+    assert_exit(cli, 0);
+    check_memory(cli);
 }
 
 static void test_refusals(void **state)
@@ -309,19 +446,29 @@ static void test_fine_tuning(void **state)
     assert_same_file(cli, "base/model.safetensors", "same/model.safetensors"); /* rate 0: not a bit moves */
 }
 
+#define TRAIN_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, cli_tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_learns_and_says_so, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_validation_loss_is_the_models, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_dtype, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_resume_to_the_same_bits, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_signal_keeps_the_last_step, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_resume_with_more_steps, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_divergence_keeps_the_last_good_files, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_refusals, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_another_text_is_noticed, set_up, cli_tear_down),
-        cmocka_unit_test_setup_teardown(test_fine_tuning, set_up, cli_tear_down),
+        TRAIN_TEST(test_learns_and_says_so),
+        TRAIN_TEST(test_validation_loss_is_the_models),
+        TRAIN_TEST(test_dtype),
+        TRAIN_TEST(test_resume_to_the_same_bits),
+        TRAIN_TEST(test_signal_keeps_the_last_step),
+        TRAIN_TEST(test_resume_with_more_steps),
+        TRAIN_TEST(test_divergence_keeps_the_last_good_files),
+        TRAIN_TEST(test_resume_writes_the_missing_model),
+        TRAIN_TEST(test_resume_without_rows),
+        TRAIN_TEST(test_resume_from_elsewhere),
+        TRAIN_TEST(test_what_cannot_change),
+        TRAIN_TEST(test_one_run_a_folder),
+        TRAIN_TEST(test_noise_is_no_divergence),
+        TRAIN_TEST(test_no_room),
+        TRAIN_TEST(test_stated_memory),
+        TRAIN_TEST(test_refusals),
+        TRAIN_TEST(test_another_text_is_noticed),
+        TRAIN_TEST(test_fine_tuning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

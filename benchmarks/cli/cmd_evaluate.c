@@ -75,9 +75,7 @@ static kv_status evaluate(const char *command, const struct settings *s, struct 
         status = kv_evaluate(session, config, s->batch, s->context, text->ids + at, n_ids, &part, error);
         if (status)
             break;
-        const size_t n_tokens = whole->n_tokens + part.n_tokens;
-        const double nats = whole->loss * (double)whole->n_tokens + part.loss * (double)part.n_tokens;
-        *whole = (struct kv_evaluation){nats / (double)n_tokens, n_tokens, whole->seconds + part.seconds};
+        kv_evaluation_add(whole, &part);
         if (watched)
             show_progress(command, whole, text);
     }

@@ -4,11 +4,14 @@
 #include "measure/evaluate.h"
 #include "measure/measure.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +21,8 @@ struct work {
     struct kv_config config;
     struct kv_training_text text;
     struct kv_tokenizer *tokenizer;
-    char *init; /* the folder of --init, or NULL */
+    char *init; /* the folder that shape and tokenizer come from, or NULL */
+    int lock;   /* on the folder of --out; -1: none yet */
 };
 
 static void free_work(struct work *w)
@@ -32,18 +36,25 @@ static void free_work(struct work *w)
     kv_training_text_free(&w->text);
     kv_tokenizer_free(w->tokenizer);
     free(w->init);
+    if (w->lock >= 0)
+        close(w->lock);
 }
 
 /* ---- The folder ---------------------------------------------------------------------------------------- */
 
-static kv_status refuse_file_in(const char *folder, const char *name, const char *remedy, struct kv_error *error)
+static bool has_file(const char *folder, const char *name)
 {
     char *file;
     if (asprintf(&file, "%s/%s", folder, name) < 0)
-        return KV_OK;
+        return false;
     const bool there = access(file, F_OK) == 0;
     free(file);
-    if (!there)
+    return there;
+}
+
+static kv_status refuse_file_in(const char *folder, const char *name, const char *remedy, struct kv_error *error)
+{
+    if (!has_file(folder, name))
         return KV_OK;
     snprintf(error->message, sizeof error->message, "%.300s holds %s already: %s", folder, name, remedy);
     return KV_ERROR_ARGUMENT;
@@ -58,21 +69,55 @@ static kv_status check_folder(const char *folder, struct kv_error *error)
                   : refuse_file_in(folder, "model.safetensors", "give another --out, so that this model stays", error);
 }
 
-static kv_status make_folder(const char *folder, struct kv_error *error)
+static kv_status refuse_folder(const char *folder, const char *what, struct kv_error *error)
 {
-    if (mkdir(folder, 0777) == 0 || errno == EEXIST)
-        return KV_OK;
-    snprintf(error->message, sizeof error->message, "%.300s: cannot be made: %s", folder, strerror(errno));
+    snprintf(error->message, sizeof error->message, "%.300s: %s", folder, what);
     return KV_ERROR_IO;
+}
+
+/* What a killed run has left half-written; nobody else writes here while the folder is locked. */
+static void remove_leavings(int folder)
+{
+    static const char *const names[] = {"checkpoint.safetensors.part", "model.safetensors.part", "config.json.part"};
+    const int fd = dup(folder);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    for (const struct dirent *entry; entries && (entry = readdir(entries));)
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            if (strncmp(entry->d_name, names[i], strlen(names[i])) == 0)
+                unlinkat(folder, entry->d_name, 0);
+    if (entries)
+        closedir(entries);
+    else if (fd >= 0)
+        close(fd);
+}
+
+/* Makes the folder where there is none, and keeps it for this run alone. */
+static kv_status take_folder(struct work *w, const char *folder, struct kv_error *error)
+{
+    char reason[128];
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
+        snprintf(reason, sizeof reason, "cannot be made: %s", strerror(errno));
+        return refuse_folder(folder, reason, error);
+    }
+    w->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (w->lock < 0) {
+        snprintf(reason, sizeof reason, "cannot be opened: %s", strerror(errno));
+        return refuse_folder(folder, reason, error);
+    }
+    if (flock(w->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return refuse_folder(folder, "another kvbench train is at work in it; wait for its end", error);
+    remove_leavings(w->lock);
+    return KV_OK;
 }
 
 /* ---- Preparation --------------------------------------------------------------------------------------- */
 
-/* The shape of the checkpoint to start from, which must know all ids of the tokenizer. */
+/* The shape of the checkpoint to start from, which must know all ids of the tokenizer. A run that is resumed has it in
+ * its own folder, unless it was ended before its first model was there. */
 static kv_status choose_shape_of_init(struct work *w, const struct kv_training_options *o, struct kv_error *error)
 {
     char *file;
-    w->init = model_folder(o->init);
+    w->init = model_folder(o->resume && has_file(o->out, "config.json") ? o->out : o->init);
     if (!w->init) {
         snprintf(error->message, sizeof error->message, "--init %.200s: there are no weights of that name", o->init);
         return KV_ERROR_ARGUMENT;
@@ -177,17 +222,20 @@ static void announce(const struct work *w, const struct kv_training_options *o, 
 
 static kv_status start_or_resume(struct work *w, const struct kv_training_options *o, struct kv_error *error)
 {
-    char *differs;
+    struct kv_training_notices notices;
     if (!o->resume)
         return set_weights(w, o, error);
-    const kv_status status = kv_training_resume(&w->training, &differs, error);
-    if (!status && differs)
+    const kv_status status = kv_training_resume(&w->training, &notices, error);
+    if (status)
+        return status;
+    if (*notices.bits)
         fprintf(stderr, "kvbench train: warning: %s: the bits will not be those of a run that was never stopped\n",
-                differs);
-    if (!status && kv_trainer_steps(w->training.trainer) >= o->steps)
+                notices.bits);
+    if (*notices.rows)
+        fprintf(stderr, "kvbench train: warning: %s: training.csv begins anew, training goes on\n", notices.rows);
+    if (kv_trainer_steps(w->training.trainer) >= o->steps)
         fprintf(stderr, "kvbench train: all %d steps are done; a larger --steps goes on\n", o->steps);
-    free(differs);
-    return status;
+    return KV_OK;
 }
 
 static void print_result(const struct work *w, const struct kv_training_options *o)
@@ -203,6 +251,16 @@ static void print_result(const struct work *w, const struct kv_training_options 
     printf("the model is in %s: kvbench generate --model %s\n", o->out, o->out);
 }
 
+static kv_status load_text(struct work *w, const struct kv_training_options *o, struct kv_error *error)
+{
+    const kv_status status = kv_training_text_load(&w->text, o->text, o->validation, w->training.n_positions,
+                                                   w->tokenizer, error);
+    const size_t length = status ? strlen(error->message) : 0;
+    if (status == KV_ERROR_IO && o->resume)
+        snprintf(error->message + length, sizeof error->message - length, "; --text says where it is now");
+    return status;
+}
+
 static int train(const char *command, struct work *w, const struct kv_training_options *o)
 {
     struct kv_error error = {""};
@@ -213,12 +271,12 @@ static int train(const char *command, struct work *w, const struct kv_training_o
         status = choose_shape(w, o, &error);
     w->training.n_positions = window_of(o, &w->config);
     if (!status)
-        status = kv_training_text_load(&w->text, o->text, o->validation, w->training.n_positions, w->tokenizer, &error);
+        status = load_text(w, o, &error);
     const size_t resident_before = kv_rss_peak();
     if (!status)
         status = allocate(w, o, &error);
     if (!status)
-        status = make_folder(o->out, &error);
+        status = take_folder(w, o->out, &error);
     if (!status) {
         w->training.tokenizer = kv_tokenizer_name(w->tokenizer);
         announce(w, o, resident_before);
@@ -243,7 +301,7 @@ static int train(const char *command, struct work *w, const struct kv_training_o
 int command_train(int argc, char **argv)
 {
     struct kv_training_options options;
-    struct work work = {0};
+    struct work work = {.lock = -1};
     char *arguments, **kept;
     int status;
     if (train_parse(&options, argc, argv, &arguments, &kept, &status)) {

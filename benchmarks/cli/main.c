@@ -4,6 +4,7 @@
 #include "report/build_info.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ static int run(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "--help";
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is told of like a full disk */
     const int status = run(name, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout))
         return cli_fail(name, CLI_FAILED, "stdout cannot be written: %s", strerror(errno));

@@ -6,8 +6,8 @@
 #include "train/training.h"
 
 /* Reads the arguments; with --resume those of the interrupted run first, then what was typed now on top. *arguments,
- * for the caller to free(), is the command as the next --resume is to have it. *kept owns what the options point to:
- * give it back with arguments_free. False: *status is the exit status, said. */
+ * for the caller to free(), is a command of all options as they are, from which the next --resume starts. *kept owns
+ * what the options point to: give it back with arguments_free. False: *status is the exit status, said. */
 bool train_parse(struct kv_training_options *options, int argc, char **argv, char **arguments, char ***kept,
                  int *status);
 

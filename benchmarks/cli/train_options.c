@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { NOT_GIVEN = -1 };
 
@@ -132,46 +133,138 @@ static bool parse_interrupted(struct kv_training_options *o, const char *folder,
     return parse(o, n, *kept, status);
 }
 
-/* The command that the next --resume starts from: this one, or the first one with this one's options behind it. */
-static char *merge(int argc, char **argv, char **before)
+/* Whether both name the same thing, as text or as a path; NULL is a name, too. */
+static bool is_same(const char *a, const char *b)
 {
-    int n = 0;
-    while (before && before[n])
-        n++;
-    char **all = calloc((size_t)(n + argc), sizeof *all), *text = NULL;
-    if (!all)
-        return NULL;
-    for (int i = 0; i < n; i++)
-        all[i] = before[i];
-    for (int i = n ? 1 : 0; i < argc; i++)
-        all[n + i - (n ? 1 : 0)] = argv[i];
-    text = arguments_to_json(n ? n + argc - 1 : argc, all);
-    free(all);
-    return text;
+    if (!a || !b)
+        return a == b;
+    char *a_path = realpath(a, NULL), *b_path = realpath(b, NULL);
+    const bool same = strcmp(a_path ? a_path : a, b_path ? b_path : b) == 0;
+    free(a_path);
+    free(b_path);
+    return same;
+}
+
+/* What the weights and the losses so far are of cannot change in the middle of a run. */
+static bool check_resumed(const struct kv_training_options *before, const struct kv_training_options *now, int *status)
+{
+    const struct {
+        const char *name;
+        int before, now;
+    } sizes[] = {{"--layers", before->n_layer, now->n_layer},
+                 {"--heads", before->n_head, now->n_head},
+                 {"--embd", before->n_embd, now->n_embd},
+                 {"--context", before->context, now->context},
+                 {"--validation", before->validation, now->validation}};
+    const struct {
+        const char *name, *before, *now;
+    } names[] = {{"--tokenizer", before->tokenizer, now->tokenizer}, {"--init", before->init, now->init}};
+    const char *changed = NULL;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (sizes[i].before != sizes[i].now)
+            changed = sizes[i].name;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!is_same(names[i].before, names[i].now))
+            changed = names[i].name;
+    if (!changed)
+        return true;
+    *status = cli_fail("train", CLI_USAGE, "%s cannot change in a run that goes on; leave it out, or start a new run",
+                       changed);
+    return false;
+}
+
+/* ---- What --resume starts from --------------------------------------------------------------------------- */
+
+enum { MAX_ARGUMENTS = 48, NUMBER_SIZE = 32 };
+
+struct argument_list {
+    char *argv[MAX_ARGUMENTS];
+    char numbers[MAX_ARGUMENTS][NUMBER_SIZE];
+    int n;
+};
+
+static void add_text(struct argument_list *list, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    list->argv[list->n++] = (char *)(uintptr_t)name;
+    list->argv[list->n++] = (char *)(uintptr_t)value;
+}
+
+static void add_integer(struct argument_list *list, const char *name, int value)
+{
+    if (!value)
+        return;
+    snprintf(list->numbers[list->n], NUMBER_SIZE, "%d", value);
+    add_text(list, name, list->numbers[list->n]);
+}
+
+static void add_number(struct argument_list *list, const char *name, double value)
+{
+    snprintf(list->numbers[list->n], NUMBER_SIZE, "%.17g", value);
+    add_text(list, name, list->numbers[list->n]);
+}
+
+/* The settled options as a command, wherever --resume will be typed: paths lead from the root. Not --out, which is
+ * typed then, and not what the folder cannot know. */
+static char *arguments_of(const struct kv_training_options *o)
+{
+    struct argument_list list = {.argv = {"train"}, .n = 1};
+    char *text = realpath(o->text, NULL), *init = o->init ? realpath(o->init, NULL) : NULL, *json;
+    add_text(&list, "--text", text ? text : o->text);
+    add_text(&list, "--init", init ? init : o->init);
+    add_text(&list, "--tokenizer", o->tokenizer);
+    add_text(&list, "--dtype", o->dtype);
+    add_integer(&list, "--layers", o->n_layer);
+    add_integer(&list, "--heads", o->n_head);
+    add_integer(&list, "--embd", o->n_embd);
+    add_integer(&list, "--context", o->context);
+    add_integer(&list, "--batch", o->batch);
+    add_integer(&list, "--steps", o->steps);
+    add_integer(&list, "--every", o->every);
+    add_integer(&list, "--validation", o->validation);
+    add_integer(&list, "--threads", o->threads);
+    add_number(&list, "--warmup", o->warmup);
+    add_number(&list, "--lr", o->rate);
+    add_number(&list, "--min-lr", o->floor_rate);
+    add_number(&list, "--weight-decay", o->weight_decay);
+    add_number(&list, "--clip", o->clip);
+    snprintf(list.numbers[list.n], NUMBER_SIZE, "%llu", (unsigned long long)o->seed);
+    add_text(&list, "--seed", list.numbers[list.n]);
+    json = arguments_to_json(list.n, list.argv);
+    free(text);
+    free(init);
+    return json;
+}
+
+static bool parse_all(struct kv_training_options *o, int argc, char **argv, char ***kept, int *status)
+{
+    *o = not_given();
+    if (!parse(o, argc, argv, status))
+        return false;
+    if (!o->resume)
+        return true;
+    const char *folder = o->out;
+    if (!folder)
+        return refuse(status, "--resume needs --out: the folder of the run to go on with");
+    if (!parse_interrupted(o, folder, kept, status))
+        return false;
+    const struct kv_training_options before = *o;
+    return parse(o, argc, argv, status) && check_resumed(&before, o, status);
 }
 
 bool train_parse(struct kv_training_options *o, int argc, char **argv, char **arguments, char ***kept, int *status)
 {
     *arguments = NULL;
     *kept = NULL;
-    *o = not_given();
-    if (!parse(o, argc, argv, status))
-        return false;
-    if (o->resume) {
-        const char *folder = o->out;
-        if (!folder)
-            return refuse(status, "--resume needs --out: the folder of the run to go on with");
-        if (!parse_interrupted(o, folder, kept, status) || !parse(o, argc, argv, status))
-            return false;
-    }
-    if (!check(o, status))
+    if (!parse_all(o, argc, argv, kept, status) || !check(o, status))
         return false;
     fill_in(o);
     if (!o->init && o->n_embd % o->n_head)
         return refuse(status, "--embd must be a multiple of --heads");
-    *arguments = merge(argc, argv, *kept);
+    *arguments = arguments_of(o);
     if (*arguments)
         return true;
-    *status = cli_fail("train", CLI_FAILED, "no memory, or an argument that is not UTF-8: it could not be resumed");
+    *status = cli_fail("train", CLI_FAILED, "no memory, or a path that is not UTF-8: it could not be resumed");
     return false;
 }

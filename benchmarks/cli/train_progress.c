@@ -2,6 +2,7 @@
 
 #include "measure/measure.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,8 +14,22 @@ static volatile sig_atomic_t stop_wanted; /* a signal's handler can reach nothin
 
 static void stop_on_signal(int number)
 {
+    static const char notice[] =
+        "\nstopping after this step; once more to end at once, without what came since the last "
+        "evaluation\n";
+    const int saved = errno;
     stop_wanted = 1;
-    signal(number, SIG_DFL); /* a second one ends the program at once */
+    signal(number, SIG_DFL);
+    if (write(STDERR_FILENO, notice, sizeof notice - 1) < 0)
+        stop_wanted = 1; /* nobody reads it: the run stops all the same */
+    errno = saved;
+}
+
+/* A signal that the caller ignores, as for a job in a script's background, stays ignored. */
+static void listen_to(int number)
+{
+    if (signal(number, stop_on_signal) == SIG_IGN)
+        signal(number, SIG_IGN);
 }
 
 static bool stopped(void *context)
@@ -73,8 +88,8 @@ void train_progress_begin(struct train_progress *p)
         .first_step = -1,
     };
     stop_wanted = 0;
-    signal(SIGINT, stop_on_signal);
-    signal(SIGTERM, stop_on_signal);
+    listen_to(SIGINT);
+    listen_to(SIGTERM);
 }
 
 void train_progress_end(const struct train_progress *p)

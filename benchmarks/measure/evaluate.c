@@ -112,3 +112,10 @@ kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config
                                              (double)(kv_now_ns() - begin) / 1e9};
     return status;
 }
+
+void kv_evaluation_add(struct kv_evaluation *whole, const struct kv_evaluation *part)
+{
+    const size_t n_tokens = whole->n_tokens + part->n_tokens;
+    const double nats = whole->loss * (double)whole->n_tokens + part->loss * (double)part->n_tokens;
+    *whole = (struct kv_evaluation){nats / (double)n_tokens, n_tokens, whole->seconds + part->seconds};
+}

@@ -25,4 +25,7 @@ int kv_evaluation_batch(const struct kv_config *config, int context);
 kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config, int batch, int context,
                       const int32_t *ids, size_t n_ids, struct kv_evaluation *evaluation, struct kv_error *error);
 
+/* Joins what the next part of a text adds: parts that overlap by one id, their windows whole but for the last. */
+void kv_evaluation_add(struct kv_evaluation *whole, const struct kv_evaluation *part);
+
 #endif

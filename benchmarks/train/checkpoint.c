@@ -4,6 +4,7 @@
 #include "model/safetensors.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ struct state_number {
     const char *name;
     double *value;
 };
-enum { N_NUMBERS = 8 };
+enum { N_NUMBERS = 9 };
 
 static void list_numbers(struct kv_training_state *s, struct state_number numbers[N_NUMBERS])
 {
@@ -24,6 +25,7 @@ static void list_numbers(struct kv_training_state *s, struct state_number number
         {"smooth_loss", &s->smooth_loss}, {"lowest_smooth", &s->lowest_smooth},
         {"best_loss", &s->best_loss},     {"best_step", &s->best_step},
         {"seconds", &s->seconds},         {"gradient_norm", &s->gradient_norm},
+        {"tokens", &s->tokens},
     };
     memcpy(numbers, all, sizeof all);
 }
@@ -113,9 +115,17 @@ static kv_status read_state(const struct kv_safetensors *file, const char *folde
     list_numbers(state, numbers);
     for (int i = 0; !status && i < N_NUMBERS; i++) {
         const char *text;
+        char *end;
         status = find_note(file, folder, numbers[i].name, &text, error);
-        if (!status)
-            *numbers[i].value = strtod(text, NULL);
+        if (status)
+            break;
+        *numbers[i].value = strtod(text, &end);
+        if (end == text || *end || !isfinite(*numbers[i].value)) {
+            snprintf(error->message, sizeof error->message,
+                     "%.300s/checkpoint.safetensors: note '%s' is '%.40s', which is no number: the file is damaged",
+                     folder, numbers[i].name, text);
+            status = KV_ERROR_FORMAT;
+        }
     }
     return status;
 }
@@ -134,14 +144,13 @@ static kv_status check_text(const struct kv_safetensors *file, const struct kv_t
     return KV_ERROR_ARGUMENT;
 }
 
-/* One sentence for the first thing that is not as it was, or NULL. */
-static kv_status compare_machine(const struct kv_safetensors *file, const struct kv_training *t, char **differs,
-                                 struct kv_error *error)
+/* Says of the first thing that is not as it was. */
+static kv_status compare_machine(const struct kv_safetensors *file, const struct kv_training *t,
+                                 struct kv_training_notices *notices, struct kv_error *error)
 {
     char threads[NOTE_BYTES];
     snprintf(threads, sizeof threads, "%d", kv_team_size(t->team));
     const struct kv_note now[] = {{"threads", threads}, {"openblas", kv_openblas_core()}, {"isa", kv_isa_default()}};
-    *differs = NULL;
     for (size_t i = 0; i < sizeof now / sizeof now[0]; i++) {
         const char *then;
         const kv_status status = find_note(file, t->options->out, now[i].name, &then, error);
@@ -149,36 +158,43 @@ static kv_status compare_machine(const struct kv_safetensors *file, const struct
             return status;
         if (strcmp(then, now[i].value) == 0)
             continue;
-        if (asprintf(differs, "%s was %s and is %s now", now[i].name, then, now[i].value) < 0) {
-            *differs = NULL;
-            return no_memory(t->options->out, error);
-        }
+        snprintf(notices->bits, sizeof notices->bits, "%s was %.40s and is %.40s now", now[i].name, then, now[i].value);
         break;
     }
     return KV_OK;
 }
 
-kv_status kv_training_resume(struct kv_training *t, char **differs, struct kv_error *error)
+static kv_status restore(struct kv_training *t, struct kv_training_notices *notices, struct kv_error *error)
+{
+    struct kv_error lost;
+    char *checkpoint = file_in(t->options->out, "checkpoint.safetensors");
+    char *history = file_in(t->options->out, "training.csv");
+    kv_status status = checkpoint && history ? KV_OK : no_memory(t->options->out, error);
+    if (!status)
+        status = kv_trainer_restore(t->trainer, checkpoint, error);
+    /* The rows are a record: what training goes on from is all in the checkpoint. */
+    if (!status && kv_training_history_read(&t->history, history, kv_trainer_steps(t->trainer), &lost) != KV_OK)
+        memcpy(notices->rows, lost.message, sizeof notices->rows);
+    free(checkpoint);
+    free(history);
+    return status;
+}
+
+kv_status kv_training_resume(struct kv_training *t, struct kv_training_notices *notices, struct kv_error *error)
 {
     struct kv_safetensors *file;
-    *differs = NULL;
+    *notices = (struct kv_training_notices){"", ""};
     kv_status status = open_checkpoint(t->options->out, &file, error);
     if (!status)
         status = check_text(file, t, error);
     if (!status)
         status = read_state(file, t->options->out, &t->state, error);
     if (!status)
-        status = compare_machine(file, t, differs, error);
+        status = compare_machine(file, t, notices, error);
     kv_safetensors_close(file);
-    char *checkpoint = file_in(t->options->out, "checkpoint.safetensors");
-    char *history = file_in(t->options->out, "training.csv");
-    if (!status && !(checkpoint && history))
-        status = no_memory(t->options->out, error);
     if (!status)
-        status = kv_trainer_restore(t->trainer, checkpoint, error);
-    if (!status)
-        status = kv_training_history_read(&t->history, history, kv_trainer_steps(t->trainer), error);
-    free(checkpoint);
-    free(history);
+        status = restore(t, notices, error);
+    if (!status && t->state.best_loss > 0 && t->state.best_step == (double)kv_trainer_steps(t->trainer))
+        status = kv_training_save_model(t, error);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "report/csv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,16 @@ kv_status kv_training_history_add(struct kv_training_history *history, const str
     history->rows = rows;
     history->rows[history->n_rows++] = *row;
     return KV_OK;
+}
+
+/* So that the rename does not reach the disk before what it names. */
+static void bring_to_disk(const char *file)
+{
+    const int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
 }
 
 static kv_status write_rows(const struct kv_training_history *history, const char *file, struct kv_error *error)
@@ -53,6 +64,7 @@ kv_status kv_training_history_write(const struct kv_training_history *history, c
     }
     unlink(temporary); /* of a sitting that was killed */
     kv_status status = write_rows(history, temporary, error);
+    bring_to_disk(temporary);
     if (!status && rename(temporary, file) != 0) {
         snprintf(error->message, sizeof error->message, "%.400s: cannot be written: %s", file, strerror(errno));
         status = KV_ERROR_IO;

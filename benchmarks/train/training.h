@@ -4,7 +4,8 @@
  *   config.json, model.safetensors   the model with the lowest validation loss so far
  *   checkpoint.safetensors           weights, moments, and the notes below: what a run goes on from, to the same bits
  *   training.csv                     a row an evaluation
- * Each file appears under its name whole or not at all, and a checkpoint is written after what it knows of. */
+ * Each file appears under its name whole or not at all. An evaluation writes its row first, then the checkpoint, which
+ * is all that counts, then the model, if it is the best one: a run that is resumed just there writes it again. */
 #ifndef KV_TRAIN_TRAINING_H
 #define KV_TRAIN_TRAINING_H
 
@@ -44,6 +45,7 @@ void kv_training_text_free(struct kv_training_text *text);
 
 /* What a run knows beside the trainer; it goes into the checkpoint to the last bit. */
 struct kv_training_state {
+    double tokens;               /* seen */
     double loss_sum, loss_count; /* of the steps since the last evaluation */
     double smooth_loss;          /* running mean of the steps' losses; 0: none yet */
     double lowest_smooth;        /* its lowest value so far */
@@ -119,12 +121,20 @@ kv_status kv_training_run(struct kv_training *training, bool *finished, struct k
 /* Errors: IO, MEMORY. */
 kv_status kv_training_save_checkpoint(const struct kv_training *training, struct kv_error *error);
 
+/* The model as it is now, under the folder's name for the best one. Errors: as kv_model_save. */
+kv_status kv_training_save_model(const struct kv_training *training, struct kv_error *error);
+
 /* The arguments of the run in that folder, for the caller to free(). Errors: IO, FORMAT, MEMORY. */
 kv_status kv_training_read_arguments(const char *folder, char **arguments, struct kv_error *error);
 
-/* Puts trainer, state and history where the folder's checkpoint has them. *differs, for the caller to free(), says why
- * the bits will not be those of an uninterrupted run, NULL: they will. Errors: IO, FORMAT, MEMORY, ARGUMENT (the text
- * is another one). */
-kv_status kv_training_resume(struct kv_training *training, char **differs, struct kv_error *error);
+/* What a resumed run may have to say; "" where there is nothing. */
+struct kv_training_notices {
+    char bits[128]; /* why the bits will not be those of a run that was never stopped */
+    char rows[512]; /* why training.csv begins anew */
+};
+
+/* Puts trainer, state and history where the folder's checkpoint has them, and the best model beside it if that is its
+ * own. Errors: IO, FORMAT, MEMORY, ARGUMENT (the text is another one). */
+kv_status kv_training_resume(struct kv_training *training, struct kv_training_notices *notices, struct kv_error *error);
 
 #endif

@@ -277,3 +277,11 @@ const char *kv_safetensors_note(const struct kv_safetensors *file, const char *n
 {
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), name));
 }
+
+void kv_safetensors_release(const struct kv_tensor *tensor)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)tensor->data;
+    const uintptr_t begin = (at + page - 1) / page * page, end = (at + (tensor->end - tensor->begin)) / page * page;
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}

@@ -36,6 +36,9 @@ const struct kv_tensor *kv_safetensors_find(const struct kv_safetensors *file, c
 /* The value that the file's "__metadata__" has under that name; the file's own. NULL: none, or no string. */
 const char *kv_safetensors_note(const struct kv_safetensors *file, const char *name);
 
+/* The tensor's data was read and will not be again: its pages need not stay in memory. */
+void kv_safetensors_release(const struct kv_tensor *tensor);
+
 /* The type's name as the format spells it. */
 const char *kv_dtype_name(enum kv_dtype dtype);
 

@@ -156,6 +156,7 @@ kv_status kv_trainer_restore(struct kv_trainer *t, const char *path, struct kv_e
     for (int i = 0; !status && i < N_PARTS * t->n_slots; i++) {
         const struct kv_tensor_slot *slot = &t->slots[parts[i / t->n_slots].part][i % t->n_slots];
         memcpy(slot->data, sources[i]->data, slot->n_elements * sizeof(float));
+        kv_safetensors_release(sources[i]);
     }
     if (!status)
         t->steps = steps;
