@@ -42,7 +42,7 @@ do for [step = 1:n_steps] {
 
     # What stays is drawn once.
     if (step == 1) {
-        eval fill(1, 0, 0, width, height, "#ffffff")
+        eval fill(1, -1, -1, width + 1, height + 1, "#ffffff")
         eval fill(2, keys_left, panel_top, keys_left + panel_width, panel_bottom, unused)
         eval fill(3, values_left, panel_top, values_left + panel_width, panel_bottom, unused)
         set label 1 "KV cache at work: ".cut(model, 20).", layer ".layer.", head ".head \

@@ -52,6 +52,6 @@ story(step) = step == 1 ? \
     token_at(newest(step)), newest(step), newest(step) + 1)
 
 # The first token often takes nearly all: its weight is written, and its bar ends with the panel.
-bar_limit = largest * 1.04
+bar_limit = largest * 1.04 < 1 ? largest * 1.04 : 1.0
 bar_end(weight) = weight > bar_limit ? bar_limit : weight
 bar_colour(position) = position == 0 ? 0x888888 : 0x0072b2

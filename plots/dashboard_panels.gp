@@ -30,7 +30,7 @@ do for [step = 1:n_steps] {
     set multiplot
 
     if (step == 1) {
-        eval fill(1, 0, 0, width, height, "#ffffff")
+        eval fill(1, -1, -1, width + 1, height + 1, "#ffffff")
         set label 1 "KV cache at work: ".cut(model, 20).", ".subject at screen across(18),down(24) font title_font \
             textcolor rgb ink noenhanced
         set label 2 "Bars: attention weights over the positions in the cache, ".sprintf("up to %.2f", bar_limit). \

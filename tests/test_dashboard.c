@@ -283,6 +283,9 @@ static void test_embedded_model(void **state)
     free(text);
 }
 
+#define EIGHT_IDS   "1,2,3,4,5,6,7,8,"
+#define LONG_PROMPT EIGHT_IDS EIGHT_IDS EIGHT_IDS EIGHT_IDS EIGHT_IDS EIGHT_IDS EIGHT_IDS EIGHT_IDS "9"
+
 static void test_refusals(void **state)
 {
     struct cli *cli = *state;
@@ -293,6 +296,7 @@ static void test_refusals(void **state)
     } cases[] = {
         {"--prompt", "some text", "--tokens", "1,2", 2, "exclude each other"},
         {"--layer", "0", "--prompt", "some text", 1, "vocab_size"},
+        {"--layer", "0", "--tokens", LONG_PROMPT, 2, "--tokens: 65 tokens are more than the model's window of 64"},
         {"--layer", "2", NULL, NULL, 2, "--layer 2 is not in 0..1"},
         {"--head", "2", NULL, NULL, 2, "--head 2 is not in 0..1"},
         {"--heads", "all", "--layers", "all", 2, "exclude each other"},

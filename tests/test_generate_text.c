@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TINY        KV_DATA_DIR "/reference/tiny-f32"
@@ -269,6 +270,24 @@ static void test_interrupted(void **state)
     packets_finish(bench->cli, p);
     assert_int_equal(bench->cli->status, 128 + SIGINT);
     assert_in_range(p->n_text, 100, PACKETS_SIZE - 1);
+    assert_int_equal(p->text[p->n_text - 1], '\n');
+    assert_int_equal(count_lines(bench->cli->err, "TTFT"), 1);
+}
+
+/* A name is the model's, whatever folders there are; with its path a folder is one. */
+static void test_names_win(void **state)
+{
+    struct cli *cli = ((struct bench *)*state)->cli;
+    char path[CLI_PATH_SIZE];
+    cli_path(cli, "kjv", path);
+    assert_int_equal(mkdir(path, 0755), 0);
+    RUN(cli, "generate", "-n", "5");
+    assert_exit(cli, 0);
+    RUN(cli, "generate", "-n", "5", "--model", "./kjv");
+    assert_complaint(cli, 1, "./kjv/config.json");
+    RUN(cli, "generate", "-n", "5", "--model", TINY, "--tokens", "1", "--synthetic");
+    assert_exit(cli, 0);
+    assert_int_equal(count_lines(cli->err, "synthetic weights, seed 42"), 1);
 }
 
 /* A reader that goes away, or a full disk, ends the run at once. */
@@ -353,8 +372,7 @@ static void test_window_end(void **state)
     assert_int_equal(strncmp(cli->out, prompt, 100), 0);
     assert_int_equal(strlen(cli->out), 100 + 20 + 1);
     RUN(cli, GENERATE(model), "--prompt", prompt, "-n", "20", "--overflow", "stop");
-    assert_exit(cli, 1);
-    assert_int_equal(count_lines(cli->err, "100 tokens, n_positions is 64"), 1);
+    assert_complaint(cli, 1, "--prompt: 100 tokens, n_positions is 64");
 }
 
 /* An id beyond the tokenizer's has no text, and takes none from the others. */
@@ -387,6 +405,7 @@ static void test_refuses(void **state)
         {{"--path", "both", "--batch", "2"}, "--path both shows one sequence, not 2"},
         {{"--path", "both", "--tokens", "1;2;3"}, "--path both shows one sequence, not 3"},
         {{"--top-p", "0"}, "--top-p: 0 is not above 0"},
+        {{"--top-p", "1e-50"}, "--top-p: 1e-50 is not above 0"},
         {{"--top-p", "1.01"}, "--top-p: 1.01 is not above 0 and at most 1"},
         {{"--top-p", "-1"}, "--top-p: '-1'"},
         {{"--top-k", "-1"}, "--top-k: '-1'"},
@@ -429,6 +448,7 @@ int main(void)
         GENERATE_TEST(test_stop_at_eot_in_a_batch),
         GENERATE_TEST(test_stream),
         GENERATE_TEST(test_embedded_model),
+        GENERATE_TEST(test_names_win),
         GENERATE_TEST(test_interrupted),
         GENERATE_TEST(test_nobody_reads),
         GENERATE_TEST(test_prompts),

@@ -178,6 +178,9 @@ static int run(const char *command, struct settings *s)
     status = choose(command, s, config);
     if (!status)
         status = use_prompt(command, s, config, &tokenizer);
+    if (!status && s->rows.length > config->n_positions)
+        status = cli_fail(command, CLI_USAGE, "%s: %d tokens are more than the model's window of %d; give fewer",
+                          s->prompt ? "--prompt" : "--tokens", s->rows.length, config->n_positions);
     if (!status)
         status = record(command, s, model, team, tokenizer);
     kv_tokenizer_free(tokenizer);

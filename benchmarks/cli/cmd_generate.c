@@ -55,7 +55,7 @@ static int check(const char *command, const struct settings *s)
     if (is_both(s) && (s->batch > 1 || s->rows.batch > 1))
         return cli_fail(command, CLI_USAGE, "--path both shows one sequence, not %d; choose a path for more",
                         s->batch > 1 ? s->batch : s->rows.batch);
-    if (!isnan(s->top_p) && !(s->top_p > 0 && s->top_p <= 1))
+    if (!isnan(s->top_p) && !((float)s->top_p > 0 && s->top_p <= 1))
         return cli_fail(command, CLI_USAGE, "--top-p: %g is not above 0 and at most 1 (1: all tokens)", s->top_p);
     return CLI_OK;
 }
@@ -155,6 +155,11 @@ static int generate(const char *command, const struct settings *s, const struct 
                     .n_new = s->n_new,
                     .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1},
     };
+    const int n_positions = kv_model_config(model)->n_positions;
+    if (s->n_new > 0 && job.options.session.overflow == KV_OVERFLOW_STOP && s->rows.length > n_positions)
+        return cli_fail(command, CLI_FAILED,
+                        "%s: %d tokens, n_positions is %d; give fewer, or choose --overflow recompute or shift",
+                        s->prompt ? "--prompt" : "--tokens", s->rows.length, n_positions);
     return is_both(s) ? generate_on_both(&job) : generate_on_path(&job);
 }
 

@@ -2,9 +2,9 @@
  * what they show at any moment is what each makes of the same time. */
 #include "cli/cli.h"
 #include "cli/generate.h"
+#include "cli/signals.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,33 +25,8 @@ struct race {
     int64_t reported_ns;
 };
 
-/* ---- Being stopped --------------------------------------------------------------------------------------- */
-
 #define HIDE_CURSOR "\033[?25l"
 #define SHOW_CURSOR "\033[?25h"
-
-/* What a signal handler can reach. */
-static volatile sig_atomic_t stopped_by, cursor_is_hidden;
-
-/* The first one ends the race after the step that is running; a second one the program, at once. */
-static void stop_on_signal(int number)
-{
-    if (stopped_by) {
-        if (cursor_is_hidden && write(STDOUT_FILENO, SHOW_CURSOR, strlen(SHOW_CURSOR)) > 0)
-            cursor_is_hidden = 0;
-        signal(number, SIG_DFL);
-        raise(number);
-    }
-    stopped_by = number;
-}
-
-static void listen_to_signals(void)
-{
-    struct sigaction action = {.sa_handler = stop_on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 /* ---- While they run -------------------------------------------------------------------------------------- */
 
@@ -88,7 +63,7 @@ static void begin_to_show(struct race *r)
 {
     r->reported_ns = kv_now_ns();
     if (r->on_screen) {
-        cursor_is_hidden = 1;
+        signals_last_words(SHOW_CURSOR);
         fputs(HIDE_CURSOR, stdout);
     } else if (!r->job->as_ids) {
         r->stream.tokenizer = r->job->tokenizer;
@@ -103,7 +78,7 @@ static void end_to_show(struct race *r)
     if (r->on_screen) {
         fputs("\n" SHOW_CURSOR, stdout);
         fflush(stdout);
-        cursor_is_hidden = 0;
+        signals_last_words(NULL);
     } else if (r->job->as_ids) {
         generate_print_ids(&r->sides[CACHED]);
     } else {
@@ -116,7 +91,7 @@ static kv_status run(struct race *r, struct kv_error *error)
     struct kv_continuation *next;
     kv_status status = KV_OK;
     begin_to_show(r);
-    while (!status && !stopped_by && !ferror(stdout) &&
+    while (!status && !signals_received() && !ferror(stdout) &&
            (next = kv_continuation_next(&r->sides[NAIVE], &r->sides[CACHED]))) {
         status = kv_continuation_step(next, error);
         show(r, false);
@@ -152,7 +127,7 @@ static void print_table(const struct race *r)
                 generate_rate_text(kv_continuation_rate(c), rate), (double)c->generation.kv_live_bytes / (1024 * 1024));
     }
     const double ratio = kv_continuation_rate(&r->sides[CACHED]) / kv_continuation_rate(&r->sides[NAIVE]);
-    if (!isnan(ratio) && !stopped_by)
+    if (!isnan(ratio) && !signals_received())
         fprintf(stderr, "cached is %.1f times as fast\n", ratio);
 }
 
@@ -180,7 +155,7 @@ int generate_on_both(const struct generate_job *job)
         status = kv_continuation_create(&r.sides[i], job->model, job->team, &options, &error);
     }
     if (!status) {
-        listen_to_signals();
+        signals_listen(NULL);
         status = run(&r, &error);
     }
     if (!status) {
@@ -192,5 +167,5 @@ int generate_on_both(const struct generate_job *job)
         kv_continuation_free(&r.sides[i]);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
-    return stopped_by ? 128 + (int)stopped_by : CLI_OK;
+    return signals_received() ? 128 + signals_received() : CLI_OK;
 }

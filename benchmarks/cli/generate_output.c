@@ -1,6 +1,7 @@
 /* One path's continuation, written while it is made, and the figures after it. */
 #include "cli/cli.h"
 #include "cli/generate.h"
+#include "cli/signals.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -125,7 +126,7 @@ static kv_status make(const struct generate_job *job, struct kv_continuation *c,
     int n_written = 0, n_new;
     if (!job->as_ids)
         text_stream_put(stream, c->prompt, c->n_prompt);
-    while (!kv_continuation_done(c) && !ferror(stdout)) {
+    while (!kv_continuation_done(c) && !ferror(stdout) && !signals_received()) {
         const kv_status status = kv_continuation_step(c, error);
         if (status)
             return status;
@@ -145,6 +146,7 @@ int generate_on_path(const struct generate_job *job)
     kv_status status = kv_continuation_create(&c, job->model, job->team, &job->options, &error);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
+    signals_listen(NULL);
     status = make(job, &c, &stream, &error);
     if (!job->as_ids) {
         text_stream_end(&stream);
@@ -157,5 +159,7 @@ int generate_on_path(const struct generate_job *job)
         print_figures(job, &c);
     }
     kv_continuation_free(&c);
-    return status ? cli_fail(job->command, CLI_FAILED, "%s", error.message) : CLI_OK;
+    if (status)
+        return cli_fail(job->command, CLI_FAILED, "%s", error.message);
+    return signals_received() ? 128 + signals_received() : CLI_OK;
 }

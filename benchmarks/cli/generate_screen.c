@@ -62,8 +62,11 @@ static bool fill_side(struct side *side, const struct generate_job *job, const s
     char rate[RATE_TEXT_SIZE];
     int n_new;
     const int32_t *new_tokens = kv_continuation_tokens(c, 0, &n_new);
-    snprintf(side->heading, sizeof side->heading, "%-6s %s tokens/s, %d of %d", kv_session_path(c->session),
-             generate_rate_text(kv_continuation_rate(c), rate), c->generation.n_done, c->n_new);
+    generate_rate_text(kv_continuation_rate(c), rate);
+    const int n = snprintf(side->heading, sizeof side->heading, "%-6s %s tokens/s, %d of %d",
+                           kv_session_path(c->session), rate, c->generation.n_done, c->n_new);
+    if (n > width) /* a number that is cut is a wrong one */
+        snprintf(side->heading, sizeof side->heading, "%s %s", kv_session_path(c->session), rate);
     FILE *stream = open_memstream(&side->text, &side->n_bytes);
     if (!stream)
         return false;

@@ -42,6 +42,12 @@ static bool is_preset(const char *name)
     return false;
 }
 
+/* A name means that model wherever one is: a folder that is called like it is given as ./NAME. */
+static bool is_name(const char *model)
+{
+    return is_preset(model) || strcmp(model, EMBEDDED_MODEL) == 0;
+}
+
 /* Published models are where data/fetch_gpt2.sh puts them, the others in the repository. */
 static char *named_folder(const char *name)
 {
@@ -57,8 +63,8 @@ static char *named_folder(const char *name)
 
 char *model_folder(const char *model)
 {
-    if (is_folder(model))
-        return strdup(model);
+    if (!is_name(model))
+        return is_folder(model) ? strdup(model) : NULL;
     char *folder = named_folder(model);
     if (folder && holds_weights(folder))
         return folder;
@@ -84,7 +90,7 @@ kv_status model_preset(const char *model, struct kv_config *config, struct kv_er
 
 static kv_status shape_of(const char *model, const char *folder, struct kv_config *config, struct kv_error *error)
 {
-    if (!folder || (is_preset(model) && !is_folder(model)))
+    if (!folder || is_preset(model))
         return model_preset(model, config, error);
     char *file = join(folder, "config.json");
     if (!file) {
@@ -102,7 +108,7 @@ static kv_status load_or_synthesize(const char *command, const struct model_opti
     struct kv_config config;
     char *folder = model_folder(options->model);
     kv_status status;
-    if (folder && (!options->synthetic || is_folder(options->model))) {
+    if (folder && !options->synthetic) {
         status = kv_model_load(model, folder, options->gemm, team, error);
     } else {
         status = shape_of(options->model, folder, &config, error);

@@ -1,41 +1,18 @@
+#include "cli/signals.h"
 #include "cli/train.h"
 
 #include "measure/measure.h"
 
-#include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define REDRAW_NS 500000000
 
-static volatile sig_atomic_t stop_wanted; /* a signal's handler can reach nothing else */
-
-static void stop_on_signal(int number)
-{
-    static const char notice[] =
-        "\nstopping after this step; once more to end at once, without what came since the last "
-        "evaluation\n";
-    const int saved = errno;
-    stop_wanted = 1;
-    signal(number, SIG_DFL);
-    if (write(STDERR_FILENO, notice, sizeof notice - 1) < 0)
-        stop_wanted = 1; /* nobody reads it: the run stops all the same */
-    errno = saved;
-}
-
-/* A signal that the caller ignores, as for a job in a script's background, stays ignored. */
-static void listen_to(int number)
-{
-    if (signal(number, stop_on_signal) == SIG_IGN)
-        signal(number, SIG_IGN);
-}
-
 static bool stopped(void *context)
 {
     (void)context;
-    return stop_wanted;
+    return signals_received() != 0;
 }
 
 /* "51,234 tokens/s, 12:03 left", by this sitting's steps. */
@@ -87,9 +64,8 @@ void train_progress_begin(struct train_progress *p)
         .began_ns = kv_now_ns(),
         .first_step = -1,
     };
-    stop_wanted = 0;
-    listen_to(SIGINT);
-    listen_to(SIGTERM);
+    signals_listen(
+        "\nstopping after this step; once more to end at once, without what came since the last evaluation\n");
 }
 
 void train_progress_end(const struct train_progress *p)

@@ -212,8 +212,11 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
     const long total = (long)s->length + n_tokens;
     const bool over = total > window;
     if (over && s->overflow == KV_OVERFLOW_STOP)
-        return kv_fail(error, KV_WINDOW_FULL, "the window's end is reached: %ld tokens, n_positions is %d", total,
-                       window);
+        return kv_fail(
+            error, KV_WINDOW_FULL,
+            "the window's end is reached: %ld tokens, n_positions is %d; give fewer, or choose overflow recompute "
+            "or shift",
+            total, window);
     if (over && all_logits)
         return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: logits of all of %ld positions, n_positions is %d", total,
                        window);
