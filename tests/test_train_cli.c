@@ -255,6 +255,10 @@ static void test_resume_from_elsewhere(void **state)
     RUN(cli, "train", SMALL, "--out", "base", "--steps", "2");
     RUN(cli, "train", "--text", "text", "--init", "base", "--out", "tuned", "--steps", "4");
     assert_exit(cli, 0);
+    RUN(cli, "train", "--text", "text", "--init", "base", "--out", "kjv", "--steps", "2"); /* also a model's name */
+    RUN(cli, "train", "--out", "kjv", "--resume", "--steps", "3");
+    assert_exit(cli, 0);
+    assert_non_null(strstr(cli->out, "--model ./kjv\n"));
     cli_finish(cli, cli_start(cli, "/bin/sh", (const char *const[]){"-c", command, NULL}));
     assert_exit(cli, 0);
     assert_true(last_value(cli, "tuned/training.csv", 0) == 6);

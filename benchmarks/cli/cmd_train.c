@@ -117,7 +117,7 @@ static kv_status take_folder(struct work *w, const char *folder, struct kv_error
 static kv_status choose_shape_of_init(struct work *w, const struct kv_training_options *o, struct kv_error *error)
 {
     char *file;
-    w->init = model_folder(o->resume && has_file(o->out, "config.json") ? o->out : o->init);
+    w->init = o->resume && has_file(o->out, "config.json") ? strdup(o->out) : model_folder(o->init);
     if (!w->init) {
         snprintf(error->message, sizeof error->message, "--init %.200s: there are no weights of that name", o->init);
         return KV_ERROR_ARGUMENT;
@@ -248,7 +248,8 @@ static void print_result(const struct work *w, const struct kv_training_options 
                         (log(2) * (double)(w->text.n_held_out_bytes - n_first));
     printf("validation loss %.4f nats a token, %.3f bits a byte, at step %.0f; %s of training, peak memory %.0f MiB\n",
            s->best_loss, bits, s->best_step, kv_clock_text(s->seconds, time), (double)kv_rss_peak() / 0x1p20);
-    printf("the model is in %s: kvbench generate --model %s\n", o->out, o->out);
+    /* A plain word could be the name of another model. */
+    printf("the model is in %s: kvbench generate --model %s%s\n", o->out, strchr(o->out, '/') ? "" : "./", o->out);
 }
 
 static kv_status load_text(struct work *w, const struct kv_training_options *o, struct kv_error *error)
