@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "measure/text_file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,27 +24,6 @@ static kv_status no_memory(struct kv_error *error)
 {
     snprintf(error->message, sizeof error->message, "no memory for what stdin holds; give less at once");
     return KV_ERROR_MEMORY;
-}
-
-static kv_status read_stdin(struct input *input, struct kv_error *error)
-{
-    size_t room = 0, n_read = 1;
-    while (n_read) {
-        if (room - input->n_bytes < BUFSIZ) { /* also leaves a byte for the zero */
-            room = room ? 2 * room : 16 * (size_t)BUFSIZ;
-            char *bytes = realloc(input->bytes, room);
-            if (!bytes)
-                return no_memory(error);
-            input->bytes = bytes;
-        }
-        n_read = fread(input->bytes + input->n_bytes, 1, room - input->n_bytes - 1, stdin);
-        input->n_bytes += n_read;
-    }
-    input->bytes[input->n_bytes] = '\0';
-    if (!ferror(stdin))
-        return KV_OK;
-    snprintf(error->message, sizeof error->message, "stdin cannot be read: %s", strerror(errno));
-    return KV_ERROR_IO;
 }
 
 /* Ids with commas or white space between them: ids [n_bytes], of which *n_ids are written. */
@@ -104,7 +85,7 @@ static int run(const char *command, const struct settings *s)
     struct input input = {NULL, 0};
     kv_status status = text_tokenizer(s->tokenizer, s->model, &tokenizer, &error);
     if (!status)
-        status = read_stdin(&input, &error);
+        status = kv_text_stream_read(stdin, "stdin", &input.bytes, &input.n_bytes, &error);
     if (!status)
         status = s->decode ? print_text(tokenizer, &input, &error) : print_ids(tokenizer, &input, s->special, &error);
     free(input.bytes);

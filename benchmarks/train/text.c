@@ -1,17 +1,10 @@
 #include "train/training.h"
 
+#include "base/random.h"
 #include "measure/text_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static uint64_t fnv1a(const char *bytes, size_t n)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
 
 static kv_status check_length(const char *file, const char *part, size_t n_ids, int n_positions, struct kv_error *error)
 {
@@ -32,7 +25,7 @@ kv_status kv_training_text_load(struct kv_training_text *text, const char *file,
     kv_status status = kv_text_file_read(file, &bytes, &text->n_bytes, error);
     if (status)
         return status;
-    text->hash = fnv1a(bytes, text->n_bytes);
+    text->hash = kv_hash_bytes(bytes, text->n_bytes);
     text->n_held_out_bytes = text->n_bytes / 100 * (size_t)validation + text->n_bytes % 100 * (size_t)validation / 100;
     const size_t n_train = text->n_bytes - text->n_held_out_bytes;
     status = kv_tokenizer_encode(tokenizer, bytes, n_train, false, &text->ids, &text->n_ids, error);

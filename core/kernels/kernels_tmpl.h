@@ -1,6 +1,7 @@
 /* The kernels of one level. Set before including: KV_LEVEL, KV_SUMMARY, KV_LANES (floats a vector) and
  * KV_QUERY_TILE (queries that share each load of a key or value: their accumulators just fill the registers). */
 #include "kernels/kernels.h"
+#include "kernels/norm.h"
 #include "kernels/vector.h"
 
 #define JOIN_(a, b) a##b
@@ -11,27 +12,11 @@
 _Static_assert(KV_KEY_BLOCK % KV_LANES == 0, "a block of keys is a whole number of vectors");
 _Static_assert(KV_QUERY_TILE <= KV_MAX_QUERY_TILE, "the scores' scratch holds a tile");
 
-/* Two passes: the mean first, then the squares about it, so that nothing cancels. */
 static void layer_norm(const float *x, const float *gain, const float *bias, float epsilon, float *y, int n)
 {
-    const int whole = n - n % KV_LANES;
-    vf sum = {0}, squares = {0};
-    for (int i = 0; i < whole; i += KV_LANES)
-        sum += v_load(x + i);
-    float mean = v_sum(sum);
-    for (int i = whole; i < n; i++)
-        mean += x[i];
-    mean /= (float)n;
-    for (int i = 0; i < whole; i += KV_LANES) {
-        const vf d = v_load(x + i) - mean;
-        squares += d * d;
-    }
-    float variance = v_sum(squares);
-    for (int i = whole; i < n; i++)
-        variance += (x[i] - mean) * (x[i] - mean);
-    const float scale = 1.0f / sqrtf(variance / (float)n + epsilon);
+    const struct row_norm norm = norm_of_row(x, epsilon, n);
     for (int i = 0; i < n; i++)
-        y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+        y[i] = (x[i] - norm.mean) * norm.scale * gain[i] + bias[i];
 }
 
 static void add(float *y, const float *bias, int n)

@@ -26,10 +26,9 @@ static kv_status check_tokenizer(const struct save *save, struct kv_error *error
 {
     if (!save->tokenizer)
         return KV_OK;
-    const bool gpt2 = strcmp(save->tokenizer, "gpt2") == 0;
-    if (!gpt2 && strcmp(save->tokenizer, "bytes") != 0)
+    const int n_ids = kv_tokenizer_ids_of(save->tokenizer);
+    if (n_ids == 0)
         return kv_fail(error, KV_ERROR_ARGUMENT, "tokenizer '%.40s' is not known; use gpt2 or bytes", save->tokenizer);
-    const int n_ids = gpt2 ? KV_GPT2_VOCAB : KV_N_BYTES;
     if (n_ids > save->model->config.vocab_size)
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "%s: tokenizer %s has %d ids, the model's vocab_size is %d; name another one", save->folder,

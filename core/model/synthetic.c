@@ -16,20 +16,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct synthesis {
     const struct kv_tensor_slot *slots; /* [n_slots] */
     uint64_t seed;
     float matrix_deviation;
 };
-
-static uint64_t hash_name(const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return hash;
-}
 
 /* values [count] of the tensor that `key` belongs to, from element `begin` on */
 static void draw(float *values, size_t begin, size_t count, uint64_t key, float mean, float deviation)
@@ -46,8 +39,8 @@ static void draw_weights(const void *context, int index, size_t begin, size_t co
 {
     const struct synthesis *s = context;
     const struct kv_tensor_slot *slot = &s->slots[index];
-    draw(values, begin, count, hash_name(slot->name) ^ kv_mix64(s->seed), slot->role == KV_ROLE_NORM ? 1.0f : 0.0f,
-         slot->role == KV_ROLE_MATRIX ? s->matrix_deviation : 0.1f);
+    draw(values, begin, count, kv_hash_bytes(slot->name, strlen(slot->name)) ^ kv_mix64(s->seed),
+         slot->role == KV_ROLE_NORM ? 1.0f : 0.0f, slot->role == KV_ROLE_MATRIX ? s->matrix_deviation : 0.1f);
 }
 
 kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed, const char *matmul,

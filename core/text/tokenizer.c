@@ -27,6 +27,12 @@ static int find_choice(const char *name)
     return index;
 }
 
+int kv_tokenizer_ids_of(const char *name)
+{
+    const int index = find_choice(name);
+    return index < N_CHOICES ? vocab_sizes[index] : 0;
+}
+
 /* ---- Which one a model uses ------------------------------------------------------------------------- */
 
 static kv_status choose(const json_t *field, const char *file, int vocab_size, const char **name,

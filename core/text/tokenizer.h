@@ -61,4 +61,7 @@ kv_status kv_pieces_compile(pcre2_code **pattern, struct kv_error *error);
 kv_status kv_pieces_encode(const struct kv_tokenizer *tokenizer, const uint8_t *text, size_t n_bytes, int32_t *ids,
                            size_t *n_ids, struct kv_error *error);
 
+/* Ids of the tokenizer of that name, 0: there is none. */
+int kv_tokenizer_ids_of(const char *name);
+
 #endif

@@ -1,4 +1,5 @@
 /* The training kernels of one level. Set before including: KV_LEVEL and KV_LANES (floats a vector). */
+#include "kernels/norm.h"
 #include "kernels/vector.h"
 #include "train/train_kernels.h"
 
@@ -15,28 +16,12 @@ static int whole_vectors(int n)
     return n - n % KV_LANES;
 }
 
-/* Two passes: the mean first, then the squares about it, so that nothing cancels. */
 static float normalize(const float *x, float epsilon, float *normalized, int n)
 {
-    const int whole = whole_vectors(n);
-    vf sum = {0}, squares = {0};
-    for (int i = 0; i < whole; i += KV_LANES)
-        sum += v_load(x + i);
-    float mean = v_sum(sum);
-    for (int i = whole; i < n; i++)
-        mean += x[i];
-    mean /= (float)n;
-    for (int i = 0; i < whole; i += KV_LANES) {
-        const vf d = v_load(x + i) - mean;
-        squares += d * d;
-    }
-    float variance = v_sum(squares);
-    for (int i = whole; i < n; i++)
-        variance += (x[i] - mean) * (x[i] - mean);
-    const float scale = 1.0f / sqrtf(variance / (float)n + epsilon);
+    const struct row_norm norm = norm_of_row(x, epsilon, n);
     for (int i = 0; i < n; i++)
-        normalized[i] = (x[i] - mean) * scale;
-    return scale;
+        normalized[i] = (x[i] - norm.mean) * norm.scale;
+    return norm.scale;
 }
 
 static void affine(const float *x, const float *gain, const float *bias, float *y, int n)
