@@ -7,7 +7,7 @@
  *   ownership      what `*_create`, `*_load` or `*_synthesize` returned is the caller's and is given back
  *                  with the matching `*_free` (NULL is allowed); all else stays with the object it came from
  *   thread safety  distinct objects may be used by distinct threads; a kv_model is immutable and may be
- *                  shared by any number of sessions; a kv_team and the sessions on it belong to one
+ *                  shared by any number of sessions; a kv_pool and the sessions on it belong to one
  *                  calling thread at a time
  *   shapes         B = batch, T = positions, V = vocab_size, C = n_embd, L = n_layer, H = n_head; row-major,
  *                  float32, token ids int32
@@ -43,23 +43,23 @@ struct kv_error {
 
 /* ---- Threads ------------------------------------------------------------------------------------ */
 
-/* A fixed team of threads; the caller is rank 0, so n_threads = 1 starts none. */
-struct kv_team;
+/* A fixed pool of threads; the caller is rank 0, so n_threads = 1 starts none. */
+struct kv_pool;
 
 /* Physical cores in this process's CPU affinity, at least 1. */
 int kv_default_threads(void);
 
 /* n_threads 1..KV_MAX_THREADS. Errors: ARGUMENT, MEMORY, THREAD. */
 #define KV_MAX_THREADS 256
-kv_status kv_team_create(struct kv_team **team, int n_threads, struct kv_error *error);
-void kv_team_free(struct kv_team *team);
-int kv_team_size(const struct kv_team *team);
+kv_status kv_pool_create(struct kv_pool **pool, int n_threads, struct kv_error *error);
+void kv_pool_free(struct kv_pool *pool);
+int kv_pool_size(const struct kv_pool *pool);
 
 /* Runs job(argument, rank) once on every rank 0..n_threads-1 and returns when all are done. */
-void kv_team_run(struct kv_team *team, void (*job)(void *argument, int rank), void *argument);
+void kv_pool_run(struct kv_pool *pool, void (*job)(void *argument, int rank), void *argument);
 
 /* Inside a job: waits until every rank has called it as often. */
-void kv_team_barrier(struct kv_team *team);
+void kv_pool_barrier(struct kv_pool *pool);
 
 /* ---- What can be chosen by name ----------------------------------------------------------------- */
 
@@ -138,15 +138,15 @@ struct kv_model;
  * they are in memory once, and a session needs a matmul of that layout.
  *
  * Reads folder/config.json and folder/model.safetensors (F32, F16 or BF16). The file is mapped, checked
- * as a whole, and only then converted to float32 by the team. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
+ * as a whole, and only then converted to float32 by the pool. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
  * each naming the tensor or field. */
-kv_status kv_model_load(struct kv_model **model, const char *folder, const char *matmul, struct kv_team *team,
+kv_status kv_model_load(struct kv_model **model, const char *folder, const char *matmul, struct kv_pool *pool,
                         struct kv_error *error);
 
 /* Weights of that shape drawn from a documented generator (core/model/synthetic.c): the same bits for the
- * same seed on every machine and any team size. Errors: ARGUMENT, MEMORY. */
+ * same seed on every machine and any pool size. Errors: ARGUMENT, MEMORY. */
 kv_status kv_model_synthesize(struct kv_model **model, const struct kv_config *config, uint64_t seed,
-                              const char *matmul, struct kv_team *team, struct kv_error *error);
+                              const char *matmul, struct kv_pool *pool, struct kv_error *error);
 void kv_model_free(struct kv_model *model);
 
 const struct kv_config *kv_model_config(const struct kv_model *model);
@@ -176,9 +176,9 @@ struct kv_session_options {
 
 struct kv_session;
 
-/* Allocates everything the session will ever need: nothing later allocates. Model and team must outlive it.
+/* Allocates everything the session will ever need: nothing later allocates. Model and pool must outlive it.
  * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
-kv_status kv_session_create(struct kv_session **session, const struct kv_model *model, struct kv_team *team,
+kv_status kv_session_create(struct kv_session **session, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_session_options *options, struct kv_error *error);
 void kv_session_free(struct kv_session *session);
 
@@ -230,7 +230,7 @@ struct kv_attention_view {
 };
 
 /* Called for every (layer, head, sequence) of a pass that computes logits, as its last position attends: exactly once
- * a kv_session_decode, and a kv_session_prefill without all_logits. Threads of the session's team call it at the
+ * a kv_session_decode, and a kv_session_prefill without all_logits. Threads of the session's pool call it at the
  * same time, each for another (head, sequence), one layer after the other; it must not call the session. */
 struct kv_observer {
     void (*attention)(void *context, const struct kv_attention_view *view);

@@ -1,7 +1,7 @@
 /* A prompt's continuation step by step: the tokens, the clock that runs only inside steps, the ends. */
 #include "urn.h"
 
-#include "generate/continuation.h"
+#include "text/continuation.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static const struct urn_token urn[] = {{1, 0.0f}, {END_OF_URN, -1.5f}};
 
 struct bench {
     struct checkpoint *checkpoint;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
 };
 
@@ -23,7 +23,7 @@ static int tear_down(void **state)
     struct bench *bench = *state;
     void *checkpoint = bench->checkpoint;
     kv_model_free(bench->model);
-    kv_team_free(bench->team);
+    kv_pool_free(bench->pool);
     free(bench);
     return checkpoint_tear_down(&checkpoint);
 }
@@ -41,8 +41,8 @@ static int open_model(void **state, bool is_urn)
     else
         build_byte_model(bench->checkpoint, 32);
     checkpoint_write(bench->checkpoint);
-    assert_ok(kv_team_create(&bench->team, 2, &error), error);
-    assert_ok(kv_model_load(&bench->model, bench->checkpoint->folder, NULL, bench->team, &error), error);
+    assert_ok(kv_pool_create(&bench->pool, 2, &error), error);
+    assert_ok(kv_model_load(&bench->model, bench->checkpoint->folder, NULL, bench->pool, &error), error);
     *state = bench;
     return 0;
 }
@@ -69,7 +69,7 @@ static struct kv_continuation_options plain_options(void)
 static void create(const struct bench *bench, const struct kv_continuation_options *options, struct kv_continuation *c)
 {
     struct kv_error error;
-    assert_ok(kv_continuation_create(c, bench->model, bench->team, options, &error), error);
+    assert_ok(kv_continuation_create(c, bench->model, bench->pool, options, &error), error);
 }
 
 static void run(struct kv_continuation *c)
@@ -90,7 +90,7 @@ static void test_greedy(void **state)
     struct kv_continuation c;
     create(bench, &options, &c);
     assert_ok(kv_generation_create(&expected, 2, 10, &error), error);
-    assert_ok(kv_session_create(&session, bench->model, bench->team, &options.session, &error), error);
+    assert_ok(kv_session_create(&session, bench->model, bench->pool, &options.session, &error), error);
     assert_ok(kv_generate(session, 2, prompt, 3, 10, &expected, &error), error);
     run(&c);
     assert_int_equal(c.generation.n_done, 10);
@@ -300,7 +300,7 @@ static void assert_create_fails(const struct bench *bench, const struct kv_conti
 {
     struct kv_error error;
     struct kv_continuation c;
-    assert_int_equal(kv_continuation_create(&c, bench->model, bench->team, options, &error), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_continuation_create(&c, bench->model, bench->pool, options, &error), KV_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, part));
 }
 

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "limits/limits.h"
-#include "limits/limits_kernels.h"
+#include "machine/limits.h"
+#include "machine/limits_kernels.h"
 
 static const struct kv_limits_kernels *const all_levels[] = {
     &kv_limits_portable,
@@ -41,16 +41,16 @@ static bool runs_here(const struct kv_limits_kernels *kernels)
     return false;
 }
 
-static int create_team(void **state)
+static int create_pool(void **state)
 {
     struct kv_error error = {0};
-    return kv_team_create((struct kv_team **)state, 2, &error) == KV_OK ? 0 : -1;
+    return kv_pool_create((struct kv_pool **)state, 2, &error) == KV_OK ? 0 : -1;
 }
 
-static int free_team(void **state)
+static int free_pool(void **state)
 {
     only_portable = false;
-    kv_team_free(*state);
+    kv_pool_free(*state);
     return 0;
 }
 
@@ -211,11 +211,11 @@ int main(void)
         cmocka_unit_test(sum_reads_every_value_once),
         cmocka_unit_test(multiply_add_does_every_round_in_every_lane),
         cmocka_unit_test(timed_values_neither_fade_nor_grow),
-        cmocka_unit_test_setup_teardown(unknown_level_is_an_argument_error, create_team, free_team),
+        cmocka_unit_test_setup_teardown(unknown_level_is_an_argument_error, create_pool, free_pool),
 #ifdef __x86_64__
-        cmocka_unit_test_setup_teardown(level_above_the_cpu_is_unsupported, create_team, free_team),
+        cmocka_unit_test_setup_teardown(level_above_the_cpu_is_unsupported, create_pool, free_pool),
 #endif
-        cmocka_unit_test_setup_teardown(no_name_means_the_highest_supported, create_team, free_team),
+        cmocka_unit_test_setup_teardown(no_name_means_the_highest_supported, create_pool, free_pool),
         cmocka_unit_test(wider_levels_are_not_slower),
         cmocka_unit_test(seconds_follow_the_roofline),
     };

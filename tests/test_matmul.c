@@ -1,6 +1,6 @@
 /* Every matmul backend against the definition in double precision, and how the columns are divided among ranks.
  * All buffers end at a guard page, and what a call must not use is NaN. */
-#include "matmul/matmul.h"
+#include "kernels/matmul.h"
 
 #include "guard.h"
 #include "support.h"

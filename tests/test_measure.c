@@ -135,7 +135,7 @@ static void test_p99_needs_100_samples(void **state)
 
 struct bench {
     struct reference_case c;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     struct kv_session *session;
 };
@@ -144,17 +144,17 @@ static void open_bench(struct bench *bench, const char *name, const char *path, 
 {
     struct kv_error error;
     load_case(&bench->c, name);
-    assert_ok(kv_team_create(&bench->team, 1, &error), error);
-    assert_ok(kv_model_load(&bench->model, bench->c.folder, NULL, bench->team, &error), error);
+    assert_ok(kv_pool_create(&bench->pool, 1, &error), error);
+    assert_ok(kv_model_load(&bench->model, bench->c.folder, NULL, bench->pool, &error), error);
     const struct kv_session_options options = {.path = path, .batch = bench->c.batch, .capacity = capacity};
-    assert_ok(kv_session_create(&bench->session, bench->model, bench->team, &options, &error), error);
+    assert_ok(kv_session_create(&bench->session, bench->model, bench->pool, &options, &error), error);
 }
 
 static void close_bench(struct bench *bench)
 {
     kv_session_free(bench->session);
     kv_model_free(bench->model);
-    kv_team_free(bench->team);
+    kv_pool_free(bench->pool);
     free_case(&bench->c);
 }
 

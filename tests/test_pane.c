@@ -1,7 +1,7 @@
 /* Text in lines for a part of the screen: where they break, how wide they are, and what never reaches the terminal. */
 #include "support.h"
 
-#include "generate/pane.h"
+#include "text/pane.h"
 
 #include <stdio.h>
 #include <stdlib.h>

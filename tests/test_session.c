@@ -9,7 +9,7 @@ enum { P = 12, V = 31 };
 static const struct kv_config small = {2, 2, 8, 32, V, P, KV_GELU_NEW, 1e-5f};
 
 struct fixture {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
 };
 
@@ -18,8 +18,8 @@ static int set_up(void **state)
     struct kv_error error;
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
-    assert_ok(kv_team_create(&f->team, 2, &error), error);
-    assert_ok(kv_model_synthesize(&f->model, &small, 7, NULL, f->team, &error), error);
+    assert_ok(kv_pool_create(&f->pool, 2, &error), error);
+    assert_ok(kv_model_synthesize(&f->model, &small, 7, NULL, f->pool, &error), error);
     *state = f;
     return 0;
 }
@@ -28,7 +28,7 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
     kv_model_free(f->model);
-    kv_team_free(f->team);
+    kv_pool_free(f->pool);
     free(f);
     return 0;
 }
@@ -38,7 +38,7 @@ static struct kv_session *open_session(const struct fixture *f, const char *path
     struct kv_error error;
     struct kv_session *session;
     const struct kv_session_options options = {.path = path, .batch = batch, .overflow = overflow};
-    assert_ok(kv_session_create(&session, f->model, f->team, &options, &error), error);
+    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
     return session;
 }
 
@@ -145,15 +145,15 @@ static void test_errors_name_the_thing(void **state)
         {{.batch = 1, .isa = "sse9"}, "isa 'sse9'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal(kv_session_create(&s, f->model, f->team, &bad[i].options, &error), KV_ERROR_ARGUMENT);
+        assert_int_equal(kv_session_create(&s, f->model, f->pool, &bad[i].options, &error), KV_ERROR_ARGUMENT);
         assert_non_null(strstr(error.message, bad[i].message));
         assert_null(s);
     }
     const struct kv_session_options plain = {.batch = 1, .matmul = "reference"};
-    assert_int_equal(kv_session_create(&s, f->model, f->team, &plain, &error), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_session_create(&s, f->model, f->pool, &plain, &error), KV_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "laid out for another"));
     const struct kv_session_options huge = {.batch = INT32_MAX};
-    assert_int_equal(kv_session_create(&s, f->model, f->team, &huge, &error), KV_ERROR_MEMORY);
+    assert_int_equal(kv_session_create(&s, f->model, f->pool, &huge, &error), KV_ERROR_MEMORY);
     assert_non_null(strstr(error.message, "GiB"));
 }
 
@@ -164,7 +164,7 @@ static void test_capacity_is_a_promise(void **state)
     for (int p = 0; kv_path_choice(p); p++) {
         struct kv_session *s;
         const struct kv_session_options options = {.path = kv_path_choice(p)->name, .batch = 1, .capacity = 5};
-        assert_ok(kv_session_create(&s, f->model, f->team, &options, &error), error);
+        assert_ok(kv_session_create(&s, f->model, f->pool, &options, &error), error);
         assert_ok(kv_session_prefill(s, ids, 5, NULL, &error), error);
         assert_int_equal(kv_session_decode(s, ids, &error), KV_ERROR_ARGUMENT);
         assert_non_null(strstr(error.message, "made for 5"));
@@ -213,9 +213,9 @@ static void test_not_a_number_is_an_error(void **state)
     int32_t token;
     struct kv_config config = small;
     config.layer_norm_epsilon = NAN;
-    assert_ok(kv_model_synthesize(&model, &config, 1, NULL, f->team, &error), error);
+    assert_ok(kv_model_synthesize(&model, &config, 1, NULL, f->pool, &error), error);
     const struct kv_session_options options = {.batch = 1};
-    assert_ok(kv_session_create(&s, model, f->team, &options, &error), error);
+    assert_ok(kv_session_create(&s, model, f->pool, &options, &error), error);
     assert_ok(kv_session_prefill(s, ids, 3, NULL, &error), error);
     assert_int_equal(kv_session_greedy(s, &token, &error), KV_ERROR_NUMERIC);
     assert_non_null(strstr(error.message, "not a number"));
@@ -223,7 +223,7 @@ static void test_not_a_number_is_an_error(void **state)
     kv_model_free(model);
 }
 
-/* Sessions that share a model, each on a team of its own. */
+/* Sessions that share a model, each on a pool of its own. */
 static void test_two_sessions_do_not_meet(void **state)
 {
     const struct fixture *f = *state;

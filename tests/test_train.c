@@ -15,11 +15,11 @@ static struct kv_error error;
 static void open_case(struct bench *bench, struct reference_case *c, const char *name, int n_threads)
 {
     struct kv_model *model;
-    struct kv_team *team;
+    struct kv_pool *pool;
     load_case(c, name);
     const int T = c->n_tokens - 1;
-    assert_ok(kv_team_create(&team, 1, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, "openblas", team, &error), error);
+    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    assert_ok(kv_model_load(&model, c->folder, "openblas", pool, &error), error);
     open_bench(bench, kv_model_config(model), c->batch, T, n_threads);
     assert_ok(kv_trainer_copy_weights(bench->trainer, model, &error), error);
     for (int b = 0; b < c->batch; b++) {
@@ -27,7 +27,7 @@ static void open_case(struct bench *bench, struct reference_case *c, const char 
         memcpy(bench->targets + b * T, c->tokens + b * c->n_tokens + 1, (size_t)T * sizeof(int32_t));
     }
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
 }
 
 static void check_reference_gradients(int n_threads)

@@ -2,7 +2,7 @@
  * and many longer sequences, and split at every byte. */
 #include "support.h"
 
-#include "generate/utf8.h"
+#include "text/utf8.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #define KV_CLI_BENCH_H
 
 #include "cli/cli.h"
-#include "run/folder.h"
-#include "run/run.h"
+#include "measure/folder.h"
+#include "measure/run.h"
 
 enum { BENCH_MAX_NAMES = 16 };
 
@@ -45,6 +45,6 @@ kv_status bench_read_arguments(const char *folder, int *argc, char ***argv, stru
 
 /* Prints the plan and how long it will take, by the machine's limits. */
 int bench_dry_run(const char *command, const struct kv_run_settings *settings, const struct kv_plan *plan,
-                  const struct kv_model *model, struct kv_team *team);
+                  const struct kv_model *model, struct kv_pool *pool);
 
 #endif

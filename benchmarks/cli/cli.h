@@ -154,7 +154,7 @@ int model_shape(const char *command, const struct model_options *options, struct
 
 /* Starts the threads and loads or synthesizes the model; says so on stderr when weights are synthetic. On failure
  * says why and returns CLI_FAILED or CLI_USAGE. */
-int model_open(const char *command, const struct model_options *options, struct kv_team **team,
+int model_open(const char *command, const struct model_options *options, struct kv_pool **pool,
                struct kv_model **model);
 
 #endif

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "compare/compare.h"
+#include "results/compare.h"
 
 #include <stdio.h>
 #include <stdlib.h>

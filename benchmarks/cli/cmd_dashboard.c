@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "dashboard/dashboard.h"
+#include "text/dashboard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +134,7 @@ static char *csv_name(const struct settings *s)
 
 /* ---- The command --------------------------------------------------------------------------------------- */
 
-static int record(const char *command, const struct settings *s, const struct kv_model *model, struct kv_team *team,
+static int record(const char *command, const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
                   const struct kv_tokenizer *tokenizer)
 {
     const struct kv_dashboard_options options = {
@@ -151,7 +151,7 @@ static int record(const char *command, const struct settings *s, const struct kv
     char *file = csv_name(s);
     if (!file)
         return cli_fail(command, CLI_FAILED, "no memory for a file's name: close other programs");
-    kv_status status = kv_dashboard_record(&dashboard, model, team, &options, &error);
+    kv_status status = kv_dashboard_record(&dashboard, model, pool, &options, &error);
     if (!status)
         status = kv_dashboard_write(dashboard, s->model.model, kv_model_weights(model), tokenizer, file, &error);
     if (!status && kv_dashboard_steps(dashboard) < s->n_new)
@@ -166,11 +166,11 @@ static int record(const char *command, const struct settings *s, const struct kv
 
 static int run(const char *command, struct settings *s)
 {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     int status = check(command, s);
     if (!status)
-        status = model_open(command, &s->model, &team, &model);
+        status = model_open(command, &s->model, &pool, &model);
     if (status)
         return status;
     const struct kv_config *config = kv_model_config(model);
@@ -182,10 +182,10 @@ static int run(const char *command, struct settings *s)
         status = cli_fail(command, CLI_USAGE, "%s: %d tokens are more than the model's window of %d; give fewer",
                           s->prompt ? "--prompt" : "--tokens", s->rows.length, config->n_positions);
     if (!status)
-        status = record(command, s, model, team, tokenizer);
+        status = record(command, s, model, pool, tokenizer);
     kv_tokenizer_free(tokenizer);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
     return status;
 }
 

@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
-#include "measure/evaluate.h"
-#include "measure/text_file.h"
+#include "text/evaluate.h"
+#include "text/text_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -107,7 +107,7 @@ static void print(const struct settings *s, const struct text *text, const struc
 }
 
 static kv_status evaluate_model(const char *command, const struct settings *s, const struct kv_model *model,
-                                struct kv_team *team, const struct text *text, struct kv_error *error)
+                                struct kv_pool *pool, const struct text *text, struct kv_error *error)
 {
     const struct kv_session_options options = {
         .path = s->path,
@@ -119,7 +119,7 @@ static kv_status evaluate_model(const char *command, const struct settings *s, c
     };
     struct kv_session *session;
     struct kv_evaluation evaluation;
-    kv_status status = kv_session_create(&session, model, team, &options, error);
+    kv_status status = kv_session_create(&session, model, pool, &options, error);
     if (!status)
         status = evaluate(command, s, session, kv_model_config(model), text, &evaluation, error);
     if (!status)
@@ -147,7 +147,7 @@ static int run(const char *command, struct settings *s)
     struct kv_error error = {""};
     struct kv_config config;
     struct text text = {0};
-    struct kv_team *team = NULL;
+    struct kv_pool *pool = NULL;
     struct kv_model *model = NULL;
     int exit_status = model_shape(command, &s->model, &config);
     if (exit_status)
@@ -159,12 +159,12 @@ static int run(const char *command, struct settings *s)
         exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
     } else {
         settle(s, &config, &text);
-        exit_status = model_open(command, &s->model, &team, &model);
+        exit_status = model_open(command, &s->model, &pool, &model);
     }
-    if (!exit_status && evaluate_model(command, s, model, team, &text, &error) != KV_OK)
+    if (!exit_status && evaluate_model(command, s, model, pool, &text, &error) != KV_OK)
         exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
     free(text.ids);
     return exit_status;
 }

@@ -127,7 +127,7 @@ static int use_prompt(const char *command, struct settings *s, const struct kv_c
 
 /* ---- The command ----------------------------------------------------------------------------------------- */
 
-static int generate(const char *command, const struct settings *s, const struct kv_model *model, struct kv_team *team,
+static int generate(const char *command, const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
                     const struct kv_tokenizer *tokenizer)
 {
     int overflow = 0;
@@ -136,7 +136,7 @@ static int generate(const char *command, const struct settings *s, const struct 
     const struct generate_job job = {
         .command = command,
         .model = model,
-        .team = team,
+        .pool = pool,
         .tokenizer = tokenizer,
         .as_ids = s->ids,
         .options = {.session = {.path = s->path,
@@ -165,21 +165,21 @@ static int generate(const char *command, const struct settings *s, const struct 
 
 static int run(const char *command, struct settings *s)
 {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     int status = check(command, s);
     if (!status)
-        status = model_open(command, &s->model, &team, &model);
+        status = model_open(command, &s->model, &pool, &model);
     if (status)
         return status;
     struct kv_tokenizer *tokenizer = NULL;
     complete(s);
     status = use_prompt(command, s, kv_model_config(model), &tokenizer);
     if (!status)
-        status = generate(command, s, model, team, tokenizer);
+        status = generate(command, s, model, pool, tokenizer);
     kv_tokenizer_free(tokenizer);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
     return status;
 }
 

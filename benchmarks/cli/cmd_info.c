@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
-#include "report/build_info.h"
-#include "report/machine.h"
+#include "machine/build_info.h"
+#include "machine/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>

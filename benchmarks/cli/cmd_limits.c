@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "limits/limits.h"
+#include "machine/limits.h"
 
 #include <stdio.h>
 
@@ -14,11 +14,11 @@ static int measure(const char *command, int threads, const char *isa)
 {
     struct kv_error error = {""};
     struct kv_limits limits;
-    struct kv_team *team;
-    kv_status status = kv_team_create(&team, threads, &error);
+    struct kv_pool *pool;
+    kv_status status = kv_pool_create(&pool, threads, &error);
     if (!status)
-        status = kv_limits_measure(team, isa, &limits, &error);
-    kv_team_free(team);
+        status = kv_limits_measure(pool, isa, &limits, &error);
+    kv_pool_free(pool);
     if (status)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print(&limits);

@@ -11,7 +11,7 @@ struct settings {
     int chunk;
 };
 
-static kv_status write_logits(const struct settings *s, const struct kv_model *model, struct kv_team *team,
+static kv_status write_logits(const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
                               struct kv_error *error)
 {
     const size_t shape[] = {(size_t)s->rows.batch, (size_t)s->rows.length, (size_t)kv_model_config(model)->vocab_size};
@@ -24,7 +24,7 @@ static kv_status write_logits(const struct settings *s, const struct kv_model *m
         .chunk = s->chunk,
     };
     struct kv_session *session;
-    kv_status status = kv_session_create(&session, model, team, &options, error);
+    kv_status status = kv_session_create(&session, model, pool, &options, error);
     if (status)
         return status;
     float *logits = calloc(shape[0] * shape[1], shape[2] * sizeof *logits);
@@ -48,19 +48,19 @@ static kv_status write_logits(const struct settings *s, const struct kv_model *m
 static int run(const char *command, const struct settings *s)
 {
     struct kv_error error = {""};
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
-    int exit_status = model_open(command, &s->model, &team, &model);
+    int exit_status = model_open(command, &s->model, &pool, &model);
     if (exit_status)
         return exit_status;
     const int n_positions = kv_model_config(model)->n_positions;
     if (s->rows.length > n_positions)
         exit_status = cli_fail(command, CLI_FAILED, "--tokens has %d ids a sequence, the model's n_positions is %d",
                                s->rows.length, n_positions);
-    else if (write_logits(s, model, team, &error) != KV_OK)
+    else if (write_logits(s, model, pool, &error) != KV_OK)
         exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
     return exit_status;
 }
 

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "html/report.h"
+#include "report/report.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "measure/text_file.h"
+#include "text/text_file.h"
 
 #include <errno.h>
 #include <stdio.h>

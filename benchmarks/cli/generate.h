@@ -2,13 +2,13 @@
 #ifndef KV_CLI_GENERATE_H
 #define KV_CLI_GENERATE_H
 
-#include "generate/continuation.h"
-#include "generate/utf8.h"
+#include "text/continuation.h"
+#include "text/utf8.h"
 
 struct generate_job {
     const char *command;
     const struct kv_model *model;
-    struct kv_team *team;
+    struct kv_pool *pool;
     const struct kv_tokenizer *tokenizer; /* may be NULL when as_ids */
     bool as_ids;                          /* on one line when all is done, not text as it is made */
     struct kv_continuation_options options;

@@ -152,7 +152,7 @@ int generate_on_both(const struct generate_job *job)
     for (int i = 0; !status && i < N_SIDES; i++) {
         struct kv_continuation_options options = job->options;
         options.session.path = path_names[i];
-        status = kv_continuation_create(&r.sides[i], job->model, job->team, &options, &error);
+        status = kv_continuation_create(&r.sides[i], job->model, job->pool, &options, &error);
     }
     if (!status) {
         signals_listen(NULL);

@@ -143,7 +143,7 @@ int generate_on_path(const struct generate_job *job)
     struct kv_error error = {""};
     struct kv_continuation c;
     struct text_stream stream = {.tokenizer = job->tokenizer};
-    kv_status status = kv_continuation_create(&c, job->model, job->team, &job->options, &error);
+    kv_status status = kv_continuation_create(&c, job->model, job->pool, &job->options, &error);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
     signals_listen(NULL);

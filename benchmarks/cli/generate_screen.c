@@ -1,7 +1,7 @@
 /* Both paths' texts in two columns of a terminal. */
 #include "cli/generate.h"
 
-#include "generate/pane.h"
+#include "text/pane.h"
 
 #include <stdio.h>
 #include <stdlib.h>

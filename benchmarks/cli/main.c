@@ -1,7 +1,7 @@
 /* kvbench COMMAND [ARGS] */
 #include "cli/cli.h"
 
-#include "report/build_info.h"
+#include "machine/build_info.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* From --model, --threads and their kin to a team and a model. */
+/* From --model, --threads and their kin to a pool and a model. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -102,18 +102,18 @@ static kv_status shape_of(const char *model, const char *folder, struct kv_confi
     return status;
 }
 
-static kv_status load_or_synthesize(const char *command, const struct model_options *options, struct kv_team *team,
+static kv_status load_or_synthesize(const char *command, const struct model_options *options, struct kv_pool *pool,
                                     struct kv_model **model, struct kv_error *error)
 {
     struct kv_config config;
     char *folder = model_folder(options->model);
     kv_status status;
     if (folder && !options->synthetic) {
-        status = kv_model_load(model, folder, options->gemm, team, error);
+        status = kv_model_load(model, folder, options->gemm, pool, error);
     } else {
         status = shape_of(options->model, folder, &config, error);
         if (!status)
-            status = kv_model_synthesize(model, &config, options->seed, options->gemm, team, error);
+            status = kv_model_synthesize(model, &config, options->seed, options->gemm, pool, error);
         if (!status)
             fprintf(stderr, "kvbench %s: %s: synthetic weights, seed %llu (timings are as real, texts are not%s)\n",
                     command, options->model, (unsigned long long)options->seed,
@@ -134,20 +134,20 @@ int model_shape(const char *command, const struct model_options *options, struct
     return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
 }
 
-int model_open(const char *command, const struct model_options *options, struct kv_team **team, struct kv_model **model)
+int model_open(const char *command, const struct model_options *options, struct kv_pool **pool, struct kv_model **model)
 {
     struct kv_error error = {""};
     *model = NULL;
-    *team = NULL;
+    *pool = NULL;
     if (options->isa && !kv_isa_supported(options->isa))
         return cli_fail(command, CLI_USAGE,
                         "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", options->isa);
-    kv_status status = kv_team_create(team, options->threads ? options->threads : kv_default_threads(), &error);
+    kv_status status = kv_pool_create(pool, options->threads ? options->threads : kv_default_threads(), &error);
     if (!status)
-        status = load_or_synthesize(command, options, *team, model, &error);
+        status = load_or_synthesize(command, options, *pool, model, &error);
     if (!status)
         return CLI_OK;
-    kv_team_free(*team);
-    *team = NULL;
+    kv_pool_free(*pool);
+    *pool = NULL;
     return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
 }

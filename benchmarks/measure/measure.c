@@ -1,6 +1,6 @@
 #include "measure/measure.h"
 
-#include "report/stats.h"
+#include "results/stats.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -108,7 +108,7 @@ static kv_status check_tensors(const struct kv_safetensors *file, const char *pa
 }
 
 static kv_status fill(struct kv_model *model, const struct kv_tensor_slot *slots, int n_slots,
-                      const struct kv_safetensors *file, const char *path, struct kv_team *team, struct kv_error *error)
+                      const struct kv_safetensors *file, const char *path, struct kv_pool *pool, struct kv_error *error)
 {
     const struct kv_tensor **sources = calloc((size_t)n_slots, sizeof *sources);
     if (!sources)
@@ -117,14 +117,14 @@ static kv_status fill(struct kv_model *model, const struct kv_tensor_slot *slots
     for (int i = 0; !status && i < n_slots; i++)
         status = find_source(file, path, &slots[i], &sources[i], error);
     if (!status) {
-        status = kv_model_fill(slots, n_slots, read_weights, sources, team, error);
+        status = kv_model_fill(slots, n_slots, read_weights, sources, pool, error);
         snprintf(model->weights, sizeof model->weights, "%s", kv_dtype_name(sources[0]->dtype));
     }
     free(sources);
     return status;
 }
 
-kv_status kv_model_load(struct kv_model **out, const char *folder, const char *matmul, struct kv_team *team,
+kv_status kv_model_load(struct kv_model **out, const char *folder, const char *matmul, struct kv_pool *pool,
                         struct kv_error *error)
 {
     *out = NULL;
@@ -153,7 +153,7 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, const char *m
     if (!status)
         status = kv_model_layout(&model, &config, backend->layout, &slots, &n_slots, error);
     if (!status)
-        status = fill(model, slots, n_slots, file, weights_path, team, error);
+        status = fill(model, slots, n_slots, file, weights_path, pool, error);
     if (status)
         kv_model_free(model);
     else

@@ -44,7 +44,7 @@ static void draw_weights(const void *context, int index, size_t begin, size_t co
 }
 
 kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed, const char *matmul,
-                              struct kv_team *team, struct kv_error *error)
+                              struct kv_pool *pool, struct kv_error *error)
 {
     const struct kv_matmul_backend *backend;
     struct kv_tensor_slot *slots;
@@ -57,7 +57,7 @@ kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *con
     if (status)
         return status;
     const struct synthesis synthesis = {slots, seed, sqrtf(2.0f / (float)config->n_embd)};
-    status = kv_model_fill(slots, n_slots, draw_weights, &synthesis, team, error);
+    status = kv_model_fill(slots, n_slots, draw_weights, &synthesis, pool, error);
     free(slots);
     if (status) {
         kv_model_free(model);

@@ -1,7 +1,7 @@
 #include "model/weights.h"
 
 #include "base/error.h"
-#include "matmul/packed.h"
+#include "kernels/packed.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 
 struct kv_train_range kv_train_share(const struct kv_trainer *t, int n, int rank)
 {
-    const long n_ranks = kv_team_size(t->team);
+    const long n_ranks = kv_pool_size(t->pool);
     return (struct kv_train_range){(int)((long)n * rank / n_ranks), (int)((long)n * (rank + 1) / n_ranks)};
 }
 

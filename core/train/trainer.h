@@ -40,7 +40,7 @@ struct kv_train_buffers {
 
 struct kv_trainer {
     struct kv_model *model;
-    struct kv_team *team;
+    struct kv_pool *pool;
     const struct kv_kernels *kernels;
     const struct kv_train_kernels *train_kernels;
     struct kv_trainer_options options;
@@ -115,7 +115,7 @@ void kv_train_forward(const struct kv_train_pass *pass, int rank);
 void kv_train_head(const struct kv_train_pass *pass, int rank);
 void kv_train_backward(const struct kv_train_pass *pass, int rank);
 
-/* Team job with a kv_train_update: AdamW on every tensor. */
+/* Pool job with a kv_train_update: AdamW on every tensor. */
 struct kv_train_update {
     struct kv_trainer *trainer;
     struct kv_adamw adamw; /* `keep` is that of the tensors that decay */
