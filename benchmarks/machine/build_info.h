@@ -1,6 +1,6 @@
 /* How this program was compiled: what meson knew, and what the compiler tells in its own macros. */
-#ifndef KV_BUILD_INFO_H
-#define KV_BUILD_INFO_H
+#ifndef KV_MACHINE_BUILD_INFO_H
+#define KV_MACHINE_BUILD_INFO_H
 
 #include <stdbool.h>
 

@@ -7,8 +7,8 @@
  *   thread safety  distinct contexts may be used by distinct threads
  *   unknown        a text is NULL or empty, a number is -1; in the file it is null
  */
-#ifndef KV_CONTEXT_H
-#define KV_CONTEXT_H
+#ifndef KV_MACHINE_CONTEXT_H
+#define KV_MACHINE_CONTEXT_H
 
 #include <stdbool.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* The JSON of context.json; shared by context.c and context_json.c only. */
-#ifndef KV_CONTEXT_JSON_H
-#define KV_CONTEXT_JSON_H
+#ifndef KV_MACHINE_CONTEXT_JSON_H
+#define KV_MACHINE_CONTEXT_JSON_H
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* What this machine can do at most, measured: reading main memory, and multiplying and adding in registers.
  * Work on more data than the caches hold can be no faster than these two allow, so they stand beside every figure. */
-#ifndef KV_LIMITS_H
-#define KV_LIMITS_H
+#ifndef KV_MACHINE_LIMITS_H
+#define KV_MACHINE_LIMITS_H
 
 #include "kvbench.h"
 

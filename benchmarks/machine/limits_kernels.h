@@ -1,6 +1,6 @@
 /* The two measured loops, once per instruction-set level; internal to the limits and their test. */
-#ifndef KV_LIMITS_KERNELS_H
-#define KV_LIMITS_KERNELS_H
+#ifndef KV_MACHINE_LIMITS_KERNELS_H
+#define KV_MACHINE_LIMITS_KERNELS_H
 
 #include <stddef.h>
 

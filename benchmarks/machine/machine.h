@@ -6,8 +6,8 @@
  *   thread safety  no state is kept, so any number of threads may call
  *   root           a folder that stands for /, so that tests can feed sample trees; NULL: / itself
  */
-#ifndef KV_MACHINE_H
-#define KV_MACHINE_H
+#ifndef KV_MACHINE_MACHINE_H
+#define KV_MACHINE_MACHINE_H
 
 #include <stdint.h>
 

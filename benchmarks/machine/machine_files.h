@@ -1,7 +1,7 @@
 /* Reading the small files of /proc and /sys; shared by the machine_*.c files only.
  * A path is `root` followed by the formatted rest, which starts with a slash. */
-#ifndef KV_MACHINE_FILES_H
-#define KV_MACHINE_FILES_H
+#ifndef KV_MACHINE_MACHINE_FILES_H
+#define KV_MACHINE_MACHINE_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>

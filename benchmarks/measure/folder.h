@@ -1,6 +1,6 @@
 /* Where a run's files go. */
-#ifndef KV_RUN_FOLDER_H
-#define KV_RUN_FOLDER_H
+#ifndef KV_MEASURE_FOLDER_H
+#define KV_MEASURE_FOLDER_H
 
 #include "kvbench.h"
 

@@ -1,6 +1,6 @@
 /* Inside the kernels suite: its configurations, and what they run on. */
-#ifndef KV_SUITES_KERNELS_KERNEL_CELL_H
-#define KV_SUITES_KERNELS_KERNEL_CELL_H
+#ifndef KV_MEASURE_KERNEL_CELL_H
+#define KV_MEASURE_KERNEL_CELL_H
 
 #include "base/memory.h"
 #include "kernels/matmul.h"

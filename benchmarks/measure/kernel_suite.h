@@ -12,8 +12,8 @@
  * Weights, keys and values stream from memory as in a step of a whole model: each call takes the next of a ring
  * of matrices (of keys and values: the next layer), and the ring is too large for the caches.
  */
-#ifndef KV_SUITES_KERNELS_KERNEL_SUITE_H
-#define KV_SUITES_KERNELS_KERNEL_SUITE_H
+#ifndef KV_MEASURE_KERNEL_SUITE_H
+#define KV_MEASURE_KERNEL_SUITE_H
 
 #include "machine/limits.h"
 

@@ -1,6 +1,6 @@
 /* One run: the plan's configurations measured through Google Benchmark, a CSV row as each repetition is done. */
-#ifndef KV_RUN_RUN_H
-#define KV_RUN_RUN_H
+#ifndef KV_MEASURE_RUN_H
+#define KV_MEASURE_RUN_H
 
 #include "machine/limits.h"
 #include "measure/measure.h"

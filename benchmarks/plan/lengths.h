@@ -1,6 +1,6 @@
 /* Sequence lengths that several suites sweep over: powers of a factor up to the model's window. */
-#ifndef KV_SUITES_LENGTHS_H
-#define KV_SUITES_LENGTHS_H
+#ifndef KV_PLAN_LENGTHS_H
+#define KV_PLAN_LENGTHS_H
 
 /* Calls that fill `values` (room for KV_MAX_LENGTHS) with first, first * factor, .. below n_positions, then n_positions
  * itself; returns how many. */

@@ -1,6 +1,6 @@
 /* A suite: which configurations are measured. One file with one struct kv_suite and one row in suites.c each. */
-#ifndef KV_SUITES_SUITE_H
-#define KV_SUITES_SUITE_H
+#ifndef KV_PLAN_SUITE_H
+#define KV_PLAN_SUITE_H
 
 #include "kvbench.h"
 

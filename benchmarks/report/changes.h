@@ -1,6 +1,6 @@
 /* What changed since an earlier run: kvbench compare, as a section of the page. */
-#ifndef KV_HTML_CHANGES_H
-#define KV_HTML_CHANGES_H
+#ifndef KV_REPORT_CHANGES_H
+#define KV_REPORT_CHANGES_H
 
 #include "kvbench.h"
 

@@ -1,6 +1,6 @@
 /* Whole files: read in one go, or written under their name whole or not at all. */
-#ifndef KV_HTML_FILES_H
-#define KV_HTML_FILES_H
+#ifndef KV_REPORT_FILES_H
+#define KV_REPORT_FILES_H
 
 #include "kvbench.h"
 

@@ -1,7 +1,7 @@
 /* Writing HTML: what a format holds is markup, what its arguments bring is text and is escaped. Streams keep their
  * own error, which whoever closes them checks. */
-#ifndef KV_HTML_PAGE_H
-#define KV_HTML_PAGE_H
+#ifndef KV_REPORT_PAGE_H
+#define KV_REPORT_PAGE_H
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* What a report is made from, and its sections in their order on the page. */
-#ifndef KV_HTML_PARTS_H
-#define KV_HTML_PARTS_H
+#ifndef KV_REPORT_PARTS_H
+#define KV_REPORT_PARTS_H
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* A run as one page of HTML that needs nothing else: no network, no script, no other file. */
-#ifndef KV_HTML_REPORT_H
-#define KV_HTML_REPORT_H
+#ifndef KV_REPORT_REPORT_H
+#define KV_REPORT_REPORT_H
 
 #include "kvbench.h"
 

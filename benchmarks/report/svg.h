@@ -1,6 +1,6 @@
 /* An SVG file as a part of an HTML page. */
-#ifndef KV_HTML_SVG_H
-#define KV_HTML_SVG_H
+#ifndef KV_REPORT_SVG_H
+#define KV_REPORT_SVG_H
 
 #include <stdio.h>
 

@@ -13,8 +13,8 @@
  *   thread safety  distinct objects may be used by distinct threads
  *   unknown        NaN
  */
-#ifndef KV_COMPARE_COMPARE_H
-#define KV_COMPARE_COMPARE_H
+#ifndef KV_RESULTS_COMPARE_H
+#define KV_RESULTS_COMPARE_H
 
 #include <stdio.h>
 

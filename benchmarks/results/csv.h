@@ -10,8 +10,8 @@
  *                  function (NULL is allowed); names and texts are copied
  *   thread safety  distinct objects may be used by distinct threads
  */
-#ifndef KV_REPORT_CSV_H
-#define KV_REPORT_CSV_H
+#ifndef KV_RESULTS_CSV_H
+#define KV_RESULTS_CSV_H
 
 #include "kvbench.h"
 

@@ -1,6 +1,6 @@
 /* What context.json says of the machine that a run was measured on. */
-#ifndef KV_COMPARE_MEASURED_ON_H
-#define KV_COMPARE_MEASURED_ON_H
+#ifndef KV_RESULTS_MEASURED_ON_H
+#define KV_RESULTS_MEASURED_ON_H
 
 #include "results/compare.h"
 

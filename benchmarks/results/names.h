@@ -1,6 +1,6 @@
 /* What the parts that tell of a comparison have in common. */
-#ifndef KV_COMPARE_NAMES_H
-#define KV_COMPARE_NAMES_H
+#ifndef KV_RESULTS_NAMES_H
+#define KV_RESULTS_NAMES_H
 
 #include "results/compare.h"
 

@@ -1,6 +1,6 @@
 /* Which configurations of the sides belong together. */
-#ifndef KV_COMPARE_SIDES_H
-#define KV_COMPARE_SIDES_H
+#ifndef KV_RESULTS_SIDES_H
+#define KV_RESULTS_SIDES_H
 
 #include "results/compare.h"
 

@@ -9,8 +9,8 @@
  *   thread safety  no state but what is passed in: distinct arguments, distinct threads
  *   repeatability  the same samples and the same state of the generator give the same bits on one machine
  */
-#ifndef KV_REPORT_STATS_H
-#define KV_REPORT_STATS_H
+#ifndef KV_RESULTS_STATS_H
+#define KV_RESULTS_STATS_H
 
 #include "kvbench.h"
 

@@ -7,8 +7,8 @@
  *   unknown        NaN for a number, "" for a text
  *   thread safety  a summary never changes once it is loaded
  */
-#ifndef KV_RUN_SUMMARY_H
-#define KV_RUN_SUMMARY_H
+#ifndef KV_RESULTS_SUMMARY_H
+#define KV_RESULTS_SUMMARY_H
 
 #include "kvbench.h"
 #include "machine/context.h"

@@ -1,6 +1,6 @@
 /* What the kernels suite found, for a person. */
-#ifndef KV_RUN_SUMMARY_KERNELS_H
-#define KV_RUN_SUMMARY_KERNELS_H
+#ifndef KV_RESULTS_SUMMARY_KERNELS_H
+#define KV_RESULTS_SUMMARY_KERNELS_H
 
 #include "measure/kernel_suite.h"
 

@@ -1,6 +1,6 @@
 /* What the files of the summary share among themselves. */
-#ifndef KV_RUN_SUMMARY_PARTS_H
-#define KV_RUN_SUMMARY_PARTS_H
+#ifndef KV_RESULTS_SUMMARY_PARTS_H
+#define KV_RESULTS_SUMMARY_PARTS_H
 
 #include "results/summary.h"
 

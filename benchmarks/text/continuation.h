@@ -3,8 +3,8 @@
  * The clock runs only while kv_continuation_step does: from the ids of the prompt, or of the tokens before, to the
  * selected ones. What a caller does between two steps, writing text or running another path, is in no figure. The
  * stamps are of that clock, t_0 = 0; with them the definitions of measure/measure.h hold. */
-#ifndef KV_GENERATE_CONTINUATION_H
-#define KV_GENERATE_CONTINUATION_H
+#ifndef KV_TEXT_CONTINUATION_H
+#define KV_TEXT_CONTINUATION_H
 
 #include "measure/measure.h"
 

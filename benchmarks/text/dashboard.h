@@ -13,8 +13,8 @@
  *   token      id of the token at `position`; the last one was selected and not run any more
  *   text
  * Queries, keys and values are there when one head of one layer is recorded. */
-#ifndef KV_DASHBOARD_DASHBOARD_H
-#define KV_DASHBOARD_DASHBOARD_H
+#ifndef KV_TEXT_DASHBOARD_H
+#define KV_TEXT_DASHBOARD_H
 
 #include "kvbench.h"
 

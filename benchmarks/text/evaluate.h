@@ -5,8 +5,8 @@
  *   loss = mean over these of  -ln p(id | window so far)                                          nats a token
  *   bits a byte = loss * tokens / (ln 2 * bytes)             perplexity = e^loss, a token
  */
-#ifndef KV_MEASURE_EVALUATE_H
-#define KV_MEASURE_EVALUATE_H
+#ifndef KV_TEXT_EVALUATE_H
+#define KV_TEXT_EVALUATE_H
 
 #include "kvbench.h"
 

@@ -1,6 +1,6 @@
 /* The end of a text as lines for a part of a terminal's screen. */
-#ifndef KV_GENERATE_PANE_H
-#define KV_GENERATE_PANE_H
+#ifndef KV_TEXT_PANE_H
+#define KV_TEXT_PANE_H
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* A text file as a whole. */
-#ifndef KV_MEASURE_TEXT_FILE_H
-#define KV_MEASURE_TEXT_FILE_H
+#ifndef KV_TEXT_TEXT_FILE_H
+#define KV_TEXT_TEXT_FILE_H
 
 #include "kvbench.h"
 

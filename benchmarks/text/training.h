@@ -6,8 +6,8 @@
  *   training.csv                     a row an evaluation
  * Each file appears under its name whole or not at all. An evaluation writes its row first, then the checkpoint, which
  * is all that counts, then the model, if it is the best one: a run that is resumed just there writes it again. */
-#ifndef KV_TRAIN_TRAINING_H
-#define KV_TRAIN_TRAINING_H
+#ifndef KV_TEXT_TRAINING_H
+#define KV_TEXT_TRAINING_H
 
 #include "train/train.h"
 

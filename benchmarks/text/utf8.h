@@ -1,7 +1,7 @@
 /* Whole UTF-8 characters out of bytes that come a few at a time. Well-formed is what Unicode's table 3-7 says: no
  * overlong forms, no surrogates, nothing above U+10FFFF. */
-#ifndef KV_GENERATE_UTF8_H
-#define KV_GENERATE_UTF8_H
+#ifndef KV_TEXT_UTF8_H
+#define KV_TEXT_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* The forward pass of GPT-2 (Radford et al. 2019) over some new positions of some sequences, given a place
  * where keys and values are kept. Naive and cached run this same pass: they differ only in what they ask of it. */
-#ifndef KV_FORWARD_FORWARD_H
-#define KV_FORWARD_FORWARD_H
+#ifndef KV_INFER_FORWARD_H
+#define KV_INFER_FORWARD_H
 
 #include "kernels/matmul.h"
 #include "model/weights.h"

@@ -2,8 +2,8 @@
  *
  * A path is one file with one struct kv_path and one row in paths.c. The session around it (forward/session.c)
  * owns tokens, window and memory; a path says how much it needs, and extends sequences. */
-#ifndef KV_PATHS_PATH_H
-#define KV_PATHS_PATH_H
+#ifndef KV_INFER_PATH_H
+#define KV_INFER_PATH_H
 
 #include "infer/forward.h"
 

@@ -2,8 +2,8 @@
  *
  * A backend is one file with one struct kv_matmul_backend and one row in matmul.c. Both inference paths are
  * given the same one. */
-#ifndef KV_MATMUL_MATMUL_H
-#define KV_MATMUL_MATMUL_H
+#ifndef KV_KERNELS_MATMUL_H
+#define KV_KERNELS_MATMUL_H
 
 #include "kernels/kernels.h"
 

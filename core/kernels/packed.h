@@ -10,8 +10,8 @@
  *
  * Every element of y is summed in the same order whatever m, the slice and the number of threads are: its bits depend
  * on the level, its row of x, its column of w and what it is added to, and on nothing else. */
-#ifndef KV_MATMUL_PACKED_H
-#define KV_MATMUL_PACKED_H
+#ifndef KV_KERNELS_PACKED_H
+#define KV_KERNELS_PACKED_H
 
 #include "kernels/matmul.h"
 

@@ -2,8 +2,8 @@
  *
  * A level is one file (packed_LEVEL.c, which sets its tile and includes packed_tmpl.h), one row in packed.c and the
  * row in the top meson.build that kernels/ also uses. */
-#ifndef KV_MATMUL_PACKED_KERNELS_H
-#define KV_MATMUL_PACKED_KERNELS_H
+#ifndef KV_KERNELS_PACKED_KERNELS_H
+#define KV_KERNELS_PACKED_KERNELS_H
 
 #include "kernels/packed.h"
 

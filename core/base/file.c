@@ -1,4 +1,4 @@
-#include "base/output.h"
+#include "base/file.h"
 
 #include "base/error.h"
 
@@ -8,14 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static kv_status refuse(const struct kv_output *output, int reason, struct kv_error *error)
+static kv_status refuse(const struct kv_file *output, int reason, struct kv_error *error)
 {
     return kv_fail(error, KV_ERROR_IO, "%s: cannot be written: %s", output->file, strerror(reason));
 }
 
-kv_status kv_output_open(struct kv_output *output, const char *file, struct kv_error *error)
+kv_status kv_file_open(struct kv_file *output, const char *file, struct kv_error *error)
 {
-    *output = (struct kv_output){.file = file};
+    *output = (struct kv_file){.file = file};
     if (asprintf(&output->temporary, "%s.part-%ld", file, (long)getpid()) < 0) {
         output->temporary = NULL;
         return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory to write it", file);
@@ -29,13 +29,13 @@ kv_status kv_output_open(struct kv_output *output, const char *file, struct kv_e
     return status;
 }
 
-void kv_output_write(struct kv_output *output, const void *bytes, size_t n_bytes)
+void kv_file_write(struct kv_file *output, const void *bytes, size_t n_bytes)
 {
     if (!output->reason && fwrite(bytes, 1, n_bytes, output->stream) != n_bytes)
         output->reason = errno;
 }
 
-kv_status kv_output_finish(struct kv_output *output, struct kv_error *error)
+kv_status kv_file_finish(struct kv_file *output, struct kv_error *error)
 {
     if (!output->reason && (fflush(output->stream) != 0 || fsync(fileno(output->stream)) != 0))
         output->reason = errno;
@@ -58,7 +58,7 @@ static void sync_folder(const char *file)
     free(folder);
 }
 
-kv_status kv_output_publish(struct kv_output *output, struct kv_error *error)
+kv_status kv_file_publish(struct kv_file *output, struct kv_error *error)
 {
     if (rename(output->temporary, output->file) != 0)
         return refuse(output, errno, error);
@@ -68,12 +68,12 @@ kv_status kv_output_publish(struct kv_output *output, struct kv_error *error)
     return KV_OK;
 }
 
-void kv_output_close(struct kv_output *output)
+void kv_file_close(struct kv_file *output)
 {
     if (output->stream)
         fclose(output->stream);
     if (output->temporary)
         unlink(output->temporary);
     free(output->temporary);
-    *output = (struct kv_output){0};
+    *output = (struct kv_file){0};
 }
