@@ -1,8 +1,8 @@
 #include "cli/arguments.h"
 #include "cli/train.h"
 
-#include "text/evaluate.h"
 #include "measure/measure.h"
+#include "text/evaluate.h"
 
 #include <dirent.h>
 #include <errno.h>
