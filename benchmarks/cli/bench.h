@@ -6,14 +6,6 @@
 #include "measure/folder.h"
 #include "measure/run.h"
 
-enum { BENCH_MAX_NAMES = 16 };
-
-/* A comma-separated list of known names, none twice. */
-struct name_list {
-    const char *names[BENCH_MAX_NAMES];
-    int n;
-};
-
 struct bench_settings {
     struct model_options model;
     struct name_list suites; /* n = 0: all */

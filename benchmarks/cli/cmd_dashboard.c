@@ -193,27 +193,62 @@ int command_dashboard(int argc, char **argv)
 {
     struct settings s = {
         .model = model_options_default(EMBEDDED_MODEL), .layer = UNSET, .head = UNSET, .n_new = DEFAULT_NEW};
+    struct source_rows source;
+    struct engine_rows engine;
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
-        {"prompt", 0, "TEXT", "the prompt (default: \" vibe coding to learn kv cache.\")", OPTION_TEXT, &s.prompt, 0, 0,
-         NULL, NULL},
-        {"tokens", 0, "IDS", "the prompt as ids: \"1,2,3\"", OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
-        {"layer", 0, "N", "the layer, from 0 (default 5; of fewer the middle one)", OPTION_INTEGER, &s.layer, 0,
-         INT32_MAX, NULL, NULL},
-        {"head", 0, "N", "the head, from 0 (default 0)", OPTION_INTEGER, &s.head, 0, INT32_MAX, NULL, NULL},
-        {"layers", 0, "all", "one head's attention in every layer:", OPTION_CHOICE, &s.all_layers, 0, 0, all_choice,
-         NULL},
-        {"heads", 0, "all", "one layer's attention in every head:", OPTION_CHOICE, &s.all_heads, 0, 0, all_choice,
-         NULL},
-        {"new", 'n', "N", "new tokens, each a frame (default 20)", OPTION_INTEGER, &s.n_new, 1, 1000, NULL, NULL},
-        {"out", 'o', "FILE.gif", "the picture (default kv_dashboard_lN_hN.gif, after layer and head)", OPTION_TEXT,
-         &s.out, 0, 0, NULL, NULL},
+        {.table = model_source_rows(&source, &s.model, NULL)},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "prompt",
+         .argument = "TEXT",
+         .help = "the prompt (default: \" vibe coding to learn kv cache.\")",
+         .text = &s.prompt},
+        {.name = "tokens",
+         .argument = "IDS",
+         .help = "the prompt as ids: \"1,2,3\"",
+         .value = &s.rows,
+         .parse = token_rows_parse},
+        {.name = "layer",
+         .argument = "N",
+         .help = "the layer, from 0 (default 5; of fewer the middle one)",
+         .integer = &s.layer,
+         .high = INT32_MAX},
+        {.name = "head",
+         .argument = "N",
+         .help = "the head, from 0 (default 0)",
+         .integer = &s.head,
+         .high = INT32_MAX},
+        {.name = "layers",
+         .argument = "all",
+         .help = "one head's attention in every layer:",
+         .chosen = &s.all_layers,
+         .choice = all_choice},
+        {.name = "heads",
+         .argument = "all",
+         .help = "one layer's attention in every head:",
+         .chosen = &s.all_heads,
+         .choice = all_choice},
+        {.name = "new",
+         .letter = 'n',
+         .argument = "N",
+         .help = "new tokens, each a frame (default 20)",
+         .integer = &s.n_new,
+         .low = 1,
+         .high = 1000},
+        {.name = "out",
+         .letter = 'o',
+         .argument = "FILE.gif",
+         .help = "the picture (default kv_dashboard_lN_hN.gif, after layer and head)",
+         .text = &s.out},
     };
     const struct option_table table = {
-        argv[0], "[OPTIONS]",
-        "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
-        "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
-        rows, sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary =
+            "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
+            "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (options_parse(&table, argc, argv, &status))
         status = run(argv[0], &s);

@@ -172,24 +172,45 @@ static int run(const char *command, struct settings *s)
 int command_evaluate(int argc, char **argv)
 {
     struct settings s = {.model = model_options_default(EMBEDDED_MODEL)};
+    struct source_rows source;
+    struct engine_rows engine;
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
-        {"text", 0, "FILE", "the text to predict; the model's tokenizer makes its ids", OPTION_TEXT, &s.text, 0, 0,
-         NULL, NULL},
-        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, kv_path_choice, NULL},
-        {"chunk", 0, "N", "run N positions at a time (default: all at once); with 1, cached reads all from its cache",
-         OPTION_INTEGER, &s.chunk, 1, INT32_MAX, NULL, NULL},
-        {"context", 0, "T", "positions of a window (default: the model's n_positions)", OPTION_INTEGER, &s.context, 1,
-         INT32_MAX, NULL, NULL},
-        {"batch", 0, "B", "windows at a time, at most (default: up to 16 whose logits take 64 MiB)", OPTION_INTEGER,
-         &s.batch, 1, INT32_MAX, NULL, NULL},
-        {"csv", 0, NULL, "print a header and a row of CSV", OPTION_FLAG, &s.csv, 0, 0, NULL, NULL},
+        {.table = model_source_rows(&source, &s.model, NULL)},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "text",
+         .argument = "FILE",
+         .help = "the text to predict; the model's tokenizer makes its ids",
+         .text = &s.text},
+        {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s.path, .choice = kv_path_choice},
+        {.name = "chunk",
+         .argument = "N",
+         .help = "run N positions at a time (default: all at once); with 1, cached reads all from its cache",
+         .integer = &s.chunk,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "context",
+         .argument = "T",
+         .help = "positions of a window (default: the model's n_positions)",
+         .integer = &s.context,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "batch",
+         .argument = "B",
+         .help = "windows at a time, at most (default: up to 16 whose logits take 64 MiB)",
+         .integer = &s.batch,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "csv", .help = "print a header and a row of CSV", .flag = &s.csv},
     };
     const struct option_table table = {
-        argv[0], "--text FILE [OPTIONS]",
-        "How well a model predicts a text: cross-entropy over windows of T ids, each but the text's first predicted\n"
-        "once, from those before it in its window. Prints nats and perplexity a token, and bits a byte.",
-        rows, sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "--text FILE [OPTIONS]",
+        .summary = "How well a model predicts a text: cross-entropy over windows of T ids, each but the text's first "
+                   "predicted\n"
+                   "once, from those before it in its window. Prints nats and perplexity a token, and bits a byte.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;

@@ -183,14 +183,6 @@ static int run(const char *command, struct settings *s)
     return status;
 }
 
-/* Gives an option that commands share the help that it has here. */
-static void set_help(struct option_row *rows, size_t n_rows, const char *name, const char *help)
-{
-    for (size_t i = 0; i < n_rows; i++)
-        if (strcmp(rows[i].name, name) == 0)
-            rows[i].help = help;
-}
-
 int command_generate(int argc, char **argv)
 {
     struct settings s = {.model = model_options_default(EMBEDDED_MODEL),
@@ -198,41 +190,77 @@ int command_generate(int argc, char **argv)
                          .temperature = (double)NAN,
                          .top_k = UNSET,
                          .top_p = (double)NAN};
-    struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
-        {"prompt", 'p', "TEXT",
-         "what is continued (default: \"" BYTES_PROMPT "\" for a model on bytes, else the\n"
-         "                           benchmark's prompt)",
-         OPTION_TEXT, &s.prompt, 0, 0, NULL, NULL},
-        {"tokens", 0, "IDS", "prompts as ids, \"1,2,3\" or \"1,2,3;4,5,6\": ids are printed, too", OPTION_PARSED,
-         &s.rows, 0, 0, NULL, token_rows_parse},
-        {"new", 'n', "N", "new tokens (default 200; ids: 50)", OPTION_INTEGER, &s.n_new, 0, INT32_MAX / 2, NULL, NULL},
-        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, path_choice, NULL},
-        {"temperature", 0, "T", "0: the most probable token; more: more surprise (default 1.0; ids: 0)", OPTION_NUMBER,
-         &s.temperature, 0, 0, NULL, NULL},
-        {"top-k", 0, "K", "draw from the K most probable tokens, 0: all (default 40; ids: 0)", OPTION_INTEGER, &s.top_k,
-         0, INT32_MAX, NULL, NULL},
-        {"top-p", 0, "P", "and of those the fewest whose probabilities reach P (default 1.0)", OPTION_NUMBER, &s.top_p,
-         0, 0, NULL, NULL},
-        {"batch", 'b', "B", "sequences from the same prompt, each with draws of its own (default 1)", OPTION_INTEGER,
-         &s.batch, 1, INT32_MAX, NULL, NULL},
-        {"stop-at-eot", 0, NULL, "end a sequence at <|endoftext|>, which is not printed", OPTION_FLAG, &s.stop_at_eot,
-         0, 0, NULL, NULL},
-        {"overflow", 0, "POLICY", "at the window's end (default shift; ids: stop):", OPTION_CHOICE, &s.overflow, 0, 0,
-         generate_overflow, NULL},
-        {"chunk", 0, "N", "prefill N positions at a time (default: all at once)", OPTION_INTEGER, &s.chunk, 1,
-         INT32_MAX, NULL, NULL},
-        {"ids", 0, NULL, "print token ids, on one line, in place of text", OPTION_FLAG, &s.ids, 0, 0, NULL, NULL},
+    struct source_rows source;
+    struct engine_rows engine;
+    const struct option_row rows[] = {
+        {.table = model_source_rows(&source, &s.model, "seed of the draws, and of synthetic weights (default 42)")},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "prompt",
+         .letter = 'p',
+         .argument = "TEXT",
+         .help = "what is continued (default: \"" BYTES_PROMPT "\" for a model on bytes, else the\n"
+                 "                           benchmark's prompt)",
+         .text = &s.prompt},
+        {.name = "tokens",
+         .argument = "IDS",
+         .help = "prompts as ids, \"1,2,3\" or \"1,2,3;4,5,6\": ids are printed, too",
+         .value = &s.rows,
+         .parse = token_rows_parse},
+        {.name = "new",
+         .letter = 'n',
+         .argument = "N",
+         .help = "new tokens (default 200; ids: 50)",
+         .integer = &s.n_new,
+         .high = INT32_MAX / 2},
+        {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s.path, .choice = path_choice},
+        {.name = "temperature",
+         .argument = "T",
+         .help = "0: the most probable token; more: more surprise (default 1.0; ids: 0)",
+         .number = &s.temperature},
+        {.name = "top-k",
+         .argument = "K",
+         .help = "draw from the K most probable tokens, 0: all (default 40; ids: 0)",
+         .integer = &s.top_k,
+         .high = INT32_MAX},
+        {.name = "top-p",
+         .argument = "P",
+         .help = "and of those the fewest whose probabilities reach P (default 1.0)",
+         .number = &s.top_p},
+        {.name = "batch",
+         .letter = 'b',
+         .argument = "B",
+         .help = "sequences from the same prompt, each with draws of its own (default 1)",
+         .integer = &s.batch,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "stop-at-eot",
+         .help = "end a sequence at <|endoftext|>, which is not printed",
+         .flag = &s.stop_at_eot},
+        {.name = "overflow",
+         .argument = "POLICY",
+         .help = "at the window's end (default shift; ids: stop):",
+         .chosen = &s.overflow,
+         .choice = generate_overflow},
+        {.name = "chunk",
+         .argument = "N",
+         .help = "prefill N positions at a time (default: all at once)",
+         .integer = &s.chunk,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "ids", .help = "print token ids, on one line, in place of text", .flag = &s.ids},
     };
-    const size_t n_rows = sizeof rows / sizeof rows[0];
     const struct option_table table = {
-        argv[0], "[OPTIONS]",
-        "Continues a text and writes it as it is made. The same seed gives the same text, on every path and with any\n"
-        "number of threads. --path both runs the naive and the cached path side by side. Figures go to stderr, and\n"
-        "are of the time that the model takes: writing is not in them.",
-        rows, (int)n_rows};
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary = "Continues a text and writes it as it is made. The same seed gives the same text, on every path and "
+                   "with any\n"
+                   "number of threads. --path both runs the naive and the cached path side by side. Figures go to "
+                   "stderr, and\n"
+                   "are of the time that the model takes: writing is not in them.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
-    set_help(rows, n_rows, "seed", "seed of the draws, and of synthetic weights (default 42)");
     if (options_parse(&table, argc, argv, &status))
         status = run(argv[0], &s);
     token_rows_free(&s.rows);

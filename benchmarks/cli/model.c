@@ -13,6 +13,48 @@ struct model_options model_options_default(const char *model)
     return (struct model_options){.model = model, .seed = 42, .isa = isa && *isa ? isa : NULL};
 }
 
+const struct option_table *model_source_rows(struct source_rows *r, struct model_options *o, const char *seed_help)
+{
+    snprintf(r->model_help, sizeof r->model_help,
+             "gpt2, gpt2-medium, gpt2-large, gpt2-xl, " EMBEDDED_MODEL ", or a checkpoint's folder (default %s)",
+             o->model);
+    const struct option_row rows[] = {
+        {.name = "model", .letter = 'm', .argument = "MODEL", .help = r->model_help, .text = &o->model},
+        {.name = "synthetic",
+         .help = "synthetic weights even where a checkpoint has been fetched",
+         .flag = &o->synthetic},
+        {.name = "seed",
+         .argument = "N",
+         .help = seed_help ? seed_help : "seed of synthetic weights (default 42)",
+         .seed = &o->seed},
+    };
+    memcpy(r->rows, rows, sizeof rows);
+    r->table = (struct option_table){.rows = r->rows, .n_rows = sizeof rows / sizeof rows[0]};
+    return &r->table;
+}
+
+const struct option_table *engine_rows(struct engine_rows *r, struct model_options *o)
+{
+    const struct option_row rows[] = {
+        {.name = "threads",
+         .letter = 't',
+         .argument = "N",
+         .help = "threads (default: the physical cores)",
+         .integer = &o->threads,
+         .low = 1,
+         .high = KV_MAX_THREADS},
+        {.name = "gemm", .argument = "NAME", .help = "matrix product:", .chosen = &o->gemm, .choice = kv_matmul_choice},
+        {.name = "isa",
+         .argument = "NAME",
+         .help = "instruction set of the other kernels (or KVBENCH_ISA):",
+         .chosen = &o->isa,
+         .choice = kv_isa_choice},
+    };
+    memcpy(r->rows, rows, sizeof rows);
+    r->table = (struct option_table){.rows = r->rows, .n_rows = sizeof rows / sizeof rows[0]};
+    return &r->table;
+}
+
 static bool is_folder(const char *path)
 {
     struct stat status;
