@@ -42,7 +42,7 @@ static int open_model(void **state, bool is_urn)
         build_byte_model(bench->checkpoint, 32);
     checkpoint_write(bench->checkpoint);
     assert_ok(kv_pool_create(&bench->pool, 2, &error), error);
-    assert_ok(kv_model_load(&bench->model, bench->checkpoint->folder, NULL, bench->pool, &error), error);
+    assert_ok(kv_model_load(&bench->model, bench->checkpoint->folder, NULL, NULL, bench->pool, &error), error);
     *state = bench;
     return 0;
 }

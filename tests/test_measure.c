@@ -145,7 +145,7 @@ static void open_bench(struct bench *bench, const char *name, const char *path, 
     struct kv_error error;
     load_case(&bench->c, name);
     assert_ok(kv_pool_create(&bench->pool, 1, &error), error);
-    assert_ok(kv_model_load(&bench->model, bench->c.folder, NULL, bench->pool, &error), error);
+    assert_ok(kv_model_load(&bench->model, bench->c.folder, NULL, NULL, bench->pool, &error), error);
     const struct kv_session_options options = {.path = path, .batch = bench->c.batch, .capacity = capacity};
     assert_ok(kv_session_create(&bench->session, bench->model, bench->pool, &options, &error), error);
 }
