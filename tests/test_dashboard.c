@@ -33,7 +33,7 @@ static void open_recording(struct recording *r, int layer, int head)
     *r = (struct recording){.layer = layer, .head = head};
     load_case(&r->c, "tiny-f32");
     assert_ok(kv_pool_create(&r->pool, 1, &error), error);
-    assert_ok(kv_model_load(&r->model, r->c.folder, "reference", r->pool, &error), error);
+    assert_ok(kv_model_load(&r->model, r->c.folder, NULL, "reference", r->pool, &error), error);
     r->n_prompt = r->c.n_tokens;
     r->n_positions = r->n_prompt + N_NEW - 1;
     assert_in_range(r->n_positions, 1, MOST_POSITIONS);

@@ -42,7 +42,7 @@ static int open_model(void **state, bool is_urn)
         build_byte_model(bench->checkpoint, 32);
     checkpoint_write(bench->checkpoint);
     assert_ok(kv_pool_create(&bench->pool, 2, &error), error);
-    assert_ok(kv_model_load(&bench->model, bench->checkpoint->folder, NULL, bench->pool, &error), error);
+    assert_ok(kv_model_load(&bench->model, bench->checkpoint->folder, NULL, NULL, bench->pool, &error), error);
     *state = bench;
     return 0;
 }
@@ -91,7 +91,7 @@ static void test_greedy(void **state)
     load_case(&r, "tiny-f32");
     const int n = r.n_greedy - r.n_tokens, n_new[] = {n, n, 3};
     assert_ok(kv_pool_create(&pool, 1, &error), error);
-    assert_ok(kv_model_load(&model, r.folder, NULL, pool, &error), error);
+    assert_ok(kv_model_load(&model, r.folder, NULL, NULL, pool, &error), error);
     const struct kv_config *config = kv_model_config(model);
     for (int p = 0; kv_path_choice(p); p++) {
         const bool keeps = strcmp(kv_path_choice(p)->name, "cached") == 0;

@@ -28,7 +28,7 @@ static int set_up(void **state)
     assert_non_null(f);
     load_case(&f->c, "tiny-f32");
     assert_ok(kv_pool_create(&f->pool, 2, &error), error);
-    assert_ok(kv_model_load(&f->model, f->c.folder, NULL, f->pool, &error), error);
+    assert_ok(kv_model_load(&f->model, f->c.folder, NULL, NULL, f->pool, &error), error);
     f->config = kv_model_config(f->model);
     for (int i = 0; i < TEXT_LENGTH; i++)
         f->ids[i] = random_between(&random, 0, f->config->vocab_size - 1);
@@ -229,7 +229,7 @@ static double expected_loss(const struct cli *cli, const struct checkpoint *c, i
         ids[i] = (unsigned char)text[i];
     free(text);
     assert_ok(kv_pool_create(&f.pool, 1, &error), error);
-    assert_ok(kv_model_load(&f.model, c->folder, NULL, f.pool, &error), error);
+    assert_ok(kv_model_load(&f.model, c->folder, NULL, NULL, f.pool, &error), error);
     f.config = kv_model_config(f.model);
     evaluate(&f, (struct way){"naive", 0, 1}, context, ids, N_BYTES, &evaluation);
     kv_model_free(f.model);

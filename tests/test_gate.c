@@ -44,7 +44,7 @@ const float *__wrap_kv_session_logits(const struct kv_session *session)
         return logits;
     memcpy(damaged, logits, BATCH * V * sizeof *logits);
     float *one = &damaged[(BATCH - 1) * V + 5]; /* in the last sequence only */
-    if (damage == WRONG_LOGITS || (damage == WRONG_LOGIT_LATE && kv_session_length(session) >= N_PROMPT + 2))
+    if (damage == WRONG_LOGITS || (damage == WRONG_LOGIT_LATE && kv_session_lengths(session)[0] >= N_PROMPT + 2))
         *one += 0.05f;
     if (damage == NOT_A_NUMBER)
         *one = NAN;
@@ -128,7 +128,7 @@ static struct outcome measure(void)
     const struct kv_run_settings settings = {
         .run_id = "test", .folder = folder, .model_name = "tiny", .prompt = prompt, .n_prompt = N_PROMPT};
     assert_ok(kv_pool_create(&pool, 1, &error), error);
-    assert_ok(kv_model_load(&model, checkpoint, NULL, pool, &error), error);
+    assert_ok(kv_model_load(&model, checkpoint, NULL, NULL, pool, &error), error);
     assert_int_equal(kv_model_config(model)->vocab_size, V);
     assert_ok(kv_suite_batch.plan(&sweep, &plan, &error), error);
     assert_ok(kv_run_measure(&run, &settings, &plan, model, pool, &error), error);

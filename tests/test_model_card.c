@@ -1,9 +1,9 @@
 /* The embedded model, data/models/kjv: its card says what the files beside it say, and they say what both paths find.
  */
-#include "text/evaluate.h"
-#include "text/text_file.h"
 #include "results/csv.h"
 #include "support.h"
+#include "text/evaluate.h"
+#include "text/text_file.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static void test_both_paths_find_the_stated_loss(void **state)
     struct kv_pool *pool;
     struct kv_model *model;
     assert_ok(kv_pool_create(&pool, kv_default_threads(), &error), error);
-    assert_ok(kv_model_load(&model, FOLDER, NULL, pool, &error), error);
+    assert_ok(kv_model_load(&model, FOLDER, NULL, NULL, pool, &error), error);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         const double loss = measured_loss(model, pool, ways[i]), stated = stated_loss(ways[i].path);
         if (!(fabs(loss - stated) <= LOSS_BOUND))

@@ -71,7 +71,7 @@ static void generate(const struct reference_case *c, const struct kv_session_opt
     const size_t B = (size_t)c->batch;
     memset(g, 0, sizeof *g);
     assert_ok(kv_pool_create(&pool, n_threads, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, options->matmul, pool, &error), error);
+    assert_ok(kv_model_load(&model, c->folder, NULL, options->matmul, pool, &error), error);
     assert_ok(kv_session_create(&session, model, pool, options, &error), error);
     assert_ok(kv_session_prefill(session, c->tokens, c->n_tokens, NULL, &error), error);
     for (size_t i = 0; i < N_NEW; i++) {

@@ -46,7 +46,7 @@ static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed
 {
     struct kv_model *model;
     struct kv_pool *pool = make_pool();
-    assert_ok(kv_model_synthesize(&model, config, seed, matmul, pool, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, seed, NULL, matmul, pool, &error), error);
     kv_pool_free(pool);
     return model;
 }
@@ -55,7 +55,7 @@ static struct kv_model *load(const char *folder)
 {
     struct kv_model *model;
     struct kv_pool *pool = make_pool();
-    assert_ok(kv_model_load(&model, folder, "reference", pool, &error), error);
+    assert_ok(kv_model_load(&model, folder, NULL, "reference", pool, &error), error);
     kv_pool_free(pool);
     return model;
 }
@@ -93,7 +93,7 @@ static void test_saved_is_loaded(void **state)
         assert_ok(kv_model_save(model, c->folder, "F32", NULL, &error), error);
         struct kv_model *loaded = load(c->folder);
         assert_same_weights(model, loaded);
-        assert_string_equal(kv_model_weights(loaded), "F32");
+        assert_string_equal(kv_model_source(loaded), "F32");
         assert_int_equal(files_in(c->folder), 2);
         kv_model_free(model);
         kv_model_free(loaded);
@@ -133,7 +133,7 @@ static void test_the_same_logits(void **state)
     assert_memory_equal(expected, same, n * sizeof *expected);
     assert_close(near, expected, n, 0.1);
     assert_memory_not_equal(expected, near, n * sizeof *expected);
-    assert_string_equal(kv_model_weights(rounded), "BF16");
+    assert_string_equal(kv_model_source(rounded), "BF16");
     free(expected);
     free(same);
     free(near);
@@ -424,7 +424,7 @@ static enum outcome look(const char *folder, const struct kv_model *old, const s
     struct kv_model *loaded;
     struct kv_pool *pool = make_pool();
     enum outcome outcome = DOES_NOT_LOAD;
-    if (kv_model_load(&loaded, folder, "reference", pool, &error) == KV_OK) {
+    if (kv_model_load(&loaded, folder, NULL, "reference", pool, &error) == KV_OK) {
         const bool as_old = memcmp(&loaded->config, &old->config, sizeof old->config) == 0;
         outcome = as_old && same_weights(loaded, old) ? IS_OLD : IS_NEW;
         assert_same_weights(loaded, outcome == IS_OLD ? old : new);

@@ -39,7 +39,7 @@ static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed
     struct kv_model *model;
     struct kv_error error;
     assert_ok(kv_pool_create(&pool, n_threads, &error), error);
-    assert_ok(kv_model_synthesize(&model, config, seed, "reference", pool, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, seed, NULL, "reference", pool, &error), error);
     kv_pool_free(pool);
     return model;
 }
@@ -201,9 +201,9 @@ static void test_label_and_shape(void **state)
     } labels[] = {{0, "synthetic:0"}, {42, "synthetic:42"}, {UINT64_MAX, "synthetic:18446744073709551615"}};
     for (size_t i = 0; i < COUNT(labels); i++) {
         struct kv_model *model = synthesize(&shape, labels[i].seed, 1);
-        assert_string_equal(kv_model_weights(model), labels[i].label);
+        assert_string_equal(kv_model_source(model), labels[i].label);
         assert_memory_equal(kv_model_config(model), &shape, sizeof shape);
-        assert_in_range(kv_model_bytes(model), 4 * kv_config_parameters(&shape), 5 * kv_config_parameters(&shape));
+        assert_string_equal(kv_model_format(model), "f32");
         kv_model_free(model);
     }
     kv_model_free(NULL);
@@ -239,14 +239,14 @@ static void test_refused_shapes(void **state)
         struct kv_config config = wide;
         struct kv_model *model;
         memcpy((char *)&config + wrong[i].field, &wrong[i].value, sizeof wrong[i].value);
-        assert_refused(kv_model_synthesize(&model, &config, 0, "reference", pool, &error), wrong[i].status, error,
+        assert_refused(kv_model_synthesize(&model, &config, 0, NULL, "reference", pool, &error), wrong[i].status, error,
                        "model", wrong[i].named);
         assert_null(model);
     }
     const struct kv_config all = {INT32_MAX, 1, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, KV_GELU, 0};
     struct kv_model *model;
-    assert_refused(kv_model_synthesize(&model, &all, 0, "reference", pool, &error), KV_ERROR_MEMORY, error, "model",
-                   "overflows");
+    assert_refused(kv_model_synthesize(&model, &all, 0, NULL, "reference", pool, &error), KV_ERROR_MEMORY, error,
+                   "model", "overflows");
     kv_pool_free(pool);
 }
 

@@ -19,7 +19,7 @@ static void open_case(struct bench *bench, struct reference_case *c, const char 
     load_case(c, name);
     const int T = c->n_tokens - 1;
     assert_ok(kv_pool_create(&pool, 1, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, "openblas", pool, &error), error);
+    assert_ok(kv_model_load(&model, c->folder, NULL, "openblas", pool, &error), error);
     open_bench(bench, kv_model_config(model), c->batch, T, n_threads);
     assert_ok(kv_trainer_copy_weights(bench->trainer, model, &error), error);
     for (int b = 0; b < c->batch; b++) {

@@ -359,9 +359,9 @@ static void test_copying_refuses(void **state)
     struct kv_model *packed, *other;
     struct kv_config c = small_shape;
     open_bench(&bench, &small_shape, 1, 8, 1);
-    assert_ok(kv_model_synthesize(&packed, &c, 1, "packed", bench.pool, &error), error);
+    assert_ok(kv_model_synthesize(&packed, &c, 1, NULL, "packed", bench.pool, &error), error);
     c.n_head = 4; /* the same tensors, another model */
-    assert_ok(kv_model_synthesize(&other, &c, 1, "openblas", bench.pool, &error), error);
+    assert_ok(kv_model_synthesize(&other, &c, 1, NULL, "openblas", bench.pool, &error), error);
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, packed, &error), KV_ERROR_ARGUMENT);
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, other, &error), KV_ERROR_ARGUMENT);
     kv_model_free(packed);

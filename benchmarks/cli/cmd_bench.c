@@ -64,7 +64,7 @@ static void start_context(struct kv_context *context, const struct bench_setting
         .argc = s->argc,
         .argv = s->argv,
         .model = s->model.model,
-        .weights = kv_model_weights(model),
+        .weights = kv_model_source(model),
         .gemm = s->model.gemm ? s->model.gemm : kv_matmul_choice(0)->name,
         .isa = s->model.isa ? s->model.isa : kv_isa_default(),
         .threads = kv_pool_size(pool),

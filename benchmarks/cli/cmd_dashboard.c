@@ -153,7 +153,7 @@ static int record(const char *command, const struct settings *s, const struct kv
         return cli_fail(command, CLI_FAILED, "no memory for a file's name: close other programs");
     kv_status status = kv_dashboard_record(&dashboard, model, pool, &options, &error);
     if (!status)
-        status = kv_dashboard_write(dashboard, s->model.model, kv_model_weights(model), tokenizer, file, &error);
+        status = kv_dashboard_write(dashboard, s->model.model, kv_model_source(model), tokenizer, file, &error);
     if (!status && kv_dashboard_steps(dashboard) < s->n_new)
         fprintf(stderr, "kvbench %s: warning: %d of %d new tokens are shown: the window ends there (n_positions %d)\n",
                 command, kv_dashboard_steps(dashboard), s->n_new, kv_model_config(model)->n_positions);

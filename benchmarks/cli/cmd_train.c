@@ -187,7 +187,7 @@ static kv_status set_weights(struct work *w, const struct kv_training_options *o
     struct kv_model *model;
     if (!o->init)
         return kv_trainer_initialize(w->training.trainer, o->seed, error);
-    kv_status status = kv_model_load(&model, w->init, "openblas", w->training.pool, error);
+    kv_status status = kv_model_load(&model, w->init, NULL, "openblas", w->training.pool, error);
     if (!status)
         status = kv_trainer_copy_weights(w->training.trainer, model, error);
     kv_model_free(model);

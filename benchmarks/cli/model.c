@@ -151,11 +151,11 @@ static kv_status load_or_synthesize(const char *command, const struct model_opti
     char *folder = model_folder(options->model);
     kv_status status;
     if (folder && !options->synthetic) {
-        status = kv_model_load(model, folder, options->gemm, pool, error);
+        status = kv_model_load(model, folder, NULL, options->gemm, pool, error);
     } else {
         status = shape_of(options->model, folder, &config, error);
         if (!status)
-            status = kv_model_synthesize(model, &config, options->seed, options->gemm, pool, error);
+            status = kv_model_synthesize(model, &config, options->seed, NULL, options->gemm, pool, error);
         if (!status)
             fprintf(stderr, "kvbench %s: %s: synthetic weights, seed %llu (timings are as real, texts are not%s)\n",
                     command, options->model, (unsigned long long)options->seed,

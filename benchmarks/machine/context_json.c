@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "machine/context.h"
 
 /* json_object_set_new takes the value, NULL too, and fails on NULL: so `failed` gathers every lack of memory. */
@@ -31,26 +32,6 @@ static json_t *section_end(struct section *section)
     return section->object;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at `at`, 0 when there is none. Unicode 15.0, table 3-7. */
-static size_t utf8_length(const unsigned char *at)
-{
-    unsigned char lowest = at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : 0x80;
-    unsigned char highest = at[0] == 0xed ? 0x9f : at[0] == 0xf4 ? 0x8f : 0xbf;
-    if (at[0] < 0x80) {
-        return 1;
-    }
-    if (at[0] < 0xc2 || at[0] > 0xf4 || at[1] < lowest || at[1] > highest) {
-        return 0;
-    }
-    size_t length = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
-    for (size_t i = 2; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return length;
-}
-
 /* jansson refuses texts that are not UTF-8, which arguments and names from the system may be. */
 static json_t *string(const char *text)
 {
@@ -59,12 +40,10 @@ static json_t *string(const char *text)
         return NULL;
     }
     for (char *at = copy; *at != '\0';) {
-        size_t length = utf8_length((unsigned char *)at);
-        if (length == 0) {
+        const int length = kv_utf8_length(at, strnlen(at, 4));
+        if (length < 1)
             *at = '?';
-            length = 1;
-        }
-        at += length;
+        at += length > 0 ? length : 1;
     }
     json_t *value = json_string(copy);
     free(copy);

@@ -16,10 +16,12 @@ static double seconds_at_limits(const struct kv_run *run, const struct kv_cell *
 {
     const struct kv_config *config = kv_model_config(run->model);
     const struct kv_limits *limits = run->limits.threads ? &run->limits : &slow_machine;
-    struct kv_work work = kv_path_work(cell->path, config, cell->batch, 0, cell->n_prompt);
+    const struct kv_session_options options = {.path = cell->path, .batch = cell->batch};
+    const char *format = kv_model_format(run->model);
+    struct kv_work work = kv_step_work(config, format, &options, 0, cell->n_prompt);
     double seconds = kv_limit_seconds(limits, work.bytes, work.flops);
     if (cell->n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
-        work = kv_path_work(cell->path, config, cell->batch, cell->n_prompt + (cell->n_new - 2) / 2, 1);
+        work = kv_step_work(config, format, &options, cell->n_prompt + (cell->n_new - 2) / 2, 1);
         seconds += (cell->n_new - 1) * kv_limit_seconds(limits, work.bytes, work.flops);
     }
     return seconds;

@@ -106,8 +106,9 @@ static struct step_limit mean_step_limit(const struct kv_run *run, const struct 
 {
     struct step_limit mean = {0, 0, 0};
     const int n_steps = cell->n_new - 1;
+    const struct kv_session_options options = {.path = cell->path, .batch = cell->batch};
     for (int i = 0; i < n_steps; i++) {
-        const struct kv_work work = kv_path_work(cell->path, kv_model_config(run->model), cell->batch,
+        const struct kv_work work = kv_step_work(kv_model_config(run->model), kv_model_format(run->model), &options,
                                                  cell->n_prompt + i, 1);
         mean.flops += work.flops / n_steps;
         mean.bytes += work.bytes / n_steps;
@@ -131,7 +132,7 @@ static void add_configuration(const struct kv_run *run, const struct kv_row *row
         cell->suite,
         cell->path,
         run->settings->model_name,
-        kv_model_weights(run->model),
+        kv_model_source(run->model),
         session ? kv_session_matmul(session) : run->settings->gemm,
         session ? kv_session_isa(session) : run->settings->isa,
     };

@@ -28,15 +28,21 @@ static struct range share(int n, int rank, int n_ranks)
     return (struct range){(int)((long)n * rank / n_ranks), (int)((long)n * (rank + 1) / n_ranks)};
 }
 
+/* Of the new positions of the pass's sequence `b`. */
+static int first_position(const struct kv_pass *pass, int b)
+{
+    return pass->first_positions[b] + pass->skip;
+}
+
 static void embed(const struct job *job, struct range rows)
 {
     const struct kv_model *model = job->engine->model;
     const struct kv_pass *pass = job->pass;
     const int C = model->config.n_embd;
     for (int row = rows.begin; row < rows.end; row++) {
-        const int b = row / pass->n_positions, i = row % pass->n_positions;
-        const int token = pass->tokens[(size_t)b * pass->token_stride + (size_t)i];
-        const float *position = model->wpe + (size_t)(pass->first_position + i) * (size_t)C;
+        const int b = row / pass->n_positions, t = first_position(pass, b) + row % pass->n_positions;
+        const int token = pass->tokens[(size_t)b * pass->token_stride + (size_t)t];
+        const float *position = model->wpe + (size_t)t * (size_t)C;
         float *x = job->engine->work.x + (size_t)row * (size_t)C;
         if (model->layout == KV_WEIGHTS_PACKED)
             kv_unpack_column(model->wte, C, token, x);
@@ -118,17 +124,18 @@ static void attend(const struct job *job, int rank, int layer)
     const size_t head_floats = (size_t)pass->store.capacity * (size_t)head_size;
     const struct range heads = share(pass->n_sequences * n_head, rank, job->n_ranks);
     for (int item = heads.begin; item < heads.end; item++) {
+        const int first = first_position(pass, item / n_head);
         const size_t row = (size_t)(item / n_head) * (size_t)pass->n_positions;
         const size_t column = (size_t)(item % n_head) * (size_t)head_size;
         const size_t place = (size_t)layer * pass->store.layer_stride + (size_t)item * head_floats;
         float *keys = pass->store.keys + place, *values = pass->store.values + place;
         const float *qkv = e->work.qkv + row * 3 * (size_t)C + column;
-        keep(qkv, C, pass->n_positions, pass->first_position, head_size, keys, values);
+        keep(qkv, C, pass->n_positions, first, head_size, keys, values);
         const struct kv_attention attention = {
             .queries = qkv,
             .query_stride = 3 * (size_t)C,
             .n_queries = pass->n_positions,
-            .first_position = pass->first_position,
+            .first_position = first,
             .keys = keys,
             .values = values,
             .head_size = head_size,

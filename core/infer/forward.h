@@ -37,13 +37,14 @@ struct kv_engine {
 };
 
 struct kv_pass {
-    const int32_t *tokens; /* [n_sequences, n_positions] of the new positions, rows token_stride apart */
+    const int32_t *tokens; /* [n_sequences] windows, token_stride apart */
     size_t token_stride;
     int first_sequence; /* the session's number of the pass's first sequence, for the observer */
     int n_sequences;
-    int first_position;
-    int n_positions;       /* n_sequences * n_positions <= max_rows */
-    struct kv_store store; /* of the pass's first sequence */
+    const int *first_positions; /* [n_sequences]: sequence i's new positions are the n_positions from */
+    int skip;                   /*   first_positions[i] + skip on */
+    int n_positions;            /* n_sequences * n_positions <= max_rows */
+    struct kv_store store;      /* of the pass's first sequence */
     /* Logits of the last `n_logits` new positions of every sequence: row (b, i) at
      * logits + b * logits_stride + i * V. 0: none. */
     int n_logits;

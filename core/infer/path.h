@@ -1,6 +1,6 @@
 /* An inference path: what is kept from one step to the next, and so what has to be run again.
  *
- * A path is one file with one struct kv_path and one row in paths.c. The session around it (forward/session.c)
+ * A path is one file with one struct kv_path and one row in paths.c. The session around it (session.c)
  * owns tokens, window and memory; a path says how much it needs, and extends sequences. */
 #ifndef KV_INFER_PATH_H
 #define KV_INFER_PATH_H
@@ -14,9 +14,11 @@ struct kv_session {
     int capacity; /* most positions of a sequence */
     int chunk;    /* most positions of one prefill step, 0: any */
     enum kv_overflow overflow;
-    int length; /* positions in the window */
+    int *lengths;    /* [B] positions in the window */
+    int *starts;     /* [B] the first of them that the running call has yet to run */
+    bool has_logits; /* of those windows */
     int overflows;
-    int32_t *tokens;       /* [B, capacity] the window */
+    int32_t *tokens;       /* [B, capacity] the windows */
     float *logits;         /* [B, V] of the last position */
     struct kv_store store; /* of sequence 0 */
     size_t store_bytes;
@@ -24,15 +26,16 @@ struct kv_session {
 };
 
 struct kv_path_plan {
-    int max_rows;         /* kv_engine.max_rows */
-    size_t store_rows;    /* positions, over all sequences, that the store holds in one layer */
-    bool store_per_layer; /* keys and values are kept; otherwise the layers share one place */
+    int max_rows;      /* kv_engine.max_rows */
+    size_t store_rows; /* positions, over all sequences, that the store holds in one layer; layers share the store of a
+                        * path that keeps nothing */
 };
 
-/* Positions [first_position, first_position + n_positions) are new in all sequences of session->tokens; all
- * before them were given earlier. Logits as in struct kv_pass, with n_logits 0, 1 or n_positions. */
+/* Of each sequence first_sequence + i of session->tokens, n_positions from first_positions[i] on are new; all before
+ * them were given earlier. Logits as in struct kv_pass, with n_logits 0, 1 or n_positions. */
 struct kv_extension {
-    int first_position;
+    int first_sequence, n_sequences;
+    const int *first_positions; /* [n_sequences] */
     int n_positions;
     int n_logits;
     float *logits;
@@ -41,15 +44,10 @@ struct kv_extension {
 
 struct kv_path {
     struct kv_choice choice;
+    bool keeps; /* keys and values, from one extension to the next */
     void (*plan)(int batch, int capacity, struct kv_path_plan *plan);
     void (*extend)(struct kv_session *session, const struct kv_extension *extension);
-    /* kv_path_work */
-    struct kv_work (*work)(const struct kv_config *config, int batch, int n_before, int n_new);
 };
-
-/* The work of running positions first + 1 .. first + n of `batch` sequences through the model; kv_path_work has the
- * formulas. `kept`: their keys and values are written to a cache, and those of the positions before them read. */
-struct kv_work kv_work_of_positions(const struct kv_config *config, int batch, int first, int n, bool kept);
 
 /* Rows that one pass aims at: enough for a matrix product at full speed, little enough that the activations
  * of the widest layer stay a small part of memory (28 KB a row for GPT-2 124M). */

@@ -2,8 +2,6 @@
 
 #include "base/error.h"
 
-#include <string.h>
-
 static const struct kv_matmul_backend *const backends[] = {
     &kv_matmul_packed,
     &kv_matmul_openblas,
@@ -21,17 +19,9 @@ const struct kv_choice *kv_matmul_choice(int index)
 
 kv_status kv_matmul_find(const char *name, const struct kv_matmul_backend **backend, struct kv_error *error)
 {
-    *backend = backends[0];
-    if (!name)
-        return KV_OK;
-    for (int i = 0; i < N_BACKENDS; i++) {
-        if (strcmp(backends[i]->choice.name, name) == 0) {
-            *backend = backends[i];
-            return KV_OK;
-        }
-    }
-    *backend = NULL;
-    return kv_fail(error, KV_ERROR_ARGUMENT, "matmul '%.40s' is not known; use packed, openblas or reference", name);
+    const int i = kv_choice_find(kv_matmul_choice, "matmul", name, error);
+    *backend = i < 0 ? NULL : backends[i];
+    return i < 0 ? KV_ERROR_ARGUMENT : KV_OK;
 }
 
 static int slice_begin(int n, int rank, int n_ranks)

@@ -57,12 +57,6 @@ void kv_pack_columns(float *packed, int k, int n, int first, int count, const fl
         memset(packed + place(k, p, n), 0, (KV_PANEL - (size_t)n % KV_PANEL) * sizeof *packed);
 }
 
-void kv_unpack_row(const float *packed, int k, int n, int row, float *out)
-{
-    for (int column = 0; column < n; column += KV_PANEL)
-        memcpy(out + column, packed + place(k, row, column), (size_t)columns_of_panel(n, column) * sizeof *out);
-}
-
 void kv_unpack_column(const float *packed, int k, int column, float *out)
 {
     const float *in = packed + place(k, 0, column);

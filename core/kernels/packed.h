@@ -31,8 +31,7 @@ void kv_pack_rows(float *packed, int k, int n, int first, int count, const float
  * threads take distinct panels. The one that holds column n - 1 also writes the padding. */
 void kv_pack_columns(float *packed, int k, int n, int first, int count, const float *columns, size_t column_stride);
 
-/* One row [n] or column [k] of w, as it was packed. Column v of the packed LM head is token v's embedding. */
-void kv_unpack_row(const float *packed, int k, int n, int row, float *out);
+/* Column [k] of w, as it was packed. Column v of the packed LM head is token v's embedding. */
 void kv_unpack_column(const float *packed, int k, int column, float *out);
 
 /* This rank's part of the product, bias and epilogue included; task->w is packed, task->w_transposed is not looked at.

@@ -23,7 +23,7 @@ struct kv_layer_weights {
 
 struct kv_model {
     struct kv_config config;
-    char weights[32];                /* kv_model_weights */
+    char source[32];                 /* kv_model_source */
     enum kv_weight_layout layout;    /* of the matrices, wte among them; all else is plain */
     struct kv_block block;           /* owns every tensor below */
     const float *wte;                /* [V, C], also the LM head */

@@ -140,7 +140,7 @@ kv_status kv_trainer_create(struct kv_trainer **out, const struct kv_config *con
         return status;
     }
     t->n_rows = batch * n_positions;
-    snprintf(t->model->weights, sizeof t->model->weights, "F32");
+    snprintf(t->model->source, sizeof t->model->source, "F32");
     kv_pool_run(pool, prepare_job, NULL);
     *out = t;
     return KV_OK;
@@ -186,7 +186,7 @@ static float initial_deviation(const struct kv_config *c, const char *name)
 kv_status kv_trainer_initialize(struct kv_trainer *t, uint64_t seed, struct kv_error *error)
 {
     struct kv_model *drawn;
-    kv_status status = kv_model_synthesize(&drawn, &t->model->config, seed, "openblas", t->pool, error);
+    kv_status status = kv_model_synthesize(&drawn, &t->model->config, seed, NULL, "openblas", t->pool, error);
     if (status)
         return status;
     status = kv_trainer_copy_weights(t, drawn, error);
