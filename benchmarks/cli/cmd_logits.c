@@ -15,14 +15,10 @@ static kv_status write_logits(const struct settings *s, const struct kv_model *m
                               struct kv_error *error)
 {
     const size_t shape[] = {(size_t)s->rows.batch, (size_t)s->rows.length, (size_t)kv_model_config(model)->vocab_size};
-    const struct kv_session_options options = {
-        .path = s->path,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
-        .batch = s->rows.batch,
-        .capacity = s->rows.length,
-        .chunk = s->chunk,
-    };
+    struct kv_session_options options = model_session_options(&s->model, s->path);
+    options.batch = s->rows.batch;
+    options.capacity = s->rows.length;
+    options.chunk = s->chunk;
     struct kv_session *session;
     kv_status status = kv_session_create(&session, model, pool, &options, error);
     if (status)

@@ -1,8 +1,8 @@
 /* The loop: a step, and now and then an evaluation, which is also when files are written. */
 #include "text/training.h"
 
-#include "text/evaluate.h"
 #include "measure/measure.h"
+#include "text/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
