@@ -2,7 +2,7 @@
 #ifndef KV_CLI_GENERATE_H
 #define KV_CLI_GENERATE_H
 
-#include "text/continuation.h"
+#include "measure/decoder.h"
 #include "text/utf8.h"
 
 struct generate_job {
@@ -11,7 +11,7 @@ struct generate_job {
     struct kv_pool *pool;
     const struct kv_tokenizer *tokenizer; /* may be NULL when as_ids */
     bool as_ids;                          /* on one line when all is done, not text as it is made */
-    struct kv_continuation_options options;
+    struct kv_decoder_options options;
 };
 
 /* The policies at the window's end, by enum kv_overflow; NULL past the last. */
@@ -36,12 +36,12 @@ void text_stream_put(struct text_stream *stream, const int32_t *tokens, int n_to
 void text_stream_end(struct text_stream *stream);
 
 /* "1,2,3;4,5,6" on one line: prompt and new tokens of every sequence. */
-void generate_print_ids(const struct kv_continuation *continuation);
+void generate_print_ids(const struct kv_decoder *decoder);
 
 /* ---- Figures on stderr ----------------------------------------------------------------------------------- */
 
 /* What happened at the window's end, in one line; nothing when it was not reached. */
-void generate_warn_of_window(const struct generate_job *job, const struct kv_continuation *continuation);
+void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *decoder);
 
 /* Tokens a second with as many digits as mean something; "-" for NaN. Returns text. */
 enum { RATE_TEXT_SIZE = 32 };
@@ -61,6 +61,6 @@ bool race_screen_is_possible(void);
 
 /* Draws both sides as they are, unless that was done a moment ago; `at_once`: even then. */
 void race_screen_draw(struct race_screen *screen, const struct generate_job *job,
-                      const struct kv_continuation *const sides[2], bool at_once);
+                      const struct kv_decoder *const sides[2], bool at_once);
 
 #endif

@@ -17,7 +17,7 @@ static const char *const path_names[N_SIDES] = {[NAIVE] = "naive", [CACHED] = "c
 
 struct race {
     const struct generate_job *job;
-    struct kv_continuation sides[N_SIDES];
+    struct kv_decoder sides[N_SIDES];
     bool on_screen;
     struct race_screen screen;
     struct text_stream stream; /* the cached path's text, where there is no screen */
@@ -38,21 +38,22 @@ static void print_progress(struct race *r)
         return;
     r->reported_ns = now;
     for (int i = 0; i < N_SIDES; i++)
-        fprintf(stderr, "%s%s %d tokens, %s tokens/s", i ? " | " : "", path_names[i], r->sides[i].generation.n_done,
-                generate_rate_text(kv_continuation_rate(&r->sides[i]), rate));
+        fprintf(stderr, "%s%s %d tokens, %s tokens/s", i ? " | " : "", path_names[i],
+                kv_generation_tokens(&r->sides[i].generation),
+                generate_rate_text(kv_generation_rate(&r->sides[i].generation), rate));
     fputc('\n', stderr);
 }
 
 static void show(struct race *r, bool at_once)
 {
-    const struct kv_continuation *const sides[] = {&r->sides[NAIVE], &r->sides[CACHED]};
+    const struct kv_decoder *const sides[] = {&r->sides[NAIVE], &r->sides[CACHED]};
     if (r->on_screen) {
         race_screen_draw(&r->screen, r->job, sides, at_once);
         return;
     }
     if (!r->job->as_ids) {
         int n_new;
-        const int32_t *new_tokens = kv_continuation_tokens(&r->sides[CACHED], 0, &n_new);
+        const int32_t *new_tokens = kv_decoder_tokens(&r->sides[CACHED], 0, &n_new);
         text_stream_put(&r->stream, new_tokens + r->n_streamed, n_new - r->n_streamed);
         r->n_streamed = n_new;
     }
@@ -67,7 +68,7 @@ static void begin_to_show(struct race *r)
         fputs(HIDE_CURSOR, stdout);
     } else if (!r->job->as_ids) {
         r->stream.tokenizer = r->job->tokenizer;
-        text_stream_put(&r->stream, r->sides[CACHED].prompt, r->sides[CACHED].n_prompt);
+        text_stream_put(&r->stream, r->sides[CACHED].prompt, r->sides[CACHED].generation.n_prompt);
     }
     show(r, true);
 }
@@ -88,12 +89,12 @@ static void end_to_show(struct race *r)
 
 static kv_status run(struct race *r, struct kv_error *error)
 {
-    struct kv_continuation *next;
+    struct kv_decoder *next;
     kv_status status = KV_OK;
     begin_to_show(r);
     while (!status && !signals_received() && !ferror(stdout) &&
-           (next = kv_continuation_next(&r->sides[NAIVE], &r->sides[CACHED]))) {
-        status = kv_continuation_step(next, error);
+           (next = kv_decoder_next(&r->sides[NAIVE], &r->sides[CACHED]))) {
+        status = kv_decoder_step(next, error);
         show(r, false);
     }
     end_to_show(r);
@@ -117,16 +118,18 @@ static void print_table(const struct race *r)
     fprintf(stderr, "%-8s %8s %10s %10s %10s %11s\n", "path", "tokens", "TTFT, ms", "TTPT, ms", "tokens/s",
             "cache, MiB");
     for (int i = 0; i < N_SIDES; i++) {
-        const struct kv_continuation *c = &r->sides[i];
+        const struct kv_decoder *c = &r->sides[i];
         char ttft[32], ttpt[32], rate[RATE_TEXT_SIZE];
         struct kv_figures f;
-        if (kv_figures_of(&c->generation, c->batch, c->n_prompt, &f, NULL) != KV_OK)
+        if (kv_figures_of(&c->generation, &f, NULL) != KV_OK)
             continue;
-        fprintf(stderr, "%-8s %8d %10s %10s %10s %11.2f\n", path_names[i], c->generation.n_done,
+        fprintf(stderr, "%-8s %8d %10s %10s %10s %11.2f\n", path_names[i], kv_generation_tokens(&c->generation),
                 milliseconds_text(f.ttft_ms, ttft), milliseconds_text(f.ttpt_ms, ttpt),
-                generate_rate_text(kv_continuation_rate(c), rate), (double)c->generation.kv_live_bytes / (1024 * 1024));
+                generate_rate_text(kv_generation_rate(&c->generation), rate),
+                (double)c->generation.kv_live_bytes / (1024 * 1024));
     }
-    const double ratio = kv_continuation_rate(&r->sides[CACHED]) / kv_continuation_rate(&r->sides[NAIVE]);
+    const double ratio = kv_generation_rate(&r->sides[CACHED].generation) /
+                         kv_generation_rate(&r->sides[NAIVE].generation);
     if (!isnan(ratio) && !signals_received())
         fprintf(stderr, "cached is %.1f times as fast\n", ratio);
 }
@@ -135,7 +138,7 @@ static void print_table(const struct race *r)
  * the logits decide. */
 static void compare_texts(const struct race *r)
 {
-    const int at = kv_continuation_difference(&r->sides[NAIVE], &r->sides[CACHED]);
+    const int at = kv_decoder_difference(&r->sides[NAIVE], &r->sides[CACHED]);
     if (at >= 0)
         fprintf(
             stderr,
@@ -150,9 +153,9 @@ int generate_on_both(const struct generate_job *job)
     struct race r = {.job = job, .on_screen = !job->as_ids && race_screen_is_possible()};
     kv_status status = KV_OK;
     for (int i = 0; !status && i < N_SIDES; i++) {
-        struct kv_continuation_options options = job->options;
+        struct kv_decoder_options options = job->options;
         options.session.path = path_names[i];
-        status = kv_continuation_create(&r.sides[i], job->model, job->pool, &options, &error);
+        status = kv_decoder_create(&r.sides[i], job->model, job->pool, &options, &error);
     }
     if (!status) {
         signals_listen(NULL);
@@ -164,7 +167,7 @@ int generate_on_both(const struct generate_job *job)
         compare_texts(&r);
     }
     for (int i = 0; i < N_SIDES; i++)
-        kv_continuation_free(&r.sides[i]);
+        kv_decoder_free(&r.sides[i]);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
     return signals_received() ? 128 + signals_received() : CLI_OK;

@@ -49,13 +49,13 @@ void text_stream_end(struct text_stream *s)
     fflush(stdout);
 }
 
-void generate_print_ids(const struct kv_continuation *c)
+void generate_print_ids(const struct kv_decoder *c)
 {
-    for (int b = 0; b < c->batch; b++) {
+    for (int b = 0; b < c->generation.batch; b++) {
         int n_new;
-        const int32_t *new_tokens = kv_continuation_tokens(c, b, &n_new);
-        for (int i = 0; i < c->n_prompt; i++)
-            printf("%s%d", i ? "," : (b ? ";" : ""), c->prompt[(size_t)b * (size_t)c->n_prompt + (size_t)i]);
+        const int32_t *new_tokens = kv_decoder_tokens(c, b, &n_new);
+        for (int i = 0; i < c->generation.n_prompt; i++)
+            printf("%s%d", i ? "," : (b ? ";" : ""), c->prompt[(size_t)b * (size_t)c->generation.n_prompt + (size_t)i]);
         for (int i = 0; i < n_new; i++)
             printf(",%d", new_tokens[i]);
     }
@@ -64,14 +64,14 @@ void generate_print_ids(const struct kv_continuation *c)
 }
 
 /* The sequences after the first, each whole, behind a line with its number. */
-static void print_other_texts(const struct generate_job *job, const struct kv_continuation *c)
+static void print_other_texts(const struct generate_job *job, const struct kv_decoder *c)
 {
-    for (int b = 1; b < c->batch; b++) {
+    for (int b = 1; b < c->generation.batch; b++) {
         int n_new;
-        const int32_t *new_tokens = kv_continuation_tokens(c, b, &n_new);
+        const int32_t *new_tokens = kv_decoder_tokens(c, b, &n_new);
         struct text_stream stream = {.tokenizer = job->tokenizer};
-        printf("--- %d of %d ---\n", b + 1, c->batch);
-        text_stream_put(&stream, c->prompt + (size_t)b * (size_t)c->n_prompt, c->n_prompt);
+        printf("--- %d of %d ---\n", b + 1, c->generation.batch);
+        text_stream_put(&stream, c->prompt + (size_t)b * (size_t)c->generation.n_prompt, c->generation.n_prompt);
         text_stream_put(&stream, new_tokens, n_new);
         text_stream_end(&stream);
     }
@@ -88,7 +88,7 @@ const char *generate_rate_text(double rate, char *text)
     return text;
 }
 
-void generate_warn_of_window(const struct generate_job *job, const struct kv_continuation *c)
+void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *c)
 {
     const int n_positions = kv_model_config(job->model)->n_positions;
     const struct kv_choice *policy = &overflows[job->options.session.overflow];
@@ -96,41 +96,43 @@ void generate_warn_of_window(const struct generate_job *job, const struct kv_con
         fprintf(stderr,
                 "kvbench %s: warning: stopped after %d of %d new tokens at the window's end (n_positions %d); "
                 "--overflow recompute or shift goes on\n",
-                job->command, c->generation.n_done, c->n_new, n_positions);
+                job->command, kv_generation_tokens(&c->generation), c->n_wanted, n_positions);
     else if (kv_session_overflows(c->session))
         fprintf(stderr, "kvbench %s: warning: the window's end (n_positions %d) was passed: %s (--overflow %s)\n",
                 job->command, n_positions, policy->summary, policy->name);
 }
 
-static void print_figures(const struct generate_job *job, const struct kv_continuation *c)
+static void print_figures(const struct generate_job *job, const struct kv_decoder *c)
 {
     const struct kv_generation *g = &c->generation;
     struct kv_figures f;
     char rate[RATE_TEXT_SIZE], sequences[32] = "";
-    if (g->n_done == 0 || kv_figures_of(g, c->batch, c->n_prompt, &f, NULL) != KV_OK)
+    if (kv_generation_tokens(g) == 0 || kv_figures_of(g, &f, NULL) != KV_OK)
         return;
-    if (c->batch > 1)
-        snprintf(sequences, sizeof sequences, "%d x ", c->batch);
+    if (c->generation.batch > 1)
+        snprintf(sequences, sizeof sequences, "%d x ", c->generation.batch);
     fprintf(stderr, "kvbench %s: %s, %s%d new token%s%s, TTFT %.2f ms", job->command, kv_session_path(c->session),
-            sequences, g->n_done, g->n_done == 1 ? "" : "s", c->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
+            sequences, kv_generation_tokens(g), kv_generation_tokens(g) == 1 ? "" : "s",
+            c->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
     if (!isnan(f.ttpt_ms))
-        fprintf(stderr, ", TTPT %.2f ms, %s tokens/s", f.ttpt_ms, generate_rate_text(kv_continuation_rate(c), rate));
+        fprintf(stderr, ", TTPT %.2f ms, %s tokens/s", f.ttpt_ms,
+                generate_rate_text(kv_generation_rate(&c->generation), rate));
     fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
 }
 
 /* ---- The run --------------------------------------------------------------------------------------------- */
 
-static kv_status make(const struct generate_job *job, struct kv_continuation *c, struct text_stream *stream,
+static kv_status make(const struct generate_job *job, struct kv_decoder *c, struct text_stream *stream,
                       struct kv_error *error)
 {
     int n_written = 0, n_new;
     if (!job->as_ids)
-        text_stream_put(stream, c->prompt, c->n_prompt);
-    while (!kv_continuation_done(c) && !ferror(stdout) && !signals_received()) {
-        const kv_status status = kv_continuation_step(c, error);
+        text_stream_put(stream, c->prompt, c->generation.n_prompt);
+    while (!kv_decoder_done(c) && !ferror(stdout) && !signals_received()) {
+        const kv_status status = kv_decoder_step(c, error);
         if (status)
             return status;
-        const int32_t *new_tokens = kv_continuation_tokens(c, 0, &n_new);
+        const int32_t *new_tokens = kv_decoder_tokens(c, 0, &n_new);
         if (!job->as_ids)
             text_stream_put(stream, new_tokens + n_written, n_new - n_written);
         n_written = n_new;
@@ -141,9 +143,9 @@ static kv_status make(const struct generate_job *job, struct kv_continuation *c,
 int generate_on_path(const struct generate_job *job)
 {
     struct kv_error error = {""};
-    struct kv_continuation c;
+    struct kv_decoder c;
     struct text_stream stream = {.tokenizer = job->tokenizer};
-    kv_status status = kv_continuation_create(&c, job->model, job->pool, &job->options, &error);
+    kv_status status = kv_decoder_create(&c, job->model, job->pool, &job->options, &error);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
     signals_listen(NULL);
@@ -158,7 +160,7 @@ int generate_on_path(const struct generate_job *job)
         generate_warn_of_window(job, &c);
         print_figures(job, &c);
     }
-    kv_continuation_free(&c);
+    kv_decoder_free(&c);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
     return signals_received() ? 128 + signals_received() : CLI_OK;

@@ -56,21 +56,21 @@ struct side {
 };
 
 /* False without memory for the text, which the caller frees. */
-static bool fill_side(struct side *side, const struct generate_job *job, const struct kv_continuation *c, int width,
+static bool fill_side(struct side *side, const struct generate_job *job, const struct kv_decoder *c, int width,
                       int max_lines)
 {
     char rate[RATE_TEXT_SIZE];
     int n_new;
-    const int32_t *new_tokens = kv_continuation_tokens(c, 0, &n_new);
-    generate_rate_text(kv_continuation_rate(c), rate);
+    const int32_t *new_tokens = kv_decoder_tokens(c, 0, &n_new);
+    generate_rate_text(kv_generation_rate(&c->generation), rate);
     const int n = snprintf(side->heading, sizeof side->heading, "%-6s %s tokens/s, %d of %d",
-                           kv_session_path(c->session), rate, c->generation.n_done, c->n_new);
+                           kv_session_path(c->session), rate, kv_generation_tokens(&c->generation), c->n_wanted);
     if (n > width) /* a number that is cut is a wrong one */
         snprintf(side->heading, sizeof side->heading, "%s %s", kv_session_path(c->session), rate);
     FILE *stream = open_memstream(&side->text, &side->n_bytes);
     if (!stream)
         return false;
-    write_tokens(stream, job->tokenizer, c->prompt, c->n_prompt);
+    write_tokens(stream, job->tokenizer, c->prompt, c->generation.n_prompt);
     write_tokens(stream, job->tokenizer, new_tokens, n_new);
     if (fclose(stream) != 0)
         return false;
@@ -103,8 +103,7 @@ static void write_frame(FILE *frame, struct race_screen *screen, const struct si
     }
 }
 
-static void draw(struct race_screen *screen, const struct generate_job *job,
-                 const struct kv_continuation *const continuations[2])
+static void draw(struct race_screen *screen, const struct generate_job *job, const struct kv_decoder *const decoders[2])
 {
     struct side sides[2] = {{.text = NULL}, {.text = NULL}};
     char *bytes = NULL;
@@ -120,8 +119,8 @@ static void draw(struct race_screen *screen, const struct generate_job *job,
     screen->height = height;
     /* The last column stays empty, because some terminals go to the next line as soon as it is written. */
     const int column = (width - 4) / 2, room = height - 2 < MAX_LINES ? height - 2 : MAX_LINES;
-    if (frame && fill_side(&sides[0], job, continuations[0], column, room) &&
-        fill_side(&sides[1], job, continuations[1], column, room))
+    if (frame && fill_side(&sides[0], job, decoders[0], column, room) &&
+        fill_side(&sides[1], job, decoders[1], column, room))
         write_frame(frame, screen, sides, column);
     if (frame && fclose(frame) == 0) {
         fwrite(bytes, 1, n_bytes, stdout);
@@ -133,7 +132,7 @@ static void draw(struct race_screen *screen, const struct generate_job *job,
 }
 
 void race_screen_draw(struct race_screen *screen, const struct generate_job *job,
-                      const struct kv_continuation *const sides[2], bool at_once)
+                      const struct kv_decoder *const sides[2], bool at_once)
 {
     const int64_t now = kv_now_ns();
     if (!at_once && screen->n_lines && now - screen->drawn_ns < REDRAW_NS)

@@ -102,7 +102,7 @@ static kv_status compare(const struct kv_run *run, const struct kv_cell *cell, c
                          const struct kv_truth *truth, int step, struct kv_error *error)
 {
     const size_t V = (size_t)kv_model_config(run->model)->vocab_size;
-    const float *logits = kv_session_logits(state->session), *expected = truth->logits + (size_t)step * V;
+    const float *logits = kv_session_logits(state->decoder.session), *expected = truth->logits + (size_t)step * V;
     for (int b = 0; b < cell->batch; b++) {
         const double off = difference(logits + (size_t)b * V, expected, V);
         if (!(off <= KV_GATE_BOUND))
@@ -110,10 +110,10 @@ static kv_status compare(const struct kv_run *run, const struct kv_cell *cell, c
                            "equality gate: logits of new token %d of sequence %d are off the naive path's by %.2g of "
                            "the largest (bound %.0e): not timed",
                            step + 1, b + 1, off, KV_GATE_BOUND);
-        if (state->generation.step[b] != truth->tokens[step])
+        if (state->decoder.newest[b] != truth->tokens[step])
             return kv_fail(error, KV_ERROR_UNSUPPORTED,
                            "equality gate: new token %d of sequence %d is %d, the naive path's is %d: not timed",
-                           step + 1, b + 1, state->generation.step[b], truth->tokens[step]);
+                           step + 1, b + 1, state->decoder.newest[b], truth->tokens[step]);
     }
     return KV_OK;
 }
@@ -124,20 +124,17 @@ kv_status kv_gate_check(struct kv_run *run, const struct kv_cell *cell, struct k
     const bool slow = kv_predict_seconds(run, cell) / cell->n_new > GATE_STEP_SECONDS;
     const int n_tokens = slow ? 1 : (cell->n_new < GATE_TOKENS ? cell->n_new : GATE_TOKENS);
     const struct kv_truth *truth = NULL;
-    const int64_t start = kv_now_ns();
-    kv_status status = kv_session_prefill(state->session, state->prompt, cell->n_prompt, NULL, error);
+    struct kv_decoder *d = &state->decoder;
+    kv_decoder_reset(d, n_tokens);
+    kv_status status = kv_decoder_step(d, error);
+    *cold_ttft_ms = (double)kv_generation_ns(&d->generation) * 1e-6;
     if (!status)
-        status = kv_session_greedy(state->session, state->generation.step, error);
-    *cold_ttft_ms = (double)(kv_now_ns() - start) * 1e-6;
-    if (!status)
-        status = find_truth(run, state->prompt, cell->n_prompt, n_tokens, &truth, error);
+        status = find_truth(run, d->prompt, cell->n_prompt, n_tokens, &truth, error);
     for (int step = 0; !status; step++) {
         status = compare(run, cell, state, truth, step, error);
         if (status || step + 1 == n_tokens)
             break;
-        status = kv_session_decode(state->session, state->generation.step, error);
-        if (!status)
-            status = kv_session_greedy(state->session, state->generation.step, error);
+        status = kv_decoder_step(d, error);
     }
     return status;
 }

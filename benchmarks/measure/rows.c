@@ -126,7 +126,7 @@ static void add_configuration(const struct kv_run *run, const struct kv_row *row
 {
     struct kv_csv_writer *w = run->runs;
     const struct kv_cell *cell = row->cell;
-    const struct kv_session *session = row->state ? row->state->session : NULL;
+    const struct kv_session *session = row->state ? row->state->decoder.session : NULL;
     const char *const texts[] = {
         run->settings->run_id,
         cell->suite,
@@ -171,8 +171,8 @@ static void add_figures(struct kv_csv_writer *w, const struct kv_row *row)
 static void add_memory(struct kv_csv_writer *w, const struct kv_row *row)
 {
     if (row->state) {
-        kv_csv_add_integer(w, (int64_t)row->state->generation.kv_live_bytes);
-        kv_csv_add_integer(w, (int64_t)kv_session_kv_reserved_bytes(row->state->session));
+        kv_csv_add_integer(w, (int64_t)row->state->decoder.generation.kv_live_bytes);
+        kv_csv_add_integer(w, (int64_t)kv_session_kv_reserved_bytes(row->state->decoder.session));
     } else {
         kv_csv_add_unknown(w);
         kv_csv_add_unknown(w);
@@ -185,9 +185,9 @@ static void add_memory(struct kv_csv_writer *w, const struct kv_row *row)
 
 static kv_status write_tokens(const struct kv_run *run, const struct kv_row *row, struct kv_error *error)
 {
-    const struct kv_generation *g = &row->state->generation;
+    const struct kv_generation *g = &row->state->decoder.generation;
     kv_status status = KV_OK;
-    for (int i = 1; !status && i <= g->n_done; i++) {
+    for (int i = 1; !status && i <= g->n_steps; i++) {
         struct kv_csv_writer *w = run->tokens;
         kv_csv_add_text(w, run->settings->run_id);
         kv_csv_add_text(w, row->cell->suite);

@@ -87,7 +87,7 @@ static void set_counters(struct gb_state *gb, const struct kv_figures *f, const 
         gb_set_counter(gb, "decode_tok_s", f->decode_tok_s);
     }
     gb_set_counter(gb, "output_tok_s", f->output_tok_s);
-    gb_set_counter(gb, "kv_live_bytes", (double)state->generation.kv_live_bytes);
+    gb_set_counter(gb, "kv_live_bytes", (double)state->decoder.generation.kv_live_bytes);
 }
 
 /* The fixture: one generation, its figures, its row. */
@@ -100,21 +100,21 @@ static void measure_repetition(struct gb_state *gb, void *context)
     struct kv_figures figures;
     struct kv_error error = {""};
     kv_status status = KV_OK;
-    if (!state->session && over_budget(run, r->cell)) {
+    if (!state->decoder.session && over_budget(run, r->cell)) {
         gb_skip_with_error(gb, run->results[r->cell].error);
         return;
     }
-    if (!state->session)
+    if (!state->decoder.session)
         status = kv_cell_open(run, cell, state, &error);
     if (!status) {
         kv_rss_reset_peak();
         gb_begin(gb);
-        status = kv_generate(state->session, cell->batch, state->prompt, cell->n_prompt, cell->n_new,
-                             &state->generation, &error);
+        kv_decoder_reset(&state->decoder, cell->n_new);
+        status = kv_decoder_run(&state->decoder, &error);
         gb_end(gb);
     }
     if (!status)
-        status = kv_figures_of(&state->generation, cell->batch, cell->n_prompt, &figures, &error);
+        status = kv_figures_of(&state->decoder.generation, &figures, &error);
     if (status) {
         gb_skip_with_error(gb, error.message);
         give_up(run, r->cell, true, error.message);

@@ -3,9 +3,9 @@
 #define KV_MEASURE_RUN_H
 
 #include "machine/limits.h"
-#include "measure/measure.h"
-#include "results/csv.h"
+#include "measure/decoder.h"
 #include "plan/suite.h"
+#include "results/csv.h"
 
 /* Largest difference between a path's logits and the naive path's, of the largest |logit|. */
 #define KV_GATE_BOUND 1e-4
@@ -96,9 +96,7 @@ kv_status kv_run_measure_kernels(struct kv_run *run, struct kv_error *error);
 
 /* What a cell needs while it is measured: open from its first repetition to its last. */
 struct kv_cell_state {
-    struct kv_session *session;
-    struct kv_generation generation;
-    int32_t *prompt; /* [B, n_prompt] */
+    struct kv_decoder decoder;
     double cold_ttft_ms;
 };
 

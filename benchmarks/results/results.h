@@ -15,6 +15,7 @@
 #ifndef KV_RESULTS_RESULTS_H
 #define KV_RESULTS_RESULTS_H
 
+#include "machine/context.h"
 #include "results/columns.h"
 #include "results/stats.h"
 
@@ -63,6 +64,7 @@ struct kv_limits_row {
     const char *moment, *isa;
     int threads;
     double read_bytes_per_s, fma_flop_per_s; /* the best that was seen */
+    double read_bytes_per_s_median, fma_flop_per_s_median;
 };
 
 struct kv_results {
@@ -109,6 +111,16 @@ bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const
 /* The limit of so many threads, the larger of start and end; NaN unknown. */
 double kv_results_bandwidth(const struct kv_results *results, int threads);
 double kv_results_peak(const struct kv_results *results, int threads);
+
+/* What makes the samples less than they seem, each with its remedy:
+ *   variation    coefficient of variation of TTFT, TTPT or E2E above 5 %: the three worst, and how many more (4)
+ *   outliers     beyond Tukey's fences; they are kept (info, 1)
+ *   repetitions  fewer than KV_RESULTS_REPETITIONS, and one alone, but in suite memory, which times nothing (2)
+ * Fills `warnings` in this order and returns how many there are. */
+#define KV_RESULTS_VARIATION    0.05
+#define KV_RESULTS_REPETITIONS  6
+#define KV_RESULTS_MAX_WARNINGS 7
+int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_RESULTS_MAX_WARNINGS]);
 
 /* ---- The one rule of significance -------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 #include "text/dashboard.h"
 
 #include "base/error.h"
-#include "measure/measure.h"
+#include "measure/decoder.h"
 #include "results/csv.h"
 
 #include <errno.h>
@@ -104,28 +104,25 @@ static kv_status generate(struct kv_dashboard *d, const struct kv_model *model, 
                           const struct kv_dashboard_options *o, struct kv_error *error)
 {
     const struct kv_observer observer = {look, d};
-    const struct kv_session_options options = {
-        .path = "cached",
-        .matmul = o->matmul,
-        .isa = o->isa,
-        .batch = 1,
-        .capacity = d->n_positions,
+    const struct kv_decoder_options options = {
+        .session = {.path = "cached", .matmul = o->matmul, .isa = o->isa, .batch = 1},
+        .prompts = o->prompt,
+        .n_prompts = 1,
+        .n_prompt = o->n_prompt,
+        .n_new = d->n_steps,
+        .end_of_text = -1,
     };
-    struct kv_session *session = NULL;
-    struct kv_generation g = {0};
-    kv_status status = kv_generation_create(&g, 1, d->n_steps, error);
-    if (!status)
-        status = kv_session_create(&session, model, pool, &options, error);
-    if (!status) {
-        kv_session_observe(session, &observer);
-        status = kv_generate(session, 1, o->prompt, o->n_prompt, d->n_steps, &g, error);
-    }
+    struct kv_decoder decoder;
+    kv_status status = kv_decoder_create(&decoder, model, pool, &options, error);
+    if (status)
+        return status;
+    kv_session_observe(decoder.session, &observer);
+    status = kv_decoder_run(&decoder, error);
     if (!status) {
         memcpy(d->tokens, o->prompt, (size_t)o->n_prompt * sizeof *d->tokens);
-        memcpy(d->tokens + o->n_prompt, g.tokens, (size_t)d->n_steps * sizeof *d->tokens);
+        memcpy(d->tokens + o->n_prompt, decoder.generation.tokens, (size_t)d->n_steps * sizeof *d->tokens);
     }
-    kv_session_free(session);
-    kv_generation_free(&g);
+    kv_decoder_free(&decoder);
     return status;
 }
 
