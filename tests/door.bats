@@ -25,6 +25,10 @@ fake_program() {
     script "$home/build/benchmarks/kvbench" "echo \"program \$*\" >>\"\$CALLS\"; $1"
 }
 
+teardown() {
+    stop_child
+}
+
 # door ARGUMENT...: with $settings and nothing else in its environment.
 door() {
     env -i PATH="$bin" CALLS="$CALLS" "${settings[@]}" "$home/kvbench" "$@"

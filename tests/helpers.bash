@@ -54,21 +54,29 @@ heard() {
     [[ ! -e ${CALLS-} ]] || calls=$(<"$CALLS")
 }
 
-# refuses STATUS PART COMMAND...: it ends so, with nothing on stdout and one line on stderr, which has PART in it and
-# begins with $speaker.
-refuses() {
+# tells STATUS PART COMMAND...: it ends so, with one line on stderr, which has PART in it and begins with $speaker.
+tells() {
     local part=$2
     ends "$1" "${@:3}"
-    is "$out" ''
     [[ $err == "${speaker:?}"* && $err != *$'\n'* ]] || complain "not one line of '$speaker': $err"
     has "$err" "$part"
 }
 
-# In the background, its output where `heard` reads it, in a process group of its own as a shell starts what a person
-# may interrupt; its process is $child.
+# The same, and nothing on stdout.
+refuses() {
+    tells "$@"
+    is "$out" ''
+}
+
+# start COMMAND...: in the background, its output where `heard` reads it, in a process group of its own as a shell starts
+# what a person may interrupt; its process is $child, which `stop_child` ends when a test failed.
 start() {
-    setsid "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- &
+    setsid env --default-signal=INT,QUIT "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- &
     child=$!
+}
+
+stop_child() {
+    [[ -z ${child-} ]] || kill -KILL -- "-$child" 2>/dev/null || true
 }
 
 # finishes STATUS: waits for $child.

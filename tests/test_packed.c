@@ -1,6 +1,6 @@
 /* The packed product at every level against the definition in double precision, around every edge of its tiles, its
  * panels and its blocks. All buffers end at a guard page, and what a call must not use is NaN. */
-#include "kernels/packed_kernels.h"
+#include "kernels/packed.h"
 
 #include "guard.h"
 #include "support.h"

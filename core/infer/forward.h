@@ -55,10 +55,4 @@ struct kv_pass {
 /* Appends keys and values of the new positions to the store and computes the logits that were asked for. */
 void kv_forward(const struct kv_engine *engine, const struct kv_pass *pass);
 
-/* Positions rounded up to whole blocks of keys. */
-static inline int kv_round_to_key_block(int n_positions)
-{
-    return (n_positions + KV_KEY_BLOCK - 1) / KV_KEY_BLOCK * KV_KEY_BLOCK;
-}
-
 #endif

@@ -1,22 +1,6 @@
-#include "kernels/packed_kernels.h"
+#include "kernels/packed.h"
 
 #include <string.h>
-
-static const struct kv_packed_kernel *const levels[] = {
-    &kv_packed_portable,
-#if defined(__x86_64__)
-    &kv_packed_avx2,
-    &kv_packed_avx512,
-#endif
-};
-
-const struct kv_packed_kernel *kv_packed_kernel_of(const struct kv_kernels *kernels)
-{
-    int i = 0;
-    while (levels[i]->kernels != kernels)
-        i++;
-    return levels[i];
-}
 
 size_t kv_packed_columns(int n)
 {
@@ -100,7 +84,6 @@ struct kv_packed_part kv_packed_part(int m, int n, int rank, int n_ranks)
 
 void kv_packed_matmul(const struct kv_kernels *kernels, const struct kv_matmul_task *task, int rank, int n_ranks)
 {
-    const struct kv_packed_kernel *level = kv_packed_kernel_of(kernels);
     const struct kv_packed_part part = kv_packed_part(task->m, task->n, rank, n_ranks);
     const size_t row = (size_t)part.row_begin, begin = (size_t)part.begin;
     struct kv_packed_call call = {
@@ -120,7 +103,7 @@ void kv_packed_matmul(const struct kv_kernels *kernels, const struct kv_matmul_t
     else if (task->bias && task->epilogue == KV_EPILOGUE_GELU)
         call.activation = kernels->gelu;
     if (call.m > 0 && call.n > 0)
-        level->product(&call);
+        kernels->packed(&call);
 }
 
 static void prepare_thread(void) {}

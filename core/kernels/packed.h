@@ -15,8 +15,6 @@
 
 #include "kernels/matmul.h"
 
-#define KV_PANEL 48
-
 /* n rounded up to whole panels: packed weights are kv_packed_columns(n) * k floats, best aligned to 64 bytes. */
 size_t kv_packed_columns(int n);
 

@@ -7,15 +7,7 @@
  *
  * Weights are asked for before their turn: while one block of them is multiplied, the next comes from memory.
  * A y is the sum of its depths in order, each summed from zero, one fused product a step: no choice made here by m or
- * by slice changes that order.
- *
- * Set before including: KV_LEVEL, KV_LANES (floats a vector), KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS, KV_DEPTH and
- * KV_X_BYTES. */
-#include "kernels/vector.h"
-#include "kernels/packed_kernels.h"
-
-#define JOIN_(a, b) a##b
-#define JOIN(a, b)  JOIN_(a, b)
+ * by slice changes that order. */
 
 /* Sums stay in registers only if the compiler knows all their indices early, and if gcc does not mix several steps. */
 #if defined(__clang__)
@@ -25,7 +17,6 @@
 #define UNROLLED _Pragma("GCC unroll 16")
 #define ROLLED   _Pragma("GCC unroll 1")
 #endif
-#define INLINED static inline __attribute__((always_inline))
 
 #define KV_TILE_WIDTH    (KV_TILE_VECTORS * KV_LANES)
 #define KV_PANEL_VECTORS (KV_PANEL / KV_LANES)
@@ -240,7 +231,7 @@ static void run_sweep(const struct sweep *s)
         }
 }
 
-static void product(const struct kv_packed_call *c)
+static void packed(const struct kv_packed_call *c)
 {
     const int n_tiles = ceil_div(c->m, KV_TILE_ROWS), n_blocks = ceil_div(c->m, KV_BLOCK_ROWS);
     const int n_depths = ceil_div(c->k, KV_DEPTH);
@@ -260,8 +251,3 @@ static void product(const struct kv_packed_call *c)
             });
     }
 }
-
-const struct kv_packed_kernel JOIN(kv_packed_, KV_LEVEL) = {
-    .kernels = &JOIN(kv_kernels_, KV_LEVEL),
-    .product = product,
-};

@@ -19,8 +19,8 @@ static void score_rows(const struct kv_train_pass *pass, int first, struct kv_tr
                 logits, V);
     for (int i = 0; i < count; i++) {
         const int row = first + rows.begin + i;
-        b->losses[row] = t->train_kernels->cross_entropy(logits + (size_t)i * (size_t)V, pass->targets[row],
-                                                         1.0f / (float)t->n_rows, V);
+        b->losses[row] = t->kernels->train->cross_entropy(logits + (size_t)i * (size_t)V, pass->targets[row],
+                                                          1.0f / (float)t->n_rows, V);
     }
     if (pass->with_gradients)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, count, C, V, 1.0f, logits, V, t->model->wte, C, 0.0f,

@@ -62,9 +62,9 @@ static void activate_backward(const struct kv_trainer *t, int rank, const struct
         const size_t at = (size_t)row * (size_t)I;
         float *gradient = t->buffers.dinner + at;
         if (t->model->config.activation == KV_GELU)
-            t->train_kernels->gelu_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
+            t->kernels->train->gelu_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
         else
-            t->train_kernels->gelu_new_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
+            t->kernels->train->gelu_new_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
     }
 }
 

@@ -40,8 +40,8 @@ void kv_train_update_job(void *argument, int rank)
         struct kv_adamw adamw = update->adamw;
         if (slot->role != KV_ROLE_MATRIX)
             adamw.keep = 1.0f;
-        t->train_kernels->adamw(&adamw, slot->data + begin, t->slots[KV_TRAINER_GRADIENTS][i].data + begin,
-                                t->slots[KV_TRAINER_FIRST_MOMENT][i].data + begin,
-                                t->slots[KV_TRAINER_SECOND_MOMENT][i].data + begin, end - begin);
+        t->kernels->train->adamw(&adamw, slot->data + begin, t->slots[KV_TRAINER_GRADIENTS][i].data + begin,
+                                 t->slots[KV_TRAINER_FIRST_MOMENT][i].data + begin,
+                                 t->slots[KV_TRAINER_SECOND_MOMENT][i].data + begin, end - begin);
     }
 }

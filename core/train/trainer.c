@@ -91,23 +91,6 @@ static kv_status allocate_activations(struct kv_trainer *t, struct kv_error *err
     return status;
 }
 
-/* Training kernels of the level that the other kernels have. */
-static kv_status find_kernels(struct kv_trainer *t, struct kv_error *error)
-{
-    static const struct kv_train_kernels *const levels[] = {
-        &kv_train_kernels_portable,
-#if defined(__x86_64__)
-        &kv_train_kernels_avx2,
-        &kv_train_kernels_avx512,
-#endif
-    };
-    const kv_status status = kv_kernels_find(NULL, &t->kernels, error);
-    for (size_t i = 0; !status && i < sizeof levels / sizeof *levels; i++)
-        if (strcmp(levels[i]->name, t->kernels->choice.name) == 0)
-            t->train_kernels = levels[i];
-    return status;
-}
-
 static void prepare_job(void *argument, int rank)
 {
     (void)argument;
@@ -134,7 +117,7 @@ kv_status kv_trainer_create(struct kv_trainer **out, const struct kv_config *con
     if (!status)
         status = allocate_activations(t, error);
     if (!status)
-        status = find_kernels(t, error);
+        status = kv_kernels_find(NULL, &t->kernels, error);
     if (status) {
         kv_trainer_free(t);
         return status;
@@ -228,8 +211,8 @@ static void pass_job(void *argument, int rank)
     const struct kv_block *gradients = &t->parts[KV_TRAINER_GRADIENTS];
     const size_t n = gradients->bytes / sizeof(float), n_ranks = (size_t)kv_pool_size(t->pool);
     const size_t begin = n * (size_t)rank / n_ranks, end = n * ((size_t)rank + 1) / n_ranks;
-    t->buffers.square_sums[rank] = t->train_kernels->squares((const float *)(const void *)gradients->base + begin,
-                                                             end - begin);
+    t->buffers.square_sums[rank] = t->kernels->train->squares((const float *)(const void *)gradients->base + begin,
+                                                              end - begin);
 }
 
 /* Runs the pass and works out the loss, which must be a number. */

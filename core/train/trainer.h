@@ -3,7 +3,6 @@
 #define KV_TRAIN_TRAINER_H
 
 #include "train/train.h"
-#include "train/train_kernels.h"
 
 /* Queries that one head works on at a time: it then computes little more than the causal half of the scores. */
 #define KV_TRAIN_QUERY_TILE 64
@@ -42,7 +41,6 @@ struct kv_trainer {
     struct kv_model *model;
     struct kv_pool *pool;
     const struct kv_kernels *kernels;
-    const struct kv_train_kernels *train_kernels;
     struct kv_trainer_options options;
     int batch, n_positions, n_rows;
     struct kv_block parts[KV_TRAINER_N_PARTS]; /* one layout; the weights' block is the model's own */

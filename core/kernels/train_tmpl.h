@@ -1,12 +1,4 @@
-/* The training kernels of one level. Set before including: KV_LEVEL and KV_LANES (floats a vector). */
-#include "kernels/norm.h"
-#include "kernels/vector.h"
-#include "train/train_kernels.h"
-
-#define JOIN_(a, b) a##b
-#define JOIN(a, b)  JOIN_(a, b)
-#define TEXT_(a)    #a
-#define TEXT(a)     TEXT_(a)
+/* Training beside matrix products, at one level; see level.h. */
 
 /* Floats that are summed in float32 before they go into a double. */
 #define SUM_BLOCK 1024
@@ -16,7 +8,7 @@ static int whole_vectors(int n)
     return n - n % KV_LANES;
 }
 
-static float normalize(const float *x, float epsilon, float *normalized, int n)
+static float train_normalize(const float *x, float epsilon, float *normalized, int n)
 {
     const struct row_norm norm = norm_of_row(x, epsilon, n);
     for (int i = 0; i < n; i++)
@@ -24,13 +16,13 @@ static float normalize(const float *x, float epsilon, float *normalized, int n)
     return norm.scale;
 }
 
-static void affine(const float *x, const float *gain, const float *bias, float *y, int n)
+static void train_affine(const float *x, const float *gain, const float *bias, float *y, int n)
 {
     for (int i = 0; i < n; i++)
         y[i] = x[i] * gain[i] + bias[i];
 }
 
-static void multiply_add(float *y, const float *a, const float *b, int n)
+static void train_multiply_add(float *y, const float *a, const float *b, int n)
 {
     for (int i = 0; i < n; i++)
         y[i] += a[i] * b[i];
@@ -79,8 +71,8 @@ static inline vf v_gelu_slope(vf x, vf y)
     return v_factor(x, y) + x * v_exp(x * x * -0.5f) * 0.3989422804f;
 }
 
-static inline __attribute__((always_inline)) void
-activation_backward(vf (*slope)(vf x, vf y), const float *x, const float *bias, const float *y, float *dy, int n)
+INLINED void activation_backward(vf (*slope)(vf x, vf y), const float *x, const float *bias, const float *y, float *dy,
+                                 int n)
 {
     const int whole = whole_vectors(n), part = n - whole;
     for (int i = 0; i < whole; i += KV_LANES)
@@ -124,7 +116,7 @@ static float exponentials(float *x, int n, float *largest)
     return v_sum(sum);
 }
 
-static void softmax(float *x, int n)
+static void train_softmax(float *x, int n)
 {
     float largest;
     const float scale = 1.0f / exponentials(x, n, &largest);
@@ -156,7 +148,7 @@ static double cross_entropy(float *x, int target, float scale, int n)
     return log((double)sum) + ((double)largest - (double)wanted);
 }
 
-static double squares(const float *x, size_t n)
+static double train_squares(const float *x, size_t n)
 {
     double total = 0;
     for (size_t begin = 0; begin < n; begin += SUM_BLOCK) {
@@ -180,18 +172,3 @@ static void adamw(const struct kv_adamw *s, float *w, const float *g, float *m, 
         w[i] = w[i] * s->keep - s->rate * m[i] / (sqrtf(v[i]) * s->root_correction + s->epsilon);
     }
 }
-
-const struct kv_train_kernels JOIN(kv_train_kernels_, KV_LEVEL) = {
-    .name = TEXT(KV_LEVEL),
-    .normalize = normalize,
-    .affine = affine,
-    .multiply_add = multiply_add,
-    .normalize_backward = normalize_backward,
-    .gelu_new_backward = gelu_new_backward,
-    .gelu_backward = gelu_backward,
-    .softmax = softmax,
-    .softmax_backward = softmax_backward,
-    .cross_entropy = cross_entropy,
-    .squares = squares,
-    .adamw = adamw,
-};
