@@ -7,7 +7,7 @@
  *   ownership      what `*_create`, `*_load` or `*_synthesize` returned is the caller's and is given back
  *                  with the matching `*_free` (NULL is allowed); all else stays with the object it came from
  *   thread safety  distinct objects may be used by distinct threads; a kv_model is immutable and may be
- *                  shared by any number of sessions; a kv_team and the sessions on it belong to one
+ *                  shared by any number of sessions; a kv_pool and the sessions on it belong to one
  *                  calling thread at a time
  *   shapes         B = batch, T = positions, V = vocab_size, C = n_embd, L = n_layer, H = n_head; row-major,
  *                  float32, token ids int32
@@ -43,23 +43,23 @@ struct kv_error {
 
 /* ---- Threads ------------------------------------------------------------------------------------ */
 
-/* A fixed team of threads; the caller is rank 0, so n_threads = 1 starts none. */
-struct kv_team;
+/* A fixed pool of threads; the caller is rank 0, so n_threads = 1 starts none. */
+struct kv_pool;
 
 /* Physical cores in this process's CPU affinity, at least 1. */
 int kv_default_threads(void);
 
 /* n_threads 1..KV_MAX_THREADS. Errors: ARGUMENT, MEMORY, THREAD. */
 #define KV_MAX_THREADS 256
-kv_status kv_team_create(struct kv_team **team, int n_threads, struct kv_error *error);
-void kv_team_free(struct kv_team *team);
-int kv_team_size(const struct kv_team *team);
+kv_status kv_pool_create(struct kv_pool **pool, int n_threads, struct kv_error *error);
+void kv_pool_free(struct kv_pool *pool);
+int kv_pool_size(const struct kv_pool *pool);
 
 /* Runs job(argument, rank) once on every rank 0..n_threads-1 and returns when all are done. */
-void kv_team_run(struct kv_team *team, void (*job)(void *argument, int rank), void *argument);
+void kv_pool_run(struct kv_pool *pool, void (*job)(void *argument, int rank), void *argument);
 
 /* Inside a job: waits until every rank has called it as often. */
-void kv_team_barrier(struct kv_team *team);
+void kv_pool_barrier(struct kv_pool *pool);
 
 /* ---- What can be chosen by name ----------------------------------------------------------------- */
 
@@ -70,24 +70,15 @@ struct kv_choice {
 
 /* Row `index` of each table, NULL past the end. The first row that can run here is the default; of
  * instruction-set levels, that is the highest. */
-const struct kv_choice *kv_path_choice(int index);
+const struct kv_choice *kv_path_choice(int index);    /* what is kept from one step to the next */
+const struct kv_choice *kv_cache_choice(int index);   /* how keys and values are laid out */
+const struct kv_choice *kv_kv_choice(int index);      /* the type that they are kept in */
+const struct kv_choice *kv_weights_choice(int index); /* the format of weights in memory */
 const struct kv_choice *kv_matmul_choice(int index);
 const struct kv_choice *kv_isa_choice(int index);
 
-/* What a path has to do, at least, to append n_new positions to `batch` sequences that hold n_before each, and
- * to compute the logits of the last one. With L layers, C = n_embd, I = n_inner, V = vocab_size, and the positions
- * that are run being a = n_before + 1 .. b = n_before + n_new (cached) or a = 1 .. b (naive):
- *   flops = batch (sum over t = a..b of L (2 (4 C^2 + 2 C I) + 4 C t)  +  2 C V)      a product is 2 flops a weight,
- *                                      attention 4 C flops a position attended to; vectors are not counted
- *   bytes = 4 (L (4 C^2 + 2 C I) + C V)  +  batch (keys and values kept: those before read, all new ones written)
- *                                      weights once from memory; activations and what is not kept stay in cache
- * Both are 0 for an unknown path. */
-struct kv_work {
-    double flops;
-    double bytes;
-};
-struct kv_config;
-struct kv_work kv_path_work(const char *path, const struct kv_config *config, int batch, int n_before, int n_new);
+/* Whether that path keeps keys and values: only then a cache and its type apply. An unknown name: false. */
+bool kv_path_keeps(const char *path);
 
 /* Whether CPU and operating system support that level. An unknown name is not supported. */
 bool kv_isa_supported(const char *name);
@@ -134,30 +125,32 @@ size_t kv_config_kv_bytes_per_token(const struct kv_config *config);
 
 struct kv_model;
 
-/* Both lay the weights out for the one who will compute with them, `matmul` (kv_matmul_choice name; NULL: the first):
- * they are in memory once, and a session needs a matmul of that layout.
+/* Both bring the weights into the format `weights` (kv_weights_choice name; NULL: the first), laid out for the one who
+ * will compute with them, `matmul` (kv_matmul_choice name; NULL: the first): they are in memory once, and a session
+ * needs a matmul of that layout.
  *
  * Reads folder/config.json and folder/model.safetensors (F32, F16 or BF16). The file is mapped, checked
- * as a whole, and only then converted to float32 by the team. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
+ * as a whole, and only then converted by the pool. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
  * each naming the tensor or field. */
-kv_status kv_model_load(struct kv_model **model, const char *folder, const char *matmul, struct kv_team *team,
-                        struct kv_error *error);
+kv_status kv_model_load(struct kv_model **model, const char *folder, const char *weights, const char *matmul,
+                        struct kv_pool *pool, struct kv_error *error);
 
 /* Weights of that shape drawn from a documented generator (core/model/synthetic.c): the same bits for the
- * same seed on every machine and any team size. Errors: ARGUMENT, MEMORY. */
+ * same seed on every machine and any pool size. Errors: ARGUMENT, MEMORY. */
 kv_status kv_model_synthesize(struct kv_model **model, const struct kv_config *config, uint64_t seed,
-                              const char *matmul, struct kv_team *team, struct kv_error *error);
+                              const char *weights, const char *matmul, struct kv_pool *pool, struct kv_error *error);
 void kv_model_free(struct kv_model *model);
 
 const struct kv_config *kv_model_config(const struct kv_model *model);
+/* The kv_weights_choice name of the weights in memory. */
+const char *kv_model_format(const struct kv_model *model);
 /* Where the weights came from: "F32", "F16", "BF16" (the file's type) or "synthetic:SEED". */
-const char *kv_model_weights(const struct kv_model *model);
-/* Bytes that the weights take in memory. */
-size_t kv_model_bytes(const struct kv_model *model);
+const char *kv_model_source(const struct kv_model *model);
 
-/* ---- Session: B sequences in step on one model ----------------------------------------------------- */
+/* ---- Session: B sequences on one model -------------------------------------------------------------- */
 
-/* What to do when a sequence would grow past n_positions. */
+/* What to do when a sequence would grow past n_positions. Each sequence for itself: those that still have room are
+ * appended to as ever. */
 enum kv_overflow {
     KV_OVERFLOW_STOP,      /* KV_WINDOW_FULL, nothing changes */
     KV_OVERFLOW_RECOMPUTE, /* keep the last n_positions tokens and run them again, at every step */
@@ -166,6 +159,8 @@ enum kv_overflow {
 
 struct kv_session_options {
     const char *path;   /* kv_path_choice name; NULL: the first */
+    const char *cache;  /* kv_cache_choice name; NULL: the first. Nothing to a path that keeps nothing, as is kv */
+    const char *kv;     /* kv_kv_choice name; NULL: the first */
     const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
     int batch;          /* B >= 1 */
@@ -176,16 +171,36 @@ struct kv_session_options {
 
 struct kv_session;
 
-/* Allocates everything the session will ever need: nothing later allocates. Model and team must outlive it.
+/* Allocates everything the session will ever need: nothing later allocates. Model and pool must outlive it.
  * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
-kv_status kv_session_create(struct kv_session **session, const struct kv_model *model, struct kv_team *team,
+kv_status kv_session_create(struct kv_session **session, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_session_options *options, struct kv_error *error);
 void kv_session_free(struct kv_session *session);
+
+/* What appending n_new positions to options->batch sequences that hold n_before each, and computing the logits of the
+ * last one, takes at least. With L layers, C = n_embd, I = n_inner, V = vocab_size, and the positions that are run
+ * being a = n_before + 1 .. b = n_before + n_new on a path that keeps keys and values, a = 1 .. b on one that does not:
+ *   flops = batch (sum over t = a..b of L (2 (4 C^2 + 2 C I) + 4 C t)  +  2 C V)      a product is 2 flops a weight,
+ *                                      attention 4 C flops a position attended to; vectors are not counted
+ *   bytes = weights (L (4 C^2 + 2 C I) + C V, as their format stores them)            once from memory
+ *         + batch (keys and values kept: those before read, all new ones written)     as the cache stores them
+ *                                      activations and what is not kept stay in the processor's caches
+ * weights: a kv_weights_choice name, NULL: the first. Both are 0 for an unknown name. */
+struct kv_work {
+    double flops;
+    double bytes;
+};
+struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
+                            const struct kv_session_options *options, int n_before, int n_new);
 
 /* Forgets all tokens. What was in the buffers has no effect on what follows. */
 void kv_session_reset(struct kv_session *session);
 
-/* Appends T >= 1 positions to every sequence and computes the logits of the last one.
+/* Rolls every sequence b back to its first lengths[b] positions, 0..its length: what follows is, to the last bit, as if
+ * the others had never been. There are no logits until the next prefill. Errors: ARGUMENT; all is then as it was. */
+kv_status kv_session_truncate(struct kv_session *session, const int *lengths, struct kv_error *error);
+
+/* Appends T >= 1 positions to every sequence, each at its own length, and computes the logits of the last one.
  *   tokens      [B, T], each 0..V-1
  *   all_logits  [B, T, V] or NULL: also the logits of every appended position
  * Errors: ARGUMENT (a token out of range, more than `capacity` positions, all_logits over the window's
@@ -199,21 +214,24 @@ kv_status kv_session_decode(struct kv_session *session, const int32_t *tokens, s
 /* Logits [B, V] of the last position of every sequence; valid until the next call on the session. */
 const float *kv_session_logits(const struct kv_session *session);
 
-/* tokens [B] = argmax of those logits, the lowest id among equals. Errors: NUMERIC, ARGUMENT (no tokens yet). */
+/* tokens [B] = argmax of those logits, the lowest id among equals. Errors: NUMERIC, ARGUMENT (no logits: before the
+ * first prefill, or since kv_session_reset or kv_session_truncate). */
 kv_status kv_session_greedy(struct kv_session *session, int32_t *tokens, struct kv_error *error);
 
-/* Tokens now in the window of each sequence. */
-int kv_session_length(const struct kv_session *session);
-/* How often the window's end was passed since the last reset. */
+/* Tokens now in the window of each sequence, [B]; up to date until the session is freed. */
+const int *kv_session_lengths(const struct kv_session *session);
+/* In how many calls since the last reset a sequence passed the window's end. */
 int kv_session_overflows(const struct kv_session *session);
-/* Bytes of keys and values in use, 2 L C T B sizeof(float), and bytes allocated for them, over all the time
+/* Bytes of keys and values in use, of all positions of all sequences, and bytes allocated for them, over all the time
  * between two calls; both 0 for a path that keeps nothing from one step to the next. */
 size_t kv_session_kv_live_bytes(const struct kv_session *session);
 size_t kv_session_kv_reserved_bytes(const struct kv_session *session);
 /* All bytes that the session took: the above, its tokens, logits and activations. */
 size_t kv_session_bytes(const struct kv_session *session);
-/* The names in force, for the record. */
+/* The names in force, for the record; cache and kv are "" for a path that keeps nothing. */
 const char *kv_session_path(const struct kv_session *session);
+const char *kv_session_cache(const struct kv_session *session);
+const char *kv_session_kv(const struct kv_session *session);
 const char *kv_session_matmul(const struct kv_session *session);
 const char *kv_session_isa(const struct kv_session *session);
 
@@ -230,7 +248,7 @@ struct kv_attention_view {
 };
 
 /* Called for every (layer, head, sequence) of a pass that computes logits, as its last position attends: exactly once
- * a kv_session_decode, and a kv_session_prefill without all_logits. Threads of the session's team call it at the
+ * a kv_session_decode, and a kv_session_prefill without all_logits. Threads of the session's pool call it at the
  * same time, each for another (head, sequence), one layer after the other; it must not call the session. */
 struct kv_observer {
     void (*attention)(void *context, const struct kv_attention_view *view);

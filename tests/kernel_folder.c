@@ -25,7 +25,7 @@ int open_kernel_folder(void **state)
     if (!place)
         return -1;
     strcpy(place->folder, "/tmp/kvbench-kernels-XXXXXX");
-    if (!mkdtemp(place->folder) || kv_team_create(&place->team, 2, NULL) != KV_OK) {
+    if (!mkdtemp(place->folder) || kv_pool_create(&place->pool, 2, NULL) != KV_OK) {
         free(place);
         return -1;
     }
@@ -35,7 +35,7 @@ int open_kernel_folder(void **state)
         .gemms = one_backend,
         .n_gemms = 1,
         .config = &kernel_config,
-        .team = place->team,
+        .pool = place->pool,
         .quick = true,
         .repetitions = REPETITIONS,
         .min_time_s = 1e-5,
@@ -51,7 +51,7 @@ int open_kernel_folder(void **state)
 int close_kernel_folder(void **state)
 {
     struct kernel_folder *place = *state;
-    kv_team_free(place->team);
+    kv_pool_free(place->pool);
     unlink(place->file);
     const int result = rmdir(place->folder);
     free(place);
@@ -167,15 +167,15 @@ void assert_refused(const struct kernel_folder *place, kv_status expected, const
 
 void in_child(struct kernel_folder *place, bool (*body)(struct kernel_folder *place))
 {
-    kv_team_free(place->team); /* threads do not survive a fork */
+    kv_pool_free(place->pool); /* threads do not survive a fork */
     fflush(NULL);
     const pid_t child = fork();
     assert_true(child >= 0);
-    assert_int_equal(kv_team_create(&place->team, 2, NULL), KV_OK);
-    place->options.team = place->team;
+    assert_int_equal(kv_pool_create(&place->pool, 2, NULL), KV_OK);
+    place->options.pool = place->pool;
     if (child == 0) {
         const bool good = body(place);
-        kv_team_free(place->team);
+        kv_pool_free(place->pool);
         fflush(NULL);
         _exit(good ? 0 : 1);
     }

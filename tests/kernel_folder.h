@@ -4,8 +4,8 @@
 
 #include "support.h"
 
-#include "report/csv.h"
-#include "suites/kernels/kernel_suite.h"
+#include "results/csv.h"
+#include "measure/kernel_suite.h"
 
 #define KERNEL_RING_BYTES ((size_t)64 << 10)
 #define KERNEL_HEADER                                                                                                  \
@@ -19,7 +19,7 @@ extern const struct kv_config kernel_config;
 struct kernel_folder {
     char folder[64];
     char file[96]; /* kernels.csv in it */
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_kernel_suite_options options; /* quick, on two threads */
 };
 

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "run/summary.h"
+#include "results/summary.h"
 
 #define MAX_VALUES 12
 

@@ -2,7 +2,7 @@
  * intervals from all resamples, enumerated. */
 #include "sample_runs.h"
 
-#include "compare/compare.h"
+#include "results/compare.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* The context.json of a run, its warnings, and what is said of the build. */
-#include "context.h"
+#include "machine/context.h"
 
 #include <limits.h>
 #include <setjmp.h>

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "report/csv.h"
+#include "results/csv.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 

@@ -2,7 +2,7 @@
 #include "cli_runner.h"
 #include "plain_gpt2.h"
 
-#include "report/csv.h"
+#include "results/csv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ static const double bound = 2e-5; /* of float32 against double */
 /* What a file of the reference case's first row has to hold. */
 struct recording {
     struct reference_case c;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     struct plain_gpt2 plain;
     int n_prompt, n_positions; /* of the cache at the last step */
@@ -32,8 +32,8 @@ static void open_recording(struct recording *r, int layer, int head)
     struct kv_error error;
     *r = (struct recording){.layer = layer, .head = head};
     load_case(&r->c, "tiny-f32");
-    assert_ok(kv_team_create(&r->team, 1, &error), error);
-    assert_ok(kv_model_load(&r->model, r->c.folder, "reference", r->team, &error), error);
+    assert_ok(kv_pool_create(&r->pool, 1, &error), error);
+    assert_ok(kv_model_load(&r->model, r->c.folder, NULL, "reference", r->pool, &error), error);
     r->n_prompt = r->c.n_tokens;
     r->n_positions = r->n_prompt + N_NEW - 1;
     assert_in_range(r->n_positions, 1, MOST_POSITIONS);
@@ -44,7 +44,7 @@ static void close_recording(struct recording *r)
 {
     plain_gpt2_free(&r->plain);
     kv_model_free(r->model);
-    kv_team_free(r->team);
+    kv_pool_free(r->pool);
     free_case(&r->c);
 }
 

@@ -1,7 +1,7 @@
 /* The loss of a text: against its definition, against the reference's loss, on both paths; and `kvbench evaluate`. */
 #include "checkpoint.h"
 #include "cli_runner.h"
-#include "measure/evaluate.h"
+#include "text/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ enum { TEXT_LENGTH = 50 };
 
 struct fixture {
     struct reference_case c;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     const struct kv_config *config;
     int32_t ids[TEXT_LENGTH];
@@ -27,8 +27,8 @@ static int set_up(void **state)
     uint64_t random = 11;
     assert_non_null(f);
     load_case(&f->c, "tiny-f32");
-    assert_ok(kv_team_create(&f->team, 2, &error), error);
-    assert_ok(kv_model_load(&f->model, f->c.folder, NULL, f->team, &error), error);
+    assert_ok(kv_pool_create(&f->pool, 2, &error), error);
+    assert_ok(kv_model_load(&f->model, f->c.folder, NULL, NULL, f->pool, &error), error);
     f->config = kv_model_config(f->model);
     for (int i = 0; i < TEXT_LENGTH; i++)
         f->ids[i] = random_between(&random, 0, f->config->vocab_size - 1);
@@ -40,7 +40,7 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
     kv_model_free(f->model);
-    kv_team_free(f->team);
+    kv_pool_free(f->pool);
     free_case(&f->c);
     free(f);
     return 0;
@@ -59,7 +59,7 @@ static void evaluate(const struct fixture *f, struct way way, int context, const
     struct kv_session *session;
     const struct kv_session_options options = {
         .path = way.path, .chunk = way.chunk, .batch = way.batch, .capacity = context};
-    assert_ok(kv_session_create(&session, f->model, f->team, &options, &error), error);
+    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
     assert_ok(kv_evaluate(session, f->config, way.batch, context, ids, (size_t)n_ids, evaluation, &error), error);
     assert_true(evaluation->seconds > 0);
     kv_session_free(session);
@@ -88,7 +88,7 @@ static double loss_by_definition(const struct fixture *f, int context, const int
     struct kv_session *session;
     const struct kv_session_options options = {.path = "naive", .batch = 1};
     double total = 0;
-    assert_ok(kv_session_create(&session, f->model, f->team, &options, &error), error);
+    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
     for (int i = 1; i < n_ids; i++) {
         if ((i - 1) % context == 0)
             kv_session_reset(session);
@@ -162,7 +162,7 @@ static void test_errors(void **state)
     struct kv_session *session;
     const struct kv_session_options options = {.path = "cached", .batch = 1};
     int32_t ids[] = {0, 1, f->config->vocab_size};
-    assert_ok(kv_session_create(&session, f->model, f->team, &options, &error), error);
+    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
     for (size_t n = 0; n < 2; n++) {
         assert_int_equal(kv_evaluate(session, f->config, 1, 8, ids, n, &evaluation, &error), KV_ERROR_ARGUMENT);
         assert_non_null(strstr(error.message, "longer"));
@@ -187,7 +187,8 @@ static void test_batch_that_suits(void **state)
 /* ---- The command ----------------------------------------------------------------------------------------- */
 
 #define CSV_HEADER                                                                                                     \
-    "path,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,tokens_per_second\n"
+    "path,cache,kv,weights,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,tokens_per_"    \
+    "second\n"
 
 enum { N_BYTES = 150 };
 
@@ -218,7 +219,7 @@ static void remove_model(struct checkpoint *c)
 /* What `kv_evaluate` says of the file "text" under that model. */
 static double expected_loss(const struct cli *cli, const struct checkpoint *c, int context)
 {
-    struct fixture f = {.team = NULL};
+    struct fixture f = {.pool = NULL};
     struct kv_evaluation evaluation;
     struct kv_error error;
     int32_t ids[N_BYTES];
@@ -228,12 +229,12 @@ static double expected_loss(const struct cli *cli, const struct checkpoint *c, i
     for (int i = 0; i < N_BYTES; i++)
         ids[i] = (unsigned char)text[i];
     free(text);
-    assert_ok(kv_team_create(&f.team, 1, &error), error);
-    assert_ok(kv_model_load(&f.model, c->folder, NULL, f.team, &error), error);
+    assert_ok(kv_pool_create(&f.pool, 1, &error), error);
+    assert_ok(kv_model_load(&f.model, c->folder, NULL, NULL, f.pool, &error), error);
     f.config = kv_model_config(f.model);
     evaluate(&f, (struct way){"naive", 0, 1}, context, ids, N_BYTES, &evaluation);
     kv_model_free(f.model);
-    kv_team_free(f.team);
+    kv_pool_free(f.pool);
     return evaluation.loss;
 }
 
@@ -242,9 +243,9 @@ static void test_command_as_csv(void **state)
     static const struct {
         const char *path, *chunk, *context, *batch;
         const char *begin;
-    } runs[] = {{"naive", "12", "12", "1", "naive,12,12,1,149,149,"},
-                {"cached", "1", "12", "3", "cached,1,12,3,149,149,"},
-                {"cached", "5", "9", "100", "cached,5,9,17,149,149,"}}; /* 17 windows and no more */
+    } runs[] = {{"naive", "12", "12", "1", "naive,,,f32,12,12,1,149,149,"},
+                {"cached", "1", "12", "3", "cached,contiguous,f32,f32,1,12,3,149,149,"},
+                {"cached", "5", "9", "100", "cached,contiguous,f32,f32,5,9,17,149,149,"}}; /* 17 windows and no more */
     struct cli *cli = *state;
     struct checkpoint *c = byte_model(cli);
     for (size_t i = 0; i < COUNT(runs); i++) {
@@ -297,7 +298,7 @@ static void test_command_counts_bytes_of_tokens(void **state)
     write_text(file, "Hello, world!"); /* 15496 11 995 0 */
     RUN(cli, "evaluate", "--model", folder, "--text", "text", "--csv");
     assert_exit(cli, 0);
-    assert_non_null(strstr(cli->out, "\ncached,0,8,1,3,8,"));
+    assert_non_null(strstr(cli->out, "\ncached,contiguous,f32,f32,0,8,1,3,8,"));
     remove_model(c);
 }
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/summary.h"
+#include "results/summary.h"
 #include "summary_folder.h"
 
 /* ---- Findings ----------------------------------------------------------------------------------- */

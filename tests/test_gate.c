@@ -2,7 +2,7 @@
 #include "support.h"
 
 #include "gbench/gbench.h"
-#include "run/run.h"
+#include "measure/run.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,14 +19,14 @@ const float *__wrap_kv_session_logits(const struct kv_session *session);
 kv_status __real_kv_session_greedy(struct kv_session *session, int32_t *tokens, struct kv_error *error);
 kv_status __wrap_kv_session_greedy(struct kv_session *session, int32_t *tokens, struct kv_error *error);
 
-kv_status __wrap_kv_limits_measure(struct kv_team *team, const char *isa, struct kv_limits *limits,
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
                                    struct kv_error *error);
 
 /* A machine without the memory for it: the limits stay unknown, and the test is quick. */
-kv_status __wrap_kv_limits_measure(struct kv_team *team, const char *isa, struct kv_limits *limits,
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
                                    struct kv_error *error)
 {
-    (void)team, (void)isa, (void)limits, (void)error;
+    (void)pool, (void)isa, (void)limits, (void)error;
     return KV_ERROR_MEMORY;
 }
 
@@ -44,7 +44,7 @@ const float *__wrap_kv_session_logits(const struct kv_session *session)
         return logits;
     memcpy(damaged, logits, BATCH * V * sizeof *logits);
     float *one = &damaged[(BATCH - 1) * V + 5]; /* in the last sequence only */
-    if (damage == WRONG_LOGITS || (damage == WRONG_LOGIT_LATE && kv_session_length(session) >= N_PROMPT + 2))
+    if (damage == WRONG_LOGITS || (damage == WRONG_LOGIT_LATE && kv_session_lengths(session)[0] >= N_PROMPT + 2))
         *one += 0.05f;
     if (damage == NOT_A_NUMBER)
         *one = NAN;
@@ -118,7 +118,7 @@ static struct outcome measure(void)
                                    .default_prompt = N_PROMPT};
     char folder[] = "/tmp/kvbench-gate-XXXXXX", checkpoint[600];
     struct kv_error error;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     struct kv_plan plan = {0};
     struct kv_run run;
@@ -127,16 +127,16 @@ static struct outcome measure(void)
     snprintf(checkpoint, sizeof checkpoint, "%s/reference/tiny-f32", KV_DATA_DIR);
     const struct kv_run_settings settings = {
         .run_id = "test", .folder = folder, .model_name = "tiny", .prompt = prompt, .n_prompt = N_PROMPT};
-    assert_ok(kv_team_create(&team, 1, &error), error);
-    assert_ok(kv_model_load(&model, checkpoint, NULL, team, &error), error);
+    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    assert_ok(kv_model_load(&model, checkpoint, NULL, NULL, pool, &error), error);
     assert_int_equal(kv_model_config(model)->vocab_size, V);
     assert_ok(kv_suite_batch.plan(&sweep, &plan, &error), error);
-    assert_ok(kv_run_measure(&run, &settings, &plan, model, team, &error), error);
+    assert_ok(kv_run_measure(&run, &settings, &plan, model, pool, &error), error);
     outcome.n_failed = run.n_failed;
     kv_run_free(&run);
     kv_plan_free(&plan);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
     read_outcome(folder, &outcome);
     remove_run(folder);
     return outcome;

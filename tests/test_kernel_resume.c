@@ -73,13 +73,13 @@ static void rows_that_are_there_are_not_measured_again(void **state)
 static void rows_of_other_thread_counts_do_not_count(void **state)
 {
     struct kernel_folder *place = *state;
-    struct kv_team *alone, *team = place->team;
-    assert_int_equal(kv_team_create(&alone, 1, NULL), KV_OK);
+    struct kv_pool *alone, *pool = place->pool;
+    assert_int_equal(kv_pool_create(&alone, 1, NULL), KV_OK);
     run_suite(place);
-    place->options.team = alone;
+    place->options.pool = alone;
     run_suite(place);
-    place->options.team = team;
-    kv_team_free(alone);
+    place->options.pool = pool;
+    kv_pool_free(alone);
     struct kv_kernel_results *results = load_results(place);
     assert_int_equal(results->n, 2 * quick_configurations());
     for (int i = 0; i < results->n; i++) {
@@ -154,7 +154,7 @@ static void filter_chooses_configurations(void **state)
 static bool list_into_file(struct kernel_folder *place)
 {
     char flag[] = "--benchmark_list_tests";
-    place->options.team = NULL;
+    place->options.pool = NULL;
     return initialize(flag) && freopen(place->file, "w", stdout) &&
            kv_kernel_suite_list(&place->options, NULL) == KV_OK;
 }

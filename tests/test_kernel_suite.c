@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "matmul/matmul.h"
-#include "run/summary_kernels.h"
+#include "kernels/matmul.h"
+#include "results/summary_kernels.h"
 
 /* ---- What is multiplied, watched ------------------------------------------------------------ */
 

@@ -16,10 +16,10 @@ static const char *const dtypes[] = {"F32", "F16", "BF16"};
 
 static kv_status load(const struct checkpoint *c, int n_threads, struct kv_model **model, struct kv_error *error)
 {
-    struct kv_team *team;
-    assert_ok(kv_team_create(&team, n_threads, error), *error);
-    const kv_status status = kv_model_load(model, c->folder, "reference", team, error);
-    kv_team_free(team);
+    struct kv_pool *pool;
+    assert_ok(kv_pool_create(&pool, n_threads, error), *error);
+    const kv_status status = kv_model_load(model, c->folder, NULL, "reference", pool, error);
+    kv_pool_free(pool);
     return status;
 }
 
@@ -73,8 +73,8 @@ static void test_every_kind(void **state)
         struct kv_model *first = load_whole(c, 1);
         check_weights(c, options.prefix, first);
         assert_memory_equal(kv_model_config(first), &c->shape, sizeof c->shape);
-        assert_string_equal(kv_model_weights(first), options.dtype);
-        assert_in_range(kv_model_bytes(first), 4 * kv_config_parameters(&c->shape), SIZE_MAX);
+        assert_string_equal(kv_model_source(first), options.dtype);
+        assert_string_equal(kv_model_format(first), "f32");
         for (int n_threads = 2; n_threads <= 3; n_threads++) {
             struct kv_model *model = load_whole(c, n_threads);
             assert_same_weights(first, model);
@@ -338,11 +338,11 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
 {
     uint64_t random = 20;
     int n_loaded = 0, n_refused = 0;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_error error;
     unsigned char *bytes = malloc(n + 4 * 24);
     assert_non_null(bytes);
-    assert_ok(kv_team_create(&team, 1, &error), error);
+    assert_ok(kv_pool_create(&pool, 1, &error), error);
     for (int round = 0; round < n_rounds; round++) {
         struct kv_model *model;
         size_t n_bytes = n;
@@ -351,7 +351,7 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
             n_bytes = damage(bytes, n_bytes, reach, &random);
         write_bytes(file, bytes, n_bytes);
         error.message[0] = '\0';
-        const kv_status status = kv_model_load(&model, c->folder, "reference", team, &error);
+        const kv_status status = kv_model_load(&model, c->folder, NULL, "reference", pool, &error);
         if (status) {
             assert_null(model);
             assert_true(status == KV_ERROR_FORMAT || status == KV_ERROR_UNSUPPORTED);
@@ -362,7 +362,7 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
             n_loaded++;
         }
     }
-    kv_team_free(team);
+    kv_pool_free(pool);
     free(bytes);
     assert_true(n_loaded >= n_rounds / 200 && n_refused >= n_rounds / 2); /* both ways were really taken */
     assert_released(file);
@@ -444,7 +444,7 @@ void *__wrap_calloc(size_t count, size_t bytes)
 static void test_every_allocation_fails(void **state)
 {
     struct checkpoint *c = *state;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     struct kv_error error;
     kv_status status = KV_ERROR_MEMORY;
@@ -452,11 +452,11 @@ static void test_every_allocation_fails(void **state)
     checkpoint_build(c, &large);
     checkpoint_write(c);
     kv_model_free(load_whole(c, 1));
-    assert_ok(kv_team_create(&team, 1, &error), error);
+    assert_ok(kv_pool_create(&pool, 1, &error), error);
     const size_t before = address_space_bytes();
     for (; status; n_failed += status != KV_OK) {
         callocs_left = n_failed;
-        status = kv_model_load(&model, c->folder, "reference", team, &error);
+        status = kv_model_load(&model, c->folder, NULL, "reference", pool, &error);
         callocs_left = -1;
         if (status) {
             assert_refused(status, KV_ERROR_MEMORY, error, "no memory", NULL);
@@ -467,7 +467,7 @@ static void test_every_allocation_fails(void **state)
     kv_model_free(model);
     assert_in_range(n_failed, 6, 20);
     assert_in_range(address_space_bytes(), 0, before + slack_bytes);
-    kv_team_free(team);
+    kv_pool_free(pool);
 }
 
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)

@@ -1,5 +1,5 @@
 /* What is said of a machine, on sample trees and on this one. */
-#include "machine.h"
+#include "machine/machine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /* The embedded model, data/models/kjv: its card says what the files beside it say, and they say what both paths find.
  */
-#include "measure/evaluate.h"
-#include "measure/text_file.h"
-#include "report/csv.h"
+#include "results/csv.h"
 #include "support.h"
+#include "text/evaluate.h"
+#include "text/text_file.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static double stated_loss(const char *row)
     return loss;
 }
 
-static double measured_loss(const struct kv_model *model, struct kv_team *team, struct kv_session_options options)
+static double measured_loss(const struct kv_model *model, struct kv_pool *pool, struct kv_session_options options)
 {
     struct kv_error error;
     struct kv_session *session;
@@ -61,7 +61,7 @@ static double measured_loss(const struct kv_model *model, struct kv_team *team, 
     assert_ok(kv_tokenizer_create(&tokenizer, name, KV_DATA_DIR "/gpt2/vocab.bpe", &error), error);
     assert_ok(kv_text_file_read(FOLDER "/validation.txt", &text, &n_bytes, &error), error);
     assert_ok(kv_tokenizer_encode(tokenizer, text, n_bytes, false, &ids, &n_ids, &error), error);
-    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
     assert_ok(kv_evaluate(session, config, options.batch, config->n_positions, ids, n_ids, &evaluation, &error), error);
     kv_session_free(session);
     kv_tokenizer_free(tokenizer);
@@ -76,17 +76,17 @@ static void test_both_paths_find_the_stated_loss(void **state)
     static const struct kv_session_options ways[] = {{.path = "naive", .batch = 16},
                                                      {.path = "cached", .batch = 128, .chunk = 1}};
     struct kv_error error;
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
-    assert_ok(kv_team_create(&team, kv_default_threads(), &error), error);
-    assert_ok(kv_model_load(&model, FOLDER, NULL, team, &error), error);
+    assert_ok(kv_pool_create(&pool, kv_default_threads(), &error), error);
+    assert_ok(kv_model_load(&model, FOLDER, NULL, NULL, pool, &error), error);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        const double loss = measured_loss(model, team, ways[i]), stated = stated_loss(ways[i].path);
+        const double loss = measured_loss(model, pool, ways[i]), stated = stated_loss(ways[i].path);
         if (!(fabs(loss - stated) <= LOSS_BOUND))
             fail_msg("%s: the loss is %.6f, the card says %.6f", ways[i].path, loss, stated);
     }
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
 }
 
 int main(void)

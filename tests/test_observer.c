@@ -14,7 +14,7 @@ static const struct kv_config small = {L, H, C, 32, V, P, KV_GELU_NEW, 1e-5f};
 static const double bound = 2e-5; /* of float32 through three layers, against double */
 
 struct fixture {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     int32_t tokens[N_MOST];
     struct plain_gpt2 plain; /* of `tokens` */
@@ -26,8 +26,8 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     uint64_t random = 5;
     assert_non_null(f);
-    assert_ok(kv_team_create(&f->team, 2, &error), error);
-    assert_ok(kv_model_synthesize(&f->model, &small, 11, "openblas", f->team, &error), error);
+    assert_ok(kv_pool_create(&f->pool, 2, &error), error);
+    assert_ok(kv_model_synthesize(&f->model, &small, 11, NULL, "openblas", f->pool, &error), error);
     for (int i = 0; i < N_MOST; i++)
         f->tokens[i] = random_between(&random, 0, V - 1);
     plain_gpt2_run(&f->plain, f->model, f->tokens, N_MOST);
@@ -40,7 +40,7 @@ static int tear_down(void **state)
     struct fixture *f = *state;
     plain_gpt2_free(&f->plain);
     kv_model_free(f->model);
-    kv_team_free(f->team);
+    kv_pool_free(f->pool);
     free(f);
     return 0;
 }
@@ -50,7 +50,7 @@ static struct kv_session *open_session(const struct fixture *f, const char *path
     struct kv_error error;
     struct kv_session *session;
     const struct kv_session_options options = {.path = path, .matmul = "openblas", .isa = isa, .batch = batch};
-    assert_ok(kv_session_create(&session, f->model, f->team, &options, &error), error);
+    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
     return session;
 }
 
@@ -188,7 +188,7 @@ static void test_a_prefill_in_chunks_is_shown_once(void **state)
         const struct kv_session_options options = {
             .path = kv_path_choice(p)->name, .matmul = "openblas", .batch = 1, .chunk = 7};
         struct kv_session *s;
-        assert_ok(kv_session_create(&s, f->model, f->team, &options, &error), error);
+        assert_ok(kv_session_create(&s, f->model, f->pool, &options, &error), error);
         kv_session_observe(s, &observer);
         assert_ok(kv_session_prefill(s, f->tokens, N_MOST, NULL, &error), error);
         assert_counts(&c, 1, 1, N_MOST);

@@ -389,7 +389,7 @@ static void assert_close(double value, double expected)
         fail_msg("%.10g is not %.10g", value, expected);
 }
 
-/* Against max(bytes / 30e9, flops / 334e9) of kv_path_work for GPT-2 124M, computed on its own. */
+/* Against max(bytes / 30e9, flops / 334e9) of kv_step_work for GPT-2 124M, computed on its own. */
 static void test_limits_of_tokens(void **state)
 {
     struct run *run = *state;

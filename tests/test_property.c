@@ -63,45 +63,45 @@ static float *run(struct kv_session *session, const struct shape *s, int batch, 
     return logits;
 }
 
-static struct kv_session *open_session(const struct shape *s, const struct kv_model *model, struct kv_team *team,
+static struct kv_session *open_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
                                        const char *path, int batch)
 {
     struct kv_error error;
     struct kv_session *session;
     const struct kv_session_options options = {.path = path, .batch = batch, .chunk = s->chunk};
-    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
     return session;
 }
 
 /* Calls `check` with a model of each random shape; a failure names the shape. */
 static void for_random_shapes(uint64_t state, void (*check)(const struct shape *s, const struct kv_model *model,
-                                                            struct kv_team *team, uint64_t *state))
+                                                            struct kv_pool *pool, uint64_t *state))
 {
     for (int i = 0; i < N_SHAPES; i++) {
         struct kv_error error;
-        struct kv_team *team;
+        struct kv_pool *pool;
         struct kv_model *model;
         const struct shape s = random_shape(&state);
         const struct kv_config *c = &s.config;
         printf("shape %d: L %d H %d C %d I %d V %d P %d, B %d T %d chunk %d threads %d\n", i, c->n_layer, c->n_head,
                c->n_embd, c->n_inner, c->vocab_size, c->n_positions, s.batch, s.n_tokens, s.chunk, s.threads);
-        assert_ok(kv_team_create(&team, s.threads, &error), error);
-        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, NULL, team, &error), error);
-        check(&s, model, team, &state);
+        assert_ok(kv_pool_create(&pool, s.threads, &error), error);
+        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, NULL, NULL, pool, &error), error);
+        check(&s, model, pool, &state);
         kv_model_free(model);
-        kv_team_free(team);
+        kv_pool_free(pool);
     }
 }
 
 /* Logits of a fresh session with these options, compared with `expected`. */
-static void check_session(const struct shape *s, const struct kv_model *model, struct kv_team *team,
+static void check_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
                           struct kv_session_options options, const int32_t *tokens, const float *expected)
 {
     struct kv_error error;
     struct kv_session *session;
     options.batch = s->batch;
     options.chunk = s->chunk;
-    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
     float *logits = run(session, s, s->batch, tokens);
     assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
     free(logits);
@@ -109,15 +109,15 @@ static void check_session(const struct shape *s, const struct kv_model *model, s
 }
 
 /* The truth: naive on the reference product and portable kernels. The caller frees it. */
-static float *true_logits(const struct shape *s, struct kv_team *team, const int32_t *tokens)
+static float *true_logits(const struct shape *s, struct kv_pool *pool, const int32_t *tokens)
 {
     struct kv_error error;
     struct kv_model *model;
     struct kv_session *session;
     const struct kv_session_options options = {
         .path = "naive", .matmul = "reference", .isa = "portable", .batch = s->batch};
-    assert_ok(kv_model_synthesize(&model, &s->config, s->seed, "reference", team, &error), error);
-    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, "reference", pool, &error), error);
+    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
     float *logits = run(session, s, s->batch, tokens);
     kv_session_free(session);
     kv_model_free(model);
@@ -125,19 +125,19 @@ static float *true_logits(const struct shape *s, struct kv_team *team, const int
 }
 
 /* Every path on every product at every instruction-set level is held against it. */
-static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_team *team, uint64_t *state)
+static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_pool *pool, uint64_t *state)
 {
     int32_t *tokens = random_tokens(state, s);
-    float *expected = true_logits(s, team, tokens);
+    float *expected = true_logits(s, pool, tokens);
     (void)unused;
     for (int m = 0; kv_matmul_choice(m); m++) {
         struct kv_error error;
         struct kv_model *model;
         const char *matmul = kv_matmul_choice(m)->name;
-        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, matmul, team, &error), error);
+        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, matmul, pool, &error), error);
         for (int p = 0; kv_path_choice(p); p++)
             for (int isa = 0; supported_isa(isa); isa++)
-                check_session(s, model, team,
+                check_session(s, model, pool,
                               (struct kv_session_options){
                                   .path = kv_path_choice(p)->name, .matmul = matmul, .isa = supported_isa(isa)},
                               tokens, expected);
@@ -148,20 +148,20 @@ static void check_paths(const struct shape *s, const struct kv_model *unused, st
 }
 
 /* The same run twice is the same to the last bit; more threads change nothing beyond the bound. */
-static void check_threads(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+static void check_threads(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
 {
     int32_t *tokens = random_tokens(state, s);
     for (int p = 0; kv_path_choice(p); p++) {
         const struct kv_session_options options = {.path = kv_path_choice(p)->name};
-        struct kv_session *session = open_session(s, model, team, options.path, s->batch);
+        struct kv_session *session = open_session(s, model, pool, options.path, s->batch);
         float *once = run(session, s, s->batch, tokens), *twice = run(session, s, s->batch, tokens);
         assert_memory_equal(once, twice, logit_count(s, s->batch) * sizeof *once);
         for (int threads = 1; threads <= 3; threads++) {
             struct kv_error error;
-            struct kv_team *other;
-            assert_ok(kv_team_create(&other, threads, &error), error);
+            struct kv_pool *other;
+            assert_ok(kv_pool_create(&other, threads, &error), error);
             check_session(s, model, other, options, tokens, once);
-            kv_team_free(other);
+            kv_pool_free(other);
         }
         free(once);
         free(twice);
@@ -170,12 +170,12 @@ static void check_threads(const struct shape *s, const struct kv_model *model, s
     free(tokens);
 }
 
-static void check_rows(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+static void check_rows(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
 {
     int32_t *tokens = random_tokens(state, s);
     for (int p = 0; kv_path_choice(p); p++) {
-        struct kv_session *together = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
-        struct kv_session *alone = open_session(s, model, team, kv_path_choice(p)->name, 1);
+        struct kv_session *together = open_session(s, model, pool, kv_path_choice(p)->name, s->batch);
+        struct kv_session *alone = open_session(s, model, pool, kv_path_choice(p)->name, 1);
         float *all = run(together, s, s->batch, tokens);
         for (int b = 0; b < s->batch; b++) {
             float *one = run(alone, s, 1, tokens + b * s->n_tokens);
@@ -190,14 +190,14 @@ static void check_rows(const struct shape *s, const struct kv_model *model, stru
 }
 
 /* Other tokens, longer and shorter, run before: the result is the same to the last bit. */
-static void check_leftovers(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+static void check_leftovers(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
 {
     struct shape longest = *s;
     longest.n_tokens = s->config.n_positions;
     int32_t *tokens = random_tokens(state, s), *others = random_tokens(state, &longest);
     for (int p = 0; kv_path_choice(p); p++) {
-        struct kv_session *fresh = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
-        struct kv_session *used = open_session(s, model, team, kv_path_choice(p)->name, s->batch);
+        struct kv_session *fresh = open_session(s, model, pool, kv_path_choice(p)->name, s->batch);
+        struct kv_session *used = open_session(s, model, pool, kv_path_choice(p)->name, s->batch);
         float *expected = run(fresh, s, s->batch, tokens);
         free(run(used, &longest, s->batch, others));
         float *logits = run(used, s, s->batch, tokens);
@@ -212,17 +212,17 @@ static void check_leftovers(const struct shape *s, const struct kv_model *model,
 }
 
 /* Token by token, past the window's end, under both policies that go on: the same logits on both paths. */
-static void check_overflow(const struct shape *s, const struct kv_model *model, struct kv_team *team, uint64_t *state)
+static void check_overflow(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
 {
     struct kv_error error;
     const size_t n = (size_t)s->batch * (size_t)s->config.vocab_size;
     for (enum kv_overflow policy = KV_OVERFLOW_RECOMPUTE; policy <= KV_OVERFLOW_SHIFT; policy++) {
         struct kv_session *naive, *cached;
         struct kv_session_options options = {.path = "naive", .batch = s->batch, .overflow = policy};
-        assert_ok(kv_session_create(&naive, model, team, &options, &error), error);
+        assert_ok(kv_session_create(&naive, model, pool, &options, &error), error);
         options.path = "cached";
         options.chunk = s->chunk;
-        assert_ok(kv_session_create(&cached, model, team, &options, &error), error);
+        assert_ok(kv_session_create(&cached, model, pool, &options, &error), error);
         int32_t *tokens = random_tokens(state, s);
         assert_ok(kv_session_prefill(naive, tokens, s->n_tokens, NULL, &error), error);
         assert_ok(kv_session_prefill(cached, tokens, s->n_tokens, NULL, &error), error);
@@ -232,7 +232,7 @@ static void check_overflow(const struct shape *s, const struct kv_model *model, 
                 tokens[b] = random_between(state, 0, s->config.vocab_size - 1);
             assert_ok(kv_session_decode(naive, tokens, &error), error);
             assert_ok(kv_session_decode(cached, tokens, &error), error);
-            assert_int_equal(kv_session_length(naive), kv_session_length(cached));
+            assert_int_equal(kv_session_lengths(naive)[0], kv_session_lengths(cached)[0]);
             assert_int_equal(kv_session_overflows(naive), kv_session_overflows(cached));
             assert_close(kv_session_logits(cached), kv_session_logits(naive), n, LOGIT_BOUND);
         }

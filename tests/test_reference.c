@@ -13,35 +13,35 @@ static const int chunks[] = {0, 1, 2, 7};
 
 /* Calls `check` for every way to run a case. */
 static void for_every_way(void (*check)(const struct reference_case *c, const struct kv_model *model,
-                                        struct kv_team *team, struct kv_session_options options))
+                                        struct kv_pool *pool, struct kv_session_options options))
 {
     struct kv_error error;
     for (size_t i = 0; i < sizeof case_names / sizeof case_names[0]; i++) {
         struct reference_case c;
         load_case(&c, case_names[i]);
         for (int threads = 1; threads <= 2; threads++) {
-            struct kv_team *team;
-            assert_ok(kv_team_create(&team, threads, &error), error);
+            struct kv_pool *pool;
+            assert_ok(kv_pool_create(&pool, threads, &error), error);
             for (int m = 0; kv_matmul_choice(m); m++) {
                 const char *matmul = kv_matmul_choice(m)->name;
                 struct kv_model *model;
-                assert_ok(kv_model_load(&model, c.folder, matmul, team, &error), error);
+                assert_ok(kv_model_load(&model, c.folder, NULL, matmul, pool, &error), error);
                 for (int p = 0; kv_path_choice(p); p++)
                     for (int isa = 0; supported_isa(isa); isa++)
-                        check(&c, model, team,
+                        check(&c, model, pool,
                               (struct kv_session_options){.path = kv_path_choice(p)->name,
                                                           .matmul = matmul,
                                                           .isa = supported_isa(isa),
                                                           .batch = c.batch});
                 kv_model_free(model);
             }
-            kv_team_free(team);
+            kv_pool_free(pool);
         }
         free_case(&c);
     }
 }
 
-static void check_logits(const struct reference_case *c, const struct kv_model *model, struct kv_team *team,
+static void check_logits(const struct reference_case *c, const struct kv_model *model, struct kv_pool *pool,
                          struct kv_session_options options)
 {
     struct kv_error error;
@@ -52,7 +52,7 @@ static void check_logits(const struct reference_case *c, const struct kv_model *
         struct kv_session *session;
         options.chunk = chunks[i];
         memset(logits, 0xff, n * sizeof *logits); /* NaN: what is left unwritten fails */
-        assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+        assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
         assert_ok(kv_session_prefill(session, c->tokens, c->n_tokens, logits, &error), error);
         assert_close(logits, c->logits, n, LOGIT_BOUND);
         for (int b = 0; b < c->batch; b++)
@@ -63,7 +63,7 @@ static void check_logits(const struct reference_case *c, const struct kv_model *
     free(logits);
 }
 
-static void check_greedy(const struct reference_case *c, const struct kv_model *model, struct kv_team *team,
+static void check_greedy(const struct reference_case *c, const struct kv_model *model, struct kv_pool *pool,
                          struct kv_session_options options)
 {
     struct kv_error error;
@@ -77,7 +77,7 @@ static void check_greedy(const struct reference_case *c, const struct kv_model *
         memset(sequences, 0xff, n * sizeof *sequences);
         for (int b = 0; b < c->batch; b++)
             memcpy(sequences + b * c->n_greedy, c->tokens + b * c->n_tokens, (size_t)c->n_tokens * sizeof *sequences);
-        assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+        assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
         generate_greedy(session, c->batch, sequences, c->n_tokens, c->n_greedy - c->n_tokens);
         assert_memory_equal(sequences, c->greedy, n * sizeof *sequences);
         kv_session_free(session);

@@ -64,15 +64,15 @@ struct generation {
 static void generate(const struct reference_case *c, const struct kv_session_options *options, int n_threads,
                      struct kv_sampler *sampler, struct generation *g)
 {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     struct kv_session *session;
     struct kv_error error;
     const size_t B = (size_t)c->batch;
     memset(g, 0, sizeof *g);
-    assert_ok(kv_team_create(&team, n_threads, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, options->matmul, team, &error), error);
-    assert_ok(kv_session_create(&session, model, team, options, &error), error);
+    assert_ok(kv_pool_create(&pool, n_threads, &error), error);
+    assert_ok(kv_model_load(&model, c->folder, NULL, options->matmul, pool, &error), error);
+    assert_ok(kv_session_create(&session, model, pool, options, &error), error);
     assert_ok(kv_session_prefill(session, c->tokens, c->n_tokens, NULL, &error), error);
     for (size_t i = 0; i < N_NEW; i++) {
         memcpy(g->logits + i * B * TINY_V, kv_session_logits(session), B * TINY_V * sizeof *g->logits);
@@ -84,12 +84,12 @@ static void generate(const struct reference_case *c, const struct kv_session_opt
     }
     kv_session_free(session);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
 }
 
 /* Of the same seed, though logits may differ by roundings, which compilers choose anew for every kernel: some 1e-6
  * here, so that a thousand draws agree unless chance is one in a thousand. */
-static void test_same_tokens_on_every_path_and_team(void **state)
+static void test_same_tokens_on_every_path_and_pool(void **state)
 {
     (void)state;
     static const struct kv_sampling samplings[] = {{1, 0, 1, 1}, {0.8f, 40, 0.95f, 2}, {1.5f, 10, 1, 3}, {0, 0, 1, 4}};
@@ -285,7 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_steps_and_reset),
-        cmocka_unit_test(test_same_tokens_on_every_path_and_team),
+        cmocka_unit_test(test_same_tokens_on_every_path_and_pool),
         cmocka_unit_test(test_greedy_takes_the_lowest_of_equals),
         cmocka_unit_test(test_logits_that_are_not_numbers),
         cmocka_unit_test(test_arguments),

@@ -35,28 +35,28 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-static struct kv_team *make_team(void)
+static struct kv_pool *make_pool(void)
 {
-    struct kv_team *team;
-    assert_ok(kv_team_create(&team, 1, &error), error);
-    return team;
+    struct kv_pool *pool;
+    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    return pool;
 }
 
 static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed, const char *matmul)
 {
     struct kv_model *model;
-    struct kv_team *team = make_team();
-    assert_ok(kv_model_synthesize(&model, config, seed, matmul, team, &error), error);
-    kv_team_free(team);
+    struct kv_pool *pool = make_pool();
+    assert_ok(kv_model_synthesize(&model, config, seed, NULL, matmul, pool, &error), error);
+    kv_pool_free(pool);
     return model;
 }
 
 static struct kv_model *load(const char *folder)
 {
     struct kv_model *model;
-    struct kv_team *team = make_team();
-    assert_ok(kv_model_load(&model, folder, "reference", team, &error), error);
-    kv_team_free(team);
+    struct kv_pool *pool = make_pool();
+    assert_ok(kv_model_load(&model, folder, NULL, "reference", pool, &error), error);
+    kv_pool_free(pool);
     return model;
 }
 
@@ -93,7 +93,7 @@ static void test_saved_is_loaded(void **state)
         assert_ok(kv_model_save(model, c->folder, "F32", NULL, &error), error);
         struct kv_model *loaded = load(c->folder);
         assert_same_weights(model, loaded);
-        assert_string_equal(kv_model_weights(loaded), "F32");
+        assert_string_equal(kv_model_source(loaded), "F32");
         assert_int_equal(files_in(c->folder), 2);
         kv_model_free(model);
         kv_model_free(loaded);
@@ -105,17 +105,17 @@ static float *logits_of(const struct kv_model *model, int n_tokens)
 {
     const int V = model->config.vocab_size;
     const struct kv_session_options options = {.matmul = "reference", .batch = 1};
-    struct kv_team *team = make_team();
+    struct kv_pool *pool = make_pool();
     struct kv_session *session;
     int32_t *tokens = malloc((size_t)n_tokens * sizeof *tokens);
     float *logits = malloc((size_t)n_tokens * (size_t)V * sizeof *logits);
     assert_true(tokens && logits);
     for (int i = 0; i < n_tokens; i++)
         tokens[i] = (i * 31 + 5) % V;
-    assert_ok(kv_session_create(&session, model, team, &options, &error), error);
+    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
     assert_ok(kv_session_prefill(session, tokens, n_tokens, logits, &error), error);
     kv_session_free(session);
-    kv_team_free(team);
+    kv_pool_free(pool);
     free(tokens);
     return logits;
 }
@@ -133,7 +133,7 @@ static void test_the_same_logits(void **state)
     assert_memory_equal(expected, same, n * sizeof *expected);
     assert_close(near, expected, n, 0.1);
     assert_memory_not_equal(expected, near, n * sizeof *expected);
-    assert_string_equal(kv_model_weights(rounded), "BF16");
+    assert_string_equal(kv_model_source(rounded), "BF16");
     free(expected);
     free(same);
     free(near);
@@ -422,15 +422,15 @@ enum outcome { IS_OLD, IS_NEW, DOES_NOT_LOAD, N_OUTCOMES };
 static enum outcome look(const char *folder, const struct kv_model *old, const struct kv_model *new)
 {
     struct kv_model *loaded;
-    struct kv_team *team = make_team();
+    struct kv_pool *pool = make_pool();
     enum outcome outcome = DOES_NOT_LOAD;
-    if (kv_model_load(&loaded, folder, "reference", team, &error) == KV_OK) {
+    if (kv_model_load(&loaded, folder, NULL, "reference", pool, &error) == KV_OK) {
         const bool as_old = memcmp(&loaded->config, &old->config, sizeof old->config) == 0;
         outcome = as_old && same_weights(loaded, old) ? IS_OLD : IS_NEW;
         assert_same_weights(loaded, outcome == IS_OLD ? old : new);
     }
     kv_model_free(loaded);
-    kv_team_free(team);
+    kv_pool_free(pool);
     return outcome;
 }
 

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "report/stats.h"
+#include "results/stats.h"
 
 #define COUNT(array)                              (sizeof(array) / sizeof *(array))
 #define assert_close(actual, expected, tolerance) check_close(actual, expected, tolerance, __LINE__)

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "run/summary_parts.h"
+#include "results/summary_parts.h"
 #include "summary_folder.h"
 
 /* ---- Grouping ----------------------------------------------------------------------------------- */

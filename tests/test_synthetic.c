@@ -1,4 +1,4 @@
-/* Synthetic weights: the values that core/model/synthetic.c's head defines, whatever the team.
+/* Synthetic weights: the values that core/model/synthetic.c's head defines, whatever the pool.
  *
  * The literals below are from this Python, which was written from that definition:
  *   from struct import pack, unpack
@@ -35,12 +35,12 @@ static const struct kv_config shape = {.n_layer = 2,
 
 static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed, int n_threads)
 {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     struct kv_error error;
-    assert_ok(kv_team_create(&team, n_threads, &error), error);
-    assert_ok(kv_model_synthesize(&model, config, seed, "reference", team, &error), error);
-    kv_team_free(team);
+    assert_ok(kv_pool_create(&pool, n_threads, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, seed, NULL, "reference", pool, &error), error);
+    kv_pool_free(pool);
     return model;
 }
 
@@ -94,7 +94,7 @@ static void test_defined_values(void **state)
     }
 }
 
-static void test_any_team_size(void **state)
+static void test_any_pool_size(void **state)
 {
     (void)state;
     static const struct kv_config tiny = {
@@ -201,9 +201,9 @@ static void test_label_and_shape(void **state)
     } labels[] = {{0, "synthetic:0"}, {42, "synthetic:42"}, {UINT64_MAX, "synthetic:18446744073709551615"}};
     for (size_t i = 0; i < COUNT(labels); i++) {
         struct kv_model *model = synthesize(&shape, labels[i].seed, 1);
-        assert_string_equal(kv_model_weights(model), labels[i].label);
+        assert_string_equal(kv_model_source(model), labels[i].label);
         assert_memory_equal(kv_model_config(model), &shape, sizeof shape);
-        assert_in_range(kv_model_bytes(model), 4 * kv_config_parameters(&shape), 5 * kv_config_parameters(&shape));
+        assert_string_equal(kv_model_format(model), "f32");
         kv_model_free(model);
     }
     kv_model_free(NULL);
@@ -231,29 +231,29 @@ static void test_refused_shapes(void **state)
         {offsetof(struct kv_config, n_layer), INT32_MAX, KV_ERROR_MEMORY, "weights: needs "},
     };
     struct kv_config wide = shape; /* so wide that no machine holds the largest of each other size */
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_error error;
     wide.n_embd = 4096;
-    assert_ok(kv_team_create(&team, 1, &error), error);
+    assert_ok(kv_pool_create(&pool, 1, &error), error);
     for (size_t i = 0; i < COUNT(wrong); i++) {
         struct kv_config config = wide;
         struct kv_model *model;
         memcpy((char *)&config + wrong[i].field, &wrong[i].value, sizeof wrong[i].value);
-        assert_refused(kv_model_synthesize(&model, &config, 0, "reference", team, &error), wrong[i].status, error,
+        assert_refused(kv_model_synthesize(&model, &config, 0, NULL, "reference", pool, &error), wrong[i].status, error,
                        "model", wrong[i].named);
         assert_null(model);
     }
     const struct kv_config all = {INT32_MAX, 1, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, KV_GELU, 0};
     struct kv_model *model;
-    assert_refused(kv_model_synthesize(&model, &all, 0, "reference", team, &error), KV_ERROR_MEMORY, error, "model",
-                   "overflows");
-    kv_team_free(team);
+    assert_refused(kv_model_synthesize(&model, &all, 0, NULL, "reference", pool, &error), KV_ERROR_MEMORY, error,
+                   "model", "overflows");
+    kv_pool_free(pool);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defined_values),  cmocka_unit_test(test_any_team_size),
+        cmocka_unit_test(test_defined_values),  cmocka_unit_test(test_any_pool_size),
         cmocka_unit_test(test_seeds_differ),    cmocka_unit_test(test_independent),
         cmocka_unit_test(test_distribution),    cmocka_unit_test(test_no_denormals_in_wide_models),
         cmocka_unit_test(test_label_and_shape), cmocka_unit_test(test_refused_shapes),

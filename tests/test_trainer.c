@@ -132,7 +132,7 @@ static void check_session(const struct bench *bench, int T)
     double expected = 0;
     float *logits = malloc((size_t)T * 256 * sizeof *logits);
     assert_non_null(logits);
-    assert_ok(kv_session_create(&session, model, bench->team, &options, &error), error);
+    assert_ok(kv_session_create(&session, model, bench->pool, &options, &error), error);
     for (int b = 0; b < 8; b++) {
         kv_session_reset(session);
         assert_ok(kv_session_prefill(session, bench->tokens + b * T, T, logits, &error), error);
@@ -311,15 +311,15 @@ static void test_steps_allocate_nothing(void **state)
 
 static kv_status create(const struct kv_config *config, int B, int T, const struct kv_trainer_options *options)
 {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_trainer *trainer = (struct kv_trainer *)&error;
-    assert_ok(kv_team_create(&team, 1, &error), error);
+    assert_ok(kv_pool_create(&pool, 1, &error), error);
     error.message[0] = 0;
     n_blocks = 0;
-    const kv_status status = kv_trainer_create(&trainer, config, B, T, team, options, &error);
+    const kv_status status = kv_trainer_create(&trainer, config, B, T, pool, options, &error);
     assert_true(status == KV_OK || trainer == NULL);
     kv_trainer_free(trainer);
-    kv_team_free(team);
+    kv_pool_free(pool);
     return status;
 }
 
@@ -359,9 +359,9 @@ static void test_copying_refuses(void **state)
     struct kv_model *packed, *other;
     struct kv_config c = small_shape;
     open_bench(&bench, &small_shape, 1, 8, 1);
-    assert_ok(kv_model_synthesize(&packed, &c, 1, "packed", bench.team, &error), error);
+    assert_ok(kv_model_synthesize(&packed, &c, 1, NULL, "packed", bench.pool, &error), error);
     c.n_head = 4; /* the same tensors, another model */
-    assert_ok(kv_model_synthesize(&other, &c, 1, "openblas", bench.team, &error), error);
+    assert_ok(kv_model_synthesize(&other, &c, 1, NULL, "openblas", bench.pool, &error), error);
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, packed, &error), KV_ERROR_ARGUMENT);
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, other, &error), KV_ERROR_ARGUMENT);
     kv_model_free(packed);

@@ -1,7 +1,7 @@
 /* What a training run is made of: the text and its split, the batches, the rows, and the schedule's place in them. */
 #include "checkpoint.h"
 #include "cli_runner.h"
-#include "train/training.h"
+#include "text/training.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -12,8 +12,8 @@ void open_bench(struct bench *bench, const struct kv_config *config, int B, int 
     struct kv_error error;
     uint64_t random = 7;
     const size_t n = (size_t)B * (size_t)T;
-    assert_ok(kv_team_create(&bench->team, n_threads, &error), error);
-    assert_ok(kv_trainer_create(&bench->trainer, config, B, T, bench->team, &options, &error), error);
+    assert_ok(kv_pool_create(&bench->pool, n_threads, &error), error);
+    assert_ok(kv_trainer_create(&bench->trainer, config, B, T, bench->pool, &options, &error), error);
     bench->tokens = malloc(n * sizeof *bench->tokens);
     bench->targets = malloc(n * sizeof *bench->targets);
     assert_true(bench->tokens && bench->targets);
@@ -28,7 +28,7 @@ void open_synthetic(struct bench *bench, const struct kv_config *config, int B, 
     struct kv_error error;
     struct kv_model *model;
     open_bench(bench, config, B, T, n_threads);
-    assert_ok(kv_model_synthesize(&model, config, 3, "reference", bench->team, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, 3, NULL, "reference", bench->pool, &error), error);
     assert_ok(kv_trainer_copy_weights(bench->trainer, model, &error), error);
     kv_model_free(model);
 }
@@ -36,7 +36,7 @@ void open_synthetic(struct bench *bench, const struct kv_config *config, int B, 
 void close_bench(struct bench *bench)
 {
     kv_trainer_free(bench->trainer);
-    kv_team_free(bench->team);
+    kv_pool_free(bench->pool);
     free(bench->tokens);
     free(bench->targets);
 }

@@ -1,4 +1,4 @@
-/* A trainer with a team and tokens of its own, for the tests of training. */
+/* A trainer with a pool and tokens of its own, for the tests of training. */
 #ifndef KV_TESTS_TRAIN_BENCH_H
 #define KV_TESTS_TRAIN_BENCH_H
 
@@ -6,7 +6,7 @@
 #include "train/trainer.h"
 
 struct bench {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_trainer *trainer;
     int32_t *tokens, *targets; /* [B, T] */
 };

@@ -3,16 +3,8 @@
 #define KV_CLI_BENCH_H
 
 #include "cli/cli.h"
-#include "run/folder.h"
-#include "run/run.h"
-
-enum { BENCH_MAX_NAMES = 16 };
-
-/* A comma-separated list of known names, none twice. */
-struct name_list {
-    const char *names[BENCH_MAX_NAMES];
-    int n;
-};
+#include "measure/folder.h"
+#include "measure/run.h"
 
 struct bench_settings {
     struct model_options model;
@@ -45,6 +37,6 @@ kv_status bench_read_arguments(const char *folder, int *argc, char ***argv, stru
 
 /* Prints the plan and how long it will take, by the machine's limits. */
 int bench_dry_run(const char *command, const struct kv_run_settings *settings, const struct kv_plan *plan,
-                  const struct kv_model *model, struct kv_team *team);
+                  const struct kv_model *model, struct kv_pool *pool);
 
 #endif

@@ -1,14 +1,14 @@
 #include "cli/bench.h"
-#include "suites/kernels/kernel_suite.h"
+#include "measure/kernel_suite.h"
 
 #include <stdio.h>
 
 int bench_dry_run(const char *command, const struct kv_run_settings *settings, const struct kv_plan *plan,
-                  const struct kv_model *model, struct kv_team *team)
+                  const struct kv_model *model, struct kv_pool *pool)
 {
     struct kv_error error = {""};
     struct kv_run run;
-    if (kv_run_predict(&run, settings, plan, model, team, &error) != KV_OK) {
+    if (kv_run_predict(&run, settings, plan, model, pool, &error) != KV_OK) {
         kv_run_free(&run);
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     }
@@ -24,7 +24,7 @@ int bench_dry_run(const char *command, const struct kv_run_settings *settings, c
     if (plan->kernels) {
         const char *names[2];
         struct kv_kernel_suite_options options = kv_run_kernel_options(settings, kv_model_config(model), names);
-        options.team = team;
+        options.pool = pool;
         options.limits = run.limits.threads ? &run.limits : NULL;
         if (kv_kernel_suite_expect(&options, &kernels, &error) == KV_OK)
             printf("kernels %d products and attentions %52.1f\n", kernels.n_configurations, kernels.seconds);

@@ -2,53 +2,8 @@
 
 #include "gbench/gbench.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *find_name(const struct kv_choice *(*choice)(int index), const char *name, size_t length)
-{
-    for (int i = 0; choice(i); i++)
-        if (strlen(choice(i)->name) == length && strncmp(choice(i)->name, name, length) == 0)
-            return choice(i)->name;
-    return NULL;
-}
-
-static bool parse_names(const char *text, struct name_list *out, const struct kv_choice *(*choice)(int index),
-                        struct kv_error *error)
-{
-    struct name_list list = {.n = 0};
-    for (const char *at = text;; at++) {
-        const size_t length = strcspn(at, ",");
-        const char *name = find_name(choice, at, length);
-        for (int i = 0; name && i < list.n; i++)
-            name = list.names[i] == name ? NULL : name;
-        if (!name || list.n == BENCH_MAX_NAMES) {
-            int n = snprintf(error->message, sizeof error->message, "'%.60s' is not a list of different names of",
-                             text);
-            for (int i = 0; choice(i) && n < (int)sizeof error->message - 40; i++)
-                n += snprintf(error->message + n, sizeof error->message - (size_t)n, "%s%s", i ? ", " : " ",
-                              choice(i)->name);
-            return false;
-        }
-        list.names[list.n++] = name;
-        at += length;
-        if (!*at)
-            break;
-    }
-    *out = list;
-    return true;
-}
-
-static bool parse_paths(const char *text, void *value, struct kv_error *error)
-{
-    return parse_names(text, value, kv_path_choice, error);
-}
-
-static bool parse_suites(const char *text, void *value, struct kv_error *error)
-{
-    return parse_names(text, value, kv_suite_choice, error);
-}
 
 struct bench_settings bench_settings_default(void)
 {
@@ -80,33 +35,86 @@ static bool check(const struct bench_settings *s, int *status)
 
 static bool parse_own(struct bench_settings *s, int argc, char **argv, int *status)
 {
+    struct source_rows source;
     const struct option_row rows[] = {
-        {"suite", 's', "LIST", "what to sweep (default: all):", OPTION_PARSED, &s->suites, 0, 0, kv_suite_choice,
-         parse_suites},
-        {"quick", 0, NULL, "small sizes, under 2 minutes on two cores", OPTION_FLAG, &s->quick, 0, 0, NULL, NULL},
-        {"full", 0, NULL, "every size, however long it takes", OPTION_FLAG, &s->full, 0, 0, NULL, NULL},
-        MODEL_OPTION_ROWS(&s->model, "gpt2"),
-        {"path", 0, "LIST", "measured in turn (default naive,cached):", OPTION_PARSED, &s->paths, 0, 0, kv_path_choice,
-         parse_paths},
-        {"batch", 'b', "LIST", "batch sizes: 4 or 1,2,8 or 1-32*2 (default: as the suite likes)", OPTION_PARSED,
-         &s->batches, 0, 0, NULL, int_list_parse},
-        {"prompt", 'p', "LIST", "prompt lengths: 21 or 64-1024+64 (default: as the suite likes)", OPTION_PARSED,
-         &s->prompts, 0, 0, NULL, int_list_parse},
-        {"new", 'n', "N", "new tokens (default: as the suite likes; 50 in batch)", OPTION_INTEGER, &s->n_new, 1,
-         INT32_MAX / 4, NULL, NULL},
-        {"reps", 'r', "N", "repetitions of every configuration (default 3)", OPTION_INTEGER, &s->repetitions, 1, 10000,
-         NULL, NULL},
-        {"min-time", 0, "S", "go on repeating a configuration until it was measured for S seconds", OPTION_SECONDS,
-         &s->min_time_s, 0, 0, NULL, NULL},
-        {"cell-budget", 0, "S", "skip a configuration that is predicted to take more than S seconds", OPTION_SECONDS,
-         &s->cell_budget_s, 0, 0, NULL, NULL},
-        {"out", 'o', "DIR", "folder for the results (default results/DATE-HOST, and results/latest leads to it)",
-         OPTION_TEXT, &s->out, 0, 0, NULL, NULL},
-        {"resume", 0, "DIR", "finish the run in DIR that was stopped or killed", OPTION_TEXT, &s->resume, 0, 0, NULL,
-         NULL},
-        {"dry-run", 0, NULL, "print the plan and how long it will take, and stop", OPTION_FLAG, &s->dry_run, 0, 0, NULL,
-         NULL},
-        {"quiet", 'q', NULL, "no progress on stderr", OPTION_FLAG, &s->quiet, 0, 0, NULL, NULL},
+        {.name = "suite",
+         .letter = 's',
+         .argument = "LIST",
+         .help = "what to sweep (default: all):",
+         .names = &s->suites,
+         .choice = kv_suite_choice},
+        {.name = "quick", .help = "small sizes, under 2 minutes on two cores", .flag = &s->quick},
+        {.name = "full", .help = "every size, however long it takes", .flag = &s->full},
+        {.table = model_source_rows(&source, &s->model, NULL)},
+        {.name = "threads",
+         .letter = 't',
+         .argument = "N",
+         .help = "threads (default: the physical cores)",
+         .integer = &s->model.threads,
+         .low = 1,
+         .high = KV_MAX_THREADS},
+        {.name = "gemm",
+         .argument = "NAME",
+         .help = "matrix product:",
+         .chosen = &s->model.gemm,
+         .choice = kv_matmul_choice},
+        {.name = "isa",
+         .argument = "NAME",
+         .help = "instruction set of the other kernels (or KVBENCH_ISA):",
+         .chosen = &s->model.isa,
+         .choice = kv_isa_choice},
+        {.name = "path",
+         .argument = "LIST",
+         .help = "measured in turn (default naive,cached):",
+         .names = &s->paths,
+         .choice = kv_path_choice},
+        {.name = "batch",
+         .letter = 'b',
+         .argument = "LIST",
+         .help = "batch sizes: 4 or 1,2,8 or 1-32*2 (default: as the suite likes)",
+         .sizes = &s->batches,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "prompt",
+         .letter = 'p',
+         .argument = "LIST",
+         .help = "prompt lengths: 21 or 64-1024+64 (default: as the suite likes)",
+         .sizes = &s->prompts,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "new",
+         .letter = 'n',
+         .argument = "N",
+         .help = "new tokens (default: as the suite likes; 50 in batch)",
+         .integer = &s->n_new,
+         .low = 1,
+         .high = INT32_MAX / 4},
+        {.name = "reps",
+         .letter = 'r',
+         .argument = "N",
+         .help = "repetitions of every configuration (default 3)",
+         .integer = &s->repetitions,
+         .low = 1,
+         .high = 10000},
+        {.name = "min-time",
+         .argument = "S",
+         .help = "go on repeating a configuration until it was measured for S seconds",
+         .seconds = &s->min_time_s},
+        {.name = "cell-budget",
+         .argument = "S",
+         .help = "skip a configuration that is predicted to take more than S seconds",
+         .seconds = &s->cell_budget_s},
+        {.name = "out",
+         .letter = 'o',
+         .argument = "DIR",
+         .help = "folder for the results (default results/DATE-HOST, and results/latest leads to it)",
+         .text = &s->out},
+        {.name = "resume",
+         .argument = "DIR",
+         .help = "finish the run in DIR that was stopped or killed",
+         .text = &s->resume},
+        {.name = "dry-run", .help = "print the plan and how long it will take, and stop", .flag = &s->dry_run},
+        {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &s->quiet},
     };
     const struct option_table table = {
         .command = "bench",

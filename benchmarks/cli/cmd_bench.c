@@ -2,9 +2,9 @@
 #include "cli/bench.h"
 
 #include "gbench/gbench.h"
-#include "report/context.h"
-#include "run/summary.h"
-#include "run/summary_kernels.h"
+#include "machine/context.h"
+#include "results/summary.h"
+#include "results/summary_kernels.h"
 
 #include <math.h>
 #include <signal.h>
@@ -51,7 +51,7 @@ static kv_status make_plan(const struct bench_settings *s, int n_positions, stru
 }
 
 static void start_context(struct kv_context *context, const struct bench_settings *s, const struct kv_model *model,
-                          const struct kv_team *team)
+                          const struct kv_pool *pool)
 {
     struct kv_build_info build;
     const struct kv_library_info libraries = {
@@ -64,10 +64,10 @@ static void start_context(struct kv_context *context, const struct bench_setting
         .argc = s->argc,
         .argv = s->argv,
         .model = s->model.model,
-        .weights = kv_model_weights(model),
+        .weights = kv_model_source(model),
         .gemm = s->model.gemm ? s->model.gemm : kv_matmul_choice(0)->name,
         .isa = s->model.isa ? s->model.isa : kv_isa_default(),
-        .threads = kv_team_size(team),
+        .threads = kv_pool_size(pool),
     };
     kv_build_info_get(&build);
     kv_context_start(context, &build, &libraries, &run, NULL);
@@ -183,7 +183,7 @@ static int conclude(const char *command, const struct kv_run *run, const struct 
 }
 
 static int measure(const char *command, const struct bench_settings *s, const struct kv_plan *plan,
-                   const struct kv_model *model, struct kv_team *team)
+                   const struct kv_model *model, struct kv_pool *pool)
 {
     struct kv_error error = {""};
     struct kv_run_folder folder;
@@ -193,12 +193,12 @@ static int measure(const char *command, const struct bench_settings *s, const st
                                  : kv_run_folder_make(&folder, s->out, &error);
     if (status)
         return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
-    start_context(&context, s, model, team);
+    start_context(&context, s, model, pool);
     status = kv_context_write(&context, folder.path, &error);
     if (status)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     const struct kv_run_settings settings = run_settings(s, &folder);
-    status = kv_run_measure(&run, &settings, plan, model, team, &error);
+    status = kv_run_measure(&run, &settings, plan, model, pool, &error);
     kv_context_finish(&context);
     if (!status)
         status = kv_context_write(&context, folder.path, &error);
@@ -235,11 +235,11 @@ static int run(const char *command, const struct bench_settings *s)
 {
     struct kv_error error = {""};
     struct kv_plan plan = {0};
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     if (gb_lists_only())
         return list(command, s);
-    int exit_status = model_open(command, &s->model, &team, &model);
+    int exit_status = model_open(command, &s->model, &pool, &model);
     if (exit_status)
         return exit_status;
     signal(SIGINT, stop_on_signal);
@@ -248,13 +248,13 @@ static int run(const char *command, const struct bench_settings *s)
         exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
     } else if (s->dry_run) {
         const struct kv_run_settings settings = run_settings(s, NULL);
-        exit_status = bench_dry_run(command, &settings, &plan, model, team);
+        exit_status = bench_dry_run(command, &settings, &plan, model, pool);
     } else {
-        exit_status = measure(command, s, &plan, model, team);
+        exit_status = measure(command, s, &plan, model, pool);
     }
     kv_plan_free(&plan);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
     return exit_status;
 }
 

@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "dashboard/dashboard.h"
+#include "text/dashboard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +134,7 @@ static char *csv_name(const struct settings *s)
 
 /* ---- The command --------------------------------------------------------------------------------------- */
 
-static int record(const char *command, const struct settings *s, const struct kv_model *model, struct kv_team *team,
+static int record(const char *command, const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
                   const struct kv_tokenizer *tokenizer)
 {
     const struct kv_dashboard_options options = {
@@ -143,17 +143,16 @@ static int record(const char *command, const struct settings *s, const struct kv
         .prompt = s->rows.tokens,
         .n_prompt = s->rows.length,
         .n_new = s->n_new,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
+        .session = model_session_options(&s->model, "cached"),
     };
     struct kv_error error = {""};
     struct kv_dashboard *dashboard;
     char *file = csv_name(s);
     if (!file)
         return cli_fail(command, CLI_FAILED, "no memory for a file's name: close other programs");
-    kv_status status = kv_dashboard_record(&dashboard, model, team, &options, &error);
+    kv_status status = kv_dashboard_record(&dashboard, model, pool, &options, &error);
     if (!status)
-        status = kv_dashboard_write(dashboard, s->model.model, kv_model_weights(model), tokenizer, file, &error);
+        status = kv_dashboard_write(dashboard, s->model.model, kv_model_source(model), tokenizer, file, &error);
     if (!status && kv_dashboard_steps(dashboard) < s->n_new)
         fprintf(stderr, "kvbench %s: warning: %d of %d new tokens are shown: the window ends there (n_positions %d)\n",
                 command, kv_dashboard_steps(dashboard), s->n_new, kv_model_config(model)->n_positions);
@@ -166,11 +165,11 @@ static int record(const char *command, const struct settings *s, const struct kv
 
 static int run(const char *command, struct settings *s)
 {
-    struct kv_team *team;
+    struct kv_pool *pool;
     struct kv_model *model;
     int status = check(command, s);
     if (!status)
-        status = model_open(command, &s->model, &team, &model);
+        status = model_open(command, &s->model, &pool, &model);
     if (status)
         return status;
     const struct kv_config *config = kv_model_config(model);
@@ -182,10 +181,10 @@ static int run(const char *command, struct settings *s)
         status = cli_fail(command, CLI_USAGE, "%s: %d tokens are more than the model's window of %d; give fewer",
                           s->prompt ? "--prompt" : "--tokens", s->rows.length, config->n_positions);
     if (!status)
-        status = record(command, s, model, team, tokenizer);
+        status = record(command, s, model, pool, tokenizer);
     kv_tokenizer_free(tokenizer);
     kv_model_free(model);
-    kv_team_free(team);
+    kv_pool_free(pool);
     return status;
 }
 
@@ -193,27 +192,62 @@ int command_dashboard(int argc, char **argv)
 {
     struct settings s = {
         .model = model_options_default(EMBEDDED_MODEL), .layer = UNSET, .head = UNSET, .n_new = DEFAULT_NEW};
+    struct source_rows source;
+    struct engine_rows engine;
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
-        {"prompt", 0, "TEXT", "the prompt (default: \" vibe coding to learn kv cache.\")", OPTION_TEXT, &s.prompt, 0, 0,
-         NULL, NULL},
-        {"tokens", 0, "IDS", "the prompt as ids: \"1,2,3\"", OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
-        {"layer", 0, "N", "the layer, from 0 (default 5; of fewer the middle one)", OPTION_INTEGER, &s.layer, 0,
-         INT32_MAX, NULL, NULL},
-        {"head", 0, "N", "the head, from 0 (default 0)", OPTION_INTEGER, &s.head, 0, INT32_MAX, NULL, NULL},
-        {"layers", 0, "all", "one head's attention in every layer:", OPTION_CHOICE, &s.all_layers, 0, 0, all_choice,
-         NULL},
-        {"heads", 0, "all", "one layer's attention in every head:", OPTION_CHOICE, &s.all_heads, 0, 0, all_choice,
-         NULL},
-        {"new", 'n', "N", "new tokens, each a frame (default 20)", OPTION_INTEGER, &s.n_new, 1, 1000, NULL, NULL},
-        {"out", 'o', "FILE.gif", "the picture (default kv_dashboard_lN_hN.gif, after layer and head)", OPTION_TEXT,
-         &s.out, 0, 0, NULL, NULL},
+        {.table = model_source_rows(&source, &s.model, NULL)},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "prompt",
+         .argument = "TEXT",
+         .help = "the prompt (default: \" vibe coding to learn kv cache.\")",
+         .text = &s.prompt},
+        {.name = "tokens",
+         .argument = "IDS",
+         .help = "the prompt as ids: \"1,2,3\"",
+         .value = &s.rows,
+         .parse = token_rows_parse},
+        {.name = "layer",
+         .argument = "N",
+         .help = "the layer, from 0 (default 5; of fewer the middle one)",
+         .integer = &s.layer,
+         .high = INT32_MAX},
+        {.name = "head",
+         .argument = "N",
+         .help = "the head, from 0 (default 0)",
+         .integer = &s.head,
+         .high = INT32_MAX},
+        {.name = "layers",
+         .argument = "all",
+         .help = "one head's attention in every layer:",
+         .chosen = &s.all_layers,
+         .choice = all_choice},
+        {.name = "heads",
+         .argument = "all",
+         .help = "one layer's attention in every head:",
+         .chosen = &s.all_heads,
+         .choice = all_choice},
+        {.name = "new",
+         .letter = 'n',
+         .argument = "N",
+         .help = "new tokens, each a frame (default 20)",
+         .integer = &s.n_new,
+         .low = 1,
+         .high = 1000},
+        {.name = "out",
+         .letter = 'o',
+         .argument = "FILE.gif",
+         .help = "the picture (default kv_dashboard_lN_hN.gif, after layer and head)",
+         .text = &s.out},
     };
     const struct option_table table = {
-        argv[0], "[OPTIONS]",
-        "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
-        "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
-        rows, sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary =
+            "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
+            "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (options_parse(&table, argc, argv, &status))
         status = run(argv[0], &s);

@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
-#include "report/build_info.h"
-#include "report/machine.h"
+#include "machine/build_info.h"
+#include "machine/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,11 @@ static void print_machine(void)
 
 int command_info(int argc, char **argv)
 {
-    const struct option_table table = {argv[0], "", "Shows this machine, this build and what can be chosen.", NULL, 0};
+    const struct option_table table = {
+        .command = argv[0],
+        .usage = "",
+        .summary = "Shows this machine, this build and what can be chosen.",
+    };
     struct kv_build_info build;
     int status;
     if (!options_parse(&table, argc, argv, &status))

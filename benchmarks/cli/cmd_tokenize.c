@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include "measure/text_file.h"
+#include "text/text_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -99,19 +99,28 @@ int command_tokenize(int argc, char **argv)
 {
     struct settings s = {0};
     const struct option_row rows[] = {
-        {"decode", 'd', NULL, "read ids, write the text that they stand for", OPTION_FLAG, &s.decode, 0, 0, NULL, NULL},
-        {"special", 0, NULL, "<|endoftext|> in the text is the one id 50256", OPTION_FLAG, &s.special, 0, 0, NULL,
-         NULL},
-        {"tokenizer", 0, "NAME", "tokenizer (default: the model's):", OPTION_CHOICE, &s.tokenizer, 0, 0,
-         kv_tokenizer_choice, NULL},
-        {"model", 'm', "MODEL", "gpt2 and its kin, or a checkpoint's folder (default gpt2)", OPTION_TEXT, &s.model, 0,
-         0, NULL, NULL},
+        {.name = "decode", .letter = 'd', .help = "read ids, write the text that they stand for", .flag = &s.decode},
+        {.name = "special", .help = "<|endoftext|> in the text is the one id 50256", .flag = &s.special},
+        {.name = "tokenizer",
+         .argument = "NAME",
+         .help = "tokenizer (default: the model's):",
+         .chosen = &s.tokenizer,
+         .choice = kv_tokenizer_choice},
+        {.name = "model",
+         .letter = 'm',
+         .argument = "MODEL",
+         .help = "gpt2 and its kin, or a checkpoint's folder (default gpt2)",
+         .text = &s.model},
     };
     const struct option_table table = {
-        argv[0], "[OPTIONS]",
-        "Reads text on stdin and writes its token ids, comma-separated; with --decode the other way round.\n"
-        "KVBENCH_DATA names the folder that holds gpt2/vocab.bpe (default: the data folder of the source tree).",
-        rows, sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary =
+            "Reads text on stdin and writes its token ids, comma-separated; with --decode the other way round.\n"
+            "KVBENCH_DATA names the folder that holds gpt2/vocab.bpe (default: the data folder of the source tree).",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     return options_parse(&table, argc, argv, &status) ? run(argv[0], &s) : status;
 }

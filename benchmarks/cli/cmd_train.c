@@ -1,8 +1,8 @@
 #include "cli/arguments.h"
 #include "cli/train.h"
 
-#include "measure/evaluate.h"
 #include "measure/measure.h"
+#include "text/evaluate.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +32,7 @@ static void free_work(struct work *w)
     free(w->training.targets);
     kv_session_free(w->training.session);
     kv_trainer_free(w->training.trainer);
-    kv_team_free(w->training.team);
+    kv_pool_free(w->training.pool);
     kv_training_text_free(&w->text);
     kv_tokenizer_free(w->tokenizer);
     free(w->init);
@@ -162,15 +162,15 @@ static kv_status allocate(struct work *w, const struct kv_training_options *o, s
     struct kv_trainer_options options = kv_trainer_default_options();
     options.weight_decay = (float)o->weight_decay;
     options.clip_norm = (float)o->clip;
-    kv_status status = kv_team_create(&t->team, o->threads ? o->threads : kv_default_threads(), error);
+    kv_status status = kv_pool_create(&t->pool, o->threads ? o->threads : kv_default_threads(), error);
     if (!status)
-        status = kv_trainer_create(&t->trainer, &w->config, o->batch, t->n_positions, t->team, &options, error);
+        status = kv_trainer_create(&t->trainer, &w->config, o->batch, t->n_positions, t->pool, &options, error);
     if (status)
         return status;
     t->evaluation_batch = kv_evaluation_batch(&w->config, t->n_positions);
     const struct kv_session_options session = {
         .path = "cached", .matmul = "openblas", .batch = t->evaluation_batch, .capacity = t->n_positions};
-    status = kv_session_create(&t->session, kv_trainer_model(t->trainer), t->team, &session, error);
+    status = kv_session_create(&t->session, kv_trainer_model(t->trainer), t->pool, &session, error);
     const size_t rows = (size_t)o->batch * (size_t)t->n_positions;
     t->tokens = malloc(rows * sizeof *t->tokens);
     t->targets = malloc(rows * sizeof *t->targets);
@@ -187,7 +187,7 @@ static kv_status set_weights(struct work *w, const struct kv_training_options *o
     struct kv_model *model;
     if (!o->init)
         return kv_trainer_initialize(w->training.trainer, o->seed, error);
-    kv_status status = kv_model_load(&model, w->init, "openblas", w->training.team, error);
+    kv_status status = kv_model_load(&model, w->init, NULL, "openblas", w->training.pool, error);
     if (!status)
         status = kv_trainer_copy_weights(w->training.trainer, model, error);
     kv_model_free(model);
@@ -200,7 +200,7 @@ static size_t peak_bytes(const struct work *w, const struct kv_training_options 
 {
     const struct kv_training *t = &w->training;
     const size_t V = (size_t)w->config.vocab_size, rows = (size_t)t->evaluation_batch * (size_t)t->n_positions;
-    return resident_before + kv_trainer_bytes(&w->config, o->batch, t->n_positions, kv_team_size(t->team)) +
+    return resident_before + kv_trainer_bytes(&w->config, o->batch, t->n_positions, kv_pool_size(t->pool)) +
            kv_session_bytes(t->session) + rows * V * sizeof(float);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const int32_t default_prompt[] = {314, 716, 27426, 19617, 284,   2193, 479, 85, 12940, 13, 1675,
                                   466, 326, 314,   716,   18335, 278,  479, 85, 12940, 13};
@@ -70,9 +71,9 @@ static bool read_range(const char **text, struct int_list *list)
     return true;
 }
 
-bool int_list_parse(const char *text, void *value, struct kv_error *error)
+bool int_list_parse(const char *text, struct int_list *out, struct kv_error *error)
 {
-    struct int_list *out = value, list = {0};
+    struct int_list list = {0};
     const char *at = text;
     bool good = read_range(&at, &list);
     while (good && *at == ',') {
@@ -92,6 +93,40 @@ void int_list_free(struct int_list *list)
 {
     free(list->values);
     *list = (struct int_list){0};
+}
+
+static const char *find_name(const struct kv_choice *(*choice)(int index), const char *name, size_t length)
+{
+    for (int i = 0; choice(i); i++)
+        if (strlen(choice(i)->name) == length && strncmp(choice(i)->name, name, length) == 0)
+            return choice(i)->name;
+    return NULL;
+}
+
+bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index), struct name_list *out,
+                     struct kv_error *error)
+{
+    struct name_list list = {.n = 0};
+    for (const char *at = text;; at++) {
+        const size_t length = strcspn(at, ",");
+        const char *name = find_name(choice, at, length);
+        for (int i = 0; name && i < list.n; i++)
+            name = list.names[i] == name ? NULL : name;
+        if (!name || list.n == MAX_NAMES) {
+            int n = snprintf(error->message, sizeof error->message, "'%.60s' is not a list of different names of",
+                             text);
+            for (int i = 0; choice(i) && n < (int)sizeof error->message - 40; i++)
+                n += snprintf(error->message + n, sizeof error->message - (size_t)n, "%s%s", i ? ", " : " ",
+                              choice(i)->name);
+            return false;
+        }
+        list.names[list.n++] = name;
+        at += length;
+        if (!*at)
+            break;
+    }
+    *out = list;
+    return true;
 }
 
 bool token_rows_parse(const char *text, void *value, struct kv_error *error)

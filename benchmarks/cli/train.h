@@ -3,7 +3,7 @@
 #define KV_CLI_TRAIN_H
 
 #include "cli/cli.h"
-#include "train/training.h"
+#include "text/training.h"
 
 /* Reads the arguments; with --resume those of the interrupted run first, then what was typed now on top. *arguments,
  * for the caller to free(), is a command of all options as they are, from which the next --resume starts. *kept owns

@@ -1,4 +1,3 @@
-#include "cli/signals.h"
 #include "cli/train.h"
 
 #include "measure/measure.h"

@@ -19,8 +19,8 @@
  *                  register, clear nor run. Only gb_request_stop and gb_stop_requested may be called anywhere
  *   output         none, except what --benchmark_list_tests asks for
  */
-#ifndef KVBENCH_GBENCH_H
-#define KVBENCH_GBENCH_H
+#ifndef KV_GBENCH_GBENCH_H
+#define KV_GBENCH_GBENCH_H
 
 #include <stdbool.h>
 #include <stddef.h>

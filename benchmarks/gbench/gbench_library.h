@@ -1,6 +1,6 @@
 /* What gbench_flags.c asks of gbench.cc; of no use to anything else. No exception gets out. */
-#ifndef KVBENCH_GBENCH_LIBRARY_H
-#define KVBENCH_GBENCH_LIBRARY_H
+#ifndef KV_GBENCH_GBENCH_LIBRARY_H
+#define KV_GBENCH_GBENCH_LIBRARY_H
 
 #include <stdbool.h>
 

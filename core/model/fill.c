@@ -1,6 +1,6 @@
 /* From a checkpoint's order of weights to the model's, by all threads. */
 #include "base/error.h"
-#include "matmul/packed.h"
+#include "kernels/packed.h"
 #include "model/weights.h"
 
 #include <stdlib.h>
@@ -66,9 +66,9 @@ static void fill_job(void *argument, int rank)
 }
 
 kv_status kv_model_fill(const struct kv_tensor_slot *slots, int n_slots, kv_weight_source source, const void *context,
-                        struct kv_team *team, struct kv_error *error)
+                        struct kv_pool *pool, struct kv_error *error)
 {
-    struct filling job = {slots, n_slots, kv_team_size(team), source, context, NULL, 1};
+    struct filling job = {slots, n_slots, kv_pool_size(pool), source, context, NULL, 1};
     for (int i = 0; i < n_slots; i++) {
         const size_t floats = strip_rows(slots[i].packing) * slots[i].shape[1];
         if (slots[i].packing != KV_PACKING_NONE && floats > job.strip_floats)
@@ -77,7 +77,7 @@ kv_status kv_model_fill(const struct kv_tensor_slot *slots, int n_slots, kv_weig
     job.strips = calloc((size_t)job.n_threads, job.strip_floats * sizeof *job.strips);
     if (!job.strips)
         return kv_fail(error, KV_ERROR_MEMORY, "model weights: no memory to pack them");
-    kv_team_run(team, fill_job, &job);
+    kv_pool_run(pool, fill_job, &job);
     free(job.strips);
     return KV_OK;
 }

@@ -108,7 +108,7 @@ static kv_status check_tensors(const struct kv_safetensors *file, const char *pa
 }
 
 static kv_status fill(struct kv_model *model, const struct kv_tensor_slot *slots, int n_slots,
-                      const struct kv_safetensors *file, const char *path, struct kv_team *team, struct kv_error *error)
+                      const struct kv_safetensors *file, const char *path, struct kv_pool *pool, struct kv_error *error)
 {
     const struct kv_tensor **sources = calloc((size_t)n_slots, sizeof *sources);
     if (!sources)
@@ -117,15 +117,15 @@ static kv_status fill(struct kv_model *model, const struct kv_tensor_slot *slots
     for (int i = 0; !status && i < n_slots; i++)
         status = find_source(file, path, &slots[i], &sources[i], error);
     if (!status) {
-        status = kv_model_fill(slots, n_slots, read_weights, sources, team, error);
-        snprintf(model->weights, sizeof model->weights, "%s", kv_dtype_name(sources[0]->dtype));
+        status = kv_model_fill(slots, n_slots, read_weights, sources, pool, error);
+        snprintf(model->source, sizeof model->source, "%s", kv_dtype_name(sources[0]->dtype));
     }
     free(sources);
     return status;
 }
 
-kv_status kv_model_load(struct kv_model **out, const char *folder, const char *matmul, struct kv_team *team,
-                        struct kv_error *error)
+kv_status kv_model_load(struct kv_model **out, const char *folder, const char *weights, const char *matmul,
+                        struct kv_pool *pool, struct kv_error *error)
 {
     *out = NULL;
     char *config_path = NULL, *weights_path = NULL;
@@ -135,6 +135,8 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, const char *m
     struct kv_model *model = NULL;
     int n_slots = 0;
     const struct kv_matmul_backend *backend;
+    if (kv_choice_find(kv_weights_choice, "weights", weights, error) < 0)
+        return KV_ERROR_ARGUMENT;
     kv_status status = kv_matmul_find(matmul, &backend, error);
     if (status)
         return status;
@@ -153,7 +155,7 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, const char *m
     if (!status)
         status = kv_model_layout(&model, &config, backend->layout, &slots, &n_slots, error);
     if (!status)
-        status = fill(model, slots, n_slots, file, weights_path, team, error);
+        status = fill(model, slots, n_slots, file, weights_path, pool, error);
     if (status)
         kv_model_free(model);
     else

@@ -4,7 +4,7 @@
 #ifndef KV_MODEL_SAFETENSORS_H
 #define KV_MODEL_SAFETENSORS_H
 
-#include "base/output.h"
+#include "base/file.h"
 
 enum kv_dtype { KV_DTYPE_F32, KV_DTYPE_F16, KV_DTYPE_BF16, KV_DTYPE_OTHER };
 
@@ -64,8 +64,8 @@ struct kv_note {
 kv_status kv_safetensors_write(const char *file, const struct kv_tensor_source *tensors, int n_tensors,
                                const struct kv_note *notes, int n_notes, struct kv_error *error);
 
-/* The same into an output that was just opened, up to and with kv_output_finish. */
-kv_status kv_safetensors_write_to(struct kv_output *output, const struct kv_tensor_source *tensors, int n_tensors,
+/* The same into an output that was just opened, up to and with kv_file_finish. */
+kv_status kv_safetensors_write_to(struct kv_file *output, const struct kv_tensor_source *tensors, int n_tensors,
                                   const struct kv_note *notes, int n_notes, struct kv_error *error);
 
 #endif

@@ -115,7 +115,7 @@ static inline uint16_t to_bfloat(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static void write_bfloats(struct kv_output *output, const float *data, size_t n)
+static void write_bfloats(struct kv_file *output, const float *data, size_t n)
 {
     uint16_t buffer[4096];
     const size_t most = sizeof buffer / sizeof *buffer;
@@ -123,11 +123,11 @@ static void write_bfloats(struct kv_output *output, const float *data, size_t n)
         const size_t count = n - begin < most ? n - begin : most;
         for (size_t i = 0; i < count; i++)
             buffer[i] = to_bfloat(data[begin + i]);
-        kv_output_write(output, buffer, count * sizeof *buffer);
+        kv_file_write(output, buffer, count * sizeof *buffer);
     }
 }
 
-kv_status kv_safetensors_write_to(struct kv_output *output, const struct kv_tensor_source *tensors, int n_tensors,
+kv_status kv_safetensors_write_to(struct kv_file *output, const struct kv_tensor_source *tensors, int n_tensors,
                                   const struct kv_note *notes, int n_notes, struct kv_error *error)
 {
     static const char spaces[DATA_ALIGNMENT + 1] = "                                                                ";
@@ -138,29 +138,29 @@ kv_status kv_safetensors_write_to(struct kv_output *output, const struct kv_tens
     const size_t length = strlen(header), over = (sizeof(uint64_t) + length) % DATA_ALIGNMENT;
     const size_t padding = over ? DATA_ALIGNMENT - over : 0;
     const uint64_t header_bytes = length + padding;
-    kv_output_write(output, &header_bytes, sizeof header_bytes);
-    kv_output_write(output, header, length);
-    kv_output_write(output, spaces, padding);
+    kv_file_write(output, &header_bytes, sizeof header_bytes);
+    kv_file_write(output, header, length);
+    kv_file_write(output, spaces, padding);
     free(header);
     for (int i = 0; i < n_tensors; i++) {
         if (tensors[i].dtype == KV_DTYPE_BF16)
             write_bfloats(output, tensors[i].data, n_elements(&tensors[i]));
         else
-            kv_output_write(output, tensors[i].data, n_elements(&tensors[i]) * sizeof(float));
+            kv_file_write(output, tensors[i].data, n_elements(&tensors[i]) * sizeof(float));
     }
-    return kv_output_finish(output, error);
+    return kv_file_finish(output, error);
 }
 
 kv_status kv_safetensors_write(const char *file, const struct kv_tensor_source *tensors, int n_tensors,
                                const struct kv_note *notes, int n_notes, struct kv_error *error)
 {
-    struct kv_output output;
-    kv_status status = kv_output_open(&output, file, error);
+    struct kv_file output;
+    kv_status status = kv_file_open(&output, file, error);
     if (!status)
         status = kv_safetensors_write_to(&output, tensors, n_tensors, notes, n_notes, error);
     if (!status)
-        status = kv_output_publish(&output, error);
-    kv_output_close(&output);
+        status = kv_file_publish(&output, error);
+    kv_file_close(&output);
     return status;
 }
 

@@ -17,7 +17,7 @@ struct save {
     enum kv_dtype dtype;
     const char *tokenizer; /* NULL: none */
     char *config_path, *weights_path, *config_text;
-    struct kv_output config, weights;
+    struct kv_file config, weights;
 };
 
 /* ---- Arguments -------------------------------------------------------------------------------------- */
@@ -98,12 +98,12 @@ static char *config_text(const struct save *save)
 
 static kv_status prepare_config(struct save *save, struct kv_error *error)
 {
-    const kv_status status = kv_output_open(&save->config, save->config_path, error);
+    const kv_status status = kv_file_open(&save->config, save->config_path, error);
     if (status)
         return status;
-    kv_output_write(&save->config, save->config_text, strlen(save->config_text));
-    kv_output_write(&save->config, "\n", 1);
-    return kv_output_finish(&save->config, error);
+    kv_file_write(&save->config, save->config_text, strlen(save->config_text));
+    kv_file_write(&save->config, "\n", 1);
+    return kv_file_finish(&save->config, error);
 }
 
 static kv_status prepare_weights(struct save *save, struct kv_error *error)
@@ -125,7 +125,7 @@ static kv_status prepare_weights(struct save *save, struct kv_error *error)
                                                kv_model_tensor(model, (size_t)i)};
     }
     if (!status)
-        status = kv_output_open(&save->weights, save->weights_path, error);
+        status = kv_file_open(&save->weights, save->weights_path, error);
     if (!status)
         status = kv_safetensors_write_to(&save->weights, sources, n, &format, 1, error);
     free(slots);
@@ -159,8 +159,8 @@ static kv_status publish(struct save *save, struct kv_error *error)
         return kv_fail(error, KV_ERROR_IO, "%s: cannot be written: %s", save->weights_path, strerror(EISDIR));
     if (!stays && unlink(save->config_path) != 0 && errno != ENOENT)
         return kv_fail(error, KV_ERROR_IO, "%s: cannot be replaced: %s", save->config_path, strerror(errno));
-    const kv_status status = kv_output_publish(&save->weights, error);
-    return status || stays ? status : kv_output_publish(&save->config, error);
+    const kv_status status = kv_file_publish(&save->weights, error);
+    return status || stays ? status : kv_file_publish(&save->config, error);
 }
 
 static kv_status save_files(struct save *save, struct kv_error *error)
@@ -170,8 +170,8 @@ static kv_status save_files(struct save *save, struct kv_error *error)
         status = prepare_config(save, error);
     if (!status)
         status = publish(save, error);
-    kv_output_close(&save->weights);
-    kv_output_close(&save->config);
+    kv_file_close(&save->weights);
+    kv_file_close(&save->config);
     return status;
 }
 

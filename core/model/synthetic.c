@@ -9,6 +9,7 @@
  * Deviations: matrices sqrt(2 / n_embd), biases 0.1, layer-norm gains 1 +- 0.1: wider than GPT-2's own 0.02, so that
  * attention is far from uniform and an error anywhere shows in the logits. Integers, one exactly rounded product
  * and sum: no libm, no denormals (the smallest value that is not 0 is `scale` itself). */
+#include "base/error.h"
 #include "base/random.h"
 #include "model/weights.h"
 
@@ -43,27 +44,29 @@ static void draw_weights(const void *context, int index, size_t begin, size_t co
          slot->role == KV_ROLE_NORM ? 1.0f : 0.0f, slot->role == KV_ROLE_MATRIX ? s->matrix_deviation : 0.1f);
 }
 
-kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed, const char *matmul,
-                              struct kv_team *team, struct kv_error *error)
+kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed, const char *weights,
+                              const char *matmul, struct kv_pool *pool, struct kv_error *error)
 {
     const struct kv_matmul_backend *backend;
     struct kv_tensor_slot *slots;
     struct kv_model *model;
     int n_slots;
     *out = NULL;
+    if (kv_choice_find(kv_weights_choice, "weights", weights, error) < 0)
+        return KV_ERROR_ARGUMENT;
     kv_status status = kv_matmul_find(matmul, &backend, error);
     if (!status)
         status = kv_model_layout(&model, config, backend->layout, &slots, &n_slots, error);
     if (status)
         return status;
     const struct synthesis synthesis = {slots, seed, sqrtf(2.0f / (float)config->n_embd)};
-    status = kv_model_fill(slots, n_slots, draw_weights, &synthesis, team, error);
+    status = kv_model_fill(slots, n_slots, draw_weights, &synthesis, pool, error);
     free(slots);
     if (status) {
         kv_model_free(model);
         return status;
     }
-    snprintf(model->weights, sizeof model->weights, "synthetic:%" PRIu64, seed);
+    snprintf(model->source, sizeof model->source, "synthetic:%" PRIu64, seed);
     *out = model;
     return KV_OK;
 }

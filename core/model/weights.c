@@ -1,7 +1,7 @@
 #include "model/weights.h"
 
 #include "base/error.h"
-#include "matmul/packed.h"
+#include "kernels/packed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,14 +210,21 @@ const struct kv_config *kv_model_config(const struct kv_model *model)
     return &model->config;
 }
 
-const char *kv_model_weights(const struct kv_model *model)
+const struct kv_choice *kv_weights_choice(int index)
 {
-    return model->weights;
+    static const struct kv_choice f32 = {"f32", "32-bit floats"};
+    return index == 0 ? &f32 : NULL;
 }
 
-size_t kv_model_bytes(const struct kv_model *model)
+const char *kv_model_format(const struct kv_model *model)
 {
-    return model->block.bytes;
+    (void)model;
+    return kv_weights_choice(0)->name;
+}
+
+const char *kv_model_source(const struct kv_model *model)
+{
+    return model->source;
 }
 
 uint64_t kv_config_parameters(const struct kv_config *c)

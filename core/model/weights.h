@@ -3,7 +3,7 @@
 #define KV_MODEL_WEIGHTS_H
 
 #include "base/memory.h"
-#include "matmul/matmul.h"
+#include "kernels/matmul.h"
 
 /* C = n_embd, I = n_inner; matrices as stored by Conv1D, [in, out], or packed from that: kv_model.layout. */
 struct kv_layer_weights {
@@ -23,7 +23,7 @@ struct kv_layer_weights {
 
 struct kv_model {
     struct kv_config config;
-    char weights[32];                /* kv_model_weights */
+    char source[32];                 /* kv_model_source */
     enum kv_weight_layout layout;    /* of the matrices, wte among them; all else is plain */
     struct kv_block block;           /* owns every tensor below */
     const float *wte;                /* [V, C], also the LM head */
@@ -58,12 +58,12 @@ kv_status kv_model_layout(struct kv_model **model, const struct kv_config *confi
                           struct kv_tensor_slot **slots, int *n_slots, struct kv_error *error);
 
 /* Elements [begin, begin + count) of the tensor of slot `index`, as a checkpoint has them, to values [count]. Called by
- * every thread of the team. */
+ * every thread of the pool. */
 typedef void (*kv_weight_source)(const void *context, int index, size_t begin, size_t count, float *values);
 
 /* Fills all slots from the source, packing strip by strip what is packed: beside the model itself this takes a strip a
  * thread, under 4 MiB for the widest GPT-2. Errors: MEMORY. */
 kv_status kv_model_fill(const struct kv_tensor_slot *slots, int n_slots, kv_weight_source source, const void *context,
-                        struct kv_team *team, struct kv_error *error);
+                        struct kv_pool *pool, struct kv_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 /* GPT-2's pre-tokenizer: cuts text into words, numbers, punctuation and spaces that merges never cross. */
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
 
 /* Unicode's White_Space, for PCRE2's own \s also takes U+180E, which is none. */
@@ -29,32 +30,12 @@ kv_status kv_pieces_compile(pcre2_code **pattern, struct kv_error *error)
     return KV_OK;
 }
 
-/* Bytes of the well-formed UTF-8 character (RFC 3629) at `text`, 0 when there is none. */
-static size_t character_bytes(const uint8_t *text, size_t n_bytes)
-{
-    const uint8_t lead = text[0];
-    if (lead < 0x80)
-        return 1;
-    const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC2 || lead > 0xF4 || length > n_bytes)
-        return 0;
-    /* The second byte is what excludes overlong forms, surrogates and what lies past U+10FFFF. */
-    const uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (text[1] < low || text[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
 /* Bytes at the start of `text` that are well-formed UTF-8. */
 static size_t valid_prefix(const uint8_t *text, size_t n_bytes)
 {
     size_t n = 0;
-    for (size_t length = 1; length && n < n_bytes; n += length)
-        length = character_bytes(text + n, n_bytes - n);
+    for (int length; (length = kv_utf8_length((const char *)text + n, n_bytes - n)) > 0;)
+        n += (size_t)length;
     return n;
 }
 

@@ -63,7 +63,7 @@ static void weigh(const struct kv_trainer *t, const struct tile *a)
     for (int i = 0; i < a->n_queries; i++) {
         float *row = a->weights + (size_t)i * (size_t)a->stride;
         const int seen = a->first + i + 1;
-        t->train_kernels->softmax(row, seen);
+        t->kernels->train->softmax(row, seen);
         memset(row + seen, 0, (size_t)(a->n_keys - seen) * sizeof *row);
     }
 }
@@ -95,7 +95,7 @@ static void tile_backward(const struct kv_trainer *t, const struct tile *a, cons
                 C3, 0.0f, a->dweights, a->stride);
     for (int i = 0; i < a->n_queries; i++) {
         const size_t row = (size_t)i * (size_t)a->stride;
-        t->train_kernels->softmax_backward(a->weights + row, a->dweights + row, a->scale, a->n_keys);
+        t->kernels->train->softmax_backward(a->weights + row, a->dweights + row, a->scale, a->n_keys);
     }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, a->n_queries, a->head_size, a->n_keys, 1.0f, a->dweights,
                 a->stride, a->k, C3, 0.0f, dq, C3);

@@ -19,8 +19,8 @@ static void score_rows(const struct kv_train_pass *pass, int first, struct kv_tr
                 logits, V);
     for (int i = 0; i < count; i++) {
         const int row = first + rows.begin + i;
-        b->losses[row] = t->train_kernels->cross_entropy(logits + (size_t)i * (size_t)V, pass->targets[row],
-                                                         1.0f / (float)t->n_rows, V);
+        b->losses[row] = t->kernels->train->cross_entropy(logits + (size_t)i * (size_t)V, pass->targets[row],
+                                                          1.0f / (float)t->n_rows, V);
     }
     if (pass->with_gradients)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, count, C, V, 1.0f, logits, V, t->model->wte, C, 0.0f,
@@ -46,14 +46,14 @@ void kv_train_head(const struct kv_train_pass *pass, int rank)
     const struct kv_train_buffers *b = &t->buffers;
     const struct kv_model *model = t->model;
     kv_train_norm_forward(t, rank, &b->ln_f, model->ln_f_weight, model->ln_f_bias);
-    kv_team_barrier(t->team);
+    kv_pool_barrier(t->pool);
     for (int first = 0; first < t->n_rows; first += b->head_rows) {
         const int left = t->n_rows - first, count = left < b->head_rows ? left : b->head_rows;
         score_rows(pass, first, kv_train_share(t, count, rank));
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         if (pass->with_gradients)
             head_weights(t, rank, first, count);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
     }
     if (!pass->with_gradients)
         return;

@@ -62,9 +62,9 @@ static void activate_backward(const struct kv_trainer *t, int rank, const struct
         const size_t at = (size_t)row * (size_t)I;
         float *gradient = t->buffers.dinner + at;
         if (t->model->config.activation == KV_GELU)
-            t->train_kernels->gelu_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
+            t->kernels->train->gelu_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
         else
-            t->train_kernels->gelu_new_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
+            t->kernels->train->gelu_new_backward(kept->fc + at, bias, kept->inner + at, gradient, I);
     }
 }
 
@@ -80,9 +80,9 @@ void kv_train_forward(const struct kv_train_pass *pass, int rank)
 
         kv_train_norm_forward(t, rank, &kept->ln_1, w->ln_1_weight, w->ln_1_bias);
         kv_train_linear_forward(t, rank, &linears.c_attn, kept->qkv, false);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         kv_train_attention_forward(t, rank, kept);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         kv_train_linear_forward(t, rank, &linears.attn_proj, t->buffers.x, true);
 
         kv_train_norm_forward(t, rank, &kept->ln_2, w->ln_2_weight, w->ln_2_bias);
@@ -121,26 +121,26 @@ void kv_train_backward(const struct kv_train_pass *pass, int rank)
         const struct linears linears = linears_of(t, layer);
 
         kv_train_linear_input(t, rank, &linears.mlp_proj, b->x, b->dinner);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         kv_train_linear_weights(t, rank, &linears.mlp_proj, b->x);
         activate_backward(t, rank, kept, w->c_fc_bias);
         kv_train_norm_again(t, rank, &kept->ln_2, w->ln_2_weight, w->ln_2_bias);
         kv_train_linear_input(t, rank, &linears.c_fc, b->dinner, b->dh);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         kv_train_linear_weights(t, rank, &linears.c_fc, b->dinner);
         kv_train_norm_backward(t, rank, &kept->ln_2, w->ln_2_weight, w->ln_2_bias);
 
         kv_train_linear_input(t, rank, &linears.attn_proj, b->x, b->dattended);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         kv_train_linear_weights(t, rank, &linears.attn_proj, b->x);
         kv_train_attention_backward(t, rank, kept);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         kv_train_norm_again(t, rank, &kept->ln_1, w->ln_1_weight, w->ln_1_bias);
         kv_train_linear_input(t, rank, &linears.c_attn, b->dqkv, b->dh);
-        kv_team_barrier(t->team);
+        kv_pool_barrier(t->pool);
         kv_train_linear_weights(t, rank, &linears.c_attn, b->dqkv);
         kv_train_norm_backward(t, rank, &kept->ln_1, w->ln_1_weight, w->ln_1_bias);
     }
-    kv_team_barrier(t->team);
+    kv_pool_barrier(t->pool);
     embed_backward(pass, rank);
 }

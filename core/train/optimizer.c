@@ -32,7 +32,7 @@ void kv_train_update_job(void *argument, int rank)
 {
     const struct kv_train_update *update = argument;
     const struct kv_trainer *t = update->trainer;
-    const size_t n_ranks = (size_t)kv_team_size(t->team);
+    const size_t n_ranks = (size_t)kv_pool_size(t->pool);
     for (int i = 0; i < t->n_slots; i++) {
         const struct kv_tensor_slot *slot = &t->slots[KV_TRAINER_WEIGHTS][i];
         const size_t begin = slot->n_elements * (size_t)rank / n_ranks;
@@ -40,8 +40,8 @@ void kv_train_update_job(void *argument, int rank)
         struct kv_adamw adamw = update->adamw;
         if (slot->role != KV_ROLE_MATRIX)
             adamw.keep = 1.0f;
-        t->train_kernels->adamw(&adamw, slot->data + begin, t->slots[KV_TRAINER_GRADIENTS][i].data + begin,
-                                t->slots[KV_TRAINER_FIRST_MOMENT][i].data + begin,
-                                t->slots[KV_TRAINER_SECOND_MOMENT][i].data + begin, end - begin);
+        t->kernels->train->adamw(&adamw, slot->data + begin, t->slots[KV_TRAINER_GRADIENTS][i].data + begin,
+                                 t->slots[KV_TRAINER_FIRST_MOMENT][i].data + begin,
+                                 t->slots[KV_TRAINER_SECOND_MOMENT][i].data + begin, end - begin);
     }
 }

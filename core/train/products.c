@@ -11,7 +11,7 @@
 
 struct kv_train_range kv_train_share(const struct kv_trainer *t, int n, int rank)
 {
-    const long n_ranks = kv_team_size(t->team);
+    const long n_ranks = kv_pool_size(t->pool);
     return (struct kv_train_range){(int)((long)n * rank / n_ranks), (int)((long)n * (rank + 1) / n_ranks)};
 }
 
@@ -77,8 +77,8 @@ void kv_train_norm_forward(const struct kv_trainer *t, int rank, const struct kv
     const struct kv_train_range rows = kv_train_share(t, t->n_rows, rank);
     for (int row = rows.begin; row < rows.end; row++) {
         const size_t at = (size_t)row * (size_t)c->n_embd;
-        norm->scale[row] = t->train_kernels->normalize(t->buffers.x + at, c->layer_norm_epsilon, norm->normalized + at,
-                                                       c->n_embd);
+        norm->scale[row] = t->kernels->train->normalize(t->buffers.x + at, c->layer_norm_epsilon, norm->normalized + at,
+                                                        c->n_embd);
     }
     kv_train_norm_again(t, rank, norm, gain, bias);
 }
@@ -90,7 +90,7 @@ void kv_train_norm_again(const struct kv_trainer *t, int rank, const struct kv_t
     const struct kv_train_range rows = kv_train_share(t, t->n_rows, rank);
     for (int row = rows.begin; row < rows.end; row++) {
         const size_t at = (size_t)row * (size_t)C;
-        t->train_kernels->affine(norm->normalized + at, gain, bias, t->buffers.h + at, C);
+        t->kernels->train->affine(norm->normalized + at, gain, bias, t->buffers.h + at, C);
     }
 }
 
@@ -106,13 +106,13 @@ void kv_train_norm_backward(const struct kv_trainer *t, int rank, const struct k
     memset(dbias, 0, (size_t)count * sizeof *dbias);
     for (int row = 0; row < t->n_rows; row++) {
         const size_t at = (size_t)row * (size_t)C + (size_t)columns.begin;
-        t->train_kernels->multiply_add(dgain, buffers->dh + at, norm->normalized + at, count);
+        t->kernels->train->multiply_add(dgain, buffers->dh + at, norm->normalized + at, count);
         t->kernels->add(dbias, buffers->dh + at, count);
     }
     const struct kv_train_range rows = kv_train_share(t, t->n_rows, rank);
     for (int row = rows.begin; row < rows.end; row++) {
         const size_t at = (size_t)row * (size_t)C;
-        t->train_kernels->normalize_backward(buffers->dh + at, gain, norm->normalized + at, norm->scale[row],
-                                             buffers->x + at, C);
+        t->kernels->train->normalize_backward(buffers->dh + at, gain, norm->normalized + at, norm->scale[row],
+                                              buffers->x + at, C);
     }
 }

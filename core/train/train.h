@@ -1,6 +1,6 @@
 /* Training of the GPT-2 that kvbench.h runs: forward, backward, AdamW, on the CPU, in float32.
  *
- * Conventions of kvbench.h. A kv_trainer and its team belong to one calling thread at a time; with the same team size
+ * Conventions of kvbench.h. A kv_trainer and its pool belong to one calling thread at a time; with the same pool size
  * the same calls give the same bits. Loss: mean cross-entropy in nats over all B * T positions. No dropout. */
 #ifndef KV_TRAIN_TRAIN_H
 #define KV_TRAIN_TRAIN_H
@@ -50,10 +50,10 @@ struct kv_trainer;
 size_t kv_trainer_bytes(const struct kv_config *config, int batch, int n_positions, int n_threads);
 
 /* Allocates everything a step will need: nothing later allocates but kv_trainer_initialize. All weights are 0 until
- * one of the functions below sets them. The team must outlive it.
+ * one of the functions below sets them. The pool must outlive it.
  * Errors: ARGUMENT, MEMORY (with the bytes that are needed, before they are taken). */
 kv_status kv_trainer_create(struct kv_trainer **trainer, const struct kv_config *config, int batch, int n_positions,
-                            struct kv_team *team, const struct kv_trainer_options *options, struct kv_error *error);
+                            struct kv_pool *pool, const struct kv_trainer_options *options, struct kv_error *error);
 void kv_trainer_free(struct kv_trainer *trainer);
 
 /* Draws weights as GPT-2 does: deviation 0.02, the projections onto the residual stream 0.02 / sqrt(2 L), gains 1,
@@ -108,7 +108,7 @@ void kv_trainer_set_steps(struct kv_trainer *trainer, int64_t steps);
 kv_status kv_trainer_save(const struct kv_trainer *trainer, const char *file, const struct kv_note *notes, int n_notes,
                           struct kv_error *error);
 
-/* Goes on from there: with the same batches and team size, with the same bits. Everything is checked before anything
+/* Goes on from there: with the same batches and pool size, with the same bits. Everything is checked before anything
  * changes; the trainer's options are its own. Errors: IO, FORMAT, MEMORY, ARGUMENT (a model of another shape). */
 kv_status kv_trainer_restore(struct kv_trainer *trainer, const char *file, struct kv_error *error);
 

@@ -80,7 +80,7 @@ static kv_status allocate_parts(struct kv_trainer *t, struct kv_error *error)
 static kv_status allocate_activations(struct kv_trainer *t, struct kv_error *error)
 {
     const struct kv_config *c = &t->model->config;
-    const struct kv_train_shape shape = {c, t->batch, t->n_positions, kv_team_size(t->team)};
+    const struct kv_train_shape shape = {c, t->batch, t->n_positions, kv_pool_size(t->pool)};
     const struct kv_layout layout = kv_train_lay_out(&shape, NULL, &t->buffers, NULL);
     t->layers = calloc((size_t)c->n_layer, sizeof *t->layers);
     if (!t->layers)
@@ -88,23 +88,6 @@ static kv_status allocate_activations(struct kv_trainer *t, struct kv_error *err
     const kv_status status = kv_block_allocate(&t->work, &layout, "training (activations)", error);
     if (!status)
         kv_train_lay_out(&shape, t->work.base, &t->buffers, t->layers);
-    return status;
-}
-
-/* Training kernels of the level that the other kernels have. */
-static kv_status find_kernels(struct kv_trainer *t, struct kv_error *error)
-{
-    static const struct kv_train_kernels *const levels[] = {
-        &kv_train_kernels_portable,
-#if defined(__x86_64__)
-        &kv_train_kernels_avx2,
-        &kv_train_kernels_avx512,
-#endif
-    };
-    const kv_status status = kv_kernels_find(NULL, &t->kernels, error);
-    for (size_t i = 0; !status && i < sizeof levels / sizeof *levels; i++)
-        if (strcmp(levels[i]->name, t->kernels->choice.name) == 0)
-            t->train_kernels = levels[i];
     return status;
 }
 
@@ -116,16 +99,16 @@ static void prepare_job(void *argument, int rank)
 }
 
 kv_status kv_trainer_create(struct kv_trainer **out, const struct kv_config *config, int batch, int n_positions,
-                            struct kv_team *team, const struct kv_trainer_options *options, struct kv_error *error)
+                            struct kv_pool *pool, const struct kv_trainer_options *options, struct kv_error *error)
 {
     *out = NULL;
     struct kv_trainer *t = calloc(1, sizeof *t);
     if (!t)
         return kv_fail(error, KV_ERROR_MEMORY, "training: no memory");
-    *t = (struct kv_trainer){.team = team, .options = *options, .batch = batch, .n_positions = n_positions};
+    *t = (struct kv_trainer){.pool = pool, .options = *options, .batch = batch, .n_positions = n_positions};
     kv_status status = check_arguments(config, batch, n_positions, options, error);
     if (!status)
-        status = check_memory(config, batch, n_positions, kv_team_size(team), error);
+        status = check_memory(config, batch, n_positions, kv_pool_size(pool), error);
     if (!status)
         status = kv_model_layout(&t->model, config, KV_WEIGHTS_PLAIN, &t->slots[KV_TRAINER_WEIGHTS], &t->n_slots,
                                  error);
@@ -134,14 +117,14 @@ kv_status kv_trainer_create(struct kv_trainer **out, const struct kv_config *con
     if (!status)
         status = allocate_activations(t, error);
     if (!status)
-        status = find_kernels(t, error);
+        status = kv_kernels_find(NULL, &t->kernels, error);
     if (status) {
         kv_trainer_free(t);
         return status;
     }
     t->n_rows = batch * n_positions;
-    snprintf(t->model->weights, sizeof t->model->weights, "F32");
-    kv_team_run(team, prepare_job, NULL);
+    snprintf(t->model->source, sizeof t->model->source, "F32");
+    kv_pool_run(pool, prepare_job, NULL);
     *out = t;
     return KV_OK;
 }
@@ -186,7 +169,7 @@ static float initial_deviation(const struct kv_config *c, const char *name)
 kv_status kv_trainer_initialize(struct kv_trainer *t, uint64_t seed, struct kv_error *error)
 {
     struct kv_model *drawn;
-    kv_status status = kv_model_synthesize(&drawn, &t->model->config, seed, "openblas", t->team, error);
+    kv_status status = kv_model_synthesize(&drawn, &t->model->config, seed, NULL, "openblas", t->pool, error);
     if (status)
         return status;
     status = kv_trainer_copy_weights(t, drawn, error);
@@ -224,12 +207,12 @@ static void pass_job(void *argument, int rank)
     if (!pass->with_gradients)
         return;
     kv_train_backward(pass, rank);
-    kv_team_barrier(t->team);
+    kv_pool_barrier(t->pool);
     const struct kv_block *gradients = &t->parts[KV_TRAINER_GRADIENTS];
-    const size_t n = gradients->bytes / sizeof(float), n_ranks = (size_t)kv_team_size(t->team);
+    const size_t n = gradients->bytes / sizeof(float), n_ranks = (size_t)kv_pool_size(t->pool);
     const size_t begin = n * (size_t)rank / n_ranks, end = n * ((size_t)rank + 1) / n_ranks;
-    t->buffers.square_sums[rank] = t->train_kernels->squares((const float *)(const void *)gradients->base + begin,
-                                                             end - begin);
+    t->buffers.square_sums[rank] = t->kernels->train->squares((const float *)(const void *)gradients->base + begin,
+                                                              end - begin);
 }
 
 /* Runs the pass and works out the loss, which must be a number. */
@@ -242,7 +225,7 @@ static kv_status run_pass(struct kv_train_pass *pass, double *loss, struct kv_er
         status = check_ids(t, "targets", pass->targets, error);
     if (status)
         return status;
-    kv_team_run(t->team, pass_job, pass);
+    kv_pool_run(t->pool, pass_job, pass);
     double sum = 0;
     for (int row = 0; row < t->n_rows; row++)
         sum += t->buffers.losses[row];
@@ -268,7 +251,7 @@ kv_status kv_trainer_step(struct kv_trainer *t, const int32_t *tokens, const int
     if (status)
         return status;
     double sum = 0;
-    for (int rank = 0; rank < kv_team_size(t->team); rank++)
+    for (int rank = 0; rank < kv_pool_size(t->pool); rank++)
         sum += t->buffers.square_sums[rank];
     t->gradient_norm = sqrt(sum);
     if (!isfinite(t->gradient_norm))
@@ -277,7 +260,7 @@ kv_status kv_trainer_step(struct kv_trainer *t, const int32_t *tokens, const int
                        "learning rate",
                        t->steps);
     struct kv_train_update update = {t, kv_train_adamw(t, learning_rate)};
-    kv_team_run(t->team, kv_train_update_job, &update);
+    kv_pool_run(t->pool, kv_train_update_job, &update);
     t->steps++;
     return KV_OK;
 }

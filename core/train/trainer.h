@@ -3,7 +3,6 @@
 #define KV_TRAIN_TRAINER_H
 
 #include "train/train.h"
-#include "train/train_kernels.h"
 
 /* Queries that one head works on at a time: it then computes little more than the causal half of the scores. */
 #define KV_TRAIN_QUERY_TILE 64
@@ -40,9 +39,8 @@ struct kv_train_buffers {
 
 struct kv_trainer {
     struct kv_model *model;
-    struct kv_team *team;
+    struct kv_pool *pool;
     const struct kv_kernels *kernels;
-    const struct kv_train_kernels *train_kernels;
     struct kv_trainer_options options;
     int batch, n_positions, n_rows;
     struct kv_block parts[KV_TRAINER_N_PARTS]; /* one layout; the weights' block is the model's own */
@@ -115,7 +113,7 @@ void kv_train_forward(const struct kv_train_pass *pass, int rank);
 void kv_train_head(const struct kv_train_pass *pass, int rank);
 void kv_train_backward(const struct kv_train_pass *pass, int rank);
 
-/* Team job with a kv_train_update: AdamW on every tensor. */
+/* Pool job with a kv_train_update: AdamW on every tensor. */
 struct kv_train_update {
     struct kv_trainer *trainer;
     struct kv_adamw adamw; /* `keep` is that of the tensors that decay */

@@ -1,0 +1,305 @@
+#include "results/columns.h"
+
+#include "results/csv.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ORIGIN(text)          .type = KV_TYPE_TEXT, .role = KV_ROLE_ORIGIN, .unit = "", .meaning = text
+#define NAME_AXIS(p, text)    .type = KV_TYPE_TEXT, .role = KV_ROLE_AXIS, .unit = "", .prefix = p, .meaning = text
+#define COUNT_AXIS(p, text)   .type = KV_TYPE_COUNT, .role = KV_ROLE_AXIS, .unit = "", .prefix = p, .meaning = text
+#define POINT(p, u, text)     .type = KV_TYPE_COUNT, .role = KV_ROLE_POINT, .unit = u, .prefix = p, .meaning = text
+#define STATE(t, text)        .type = t, .role = KV_ROLE_STATE, .unit = "", .meaning = text
+#define FIGURE(r, u, l, text) .type = KV_TYPE_NUMBER, .role = r, .unit = u, .label = l, .meaning = text
+#define BYTES(l, text)        .type = KV_TYPE_COUNT, .role = KV_ROLE_SIZE, .unit = "B", .label = l, .meaning = text
+
+static const struct kv_column_info columns[KV_N_COLUMNS] = {
+    [KV_COLUMN_RUN_ID] = {.name = "run_id", ORIGIN("the run: date and host")},
+    [KV_COLUMN_CELL] = {.name = "cell",
+                        ORIGIN("the cell's id: its kind, axes and sizes; rows with equal ids are "
+                               "repetitions of one thing")},
+    [KV_COLUMN_SUITE] = {.name = "suite",
+                         .type = KV_TYPE_TEXT,
+                         .role = KV_ROLE_KIND,
+                         .unit = "",
+                         .prefix = "",
+                         .meaning = "the suite that asked for the cell"},
+    [KV_COLUMN_KERNEL] = {.name = "kernel",
+                          .type = KV_TYPE_TEXT,
+                          .role = KV_ROLE_KIND,
+                          .unit = "",
+                          .prefix = "",
+                          .meaning = "matmul or attention"},
+    [KV_COLUMN_SHAPE] = {.name = "shape",
+                         .type = KV_TYPE_TEXT,
+                         .role = KV_ROLE_KIND,
+                         .unit = "",
+                         .prefix = "",
+                         .meaning = "which product of the model, or decode or prefill of attention"},
+
+    [KV_COLUMN_PATH] = {.name = "path",
+                        NAME_AXIS("", "naive: every step runs the whole window; cached: prefill once, "
+                                      "then one position a step")},
+    [KV_COLUMN_WEIGHTS] = {.name = "weights", NAME_AXIS("w-", "format of the weights in memory")},
+    [KV_COLUMN_CACHE] = {.name = "cache", NAME_AXIS("", "layout of the KV cache; empty where nothing is kept")},
+    [KV_COLUMN_KV] = {.name = "kv",
+                      NAME_AXIS("kv-", "type of the cached keys and values; empty where nothing is kept")},
+    [KV_COLUMN_GEMM] = {.name = "gemm", NAME_AXIS("", "who computes the matrix products")},
+    [KV_COLUMN_ISA] = {.name = "isa", NAME_AXIS("", "instruction set of the kernels")},
+    [KV_COLUMN_THREADS] = {.name = "threads", COUNT_AXIS("t", "threads that compute")},
+    [KV_COLUMN_CHUNK] = {.name = "chunk", COUNT_AXIS("c", "most positions of a prefill at once; 0: as the path likes")},
+
+    [KV_COLUMN_BATCH] = {.name = "batch", POINT("b", "sequences", "sequences that run in step, B")},
+    [KV_COLUMN_PROMPT_TOKENS] = {.name = "prompt_tokens", POINT("p", "tokens", "tokens of the prompt")},
+    [KV_COLUMN_NEW_TOKENS] = {.name = "new_tokens", POINT("n", "tokens", "new tokens, N")},
+    [KV_COLUMN_CONTEXT_TOKENS] = {.name = "context_tokens",
+                                  POINT("x", "tokens",
+                                        "positions in the sequence when the last new token is selected; "
+                                        "of attention, positions that the last query sees")},
+    [KV_COLUMN_ROWS] = {.name = "rows", POINT("m", "", "rows of x in a product; queries a head in attention")},
+    [KV_COLUMN_N] = {.name = "n", POINT(NULL, "", "columns of the weights of a product")},
+    [KV_COLUMN_K] = {.name = "k", POINT(NULL, "", "rows of the weights of a product")},
+
+    [KV_COLUMN_MODEL] = {.name = "model", ORIGIN("the model's name or folder")},
+    [KV_COLUMN_WEIGHTS_SOURCE] = {.name = "weights_source",
+                                  ORIGIN("where the weights came from: the type in the "
+                                         "checkpoint, or synthetic:SEED")},
+
+    [KV_COLUMN_REPETITION] = {.name = "repetition", STATE(KV_TYPE_COUNT, "number of the repetition, from 1")},
+    [KV_COLUMN_STATUS] = {.name = "status", STATE(KV_TYPE_TEXT, "ok, failed or skipped")},
+    [KV_COLUMN_TOKEN] = {.name = "token", STATE(KV_TYPE_COUNT, "number of the new token, from 1")},
+    [KV_COLUMN_LATENCY_NS] = {.name = "latency_ns",
+                              FIGURE(KV_ROLE_TIME, "ns", "latency",
+                                     "t_i - t_(i-1): time of that "
+                                     "token; of token 1, TTFT")},
+    [KV_COLUMN_COLD_TTFT_MS] = {.name = "cold_ttft_ms",
+                                FIGURE(KV_ROLE_TIME, "ms", "cold TTFT", "TTFT of the cell's very first run")},
+    [KV_COLUMN_TTFT_MS] = {.name = "ttft_ms", FIGURE(KV_ROLE_TIME, "ms", "TTFT", "time to first token: t_1 - t_0")},
+    [KV_COLUMN_TTPT_MS] = {.name = "ttpt_ms",
+                           FIGURE(KV_ROLE_TIME, "ms", "TTPT",
+                                  "time per token after the first (TPOT "
+                                  "elsewhere): (t_N - t_1) / (N - 1)")},
+    [KV_COLUMN_TTPT_P50_MS] = {.name = "ttpt_p50_ms", FIGURE(KV_ROLE_TIME, "ms", "TTPT p50", "median step latency")},
+    [KV_COLUMN_TTPT_P95_MS] = {.name = "ttpt_p95_ms",
+                               FIGURE(KV_ROLE_TIME, "ms", "TTPT p95", "95th percentile of the step latency")},
+    [KV_COLUMN_TTPT_P99_MS] = {.name = "ttpt_p99_ms",
+                               FIGURE(KV_ROLE_TIME, "ms", "TTPT p99",
+                                      "99th percentile of the step latency, from 100 steps on")},
+    [KV_COLUMN_E2E_MS] = {.name = "e2e_ms",
+                          FIGURE(KV_ROLE_TIME, "ms", "E2E", "time from prompt to last token: t_N - t_0")},
+    [KV_COLUMN_PREFILL_TOK_S] = {.name = "prefill_tok_s",
+                                 FIGURE(KV_ROLE_RATE, "tok/s", "prefill", "prefill throughput: B prompt / TTFT")},
+    [KV_COLUMN_DECODE_TOK_S] = {.name = "decode_tok_s",
+                                FIGURE(KV_ROLE_RATE, "tok/s", "decode", "decode throughput: B / TTPT")},
+    [KV_COLUMN_OUTPUT_TOK_S] = {.name = "output_tok_s",
+                                FIGURE(KV_ROLE_RATE, "tok/s", "output",
+                                       "output throughput, prefill included: B N / E2E")},
+    [KV_COLUMN_KV_LIVE_BYTES] = {.name = "kv_live_bytes", BYTES("KV live", "keys and values in use at the end")},
+    [KV_COLUMN_KV_RESERVED_BYTES] = {.name = "kv_reserved_bytes",
+                                     BYTES("KV reserved", "bytes allocated for keys and "
+                                                          "values")},
+    [KV_COLUMN_RSS_PEAK_BYTES] = {.name = "rss_peak_bytes",
+                                  BYTES("RSS", "the process's peak of resident memory during "
+                                               "the repetition")},
+    [KV_COLUMN_PREFILL_FLOPS] = {.name = "prefill_flops",
+                                 FIGURE(KV_ROLE_SIZE, "flop", "prefill flops", "least arithmetic of the prefill")},
+    [KV_COLUMN_PREFILL_BYTES] = {.name = "prefill_bytes",
+                                 FIGURE(KV_ROLE_SIZE, "B", "prefill bytes", "least bytes from memory of the prefill")},
+    [KV_COLUMN_FLOPS] = {.name = "flops",
+                         FIGURE(KV_ROLE_SIZE, "flop", "flops",
+                                "least arithmetic of a mean step, of that "
+                                "token, or of one call")},
+    [KV_COLUMN_BYTES] = {.name = "bytes",
+                         FIGURE(KV_ROLE_SIZE, "B", "bytes",
+                                "least bytes from memory of a mean step, of "
+                                "that token, or of one call")},
+    [KV_COLUMN_LIMIT_MS] = {.name = "limit_ms",
+                            FIGURE(KV_ROLE_SIZE, "ms", "limit",
+                                   "least time of a mean step: the larger of bytes / measured "
+                                   "bandwidth and flops / measured peak")},
+    [KV_COLUMN_LIMIT_NS] = {.name = "limit_ns", FIGURE(KV_ROLE_SIZE, "ns", "limit", "the same of that token")},
+    [KV_COLUMN_LIMIT_PCT] = {.name = "limit_pct",
+                             FIGURE(KV_ROLE_SIZE, "%", "of the limit",
+                                    "100 limit / time: of a mean step, or of one call")},
+    [KV_COLUMN_SECONDS] = {.name = "seconds",
+                           FIGURE(KV_ROLE_TIME, "s", "time",
+                                  "time of one call, the mean over a "
+                                  "repetition")},
+    [KV_COLUMN_GFLOPS] = {.name = "gflops", FIGURE(KV_ROLE_RATE, "GFLOPS", "GFLOPS", "flops / seconds / 1e9")},
+    [KV_COLUMN_GBYTES_S] = {.name = "gbytes_s", FIGURE(KV_ROLE_RATE, "GB/s", "GB/s", "bytes / seconds / 1e9")},
+    [KV_COLUMN_GATE] = {.name = "gate",
+                        STATE(KV_TYPE_TEXT, "how the cell is held against its reference before it is "
+                                            "timed: exact, or lossy with a bound")},
+    [KV_COLUMN_LOGIT_DIFFERENCE] = {.name = "logit_difference",
+                                    .type = KV_TYPE_NUMBER,
+                                    .role = KV_ROLE_STATE,
+                                    .unit = "",
+                                    .meaning =
+                                        "largest difference of a logit from the reference's that the gate found, "
+                                        "as a part of the largest logit"},
+    [KV_COLUMN_ERROR] = {.name = "error", STATE(KV_TYPE_TEXT, "why a cell failed or was skipped")},
+
+    [KV_COLUMN_MOMENT] = {.name = "moment", STATE(KV_TYPE_TEXT, "start or end of the run")},
+    [KV_COLUMN_READ_BYTES_PER_S] = {.name = "read_bytes_per_s",
+                                    FIGURE(KV_ROLE_RATE, "B/s", "read bandwidth",
+                                           "best read bandwidth beyond the caches")},
+    [KV_COLUMN_READ_BYTES_PER_S_MEDIAN] = {.name = "read_bytes_per_s_median",
+                                           FIGURE(KV_ROLE_RATE, "B/s", "median read bandwidth", "median of the same")},
+    [KV_COLUMN_FMA_FLOP_PER_S] = {.name = "fma_flop_per_s",
+                                  FIGURE(KV_ROLE_RATE, "flop/s", "peak",
+                                         "best rate of fused multiply-adds, 2 flops each")},
+    [KV_COLUMN_FMA_FLOP_PER_S_MEDIAN] = {.name = "fma_flop_per_s_median",
+                                         FIGURE(KV_ROLE_RATE, "flop/s", "median peak", "median of the same")},
+};
+
+static const enum kv_column runs[] = {
+    KV_COLUMN_RUN_ID,
+    KV_COLUMN_CELL,
+    KV_COLUMN_SUITE,
+    KV_COLUMN_PATH,
+    KV_COLUMN_MODEL,
+    KV_COLUMN_WEIGHTS,
+    KV_COLUMN_WEIGHTS_SOURCE,
+    KV_COLUMN_CACHE,
+    KV_COLUMN_KV,
+    KV_COLUMN_GEMM,
+    KV_COLUMN_ISA,
+    KV_COLUMN_THREADS,
+    KV_COLUMN_CHUNK,
+    KV_COLUMN_BATCH,
+    KV_COLUMN_PROMPT_TOKENS,
+    KV_COLUMN_NEW_TOKENS,
+    KV_COLUMN_CONTEXT_TOKENS,
+    KV_COLUMN_REPETITION,
+    KV_COLUMN_STATUS,
+    KV_COLUMN_COLD_TTFT_MS,
+    KV_COLUMN_TTFT_MS,
+    KV_COLUMN_TTPT_MS,
+    KV_COLUMN_TTPT_P50_MS,
+    KV_COLUMN_TTPT_P95_MS,
+    KV_COLUMN_TTPT_P99_MS,
+    KV_COLUMN_E2E_MS,
+    KV_COLUMN_PREFILL_TOK_S,
+    KV_COLUMN_DECODE_TOK_S,
+    KV_COLUMN_OUTPUT_TOK_S,
+    KV_COLUMN_KV_LIVE_BYTES,
+    KV_COLUMN_KV_RESERVED_BYTES,
+    KV_COLUMN_RSS_PEAK_BYTES,
+    KV_COLUMN_PREFILL_FLOPS,
+    KV_COLUMN_PREFILL_BYTES,
+    KV_COLUMN_FLOPS,
+    KV_COLUMN_BYTES,
+    KV_COLUMN_LIMIT_MS,
+    KV_COLUMN_LIMIT_PCT,
+    KV_COLUMN_GATE,
+    KV_COLUMN_LOGIT_DIFFERENCE,
+    KV_COLUMN_ERROR,
+};
+static const enum kv_column tokens[] = {
+    KV_COLUMN_RUN_ID,     KV_COLUMN_CELL,       KV_COLUMN_SUITE, KV_COLUMN_PATH,
+    KV_COLUMN_BATCH,      KV_COLUMN_REPETITION, KV_COLUMN_TOKEN, KV_COLUMN_CONTEXT_TOKENS,
+    KV_COLUMN_LATENCY_NS, KV_COLUMN_FLOPS,      KV_COLUMN_BYTES, KV_COLUMN_LIMIT_NS,
+};
+static const enum kv_column kernels[] = {
+    KV_COLUMN_RUN_ID,     KV_COLUMN_CELL,   KV_COLUMN_SUITE,     KV_COLUMN_KERNEL, KV_COLUMN_SHAPE,
+    KV_COLUMN_WEIGHTS,    KV_COLUMN_CACHE,  KV_COLUMN_KV,        KV_COLUMN_GEMM,   KV_COLUMN_ISA,
+    KV_COLUMN_THREADS,    KV_COLUMN_ROWS,   KV_COLUMN_N,         KV_COLUMN_K,      KV_COLUMN_CONTEXT_TOKENS,
+    KV_COLUMN_REPETITION, KV_COLUMN_STATUS, KV_COLUMN_SECONDS,   KV_COLUMN_GFLOPS, KV_COLUMN_GBYTES_S,
+    KV_COLUMN_FLOPS,      KV_COLUMN_BYTES,  KV_COLUMN_LIMIT_PCT, KV_COLUMN_ERROR,
+};
+static const enum kv_column limits[] = {
+    KV_COLUMN_RUN_ID,           KV_COLUMN_MOMENT,
+    KV_COLUMN_THREADS,          KV_COLUMN_ISA,
+    KV_COLUMN_READ_BYTES_PER_S, KV_COLUMN_READ_BYTES_PER_S_MEDIAN,
+    KV_COLUMN_FMA_FLOP_PER_S,   KV_COLUMN_FMA_FLOP_PER_S_MEDIAN,
+};
+
+#define FILE_ROW(file, list, text)                                                                                     \
+    {                                                                                                                  \
+        .name = file, .meaning = text, .columns = list, .n_columns = sizeof list / sizeof *list                        \
+    }
+static const struct kv_file_info files[KV_N_FILES] = {
+    [KV_FILE_RUNS] = FILE_ROW("runs.csv", runs, "a row a repetition of a generation"),
+    [KV_FILE_TOKENS] = FILE_ROW("tokens.csv", tokens, "a row a token of a repetition"),
+    [KV_FILE_KERNELS] = FILE_ROW("kernels.csv", kernels,
+                                 "a row a repetition of a matrix product or an attention alone"),
+    [KV_FILE_LIMITS] = FILE_ROW("limits.csv", limits, "what the machine could do at most, at the run's start and end"),
+};
+
+const struct kv_column_info *kv_column_info(enum kv_column column)
+{
+    return &columns[column];
+}
+
+enum kv_column kv_column_find(const char *name)
+{
+    int i = 0;
+    while (i < KV_N_COLUMNS && strcmp(columns[i].name, name) != 0)
+        i++;
+    return (enum kv_column)i;
+}
+
+const struct kv_file_info *kv_file_info(enum kv_file_kind kind)
+{
+    return &files[kind];
+}
+
+void kv_row_set_text(struct kv_row *row, enum kv_column column, const char *text)
+{
+    row->texts[column] = text;
+}
+
+void kv_row_set_number(struct kv_row *row, enum kv_column column, double value)
+{
+    row->numbers[column] = value;
+    row->known[column] = isfinite(value);
+}
+
+const char *kv_row_cell_id(const struct kv_row *row, char id[KV_CELL_ID_SIZE])
+{
+    size_t n = 0;
+    id[0] = '\0';
+    for (int i = 0; i < KV_N_COLUMNS && n < KV_CELL_ID_SIZE; i++) {
+        const struct kv_column_info *column = &columns[i];
+        const bool is_text = column->type == KV_TYPE_TEXT;
+        const char *text = row->texts[i];
+        if (!column->prefix || (is_text ? !text || !*text : !row->known[i]))
+            continue;
+        if (i == KV_COLUMN_CHUNK && row->numbers[i] == 0)
+            continue;
+        const char *slash = n ? "/" : "";
+        n += (size_t)(is_text
+                          ? snprintf(id + n, KV_CELL_ID_SIZE - n, "%s%s%s", slash, column->prefix, text)
+                          : snprintf(id + n, KV_CELL_ID_SIZE - n, "%s%s%.0f", slash, column->prefix, row->numbers[i]));
+    }
+    return id;
+}
+
+kv_status kv_result_file_append(struct kv_csv_writer **writer, const char *folder, enum kv_file_kind kind,
+                         struct kv_error *error)
+{
+    const char *names[KV_N_COLUMNS];
+    char file[4200];
+    for (int i = 0; i < files[kind].n_columns; i++)
+        names[i] = columns[files[kind].columns[i]].name;
+    snprintf(file, sizeof file, "%s/%s", folder, files[kind].name);
+    return kv_csv_append(writer, file, names, files[kind].n_columns, error);
+}
+
+kv_status kv_row_write(struct kv_csv_writer *writer, enum kv_file_kind kind, const struct kv_row *row,
+                        struct kv_error *error)
+{
+    for (int i = 0; i < files[kind].n_columns; i++) {
+        const enum kv_column c = files[kind].columns[i];
+        if (columns[c].type == KV_TYPE_TEXT)
+            kv_csv_add_text(writer, row->texts[c] && *row->texts[c] ? row->texts[c] : NULL);
+        else if (!row->known[c])
+            kv_csv_add_unknown(writer);
+        else if (columns[c].type == KV_TYPE_COUNT)
+            kv_csv_add_integer(writer, (int64_t)row->numbers[c]);
+        else
+            kv_csv_add_double(writer, row->numbers[c]);
+    }
+    return kv_csv_end_row(writer, error);
+}

@@ -1,0 +1,81 @@
+/* A table as data, and the ways to print it: every table of the program is one of these, so that each can be read on a
+ * terminal, put into a Markdown file, and taken up by another program. */
+#ifndef KV_RESULTS_TABLE_H
+#define KV_RESULTS_TABLE_H
+
+#include "kvbench.h"
+
+#include <stdio.h>
+
+enum kv_format {
+    KV_FORMAT_TEXT,     /* aligned, for a terminal */
+    KV_FORMAT_MARKDOWN,
+    KV_FORMAT_CSV,      /* RFC 4180; numbers in full, unknown empty */
+    KV_FORMAT_JSON,     /* a JSON object a line; unknown null */
+    KV_FORMAT_TSV,      /* for gnuplot: tabs, no quotes, unknown empty */
+    KV_N_FORMATS,
+};
+/* text, markdown, csv, json; NULL past the end (TSV is not offered to people). */
+const struct kv_choice *kv_format_choice(int index);
+
+/* Columns of a table. */
+struct kv_table_column {
+    const char *name;    /* in CSV and JSON: "ttft_ms" */
+    const char *heading; /* for people: "TTFT, ms"; NULL: the name */
+    bool is_text;        /* left-aligned, quoted; otherwise a number */
+};
+
+struct kv_table;
+
+/* `title` is printed above by text and Markdown, NULL: none; names and texts are copied. Errors: MEMORY. */
+kv_status kv_table_create(struct kv_table **table, const char *title, const struct kv_table_column *columns,
+                          int n_columns, struct kv_error *error);
+void kv_table_free(struct kv_table *table);
+
+/* The next field of the current row; the last one ends the row. A failed allocation is kept until kv_table_print.
+ *   shown  what text, Markdown and the page print, as "10.2 (10.1 to 10.3)": the page sets what stands in parentheses
+ *          smaller; NULL: three significant digits, "-" when unknown */
+void kv_table_add_text(struct kv_table *table, const char *text);
+void kv_table_add_number(struct kv_table *table, double value, const char *shown);
+/* Ends the current row early, as of a cell that failed: text, Markdown and the page print `reason` from the next field
+ * on; of the other formats the rest is unknown. */
+void kv_table_end_row(struct kv_table *table, const char *reason);
+
+size_t kv_table_rows(const struct kv_table *table);
+/* What text and Markdown would print there; for the page. */
+const char *kv_table_shown(const struct kv_table *table, size_t row, int column);
+/* What kv_table_end_row said, and from which column on; NULL for a row that is whole. */
+const char *kv_table_reason(const struct kv_table *table, size_t row, int *column);
+const struct kv_table_column *kv_table_columns(const struct kv_table *table, int *n_columns);
+const char *kv_table_title(const struct kv_table *table);
+
+/* Errors: MEMORY (of the table's making, too), IO. */
+kv_status kv_table_print(const struct kv_table *table, enum kv_format format, FILE *stream, struct kv_error *error);
+
+/* ---- The tables of a run (tables.c) ------------------------------------------------------------------------ */
+
+struct kv_results;
+
+enum kv_view {
+    KV_VIEW_TERMINAL, /* medians, and half their interval in percent */
+    KV_VIEW_PAGE,     /* medians with their intervals, and speeds against path naive; kernels a row a cell */
+    KV_VIEW_FULL,     /* the columns of summary.csv: every figure with median, spread and interval */
+};
+
+/* Table `index` of the run: one a suite that it has, then the kernels; *table is NULL past the last. A cell that was
+ * not measured has its keys and a reason. Errors: MEMORY. */
+kv_status kv_results_table(const struct kv_results *results, int index, enum kv_view view, struct kv_table **table,
+                           struct kv_error *error);
+
+/* Writes folder/summary.csv, a row a cell, whole or not at all. Errors: IO, MEMORY. */
+kv_status kv_summary_write(const struct kv_results *results, struct kv_error *error);
+
+/* ---- Numbers for people -------------------------------------------------------------------------------------- */
+
+#define KV_NUMBER_SIZE 40
+/* Three significant digits, all digits before the point; "-" when unknown. */
+const char *kv_number_text(double value, char *text, size_t size);
+/* "73,728" */
+const char *kv_integer_text(double value, char *text, size_t size);
+
+#endif

@@ -1,0 +1,121 @@
+#include "text/evaluate.h"
+
+#include "measure/measure.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOGITS_BYTES (64u << 20)
+#define MOST_BATCH   16
+
+int kv_evaluation_batch(const struct kv_config *config, int context)
+{
+    const size_t one = (size_t)context * (size_t)config->vocab_size * sizeof(float), fit = LOGITS_BYTES / one;
+    return fit < 1 ? 1 : fit < MOST_BATCH ? (int)fit : MOST_BATCH;
+}
+
+/* -ln softmax(logits)[target], logits [V]; the largest is taken out first, so that no power overflows. */
+static double surprise(const float *logits, int V, int32_t target)
+{
+    float largest = logits[0];
+    for (int i = 1; i < V; i++)
+        largest = logits[i] > largest ? logits[i] : largest;
+    double sum = 0;
+    for (int i = 0; i < V; i++)
+        sum += (double)expf(logits[i] - largest);
+    return log(sum) + (double)largest - (double)logits[target];
+}
+
+struct evaluator {
+    struct kv_session *session;
+    int batch, V;
+    int32_t *tokens; /* [batch, context] */
+    float *logits;   /* [batch, context, V] */
+};
+
+/* n <= batch windows of `length` predictions each, one after the other from ids on; adds to *total. */
+static kv_status add_windows(const struct evaluator *e, const int32_t *ids, int n, int length, double *total,
+                             struct kv_error *error)
+{
+    const size_t T = (size_t)length;
+    for (int b = 0; b < e->batch; b++) /* sequences without a window of their own repeat the last one */
+        memcpy(e->tokens + (size_t)b * T, ids + (size_t)(b < n ? b : n - 1) * T, T * sizeof *ids);
+    kv_session_reset(e->session);
+    const kv_status status = kv_session_prefill(e->session, e->tokens, length, e->logits, error);
+    for (size_t i = 0; !status && i < (size_t)n * T; i++)
+        *total += surprise(e->logits + i * (size_t)e->V, e->V, ids[i + 1]);
+    return status;
+}
+
+static kv_status add_all(const struct evaluator *e, int context, const int32_t *ids, size_t n_predicted, double *total,
+                         struct kv_error *error)
+{
+    kv_status status = KV_OK;
+    for (size_t at = 0; !status && at < n_predicted;) {
+        const size_t left = n_predicted - at, whole = left / (size_t)context;
+        const int n = whole == 0 ? 1 : whole < (size_t)e->batch ? (int)whole : e->batch;
+        const int length = whole == 0 ? (int)left : context;
+        status = add_windows(e, ids + at, n, length, total, error);
+        at += (size_t)n * (size_t)length;
+    }
+    return status;
+}
+
+static kv_status check_ids(const int32_t *ids, size_t n_ids, int V, struct kv_error *error)
+{
+    if (n_ids < 2) {
+        snprintf(error->message, sizeof error->message, "a text of %zu token%s predicts nothing; give a longer one",
+                 n_ids, n_ids == 1 ? "" : "s");
+        return KV_ERROR_ARGUMENT;
+    }
+    for (size_t i = 0; i < n_ids; i++) {
+        if (ids[i] < 0 || ids[i] >= V) {
+            snprintf(error->message, sizeof error->message,
+                     "id %d at %zu is not in 0..%d (the model's vocab_size is %d)", (int)ids[i], i, V - 1, V);
+            return KV_ERROR_ARGUMENT;
+        }
+    }
+    return KV_OK;
+}
+
+kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config, int batch, int context,
+                      const int32_t *ids, size_t n_ids, struct kv_evaluation *evaluation, struct kv_error *error)
+{
+    const size_t positions = (size_t)batch * (size_t)context;
+    struct evaluator e = {session, batch, config->vocab_size, NULL, NULL};
+    double total = 0;
+    const int64_t begin = kv_now_ns();
+    *evaluation = (struct kv_evaluation){NAN, 0, NAN};
+    kv_status status = check_ids(ids, n_ids, e.V, error);
+    if (status)
+        return status;
+    e.tokens = malloc(positions * sizeof *e.tokens);
+    e.logits = malloc(positions * (size_t)e.V * sizeof *e.logits);
+    if (!e.tokens || !e.logits) {
+        snprintf(error->message, sizeof error->message,
+                 "no memory for the logits of %d windows of %d positions; use a smaller batch or context", batch,
+                 context);
+        status = KV_ERROR_MEMORY;
+    } else {
+        status = add_all(&e, context, ids, n_ids - 1, &total, error);
+    }
+    free(e.tokens);
+    free(e.logits);
+    if (!status && !isfinite(total)) {
+        snprintf(error->message, sizeof error->message, "the loss is not a number: this model's weights are not sound");
+        status = KV_ERROR_NUMERIC;
+    }
+    if (!status)
+        *evaluation = (struct kv_evaluation){total / (double)(n_ids - 1), n_ids - 1,
+                                             (double)(kv_now_ns() - begin) / 1e9};
+    return status;
+}
+
+void kv_evaluation_add(struct kv_evaluation *whole, const struct kv_evaluation *part)
+{
+    const size_t n_tokens = whole->n_tokens + part->n_tokens;
+    const double nats = whole->loss * (double)whole->n_tokens + part->loss * (double)part->n_tokens;
+    *whole = (struct kv_evaluation){nats / (double)n_tokens, n_tokens, whole->seconds + part->seconds};
+}

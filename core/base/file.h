@@ -1,0 +1,28 @@
+/* A file that appears under its name whole or not at all: it is written under another one in the same folder, brought
+ * to the disk, and renamed. */
+#ifndef KV_BASE_FILE_H
+#define KV_BASE_FILE_H
+
+#include "kvbench.h"
+
+#include <stdio.h>
+
+struct kv_file {
+    const char *file; /* the caller's, until kv_file_close */
+    char *temporary;
+    FILE *stream;
+    int reason; /* errno of the first write that failed, or 0 */
+};
+
+/* In this order; kv_file_close always, also after an error or on one that is all zero. Errors: IO, MEMORY. */
+kv_status kv_file_open(struct kv_file *output, const char *file, struct kv_error *error);
+/* A failure is kept for kv_file_finish. */
+void kv_file_write(struct kv_file *output, const void *bytes, size_t n_bytes);
+/* All that was written is on the disk, under the temporary name. */
+kv_status kv_file_finish(struct kv_file *output, struct kv_error *error);
+/* Takes its name, from whatever file had it. */
+kv_status kv_file_publish(struct kv_file *output, struct kv_error *error);
+/* Removes what was not published. */
+void kv_file_close(struct kv_file *output);
+
+#endif

@@ -1,0 +1,379 @@
+/* The window of every sequence, and what happens at its end; the paths do the rest. */
+#include "base/error.h"
+#include "infer/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Creation: one block for everything -------------------------------------------------------------- */
+
+struct offsets {
+    size_t lengths, starts, tokens, logits, keys, values, x, h, qkv, inner, last, scores;
+};
+
+static struct kv_layout lay_out(const struct kv_session *s, const struct kv_path_plan *plan, struct offsets *at)
+{
+    const struct kv_config *c = &s->engine.model->config;
+    const size_t rows = (size_t)plan->max_rows, C = (size_t)c->n_embd, F = sizeof(float);
+    const size_t layers = s->path->keeps ? (size_t)c->n_layer : 1;
+    struct kv_layout layout = {0}, one_layer = {0};
+    kv_layout_add(&one_layer, plan->store_rows, C, F);
+    at->lengths = kv_layout_add(&layout, (size_t)s->batch, 1, sizeof(int));
+    at->starts = kv_layout_add(&layout, (size_t)s->batch, 1, sizeof(int));
+    at->tokens = kv_layout_add(&layout, (size_t)s->batch, (size_t)s->capacity, sizeof(int32_t));
+    at->logits = kv_layout_add(&layout, (size_t)s->batch, (size_t)c->vocab_size, F);
+    at->keys = kv_layout_add(&layout, layers, one_layer.bytes, 1);
+    at->values = kv_layout_add(&layout, layers, one_layer.bytes, 1);
+    at->x = kv_layout_add(&layout, rows, C, F);
+    at->h = kv_layout_add(&layout, rows, C, F);
+    at->qkv = kv_layout_add(&layout, rows, 3 * C, F);
+    at->inner = kv_layout_add(&layout, rows, (size_t)c->n_inner, F);
+    at->last = kv_layout_add(&layout, rows, C, F);
+    at->scores = kv_layout_add(&layout, (size_t)kv_pool_size(s->engine.pool) * KV_MAX_QUERY_TILE,
+                               s->engine.work.score_stride, F);
+    layout.overflow |= one_layer.overflow;
+    return layout;
+}
+
+static float *floats_at(const struct kv_session *s, size_t offset)
+{
+    return (float *)(void *)(s->block.base + offset);
+}
+
+/* Writes every page once, each thread its part: no page fault is left for the token loop. */
+static void prepare_job(void *argument, int rank)
+{
+    struct kv_session *s = argument;
+    const size_t n = (size_t)kv_pool_size(s->engine.pool);
+    const size_t begin = s->block.bytes * (size_t)rank / n, end = s->block.bytes * ((size_t)rank + 1) / n;
+    memset(s->block.base + begin, 0, end - begin);
+    s->engine.matmul->prepare_thread();
+}
+
+static kv_status allocate(struct kv_session *s, struct kv_error *error)
+{
+    const struct kv_config *c = &s->engine.model->config;
+    struct kv_path_plan plan;
+    struct offsets at;
+    s->path->plan(s->batch, s->capacity, &plan);
+    s->engine.max_rows = plan.max_rows;
+    s->engine.work.score_stride = (size_t)kv_round_to_key_block(s->capacity);
+    const struct kv_layout layout = lay_out(s, &plan, &at);
+    const kv_status status = kv_block_allocate(&s->block, &layout, "session (cache and activations)", error);
+    if (status)
+        return status;
+    s->lengths = (int *)(void *)(s->block.base + at.lengths);
+    s->starts = (int *)(void *)(s->block.base + at.starts);
+    s->tokens = (int32_t *)(void *)(s->block.base + at.tokens);
+    s->logits = floats_at(s, at.logits);
+    s->store = (struct kv_store){
+        .keys = floats_at(s, at.keys),
+        .values = floats_at(s, at.values),
+        .layer_stride = s->path->keeps ? plan.store_rows * (size_t)c->n_embd : 0,
+        .capacity = kv_round_to_key_block(s->capacity),
+    };
+    s->store_bytes = s->path->keeps ? 2 * (size_t)c->n_layer * plan.store_rows * (size_t)c->n_embd * sizeof(float) : 0;
+    struct kv_workspace *work = &s->engine.work;
+    work->x = floats_at(s, at.x);
+    work->h = floats_at(s, at.h);
+    work->qkv = floats_at(s, at.qkv);
+    work->inner = floats_at(s, at.inner);
+    work->last = floats_at(s, at.last);
+    work->scores = floats_at(s, at.scores);
+    kv_pool_run(s->engine.pool, prepare_job, s);
+    return KV_OK;
+}
+
+static kv_status check_options(const struct kv_config *c, const struct kv_session_options *o, struct kv_error *error)
+{
+    if (o->batch < 1)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "batch: %d is not at least 1", o->batch);
+    if (o->capacity < 0 || o->capacity > c->n_positions)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "capacity: %d is not in 0..%d (the model's n_positions)", o->capacity,
+                       c->n_positions);
+    if (o->chunk < 0)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "chunk: %d is not at least 0", o->chunk);
+    if (o->overflow < KV_OVERFLOW_STOP || o->overflow > KV_OVERFLOW_SHIFT)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "overflow: %d is not a kv_overflow", (int)o->overflow);
+    return KV_OK;
+}
+
+kv_status kv_session_create(struct kv_session **out, const struct kv_model *model, struct kv_pool *pool,
+                            const struct kv_session_options *options, struct kv_error *error)
+{
+    *out = NULL;
+    kv_status status = check_options(&model->config, options, error);
+    if (status)
+        return status;
+    struct kv_session *s = calloc(1, sizeof *s);
+    if (!s)
+        return kv_fail(error, KV_ERROR_MEMORY, "session: no memory");
+    s->engine.model = model;
+    s->engine.pool = pool;
+    s->batch = options->batch;
+    s->capacity = options->capacity ? options->capacity : model->config.n_positions;
+    s->chunk = options->chunk;
+    s->overflow = options->overflow;
+    status = kv_path_find(options->path, &s->path, error);
+    if (!status && kv_choice_find(kv_cache_choice, "cache", options->cache, error) < 0)
+        status = KV_ERROR_ARGUMENT;
+    if (!status && kv_choice_find(kv_kv_choice, "kv", options->kv, error) < 0)
+        status = KV_ERROR_ARGUMENT;
+    if (!status)
+        status = kv_matmul_find(options->matmul, &s->engine.matmul, error);
+    if (!status && s->engine.matmul->layout != model->layout)
+        status = kv_fail(error, KV_ERROR_ARGUMENT,
+                         "matmul '%s': the model's weights are laid out for another one; make the model for it",
+                         s->engine.matmul->choice.name);
+    if (!status)
+        status = kv_kernels_find(options->isa, &s->engine.kernels, error);
+    if (!status)
+        status = allocate(s, error);
+    if (status)
+        kv_session_free(s);
+    else
+        *out = s;
+    return status;
+}
+
+void kv_session_free(struct kv_session *s)
+{
+    if (!s)
+        return;
+    kv_block_free(&s->block);
+    free(s);
+}
+
+/* ---- Tokens in, logits out --------------------------------------------------------------------------- */
+
+void kv_session_reset(struct kv_session *s)
+{
+    memset(s->lengths, 0, (size_t)s->batch * sizeof *s->lengths);
+    s->has_logits = false;
+    s->overflows = 0;
+}
+
+kv_status kv_session_truncate(struct kv_session *s, const int *lengths, struct kv_error *error)
+{
+    for (int b = 0; b < s->batch; b++)
+        if (lengths[b] < 0 || lengths[b] > s->lengths[b])
+            return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: cannot be cut to %d positions, it has %d", b,
+                           lengths[b], s->lengths[b]);
+    memcpy(s->lengths, lengths, (size_t)s->batch * sizeof *lengths);
+    s->has_logits = false;
+    return KV_OK;
+}
+
+static kv_status check_tokens(const struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
+{
+    const int V = s->engine.model->config.vocab_size;
+    if (n_tokens < 1)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: at least 1 is needed, %d were given", n_tokens);
+    for (size_t i = 0; i < (size_t)s->batch * (size_t)n_tokens; i++)
+        if (tokens[i] < 0 || tokens[i] >= V)
+            return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: %d is not in 0..%d (the model's vocab_size is %d)",
+                           tokens[i], V - 1, V);
+    return KV_OK;
+}
+
+/* How many of the last `total` tokens of a sequence stay. */
+static int tokens_to_keep(const struct kv_session *s, long total)
+{
+    const long window = s->engine.model->config.n_positions;
+    if (total <= window)
+        return (int)total;
+    if (s->overflow == KV_OVERFLOW_RECOMPUTE)
+        return (int)window;
+    const long half = window / 2 ? window / 2 : 1;
+    const long dropped = (total - window + half - 1) / half * half;
+    return (int)(total - dropped);
+}
+
+/* Whether n further tokens can be had by sequence b. */
+static kv_status check_room(const struct kv_session *s, int b, int n, bool all_logits, struct kv_error *error)
+{
+    const int window = s->engine.model->config.n_positions;
+    const long total = (long)s->lengths[b] + n;
+    if (total > window && s->overflow == KV_OVERFLOW_STOP)
+        return kv_fail(
+            error, KV_WINDOW_FULL,
+            "the window's end is reached: %ld tokens, n_positions is %d; give fewer, or choose overflow recompute "
+            "or shift",
+            total, window);
+    if (total > window && all_logits)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: logits of all of %ld positions, n_positions is %d", total,
+                       window);
+    if (tokens_to_keep(s, total) > s->capacity)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: %d positions, the session was made for %d",
+                       tokens_to_keep(s, total), s->capacity);
+    return KV_OK;
+}
+
+/* Puts tokens [n] behind those that sequence b has, and drops the oldest when they are too many: all that are left are
+ * then to be run again. True when they were. */
+static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
+{
+    const long total = (long)s->lengths[b] + n;
+    const int keep = tokens_to_keep(s, total);
+    const int kept_new = n < keep ? n : keep, kept_old = keep - kept_new;
+    int32_t *window = s->tokens + (size_t)b * (size_t)s->capacity;
+    if (keep < total)
+        memmove(window, window + (s->lengths[b] - kept_old), (size_t)kept_old * sizeof *window);
+    memcpy(window + kept_old, tokens + (n - kept_new), (size_t)kept_new * sizeof *window);
+    s->starts[b] = keep < total ? 0 : s->lengths[b];
+    s->lengths[b] = keep;
+    return keep < total;
+}
+
+/* Runs the new positions, n of each, of sequences [first, first + n_sequences) in chunks. */
+static void extend(struct kv_session *s, int first, int n_sequences, int n, float *all_logits)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
+    const int step = s->chunk && s->chunk < n ? s->chunk : n;
+    for (int begin = 0; begin < n; begin += step) {
+        const int end = begin + step < n ? begin + step : n;
+        struct kv_extension extension = {
+            .first_sequence = first,
+            .n_sequences = n_sequences,
+            .first_positions = s->starts + first,
+            .n_positions = end - begin,
+        };
+        if (all_logits) {
+            extension.n_logits = end - begin;
+            extension.logits = all_logits + ((size_t)first * (size_t)n + (size_t)begin) * V;
+            extension.logits_stride = (size_t)n * V;
+        } else if (end == n) {
+            extension.n_logits = 1;
+            extension.logits = s->logits + (size_t)first * V;
+            extension.logits_stride = V;
+        }
+        s->path->extend(s, &extension);
+        for (int b = first; b < first + n_sequences; b++)
+            s->starts[b] += end - begin;
+    }
+}
+
+kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_tokens, float *all_logits,
+                             struct kv_error *error)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size, n = (size_t)n_tokens;
+    bool over = false;
+    kv_status status = check_tokens(s, tokens, n_tokens, error);
+    for (int b = 0; !status && b < s->batch; b++)
+        status = check_room(s, b, n_tokens, all_logits, error);
+    if (status)
+        return status;
+    for (int b = 0; b < s->batch; b++)
+        over |= append(s, b, tokens + (size_t)b * n, n_tokens);
+    s->overflows += over;
+    /* Neighbours with equally many positions to run are run together: all of them, unless some were dropped from. */
+    for (int b = 0, end; b < s->batch; b = end) {
+        const int n_new = s->lengths[b] - s->starts[b];
+        for (end = b + 1; end < s->batch && s->lengths[end] - s->starts[end] == n_new;)
+            end++;
+        extend(s, b, end - b, n_new, all_logits);
+    }
+    for (int b = 0; all_logits && b < s->batch; b++)
+        memcpy(s->logits + (size_t)b * V, all_logits + ((size_t)(b + 1) * n - 1) * V, V * sizeof(float));
+    s->has_logits = true;
+    return KV_OK;
+}
+
+kv_status kv_session_decode(struct kv_session *s, const int32_t *tokens, struct kv_error *error)
+{
+    return kv_session_prefill(s, tokens, 1, NULL, error);
+}
+
+const float *kv_session_logits(const struct kv_session *s)
+{
+    return s->logits;
+}
+
+struct selection {
+    const struct kv_session *session;
+    int32_t *tokens;
+};
+
+static void select_job(void *argument, int rank)
+{
+    const struct selection *job = argument;
+    const struct kv_session *s = job->session;
+    const int V = s->engine.model->config.vocab_size;
+    for (int b = rank; b < s->batch; b += kv_pool_size(s->engine.pool))
+        job->tokens[b] = s->engine.kernels->argmax(s->logits + (size_t)b * (size_t)V, V);
+}
+
+kv_status kv_session_greedy(struct kv_session *s, int32_t *tokens, struct kv_error *error)
+{
+    if (!s->has_logits)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "no token can be selected: there are no logits before a prefill");
+    struct selection job = {s, tokens};
+    kv_pool_run(s->engine.pool, select_job, &job);
+    for (int b = 0; b < s->batch; b++)
+        if (tokens[b] < 0)
+            return kv_fail(error, KV_ERROR_NUMERIC,
+                           "sequence %d: a logit is not a number; the weights hold NaN or overflow", b);
+    return KV_OK;
+}
+
+void kv_session_observe(struct kv_session *s, const struct kv_observer *observer)
+{
+    s->engine.observer = observer;
+}
+
+/* ---- What is in force -------------------------------------------------------------------------------- */
+
+const int *kv_session_lengths(const struct kv_session *s)
+{
+    return s->lengths;
+}
+
+int kv_session_overflows(const struct kv_session *s)
+{
+    return s->overflows;
+}
+
+size_t kv_session_kv_live_bytes(const struct kv_session *s)
+{
+    if (s->store_bytes == 0)
+        return 0;
+    size_t positions = 0;
+    for (int b = 0; b < s->batch; b++)
+        positions += (size_t)s->lengths[b];
+    return kv_config_kv_bytes_per_token(&s->engine.model->config) * positions;
+}
+
+size_t kv_session_bytes(const struct kv_session *s)
+{
+    return s->block.bytes;
+}
+
+size_t kv_session_kv_reserved_bytes(const struct kv_session *s)
+{
+    return s->store_bytes;
+}
+
+const char *kv_session_path(const struct kv_session *s)
+{
+    return s->path->choice.name;
+}
+
+const char *kv_session_cache(const struct kv_session *s)
+{
+    return s->path->keeps ? kv_cache_choice(0)->name : "";
+}
+
+const char *kv_session_kv(const struct kv_session *s)
+{
+    return s->path->keeps ? kv_kv_choice(0)->name : "";
+}
+
+const char *kv_session_matmul(const struct kv_session *s)
+{
+    return s->engine.matmul->choice.name;
+}
+
+const char *kv_session_isa(const struct kv_session *s)
+{
+    return s->engine.kernels->choice.name;
+}

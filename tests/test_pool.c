@@ -1,0 +1,391 @@
+/* The pool of threads: every rank runs, nobody passes a barrier early, and nobody is left asleep.
+ *
+ * What ranks hand each other is plain memory, so that ThreadSanitizer sees a missing barrier even where the values
+ * happen to be right. Linked with --wrap=pthread_create, so that starting a thread can be made to fail and
+ * one that does not end is seen. */
+#include "base/cpus.h"
+#include "support.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_SIZE 8
+
+/* ---- Starting and ending threads ------------------------------------------------------------------ */
+
+struct start {
+    void *(*run)(void *argument);
+    void *argument;
+};
+static struct start starts[KV_MAX_THREADS]; /* of the latest threads: no test has more at once */
+static int n_starts;
+static int starts_allowed = -1; /* negative: as many as are asked for */
+static atomic_int n_running;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
+
+static void *run_and_count(void *argument)
+{
+    const struct start *start = argument;
+    void *result = start->run(start->argument);
+    atomic_fetch_sub(&n_running, 1);
+    return result;
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+{
+    if (starts_allowed == 0)
+        return EAGAIN;
+    starts_allowed -= starts_allowed > 0;
+    struct start *start = &starts[n_starts++ % KV_MAX_THREADS];
+    *start = (struct start){run, argument};
+    atomic_fetch_add(&n_running, 1);
+    return __real_pthread_create(thread, attributes, run_and_count, start);
+}
+
+static struct kv_pool *create(int n_threads)
+{
+    struct kv_pool *pool;
+    struct kv_error error;
+    assert_ok(kv_pool_create(&pool, n_threads, &error), error);
+    assert_int_equal(kv_pool_size(pool), n_threads);
+    return pool;
+}
+
+/* ---- Jobs ----------------------------------------------------------------------------------------- */
+
+struct calls {
+    int of_rank[KV_MAX_THREADS];
+    int job; /* written by the caller before each job */
+    int wrong;
+};
+
+/* Each rank finds its own count as its last job left it, and this job's number as the caller wrote it. */
+static void count_call(void *argument, int rank)
+{
+    struct calls *calls = argument;
+    if (calls->of_rank[rank]++ != calls->job)
+        calls->wrong = 1;
+}
+
+/* The caller reads what all ranks wrote after every job. */
+static void run_jobs(struct kv_pool *pool, int n_jobs)
+{
+    struct calls calls = {0};
+    const int size = kv_pool_size(pool);
+    for (calls.job = 0; calls.job < n_jobs; calls.job++) {
+        kv_pool_run(pool, count_call, &calls);
+        for (int rank = 0; rank < size; rank++)
+            assert_int_equal(calls.of_rank[rank], calls.job + 1);
+    }
+    for (int rank = size; rank < KV_MAX_THREADS; rank++)
+        assert_int_equal(calls.of_rank[rank], 0);
+    assert_int_equal(calls.wrong, 0);
+}
+
+static void test_every_rank_runs_every_job(void **state)
+{
+    (void)state;
+    for (int size = 1; size <= MAX_SIZE; size++) {
+        struct kv_pool *pool = create(size);
+        run_jobs(pool, 1500);
+        kv_pool_free(pool);
+    }
+}
+
+static void test_largest_pool(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = create(KV_MAX_THREADS);
+    run_jobs(pool, 10);
+    kv_pool_free(pool);
+}
+
+/* ---- Barriers ------------------------------------------------------------------------------------- */
+
+struct relay {
+    struct kv_pool *pool;
+    int n_steps;
+    int first_value; /* so that no job repeats another one's values */
+    int late_rank;   /* sleeps before the barrier of the middle step; -1: none */
+    int slots[2][KV_MAX_THREADS];
+    int wrong[KV_MAX_THREADS];
+    double waiting_cpu_ms[KV_MAX_THREADS]; /* in that barrier */
+};
+
+static void sleep_20_ms(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+}
+
+static double thread_cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+/* One barrier a step and no slack: a rank that passes it early reads its neighbours' slots before they are written,
+ * and one that is overtaken by two steps finds them overwritten. */
+static void hand_over(void *argument, int rank)
+{
+    struct relay *relay = argument;
+    const int size = kv_pool_size(relay->pool);
+    for (int step = 0; step < relay->n_steps; step++) {
+        int *slots = relay->slots[step % 2];
+        const int value = relay->first_value + step * size; /* of rank 0 */
+        slots[rank] = value + rank;
+        const bool sleeps = relay->late_rank >= 0 && step == relay->n_steps / 2;
+        if (sleeps && rank == relay->late_rank)
+            sleep_20_ms();
+        const double before = sleeps ? thread_cpu_ms() : 0;
+        kv_pool_barrier(relay->pool);
+        if (sleeps)
+            relay->waiting_cpu_ms[rank] = thread_cpu_ms() - before;
+        for (int other = 0; other < size; other++)
+            relay->wrong[rank] += slots[other] != value + other;
+    }
+}
+
+static void run_relay(struct relay *relay)
+{
+    kv_pool_run(relay->pool, hand_over, relay);
+    relay->first_value += relay->n_steps * kv_pool_size(relay->pool);
+    for (int rank = 0; rank < kv_pool_size(relay->pool); rank++)
+        assert_int_equal(relay->wrong[rank], 0);
+}
+
+static void test_barriers_hand_over(void **state)
+{
+    (void)state;
+    for (int size = 1; size <= MAX_SIZE; size++) {
+        struct relay relay = {.pool = create(size), .n_steps = 2000, .late_rank = -1};
+        run_relay(&relay);
+        /* An odd number of steps in many jobs: the end of one job is no safer than its middle. */
+        relay.n_steps = 3;
+        for (int job = 0; job < 500; job++)
+            run_relay(&relay);
+        kv_pool_free(relay.pool);
+    }
+}
+
+/* Ranks that wait for 20 ms fall asleep after a brief spin, are woken, and have not burnt the time meanwhile. */
+static void test_late_rank(void **state)
+{
+    (void)state;
+    for (int size = 2; size <= MAX_SIZE; size += 3) {
+        struct relay relay = {.pool = create(size), .n_steps = 101};
+        for (relay.late_rank = 0; relay.late_rank < size; relay.late_rank++) {
+            run_relay(&relay);
+            for (int rank = 0; rank < size; rank++)
+                assert_true(relay.waiting_cpu_ms[rank] < 10);
+        }
+        kv_pool_free(relay.pool);
+    }
+}
+
+static void test_late_caller(void **state)
+{
+    (void)state;
+    for (int size = 2; size <= MAX_SIZE; size += 3) {
+        struct relay relay = {.pool = create(size), .n_steps = 5, .late_rank = -1};
+        for (int job = 0; job < 5; job++) {
+            run_relay(&relay);
+            sleep_20_ms();
+        }
+        kv_pool_free(relay.pool);
+    }
+}
+
+/* ---- Life ----------------------------------------------------------------------------------------- */
+
+static void test_create_and_free(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        struct kv_pool *pool = create(1 + i % MAX_SIZE);
+        assert_int_equal(atomic_load(&n_running), i % MAX_SIZE);
+        if (i % 3)
+            run_jobs(pool, i % 3);
+        kv_pool_free(pool);
+        assert_int_equal(atomic_load(&n_running), 0);
+    }
+    kv_pool_free(NULL);
+}
+
+static void test_two_pools(void **state)
+{
+    (void)state;
+    struct kv_pool *a = create(2), *b = create(3);
+    for (int i = 0; i < 50; i++) {
+        run_jobs(a, 2);
+        run_jobs(b, 2);
+    }
+    kv_pool_free(a);
+    run_jobs(b, 2);
+    kv_pool_free(b);
+}
+
+static void test_wrong_sizes(void **state)
+{
+    (void)state;
+    static const int sizes[] = {0, -1, INT32_MIN, KV_MAX_THREADS + 1, INT32_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct kv_error error;
+        struct kv_pool *pool = (void *)&error;
+        char number[16];
+        snprintf(number, sizeof number, "%d", sizes[i]);
+        assert_int_equal(kv_pool_create(&pool, sizes[i], &error), KV_ERROR_ARGUMENT);
+        assert_null(pool);
+        assert_non_null(strstr(error.message, number));
+        assert_non_null(strstr(error.message, "1..256")); /* the remedy */
+        assert_int_equal(kv_pool_create(&pool, sizes[i], NULL), KV_ERROR_ARGUMENT);
+    }
+}
+
+/* The threads that did start are ended. */
+static void test_thread_refused(void **state)
+{
+    (void)state;
+    for (int allowed = 0; allowed < MAX_SIZE - 1; allowed++) {
+        struct kv_error error;
+        struct kv_pool *pool = (void *)&error;
+        char thread[32];
+        snprintf(thread, sizeof thread, "thread %d of %d", allowed + 2, MAX_SIZE);
+        n_starts = 0;
+        starts_allowed = allowed;
+        const kv_status status = kv_pool_create(&pool, MAX_SIZE, &error);
+        starts_allowed = -1;
+        assert_int_equal(status, KV_ERROR_THREAD);
+        assert_null(pool);
+        assert_non_null(strstr(error.message, thread));
+        assert_int_equal(n_starts, allowed);
+        assert_int_equal(atomic_load(&n_running), 0);
+    }
+}
+
+/* ---- CPUs ----------------------------------------------------------------------------------------- */
+
+static cpu_set_t all_cpus;
+
+static int save_affinity(void **state)
+{
+    (void)state;
+    return sched_getaffinity(0, sizeof all_cpus, &all_cpus);
+}
+
+static int restore_affinity(void **state)
+{
+    (void)state;
+    return sched_setaffinity(0, sizeof all_cpus, &all_cpus);
+}
+
+static void test_default_threads(void **state)
+{
+    (void)state;
+    const int n = kv_default_threads();
+    assert_in_range(n, 1, CPU_COUNT(&all_cpus) < KV_MAX_THREADS ? CPU_COUNT(&all_cpus) : KV_MAX_THREADS);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        cpu_set_t one;
+        if (!CPU_ISSET(cpu, &all_cpus))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+        assert_int_equal(kv_default_threads(), 1);
+    }
+}
+
+/* Every CPU once, the first one where it was asked for, one of each core before the others. */
+static void test_cpus(void **state)
+{
+    (void)state;
+    for (int first = -1; first < 64; first++) {
+        struct kv_cpus cpus;
+        cpu_set_t seen;
+        CPU_ZERO(&seen);
+        kv_cpus_list(&cpus, first);
+        assert_int_equal(cpus.n, CPU_COUNT(&all_cpus));
+        assert_int_equal(cpus.n_cores < KV_MAX_THREADS ? cpus.n_cores : KV_MAX_THREADS, kv_default_threads());
+        for (int i = 0; i < cpus.n; i++)
+            CPU_SET(cpus.order[i], &seen);
+        assert_true(CPU_EQUAL(&seen, &all_cpus));
+        if (first >= 0 && CPU_ISSET(first, &all_cpus))
+            assert_int_equal(cpus.order[0], first);
+    }
+}
+
+static void visit_job(void *argument, int rank)
+{
+    cpu_set_t *sets = argument;
+    if (sched_getaffinity(0, sizeof sets[rank], &sets[rank]) != 0)
+        CPU_ZERO(&sets[rank]);
+}
+
+/* Threads are shown a place at the start, and are not held there. */
+static void test_threads_stay_free(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    cpu_set_t sets[N];
+    for (int n = 1; n <= N; n++) {
+        struct kv_pool *pool = create(n);
+        kv_pool_run(pool, visit_job, sets);
+        for (int rank = 0; rank < n; rank++)
+            assert_true(CPU_EQUAL(&sets[rank], &all_cpus));
+        kv_pool_free(pool);
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all_cpus))
+            continue;
+        kv_cpus_visit(cpu);
+        visit_job(sets, 0);
+        assert_true(CPU_EQUAL(&sets[0], &all_cpus));
+    }
+}
+
+/* All threads on one CPU: whoever spins there holds up the one it waits for. */
+static void test_one_cpu(void **state)
+{
+    (void)state;
+    cpu_set_t one;
+    int cpu = 0;
+    while (!CPU_ISSET(cpu, &all_cpus))
+        cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    struct relay relay = {.pool = create(3), .n_steps = 2000, .late_rank = -1};
+    run_relay(&relay);
+    run_jobs(relay.pool, 500);
+    kv_pool_free(relay.pool);
+}
+
+#define AFFINITY_TEST(name) cmocka_unit_test_setup_teardown(name, save_affinity, restore_affinity)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_rank_runs_every_job),
+        cmocka_unit_test(test_largest_pool),
+        cmocka_unit_test(test_barriers_hand_over),
+        cmocka_unit_test(test_late_rank),
+        cmocka_unit_test(test_late_caller),
+        cmocka_unit_test(test_create_and_free),
+        cmocka_unit_test(test_two_pools),
+        cmocka_unit_test(test_wrong_sizes),
+        cmocka_unit_test(test_thread_refused),
+        AFFINITY_TEST(test_default_threads),
+        AFFINITY_TEST(test_cpus),
+        AFFINITY_TEST(test_threads_stay_free),
+        AFFINITY_TEST(test_one_cpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
