@@ -38,8 +38,8 @@ script() {
     chmod +x "$1"
 }
 
-# ends STATUS COMMAND...: runs it without stdin; sets out, err and calls, without newlines at their ends, to what it wrote
-# and which fakes it called. Fails unless it ends with that status.
+# ends STATUS COMMAND...: runs it without stdin; sets out, err and calls, without newlines at their ends, to what it
+# wrote and which fakes it called. Fails unless it ends with that status.
 ends() {
     local expected=$1 status=0
     shift
@@ -68,8 +68,8 @@ refuses() {
     is "$out" ''
 }
 
-# start COMMAND...: in the background, its output where `heard` reads it, in a process group of its own as a shell starts
-# what a person may interrupt; its process is $child, which `stop_child` ends when a test failed.
+# start COMMAND...: in the background, its output where `heard` reads it, in a process group of its own as a shell
+# starts what a person may interrupt; its process is $child, which `stop_child` ends when a test failed.
 start() {
     setsid env --default-signal=INT,QUIT "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- &
     child=$!
@@ -110,7 +110,7 @@ is() {
 has() {
     local part
     for part in "${@:2}"; do
-        [[ $1 == *"$part"* ]] || complain "lacks: $part" "text: $1" || return
+        [[ $1 == *"$part"* ]] || complain "lacks: $part" "text: ${1:0:2000}" || return
     done
 }
 
@@ -118,7 +118,7 @@ has() {
 lacks() {
     local part
     for part in "${@:2}"; do
-        [[ $1 != *"$part"* ]] || complain "has: $part" "text: $1" || return
+        [[ $1 != *"$part"* ]] || complain "has: $part" "text: ${1:0:2000}" || return
     done
 }
 
