@@ -3,7 +3,6 @@
 #include "results/csv.h"
 #include "support.h"
 #include "text/evaluate.h"
-#include "text/text_file.h"
 
 #include <math.h>
 #include <stdlib.h>
