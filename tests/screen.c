@@ -2,7 +2,7 @@
 
 #include "support.h"
 
-#include "text/utf8.h"
+#include "text/terminal.h"
 
 #include <stdlib.h>
 #include <string.h>

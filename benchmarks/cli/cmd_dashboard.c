@@ -143,8 +143,7 @@ static int record(const char *command, const struct settings *s, const struct kv
         .prompt = s->rows.tokens,
         .n_prompt = s->rows.length,
         .n_new = s->n_new,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
+        .session = model_session_options(&s->model, "cached"),
     };
     struct kv_error error = {""};
     struct kv_dashboard *dashboard;

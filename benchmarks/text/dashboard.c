@@ -104,14 +104,17 @@ static kv_status generate(struct kv_dashboard *d, const struct kv_model *model, 
                           const struct kv_dashboard_options *o, struct kv_error *error)
 {
     const struct kv_observer observer = {look, d};
-    const struct kv_decoder_options options = {
-        .session = {.path = "cached", .matmul = o->matmul, .isa = o->isa, .batch = 1},
+    struct kv_decoder_options options = {
+        .session = o->session,
         .prompts = o->prompt,
         .n_prompts = 1,
         .n_prompt = o->n_prompt,
         .n_new = d->n_steps,
         .end_of_text = -1,
     };
+    options.session.batch = 1;
+    options.session.capacity = 0;
+    options.session.overflow = KV_OVERFLOW_STOP;
     struct kv_decoder decoder;
     kv_status status = kv_decoder_create(&decoder, model, pool, &options, error);
     if (status)

@@ -25,9 +25,8 @@ struct kv_dashboard_options {
     int layer, head;       /* 0.., at most one of them KV_DASHBOARD_ALL */
     const int32_t *prompt; /* [n_prompt] */
     int n_prompt;
-    int n_new;          /* tokens to generate, greedily, at least 1 */
-    const char *matmul; /* kv_matmul_choice name; NULL: the first */
-    const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
+    int n_new;                         /* tokens to generate, greedily, at least 1 */
+    struct kv_session_options session; /* batch, capacity and overflow are not read */
 };
 
 struct kv_dashboard;
