@@ -15,16 +15,16 @@ static void score_rows(const struct kv_train_pass *pass, int first, struct kv_tr
     float *logits = b->logits + (size_t)rows.begin * (size_t)V;
     if (count == 0)
         return;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, count, V, C, 1.0f, b->h + at, C, t->model->wte, C, 0.0f,
-                logits, V);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, count, V, C, 1.0f, b->h + at, C,
+                kv_matrix_floats(&t->model->wte), C, 0.0f, logits, V);
     for (int i = 0; i < count; i++) {
         const int row = first + rows.begin + i;
         b->losses[row] = t->kernels->train->cross_entropy(logits + (size_t)i * (size_t)V, pass->targets[row],
                                                           1.0f / (float)t->n_rows, V);
     }
     if (pass->with_gradients)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, count, C, V, 1.0f, logits, V, t->model->wte, C, 0.0f,
-                    b->dh + at, C);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, count, C, V, 1.0f, logits, V,
+                    kv_matrix_floats(&t->model->wte), C, 0.0f, b->dh + at, C);
 }
 
 /* This rank's part of the vocabulary: dwte, the first chunk setting what the others add to. */
@@ -34,7 +34,7 @@ static void head_weights(const struct kv_trainer *t, int rank, int first, int co
     const struct kv_train_range tokens = kv_train_share_columns(t, V, rank);
     if (tokens.begin == tokens.end)
         return;
-    float *dwte = kv_train_gradient(t, t->model->wte) + (size_t)tokens.begin * (size_t)C;
+    float *dwte = kv_train_gradient(t, kv_matrix_floats(&t->model->wte)) + (size_t)tokens.begin * (size_t)C;
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, tokens.end - tokens.begin, C, count, 1.0f,
                 t->buffers.logits + tokens.begin, V, t->buffers.h + (size_t)first * (size_t)C, C,
                 first == 0 ? 0.0f : 1.0f, dwte, C);

@@ -18,10 +18,10 @@ static struct linears linears_of(const struct kv_trainer *t, int layer)
     const struct kv_train_layer *kept = &t->layers[layer];
     const int C = t->model->config.n_embd, I = t->model->config.n_inner;
     return (struct linears){
-        .c_attn = {t->buffers.h, C, w->c_attn_weight, w->c_attn_bias, 3 * C},
-        .attn_proj = {kept->attended, C, w->attn_proj_weight, w->attn_proj_bias, C},
-        .c_fc = {t->buffers.h, C, w->c_fc_weight, w->c_fc_bias, I},
-        .mlp_proj = {kept->inner, I, w->mlp_proj_weight, w->mlp_proj_bias, C},
+        .c_attn = {t->buffers.h, C, kv_matrix_floats(&w->c_attn_weight), w->c_attn_bias, 3 * C},
+        .attn_proj = {kept->attended, C, kv_matrix_floats(&w->attn_proj_weight), w->attn_proj_bias, C},
+        .c_fc = {t->buffers.h, C, kv_matrix_floats(&w->c_fc_weight), w->c_fc_bias, I},
+        .mlp_proj = {kept->inner, I, kv_matrix_floats(&w->mlp_proj_weight), w->mlp_proj_bias, C},
     };
 }
 
@@ -32,7 +32,7 @@ static void embed(const struct kv_train_pass *pass, int rank)
     const struct kv_train_range rows = kv_train_share(t, t->n_rows, rank);
     for (int row = rows.begin; row < rows.end; row++) {
         float *x = t->buffers.x + (size_t)row * C;
-        memcpy(x, t->model->wte + (size_t)pass->tokens[row] * C, C * sizeof *x);
+        memcpy(x, kv_matrix_floats(&t->model->wte) + (size_t)pass->tokens[row] * C, C * sizeof *x);
         t->kernels->add(x, t->model->wpe + (size_t)(row % t->n_positions) * C, (int)C);
     }
 }
@@ -100,7 +100,7 @@ static void embed_backward(const struct kv_train_pass *pass, int rank)
     const size_t C = (size_t)c->n_embd;
     const struct kv_train_range columns = kv_train_share_columns(t, c->n_embd, rank);
     const int count = columns.end - columns.begin;
-    float *dwte = kv_train_gradient(t, t->model->wte) + columns.begin;
+    float *dwte = kv_train_gradient(t, kv_matrix_floats(&t->model->wte)) + columns.begin;
     float *dwpe = kv_train_gradient(t, t->model->wpe) + columns.begin;
     for (int position = 0; position < c->n_positions; position++)
         memset(dwpe + (size_t)position * C, 0, (size_t)count * sizeof *dwpe);

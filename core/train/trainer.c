@@ -110,8 +110,8 @@ kv_status kv_trainer_create(struct kv_trainer **out, const struct kv_config *con
     if (!status)
         status = check_memory(config, batch, n_positions, kv_pool_size(pool), error);
     if (!status)
-        status = kv_model_layout(&t->model, config, KV_WEIGHTS_PLAIN, &t->slots[KV_TRAINER_WEIGHTS], &t->n_slots,
-                                 error);
+        status = kv_model_layout(&t->model, config, &kv_format_f32, KV_WEIGHTS_PLAIN, &t->slots[KV_TRAINER_WEIGHTS],
+                                 &t->n_slots, error);
     if (!status)
         status = allocate_parts(t, error);
     if (!status)
