@@ -11,7 +11,7 @@ setup() {
 }
 
 draw() {
-    "$project/plots/dashboard.sh" "$@"
+    KVBENCH_PROGRAM=$program "$project/plots/dashboard.sh" "$@"
 }
 
 # gif FILE: fails unless it is a whole GIF of 960 x 600 that loops for ever and keeps every frame under the next one;
@@ -114,23 +114,25 @@ sample() {
     n=0
     while IFS='|' read -r rows part; do
         tr / '\n' <<<"${rows/HEADER/$header}" >d.csv
-        not_drawn 1 "d.csv$part" d.csv d.gif
+        not_drawn 1 "$part" d.csv d.gif
         n=$((n + 1))
     done <<'END'
-|:1: the header has no column step
-step,kind,layer/1,key,0|:1: the header has no column head
-HEADER|: no step is in it
-HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6|: no step is in it
-HEADER/1,key,0|:2: 3 fields where the header has 9
-HEADER/1,lock,0,0,0,0,1,5,|:2: kind is "lock"
-HEADER/1,key,0,0,0,0,nan,5,|:2: value is "nan", which is not a number
-HEADER/one,key,0,0,0,0,1,5,|:2: step is "one", which is not a whole number
-HEADER/0,token,,,0,,,5,"5|:2: a quoted field does not end
-HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,1,,1,6,|: layer 0, head 0 has no attention weight of step 1, position 0
-HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,0,,1,5,/1,query,0,0,0,1,1,5,|: the query of position 0 has no dimension 0
-HEADER/0,token,,,0,,,5,5/1,token,,,2,,,6,6/1,attention,0,0,0,,1,5,|: there is no token of position 1
+|d.csv has no column "step"
+step,kind,layer/1,key,0|d.csv has no column "head"
+HEADER|d.csv: no step is in it
+HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6|d.csv: no step is in it
+HEADER/1,key,0|d.csv line 2 has 3 fields, the header has 9
+HEADER/1,lock,0,0,0,0,1,5,|d.csv line 2: kind is "lock"
+HEADER/1,key,0,0,0,0,nan,5,|d.csv line 2 has "nan" where column "value" needs a number
+HEADER/1,key,0,0,0,0,,5,|d.csv line 2: value is "", which is no number
+HEADER/0.5,key,0,0,0,0,1,5,|d.csv line 2: step is "0.5", which is not a whole number
+HEADER/0,token,,,0,,,5,"5|d.csv line 2
+HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,1,,1,6,|d.csv: layer 0, head 0 has no attention weight of step 1, position 0
+HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,0,,1,5,/1,query,0,0,0,1,1,5,|d.csv: the query of position 0 has no dimension 0
+HEADER/0,token,,,0,,,5,5/1,token,,,2,,,6,6/1,attention,0,0,0,,1,5,|d.csv: there is no token of position 1
+HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,0,,1,5,/1,attention,2000000000,2000000000,0,,1,5,|d.csv: rows are missing
 END
-    is $n 12
+    is $n 14
 }
 
 @test "usage" {

@@ -145,3 +145,15 @@ holds() {
     done
     [[ $n == "$1" ]] || complain "$n entries instead of $1: $(ls -A "$box")"
 }
+
+# of_program: the sandbox is for the program, which sees no checkpoint that a person has fetched, and does not start over
+# where OpenBLAS mistakes this CPU.
+of_program() {
+    local better
+    sandbox
+    speaker=kvbench
+    tiny=$project/data/reference/tiny-f32
+    export KVBENCH_MODELS=$BATS_TEST_TMPDIR/models
+    better=$("$program" info 2>&1 >/dev/null | sed -n 's/.*started over with OPENBLAS_CORETYPE=\([^ ]*\) .*/\1/p')
+    [[ -z $better ]] || export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE-$better}
+}
