@@ -41,8 +41,8 @@ serve() {
 # It ends with its stdin.
 stop_server() {
     [[ -n ${server_PID-} ]] || return 0
-    local pid=$server_PID
-    exec {server[1]}>&-
+    local pid=$server_PID to=${server[1]}
+    exec {to}>&-
     wait "$pid" || true
     unset server_PID
 }

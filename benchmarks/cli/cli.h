@@ -52,6 +52,10 @@ struct int_list {
 bool int_list_parse(const char *text, struct int_list *list, struct kv_error *error);
 void int_list_free(struct int_list *list);
 
+/* "a, b, c", the names of a table of choices, in text [CHOICE_NAMES_SIZE], which it returns. */
+enum { CHOICE_NAMES_SIZE = 300 };
+const char *choice_names(const struct kv_choice *(*choice)(int index), char *text);
+
 /* A comma-separated list of names that choice(0), choice(1), .. know, none twice. */
 enum { MAX_NAMES = 16 };
 struct name_list {
@@ -107,6 +111,10 @@ struct option_table {
 /* Reads all arguments into the rows' values. Returns true to go on; otherwise *status is what to exit with: help
  * was printed (CLI_OK) or an argument was wrong and said so (CLI_USAGE). */
 bool options_parse(const struct option_table *table, int argc, char **argv, int *status);
+
+/* Sets the option `name`, as from --name TEXT; texts and choices are kept by address. The table has no tables in it.
+ * False: the error says what is wrong. */
+bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error);
 
 /* ---- Prompts ----------------------------------------------------------------------------------------- */
 

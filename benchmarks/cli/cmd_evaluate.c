@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
 #include "text/evaluate.h"
-#include "text/text_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,11 +36,9 @@ static kv_status read_text(const struct settings *s, struct text *text, struct k
         status = kv_text_file_read(s->text, &bytes, &n_bytes, error);
     if (!status)
         status = kv_tokenizer_encode(tokenizer, bytes, n_bytes, false, &text->ids, &text->n_ids, error);
-    if (!status && text->n_ids < 2) {
-        snprintf(error->message, sizeof error->message, "%.400s: one token is no text to predict; give a longer one",
-                 s->text);
-        status = KV_ERROR_ARGUMENT;
-    }
+    if (!status && text->n_ids < 2)
+        status = kv_fail(error, KV_ERROR_ARGUMENT, "%.400s: one token is no text to predict; give a longer one",
+                         s->text);
     for (size_t i = 1; !status && i < text->n_ids; i++) {
         size_t n;
         kv_tokenizer_token(tokenizer, text->ids[i], &n);

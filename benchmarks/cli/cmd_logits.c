@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,11 +26,9 @@ static kv_status write_logits(const struct settings *s, const struct kv_model *m
     if (status)
         return status;
     float *logits = calloc(shape[0] * shape[1], shape[2] * sizeof *logits);
-    if (!logits) {
-        snprintf(error->message, sizeof error->message, "no memory for logits [%zu, %zu, %zu]; give fewer tokens",
-                 shape[0], shape[1], shape[2]);
-        status = KV_ERROR_MEMORY;
-    }
+    if (!logits)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for logits [%zu, %zu, %zu]; give fewer tokens", shape[0],
+                         shape[1], shape[2]);
     if (!status)
         status = kv_session_prefill(session, s->rows.tokens, s->rows.length, logits, error);
     if (!status)

@@ -38,13 +38,15 @@ struct kv_attention {
 #define KV_PANEL 48
 
 /* y = f(x w + bias), w packed. */
+struct kv_matrix;
 struct kv_packed_call {
     const float *x; /* [m, k], rows x_stride apart */
     size_t x_stride;
-    const float *w; /* [ceil(n / KV_PANEL)][k][KV_PANEL] */
-    float *y;       /* [m, n], rows y_stride apart */
+    const struct kv_matrix *w; /* packed; of it, the columns from first_column on, a multiple of KV_PANEL */
+    int first_column;
+    float *y; /* [m, n], rows y_stride apart */
     size_t y_stride;
-    int m, n, k;
+    int m, n;
     bool accumulate;   /* y += x w + bias */
     const float *bias; /* [n], or NULL */
     /* y = f(y + bias) on [n], or NULL: only the bias is added. With it, bias is not NULL. */

@@ -1,12 +1,59 @@
-/* The loop: a step, and now and then an evaluation, which is also when files are written. */
 #include "text/training.h"
 
+#include "base/error.h"
+#include "base/random.h"
 #include "measure/measure.h"
 #include "text/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* ---- Text --------------------------------------------------------------------------------------------- */
+
+static kv_status check_length(const char *file, const char *part, size_t n_ids, int n_positions, struct kv_error *error)
+{
+    if (n_ids > (size_t)n_positions)
+        return KV_OK;
+    return kv_fail(error, KV_ERROR_ARGUMENT,
+                   "%.300s: the part %s has %zu tokens, a window takes %d; give a longer text, or change --context or "
+                   "--validation",
+                   file, part, n_ids, n_positions + 1);
+}
+
+kv_status kv_training_text_load(struct kv_training_text *text, const char *file, int validation, int n_positions,
+                                const struct kv_tokenizer *tokenizer, struct kv_error *error)
+{
+    char *bytes;
+    *text = (struct kv_training_text){0};
+    kv_status status = kv_text_file_read(file, &bytes, &text->n_bytes, error);
+    if (status)
+        return status;
+    text->hash = kv_hash_bytes(bytes, text->n_bytes);
+    text->n_held_out_bytes = text->n_bytes / 100 * (size_t)validation + text->n_bytes % 100 * (size_t)validation / 100;
+    const size_t n_train = text->n_bytes - text->n_held_out_bytes;
+    status = kv_tokenizer_encode(tokenizer, bytes, n_train, false, &text->ids, &text->n_ids, error);
+    if (!status)
+        status = kv_tokenizer_encode(tokenizer, bytes + n_train, text->n_held_out_bytes, false, &text->held_out,
+                                     &text->n_held_out, error);
+    free(bytes);
+    if (!status)
+        status = check_length(file, "to train on", text->n_ids, n_positions, error);
+    if (!status)
+        status = check_length(file, "held out", text->n_held_out, n_positions, error);
+    if (status)
+        kv_training_text_free(text);
+    return status;
+}
+
+void kv_training_text_free(struct kv_training_text *text)
+{
+    free(text->ids);
+    free(text->held_out);
+    *text = (struct kv_training_text){0};
+}
+
+/* ---- Run ---------------------------------------------------------------------------------------------- */
 
 /* The losses of single steps are noise: their running mean is over twenty of them, or over so many tokens where that is
  * more. By how much it may rise above its lowest: e times the perplexity. */
@@ -91,10 +138,8 @@ kv_status kv_training_save_model(const struct kv_training *t, struct kv_error *e
 static kv_status write_files(struct kv_training *t, bool is_best, struct kv_error *error)
 {
     char *history;
-    if (asprintf(&history, "%s/training.csv", t->options->out) < 0) {
-        snprintf(error->message, sizeof error->message, "%.400s: no memory to write it", t->options->out);
-        return KV_ERROR_MEMORY;
-    }
+    if (asprintf(&history, "%s/training.csv", t->options->out) < 0)
+        return kv_fail(error, KV_ERROR_MEMORY, "%.400s: no memory to write it", t->options->out);
     kv_status status = kv_training_history_write(&t->history, history, error);
     free(history);
     if (!status)
