@@ -11,8 +11,8 @@
 /* A kind of cell is one of these and one row in fixture_of (run.c). */
 struct kv_fixture {
     enum gb_unit unit;
-    int64_t calls;                   /* a repetition is so many; 0: as many as fill settings->kernel_min_time_s */
-    const enum kv_column *counters;  /* [n_counters] figures that go into the file of --benchmark_out */
+    int64_t calls;                  /* a repetition is so many; 0: as many as fill settings->kernel_min_time_s */
+    const enum kv_column *counters; /* [n_counters] figures that go into the file of --benchmark_out */
     int n_counters;
 
     /* Behind "SUITE/" in the cell's name, and what progress calls it. */
@@ -46,10 +46,10 @@ const struct kv_limits *kv_run_limits(const struct kv_run *run, int threads);
 
 /* ---- The gate (gate.c) ------------------------------------------------------------------------------ */
 
-/* Holds the arm of a decoder that has not run yet against its reference, on the settings' prompt over a few greedy steps;
- * the first one, *cold_ttft_ms, is the arm's very first. All sequences have the same prompt, so the reference is the
- * naive path at batch 1: with the arm's weights when the arm is exact, with float32 weights when it is lossy. An exact
- * arm must select the same tokens; a lossy one is compared as long as it does. cell->row takes the class and the
+/* Holds the arm of a decoder that has not run yet against its reference, on the settings' prompt over a few greedy
+ * steps; the first one, *cold_ttft_ms, is the arm's very first. All sequences have the same prompt, so the reference is
+ * the naive path at batch 1: with the arm's weights when the arm is exact, with float32 weights when it is lossy. An
+ * exact arm must select the same tokens; a lossy one is compared as long as it does. cell->row takes the class and the
  * difference found, whatever it is. Errors: UNSUPPORTED when it is too far off, else as the session's. */
 kv_status kv_gate_check(struct kv_cell_run *cell, struct kv_decoder *decoder, double *cold_ttft_ms,
                         struct kv_error *error);
@@ -63,8 +63,8 @@ void kv_rows_close(struct kv_run *run);
 kv_status kv_rows_write(struct kv_cell_run *cell, bool measured, struct kv_error *error);
 kv_status kv_rows_write_limits(struct kv_run *run, const char *moment, const struct kv_limits *limits,
                                struct kv_error *error);
-/* Takes what an earlier part of the run finished into the results, and out of tokens.csv what belongs to a repetition that
- * it did not finish. Call after kv_rows_open. Errors: IO, FORMAT (a row of no cell of the plan, or one that stands
+/* Takes what an earlier part of the run finished into the results, and out of tokens.csv what belongs to a repetition
+ * that it did not finish. Call after kv_rows_open. Errors: IO, FORMAT (a row of no cell of the plan, or one that stands
  * twice), MEMORY. */
 kv_status kv_resume(struct kv_run *run, struct kv_error *error);
 

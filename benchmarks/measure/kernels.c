@@ -13,8 +13,8 @@
 #include "measure/fixture.h"
 
 #include "base/error.h"
-#include "base/memory.h"
-#include "kernels/packed.h"
+#include "cache/cache.h"
+#include "kernels/matmul.h"
 #include "machine/machine.h"
 #include "results/stats.h"
 
@@ -39,11 +39,15 @@ struct kv_kernel_memory {
     float *scores; /* [threads, KV_MAX_QUERY_TILE, context rounded up to key blocks] */
 };
 
-/* Floats of one call's buffers. */
-struct floats {
-    size_t item; /* one matrix, or one layer's keys and then its values; a whole number of cache lines */
-    size_t x, y, bias;
-    size_t scores; /* of one rank */
+/* What one call works on. */
+struct shape {
+    struct kv_matrix w;    /* of a product, */
+    size_t data, scales;   /*   its parts' offsets in an item of the ring */
+    struct kv_cache cache; /* of attention: one layer and one sequence */
+    size_t item_bytes;     /* of the ring: one w, or one such cache; a whole number of KV_ALIGNMENT */
+    size_t x, y, bias;     /* floats */
+    size_t scores;         /* floats of one rank */
+    struct kv_work work;
 };
 
 struct span {
@@ -55,7 +59,7 @@ struct kernel_state {
     const struct kv_kernels *kernels;
     struct kv_pool *pool;
     int n_threads;
-    struct floats floats;
+    struct shape shape;
     /* of the parallel region that runs */
     const struct kv_cell_run *cell;
     int64_t n_calls;
@@ -64,52 +68,70 @@ struct kernel_state {
 
 /* ---- Sizes ------------------------------------------------------------------------------------------ */
 
-static struct floats floats_of(const struct kv_config *config, const struct kv_cell *cell)
-{
-    const struct kv_point *p = &cell->point;
-    const size_t M = (size_t)p->rows, N = (size_t)p->n, K = (size_t)p->k, C = (size_t)config->n_embd;
-    const size_t line = KV_ALIGNMENT / sizeof(float), capacity = (size_t)kv_round_to_key_block(p->n_context);
-    const struct kv_matmul_backend *backend;
-    struct floats floats;
-    if (cell->kind == KV_KIND_ATTENTION) {
-        floats = (struct floats){.item = 2 * capacity * C,
-                                 .x = M * 3 * C,
-                                 .y = M * C,
-                                 .scores = KV_MAX_QUERY_TILE * capacity};
-    } else {
-        /* The ring holds random numbers, and those are random in any layout: only its size matters. */
-        const bool packed = kv_matmul_find(cell->arm.gemm, &backend, NULL) == KV_OK &&
-                            backend->layout == KV_WEIGHTS_PACKED;
-        floats = (struct floats){.item = K * (packed ? kv_packed_columns(p->n) : N), .x = M * K, .y = M * N, .bias = N};
-    }
-    floats.item = (floats.item + line - 1) / line * line;
-    return floats;
-}
-
 static bool has_bias(const struct kv_cell *cell)
 {
     return strcmp(cell->point.shape, "lm_head") != 0;
 }
 
-/* Of one call. */
-static struct kv_work work_of(const struct kv_config *config, const struct kv_cell *cell)
+static void shape_matmul(const struct kv_cell *cell, struct shape *shape)
 {
     const struct kv_point *p = &cell->point;
-    const double M = p->rows, N = p->n, K = p->k, T = p->n_context, C = config->n_embd;
+    const double M = p->rows, N = p->n, K = p->k;
+    const struct kv_matmul_backend *backend;
+    struct kv_layout layout = {0};
+    shape->w = (struct kv_matrix){.k = p->k, .n = p->n, .transposed = !has_bias(cell)};
+    if (kv_format_find(cell->arm.weights, &shape->w.format, NULL) || kv_matmul_find(cell->arm.gemm, &backend, NULL))
+        return; /* open says so */
+    shape->w.layout = backend->layout;
+    shape->w.format->lay_out(&shape->w, &layout, &shape->data, &shape->scales);
+    shape->item_bytes = layout.bytes;
+    shape->x = (size_t)p->rows * (size_t)p->k;
+    shape->y = (size_t)p->rows * (size_t)p->n;
+    shape->bias = has_bias(cell) ? (size_t)p->n : 0;
+    shape->work = (struct kv_work){2 * M * N * K, shape->w.format->bytes(K, N) + (double)shape->bias * sizeof(float)};
+}
+
+static void shape_attention(const struct kv_config *config, const struct kv_cell *cell, struct shape *shape)
+{
+    const struct kv_point *p = &cell->point;
+    const double T = p->n_context, C = config->n_embd;
+    const size_t M = (size_t)p->rows, width = (size_t)config->n_embd;
+    struct kv_layout layout = {0};
+    shape->cache = (struct kv_cache){.n_layer = 1,
+                                     .n_kv_head = config->n_head,
+                                     .head_size = config->n_embd / config->n_head,
+                                     .batch = 1,
+                                     .capacity = kv_round_to_key_block(p->n_context)};
+    if (kv_cache_find(cell->arm.cache, cell->arm.kv, &shape->cache.kind, NULL))
+        return; /* open says so */
+    shape->cache.kind->lay_out(&shape->cache, &layout);
+    shape->item_bytes = layout.bytes;
+    shape->x = M * 3 * width;
+    shape->y = M * width;
+    shape->scores = KV_MAX_QUERY_TILE * (size_t)shape->cache.capacity;
+    shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
+                                   shape->cache.kind->bytes(config, T) / config->n_layer};
+}
+
+static struct shape shape_of(const struct kv_config *config, const struct kv_cell *cell)
+{
+    struct shape shape = {.item_bytes = 0};
     if (cell->kind == KV_KIND_ATTENTION)
-        return (struct kv_work){.flops = 4 * (M > 1 ? T * (T + 1) / 2 : T) * C, .bytes = 2 * T * C * sizeof(float)};
-    return (struct kv_work){.flops = 2 * M * N * K, .bytes = (K * N + (has_bias(cell) ? N : 0)) * sizeof(float)};
+        shape_attention(config, cell, &shape);
+    else
+        shape_matmul(cell, &shape);
+    return shape;
 }
 
 static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
 {
-    const struct kv_work work = work_of(run->settings->config, cell);
+    const struct kv_work work = shape_of(run->settings->config, cell).work;
     return kv_limit_seconds(limits, work.bytes, work.flops);
 }
 
 static void expect(struct kv_cell_run *cell)
 {
-    const struct kv_work work = work_of(cell->run->settings->config, cell->cell);
+    const struct kv_work work = shape_of(cell->run->settings->config, cell->cell).work;
     kv_row_set_number(&cell->row, KV_COLUMN_FLOPS, work.flops);
     kv_row_set_number(&cell->row, KV_COLUMN_BYTES, work.bytes);
 }
@@ -176,8 +198,9 @@ static void fill_ring_job(void *argument, int rank)
          1.0f / sqrtf((float)state->cell->run->settings->config->n_embd), rank, state->n_threads);
 }
 
-/* Whole items, so that every shape cycles through at least ring_bytes. Made once, and only when something is to be
- * measured. */
+/* Random float32, which is random weights, keys and values in any layout: a format of other bits has to fill a ring of
+ * its own. Whole items, so that every shape cycles through at least ring_bytes. Made once, and only when something is
+ * to be measured. */
 static kv_status open_ring(struct kernel_state *state, struct kv_error *error)
 {
     struct kv_run *run = state->cell->run;
@@ -188,9 +211,9 @@ static kv_status open_ring(struct kernel_state *state, struct kv_error *error)
     for (int i = 0; i < run->plan->n_cells; i++) {
         if (run->plan->cells[i].kind == KV_KIND_GENERATION)
             continue;
-        const size_t item = floats_of(run->settings->config, &run->plan->cells[i]).item;
+        const size_t item = shape_of(run->settings->config, &run->plan->cells[i]).item_bytes;
         struct kv_layout layout = {0};
-        kv_layout_add(&layout, least / sizeof(float) / item + 1, item, sizeof(float));
+        kv_layout_add(&layout, item ? least / item + 1 : 0, item, 1);
         largest.bytes = layout.bytes > largest.bytes ? layout.bytes : largest.bytes;
         largest.overflow |= layout.overflow;
     }
@@ -222,11 +245,11 @@ static void fill_work_job(void *argument, int rank)
 {
     const struct kernel_state *state = argument;
     const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
-    const struct floats *floats = &state->floats;
-    const size_t begin = floats->y * (size_t)rank / (size_t)state->n_threads;
-    const size_t end = floats->y * ((size_t)rank + 1) / (size_t)state->n_threads;
-    draw(memory->x, floats->x, 1.0f, rank, state->n_threads);
-    draw(memory->bias, floats->bias, 0.1f, rank, state->n_threads);
+    const struct shape *shape = &state->shape;
+    const size_t begin = shape->y * (size_t)rank / (size_t)state->n_threads;
+    const size_t end = shape->y * ((size_t)rank + 1) / (size_t)state->n_threads;
+    draw(memory->x, shape->x, 1.0f, rank, state->n_threads);
+    draw(memory->bias, shape->bias, 0.1f, rank, state->n_threads);
     memset(memory->y + begin, 0, (end - begin) * sizeof(float));
 }
 
@@ -234,17 +257,17 @@ static void fill_work_job(void *argument, int rank)
 static kv_status open_work(struct kernel_state *state, struct kv_error *error)
 {
     struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
-    const struct floats *floats = &state->floats;
+    const struct shape *shape = &state->shape;
     const int turn = state->cell->cell->turn;
     if (memory->turn == turn)
         return KV_OK;
     kv_block_free(&memory->work);
     memory->turn = -1;
     struct kv_layout layout = {0};
-    const size_t x = kv_layout_add(&layout, floats->x, 1, sizeof(float));
-    const size_t y = kv_layout_add(&layout, floats->y, 1, sizeof(float));
-    const size_t bias = kv_layout_add(&layout, floats->bias, 1, sizeof(float));
-    const size_t scores = kv_layout_add(&layout, floats->scores, (size_t)most_threads(state->cell->run->plan),
+    const size_t x = kv_layout_add(&layout, shape->x, 1, sizeof(float));
+    const size_t y = kv_layout_add(&layout, shape->y, 1, sizeof(float));
+    const size_t bias = kv_layout_add(&layout, shape->bias, 1, sizeof(float));
+    const size_t scores = kv_layout_add(&layout, shape->scores, (size_t)most_threads(state->cell->run->plan),
                                         sizeof(float));
     const kv_status status = kv_block_allocate(&memory->work, &layout, "kernels (activations)", error);
     if (status)
@@ -262,7 +285,7 @@ static kv_status open_work(struct kernel_state *state, struct kv_error *error)
 /* ---- Calls ------------------------------------------------------------------------------------------ */
 
 /* As run_layer and run_head of infer/forward.c call them. */
-static void call_matmul(const struct kernel_state *state, const float *item, int rank)
+static void call_matmul(const struct kernel_state *state, char *item, int rank)
 {
     const struct kv_cell *cell = state->cell->cell;
     const struct kv_config *config = state->cell->run->settings->config;
@@ -270,17 +293,17 @@ static void call_matmul(const struct kernel_state *state, const float *item, int
     const struct kv_point *p = &cell->point;
     const bool is_proj = strcmp(p->shape, "attn_proj") == 0 || strcmp(p->shape, "mlp_proj") == 0;
     const enum kv_epilogue gelu = config->activation == KV_GELU ? KV_EPILOGUE_GELU : KV_EPILOGUE_GELU_NEW;
+    struct kv_matrix w = state->shape.w;
+    w.data = item + state->shape.data;
+    w.scales = state->shape.scales != state->shape.data ? item + state->shape.scales : NULL;
     const struct kv_matmul_task task = {
         .x = memory->x,
         .x_stride = (size_t)p->k,
-        .w = item,
-        .w_transposed = !has_bias(cell),
+        .w = &w,
         .bias = has_bias(cell) ? memory->bias : NULL,
         .y = memory->y,
         .y_stride = (size_t)p->n,
         .m = p->rows,
-        .n = p->n,
-        .k = p->k,
         .accumulate = is_proj,
         .epilogue = strcmp(p->shape, "c_fc") == 0 ? gelu : KV_EPILOGUE_NONE,
     };
@@ -288,31 +311,33 @@ static void call_matmul(const struct kernel_state *state, const float *item, int
 }
 
 /* As attend of infer/forward.c: a rank's heads one after the other, read from a cache of just that capacity. */
-static void call_attention(const struct kernel_state *state, const float *item, int rank)
+static void call_attention(const struct kernel_state *state, char *item, int rank)
 {
     const struct kv_point *p = &state->cell->cell->point;
     const struct kv_config *config = state->cell->run->settings->config;
     const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
     const int n_head = config->n_head, head_size = config->n_embd / n_head;
-    const size_t C = (size_t)config->n_embd, capacity = (size_t)kv_round_to_key_block(p->n_context);
+    const size_t C = (size_t)config->n_embd;
+    struct kv_cache cache = state->shape.cache;
+    int length = p->n_context;
+    cache.lengths = &length;
+    cache.base = item;
     const int end = (int)((long)n_head * (rank + 1) / state->n_threads);
     for (int head = (int)((long)n_head * rank / state->n_threads); head < end; head++) {
         const size_t column = (size_t)head * (size_t)head_size;
-        const struct kv_attention attention = {
+        struct kv_attention attention = {
             .queries = memory->x + column,
             .query_stride = 3 * C,
             .n_queries = p->rows,
             .first_position = p->n_context - p->rows,
-            .keys = item + column * capacity,
-            .values = item + (C + column) * capacity,
             .head_size = head_size,
             .scale = 1.0f / sqrtf((float)head_size),
             .out = memory->y + column,
             .out_stride = C,
-            .scores = memory->scores + (size_t)rank * state->floats.scores,
-            .score_stride = capacity,
+            .scores = memory->scores + (size_t)rank * state->shape.scores,
+            .score_stride = (size_t)cache.capacity,
         };
-        state->kernels->attention(&attention);
+        cache.kind->attend(&cache, (struct kv_cache_place){0, 0, head}, state->kernels, &attention);
     }
 }
 
@@ -320,12 +345,11 @@ static void calls_job(void *argument, int rank)
 {
     struct kernel_state *state = argument;
     const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
-    const float *ring = (const float *)(const void *)memory->ring.base;
-    const size_t n_items = memory->ring.bytes / sizeof(float) / state->floats.item;
+    const size_t item_bytes = state->shape.item_bytes, n_items = memory->ring.bytes / item_bytes;
     kv_pool_barrier(state->pool);
     state->spans[rank].start_ns = kv_now_ns();
     for (int64_t i = 0; i < state->n_calls; i++) {
-        const float *item = ring + (memory->cursor + (size_t)i) % n_items * state->floats.item;
+        char *item = memory->ring.base + (memory->cursor + (size_t)i) % n_items * item_bytes;
         if (state->backend)
             call_matmul(state, item, rank);
         else
@@ -368,10 +392,15 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     cell->state = state;
     state->cell = cell;
     state->n_threads = arm->threads;
-    state->floats = floats_of(cell->run->settings->config, cell->cell);
+    state->shape = shape_of(cell->run->settings->config, cell->cell);
     kv_status status = kv_kernels_find(arm->isa, &state->kernels, error);
-    if (!status && cell->cell->kind == KV_KIND_MATMUL)
-        status = kv_matmul_find(arm->gemm, &state->backend, error);
+    if (!status && cell->cell->kind == KV_KIND_MATMUL) {
+        status = kv_format_find(arm->weights, &state->shape.w.format, error);
+        if (!status)
+            status = kv_matmul_find(arm->gemm, &state->backend, error);
+    } else if (!status) {
+        status = kv_cache_find(arm->cache, arm->kv, &state->shape.cache.kind, error);
+    }
     if (!status)
         status = kv_run_pool(cell->run, arm->threads, &state->pool, error);
     if (!status)
@@ -395,7 +424,7 @@ static void close(struct kv_cell_run *cell)
 
 static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
 {
-    const struct kv_work work = work_of(cell->run->settings->config, cell->cell);
+    const struct kv_work work = ((const struct kernel_state *)cell->state)->shape.work;
     const struct kv_limits *limits = kv_run_limits(cell->run, cell->cell->arm.threads);
     const double seconds = cell->call_seconds;
     (void)error;

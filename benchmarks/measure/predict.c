@@ -9,7 +9,8 @@
 static const struct kv_limits slow_machine = {
     .threads = 1, .isa = "", .read_bytes_per_s = 10e9, .fma_flop_per_s = 50e9};
 
-/* Gate and warm-up beside the repetitions of a generation, in units of one repetition, when it is short and when long. */
+/* Gate and warm-up beside the repetitions of a generation, in units of one repetition, when it is short and when long.
+ */
 #define OPENING_SHORT 3.0
 #define OPENING_LONG  0.3
 #define SHORT_SECONDS 2.0

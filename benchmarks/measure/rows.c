@@ -73,7 +73,7 @@ static kv_status read_table(const struct kv_run *run, enum kv_file_kind kind, en
         enum kv_column column;
         size_t *index;
     } wanted[] = {
-        {KV_COLUMN_CELL, &t->cell}, {KV_COLUMN_REPETITION, &t->repetition}, {time, &t->time},
+        {KV_COLUMN_CELL, &t->cell},     {KV_COLUMN_REPETITION, &t->repetition}, {time, &t->time},
         {KV_COLUMN_STATUS, &t->status}, {KV_COLUMN_ERROR, &t->error},
     };
     const size_t n_wanted = kind == KV_FILE_TOKENS ? 3 : sizeof wanted / sizeof *wanted;
@@ -101,8 +101,8 @@ static kv_status find_cell(struct kv_run *run, const struct table *t, size_t row
 
 static kv_status take_row(struct kv_run *run, const struct table *t, size_t row, struct kv_error *error)
 {
-    struct kv_cell_run *cell;
-    int repetition;
+    struct kv_cell_run *cell = NULL;
+    int repetition = 0;
     double time;
     kv_status status = find_cell(run, t, row, &cell, &repetition, error);
     if (!status)
@@ -178,8 +178,8 @@ static kv_status drop_unfinished_tokens(struct kv_run *run, struct kv_error *err
         status = kv_fail(error, KV_ERROR_MEMORY, "no memory to resume %s", run->settings->folder);
     size_t n_dropped = 0;
     for (size_t row = 0; !status && row < t.n; row++) {
-        struct kv_cell_run *cell;
-        int repetition;
+        struct kv_cell_run *cell = NULL;
+        int repetition = 0;
         status = find_cell(run, &t, row, &cell, &repetition, error);
         keep[row] = !status && repetition <= cell->result.n_done;
         n_dropped += !keep[row];

@@ -279,16 +279,15 @@ static kv_status register_cell(struct kv_cell_run *cell, struct kv_error *error)
 {
     char name[512];
     name_cell(cell, name, sizeof name);
-    return gb_register(&(struct gb_benchmark){.name = name,
-                                              .run = repeat,
-                                              .done = repeated,
-                                              .context = cell,
-                                              .iterations = cell->fixture->calls,
-                                              .min_time_s = cell->fixture->calls
-                                                                ? 0
-                                                                : cell->run->settings->kernel_min_time_s,
-                                              .unit = cell->fixture->unit},
-                       error);
+    return gb_register(
+        &(struct gb_benchmark){.name = name,
+                               .run = repeat,
+                               .done = repeated,
+                               .context = cell,
+                               .iterations = cell->fixture->calls,
+                               .min_time_s = cell->fixture->calls ? 0 : cell->run->settings->kernel_min_time_s,
+                               .unit = cell->fixture->unit},
+        error);
 }
 
 /* ---- Turns ------------------------------------------------------------------------------------------ */

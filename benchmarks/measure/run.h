@@ -76,9 +76,9 @@ struct kv_cell_run {
     const struct kv_cell *cell;
     const struct kv_fixture *fixture;
     struct kv_cell_result result;
-    void *state;       /* the fixture's; NULL: not open */
-    struct kv_row row; /* what is the same for all repetitions */
-    bool skip;         /* over its budget */
+    void *state;                  /* the fixture's; NULL: not open */
+    struct kv_row row;            /* what is the same for all repetitions */
+    bool skip;                    /* over its budget */
     double call_seconds, seconds; /* of the repetition that runs */
     struct kv_row newest;
 };
@@ -126,8 +126,8 @@ kv_status kv_run_measure(struct kv_run *run, struct kv_error *error);
 /* In place of that, for a prediction: measures the limits alone. */
 kv_status kv_run_measure_limits(struct kv_run *run, struct kv_error *error);
 
-/* Seconds that one repetition of a cell will take: its work at the machine's limits, corrected by how its arm did so far
- * in this run. Unknown limits: those of a slow machine are assumed. */
+/* Seconds that one repetition of a cell will take: its work at the machine's limits, corrected by how its arm did so
+ * far in this run. Unknown limits: those of a slow machine are assumed. */
 double kv_predict_seconds(const struct kv_run *run, int cell);
 /* The same for all that is left of the plan, gate and warm-up included. */
 double kv_predict_left(const struct kv_run *run);

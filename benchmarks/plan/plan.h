@@ -6,8 +6,8 @@
  *   cell   an arm at a point; its id (results/columns.h) is in every row
  *   turn   the cells of one point, which differ in their arm alone, take turns within each repetition
  *
- * A suite is one row in suites.c; a new axis is a field of kv_arm and a row in axes.c; an axis gets a new value where that
- * value is made (a path, a format, a cache), and nothing here changes. */
+ * A suite is one row in suites.c; a new axis is a field of kv_arm and a row in axes.c; an axis gets a new value where
+ * that value is made (a path, a format, a cache), and nothing here changes. */
 #ifndef KV_PLAN_PLAN_H
 #define KV_PLAN_PLAN_H
 
@@ -118,8 +118,8 @@ struct kv_suite {
 const struct kv_suite *kv_suite_at(int index);
 const struct kv_choice *kv_suite_choice(int index);
 
-/* Adds a turn: one cell for every arm of the sweep that makes sense for the kind and is no other's equal (the naive path
- * keeps nothing, so it is one arm whatever caches are swept). A cell that the plan has already is not added again.
+/* Adds a turn: one cell for every arm of the sweep that makes sense for the kind and is no other's equal (the naive
+ * path keeps nothing, so it is one arm whatever caches are swept). A cell that the plan has already is not added again.
  * Errors: MEMORY. */
 kv_status kv_plan_add(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
                       const struct kv_point *point, int repetitions, struct kv_error *error);

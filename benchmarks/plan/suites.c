@@ -9,7 +9,9 @@ struct sizes {
 #define SIZES(array) ((struct sizes){(array), (int)(sizeof(array) / sizeof *(array))})
 /* The sizes of this extent, of three arrays. */
 #define BY_EXTENT(sweep, quick, report, full)                                                                          \
-    ((sweep)->extent == KV_EXTENT_QUICK ? SIZES(quick) : (sweep)->extent == KV_EXTENT_REPORT ? SIZES(report) : SIZES(full))
+    ((sweep)->extent == KV_EXTENT_QUICK    ? SIZES(quick)                                                              \
+     : (sweep)->extent == KV_EXTENT_REPORT ? SIZES(report)                                                             \
+                                           : SIZES(full))
 
 static const int one[] = {1};
 
@@ -152,8 +154,8 @@ static kv_status plan_products(const char *suite, const struct kv_sweep *sweep, 
         const char *name;
         int k, n;
     } shapes[] = {
-        {"c_attn", c->n_embd, 3 * c->n_embd},   {"attn_proj", c->n_embd, c->n_embd}, {"c_fc", c->n_embd, c->n_inner},
-        {"mlp_proj", c->n_inner, c->n_embd},    {"lm_head", c->n_embd, c->vocab_size},
+        {"c_attn", c->n_embd, 3 * c->n_embd}, {"attn_proj", c->n_embd, c->n_embd},   {"c_fc", c->n_embd, c->n_inner},
+        {"mlp_proj", c->n_inner, c->n_embd},  {"lm_head", c->n_embd, c->vocab_size},
     };
     kv_status status = KV_OK;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
