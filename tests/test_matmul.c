@@ -148,13 +148,14 @@ static float *lay_rows(struct guard *guard, const float *rows, int columns, int 
     return first;
 }
 
-static const float *lay_weights(bool transposed)
+static struct kv_matrix lay_weights(bool transposed)
 {
     float *w = guard_last(&w_guard, (size_t)problem.k * (size_t)problem.n);
     for (int p = 0; p < problem.k; p++)
         for (int j = 0; j < problem.n; j++)
             w[transposed ? j * problem.k + p : p * problem.n + j] = problem.w[p][j];
-    return w;
+    return (struct kv_matrix){
+        .data = w, .k = problem.k, .n = problem.n, .format = &kv_format_f32, .transposed = transposed};
 }
 
 /* NaN, unless it is to be added to. */
@@ -184,17 +185,15 @@ static void check_y(const struct call *call, const float *y)
 
 static void check_call(const struct call *call)
 {
+    const struct kv_matrix w = lay_weights(call->w_transposed);
     const struct kv_matmul_task task = {
         .x = lay_rows(&x_guard, problem.x[0], problem.k, MAX_K, call->gap),
         .x_stride = (size_t)(problem.k + call->gap),
-        .w = lay_weights(call->w_transposed),
-        .w_transposed = call->w_transposed,
+        .w = &w,
         .bias = call->mode->bias ? guard_copy(&bias_guard, problem.bias, (size_t)problem.n) : NULL,
         .y = lay_y(call),
         .y_stride = (size_t)(problem.n + call->gap),
         .m = problem.m,
-        .n = problem.n,
-        .k = problem.k,
         .accumulate = call->mode->accumulate,
         .epilogue = call->mode->epilogue,
     };
@@ -274,15 +273,14 @@ static void test_nan_reaches_its_own(void **state)
                 continue; /* test_packed.c has the same for it */
             fill_problem(m, 37, 19);
             problem.w[7][11] = NAN;
+            const struct kv_matrix w = lay_weights(false);
             const struct kv_matmul_task task = {
                 .x = lay_rows(&x_guard, problem.x[0], problem.k, MAX_K, 0),
                 .x_stride = 19,
-                .w = lay_weights(false),
+                .w = &w,
                 .y = guard_last(&y_guard, (size_t)m * 37),
                 .y_stride = 37,
                 .m = m,
-                .n = 37,
-                .k = 19,
             };
             kv_matmul(backend, &kv_kernels_portable, &task, 0, 1);
             for (int i = 0; i < m * 37; i++)
@@ -312,7 +310,8 @@ static const struct kv_matmul_backend noting = {
  * only where the backend is not called, and differ by one line at most. */
 static void check_division(int n, int n_ranks)
 {
-    const struct kv_matmul_task task = {.n = n};
+    const struct kv_matrix w = {.n = n};
+    const struct kv_matmul_task task = {.w = &w};
     int end = 0, smallest = INT_MAX, largest = 0;
     for (int rank = 0; rank < n_ranks; rank++) {
         n_given = 0;

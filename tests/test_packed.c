@@ -1,6 +1,6 @@
 /* The packed product at every level against the definition in double precision, around every edge of its tiles, its
  * panels and its blocks. All buffers end at a guard page, and what a call must not use is NaN. */
-#include "kernels/packed_kernels.h"
+#include "kernels/packed.h"
 
 #include "guard.h"
 #include "support.h"
@@ -41,7 +41,7 @@ static struct {
 } problem;
 
 static struct guard x_guard, w_guard, bias_guard, y_guard;
-static float *packed; /* in w_guard */
+static struct kv_matrix packed; /* in w_guard */
 
 static int create_guards(void **state)
 {
@@ -65,10 +65,21 @@ static int free_guards(void **state)
 
 /* ---- The reference -------------------------------------------------------------------------------- */
 
+static struct kv_matrix packed_matrix(int n, int k)
+{
+    return (struct kv_matrix){
+        .data = guard_last(&w_guard, kv_packed_columns(n) * (size_t)k),
+        .k = k,
+        .n = n,
+        .format = &kv_format_f32,
+        .layout = KV_WEIGHTS_PACKED,
+    };
+}
+
 static void pack_problem(void)
 {
-    packed = guard_last(&w_guard, kv_packed_columns(problem.n) * (size_t)problem.k);
-    kv_pack_rows(packed, problem.k, problem.n, 0, problem.k, problem.w[0], MAX_N);
+    packed = packed_matrix(problem.n, problem.k);
+    kv_format_f32.pack_rows(&packed, 0, problem.k, problem.w[0], MAX_N);
 }
 
 static void compute_sums(void)
@@ -144,14 +155,12 @@ static const float *multiply(const struct kv_kernels *kernels, const struct mode
     const struct kv_matmul_task task = {
         .x = lay_rows(&x_guard, problem.x[0], problem.k, MAX_K, gap),
         .x_stride = (size_t)(problem.k + gap),
-        .w = packed,
+        .w = &packed,
         .bias = mode->bias ? guard_copy(&bias_guard, problem.bias, (size_t)problem.n) : NULL,
         .y = mode->accumulate ? lay_rows(&y_guard, problem.y[0], problem.n, MAX_N, gap)
                               : guard_last(&y_guard, y_floats),
         .y_stride = y_stride,
         .m = problem.m,
-        .n = problem.n,
-        .k = problem.k,
         .accumulate = mode->accumulate,
         .epilogue = mode->epilogue,
     };
@@ -318,40 +327,41 @@ static void test_infinity_times_zero(void **state)
 
 /* ---- Packing -------------------------------------------------------------------------------------- */
 
-static void check_packed(const float *values, int n, int k)
+static void check_packed(const struct kv_matrix *w)
 {
     static float column[MAX_K];
-    for (int j = 0; j < n; j++) {
-        kv_unpack_column(values, k, j, column);
-        for (int p = 0; p < k; p++)
+    const float *values = w->data;
+    for (int j = 0; j < w->n; j++) {
+        w->format->unpack_column(w, j, column);
+        for (int p = 0; p < w->k; p++)
             assert_memory_equal(&column[p], &problem.w[p][j], sizeof *column);
     }
-    for (int p = 0; p < k; p++)
-        for (int j = n; j % KV_PANEL; j++)
-            assert_true(values[(j / KV_PANEL * k + p) * KV_PANEL + j % KV_PANEL] == 0);
+    for (int p = 0; p < w->k; p++)
+        for (int j = w->n; j % KV_PANEL; j++)
+            assert_true(values[(j / KV_PANEL * w->k + p) * KV_PANEL + j % KV_PANEL] == 0);
 }
 
-static void pack_by_rows(float *values, int n, int k, uint64_t *random)
+static void pack_by_rows(const struct kv_matrix *w, uint64_t *random)
 {
-    for (int first = 0, count; first < k; first += count) {
+    for (int first = 0, count; first < w->k; first += count) {
         count = random_between(random, 1, 64);
-        count = count < k - first ? count : k - first;
-        kv_pack_rows(values, k, n, first, count, problem.w[first], MAX_N);
+        count = count < w->k - first ? count : w->k - first;
+        w->format->pack_rows(w, first, count, problem.w[first], MAX_N);
     }
 }
 
 /* From the transposed matrix [n, k], rows k + gap apart. */
-static void pack_by_columns(float *values, int n, int k, int gap, uint64_t *random)
+static void pack_by_columns(const struct kv_matrix *w, int gap, uint64_t *random)
 {
     static float transposed[MAX_N * (MAX_K + MAX_GAP)];
-    const size_t stride = (size_t)(k + gap);
-    for (int j = 0; j < n; j++)
-        for (int p = 0; p < k; p++)
+    const size_t stride = (size_t)(w->k + gap);
+    for (int j = 0; j < w->n; j++)
+        for (int p = 0; p < w->k; p++)
             memcpy(transposed + (size_t)j * stride + p, &problem.w[p][j], sizeof(float));
-    for (int first = 0, count; first < n; first += count) {
+    for (int first = 0, count; first < w->n; first += count) {
         count = random_between(random, 1, 2 * KV_PANEL);
-        count = count < n - first ? count : n - first;
-        kv_pack_columns(values, k, n, first, count, transposed + (size_t)first * stride, stride);
+        count = count < w->n - first ? count : w->n - first;
+        w->format->pack_columns(w, first, count, transposed + (size_t)first * stride, stride);
     }
 }
 
@@ -366,12 +376,12 @@ static void test_round_trip(void **state)
         fill_problem(1, n, k);
         const uint32_t payload = 0x7fa00001u; /* a signalling NaN: bits are copied, not numbers */
         memcpy(&problem.w[k / 2][n / 2], &payload, sizeof payload);
-        float *values = guard_last(&w_guard, n_floats);
-        pack_by_rows(values, n, k, &random);
-        check_packed(values, n, k);
-        values = guard_last(&w_guard, n_floats);
-        pack_by_columns(values, n, k, i % MAX_GAP, &random);
-        check_packed(values, n, k);
+        struct kv_matrix w = packed_matrix(n, k);
+        pack_by_rows(&w, &random);
+        check_packed(&w);
+        w = packed_matrix(n, k);
+        pack_by_columns(&w, i % MAX_GAP, &random);
+        check_packed(&w);
         assert_guard(&w_guard, n_floats);
     }
 }
