@@ -1,6 +1,6 @@
 /* The CPUs that this process may use, and where its threads start on them. */
-#ifndef KV_BASE_CPUS_H
-#define KV_BASE_CPUS_H
+#ifndef KV_BASE_POOL_H
+#define KV_BASE_POOL_H
 
 #include <sched.h>
 
