@@ -279,7 +279,7 @@ struct kv_sampling {
 
 /* Draws for B sequences in step. What row b draws depends on seed, b, the number of the step and the row's logits, and
  * on nothing else: row 0 of four draws as a single one does. Each token has a random number of its own in each step
- * (core/sampling/sampler.c says how), so that logits that differ by at most d give another token with a probability
+ * (core/infer/sampler.c says how), so that logits that differ by at most d give another token with a probability
  * of at most 2 d / temperature, however many tokens there are, plus that of the tokens that d moves into or out of
  * top-k and top-p. Between the paths d is 0 in release builds of gcc 12 and clang 14 with the matmuls "packed" and
  * "reference"; other builds may round otherwise, and "openblas" does: d is then some 1e-6 of the largest logit. */

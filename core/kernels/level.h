@@ -6,7 +6,7 @@
  *   KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS   the tile of y that the packed product keeps in registers
  *   KV_DEPTH, KV_X_BYTES   rows of weights, and bytes of x, that it works on before it goes on to the next
  *   KV_PROBE_CHAINS        independent sums that hide the latency of a multiplication and addition */
-#include "kernels/format.h"
+#include "kernels/matmul.h"
 #include "kernels/vector.h"
 
 #define JOIN_(a, b) a##b

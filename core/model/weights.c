@@ -1,7 +1,6 @@
 #include "model/weights.h"
 
 #include "base/error.h"
-#include "kernels/packed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
