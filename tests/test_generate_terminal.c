@@ -1,24 +1,164 @@
-/* `kvbench generate --path both`: on a terminal, into a file, and interrupted. */
+/* kvbench generate where what is drawn must be known, or where it writes to more than a file: the end of a text, whole
+ * characters as they are made, and both paths side by side on a terminal. */
 #include "generate_bench.h"
 
-#include "measure/measure.h"
+#include "text/terminal.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define END_OF_TEXT 50256
+
+static const char *urn(struct bench *bench, int vocab_size, int n_positions, const struct urn_token *tokens,
+                       size_t n_tokens)
+{
+    build_urn(bench->checkpoint, vocab_size, n_positions, tokens, n_tokens);
+    checkpoint_write(bench->checkpoint);
+    return bench->checkpoint->folder;
+}
+
+/* ---- The end of a text ------------------------------------------------------------------------------------ */
+
+/* Mostly "a", and about every tenth token the end of the text. */
+static const char *ending_urn(struct bench *bench)
+{
+    static const struct urn_token tokens[] = {{64, 0.0f}, {END_OF_TEXT, -2.2f}};
+    return urn(bench, 50257, 64, tokens, COUNT(tokens));
+}
+
+static void test_stop_at_eot(void **state)
+{
+    struct bench *bench = *state;
+    struct cli *cli = bench->cli;
+    const char *model = ending_urn(bench);
+    RUN(cli, GENERATE(model), "--prompt", "b");
+    assert_exit(cli, 0);
+    const char *end = strstr(cli->out, "<|endoftext|>");
+    assert_non_null(end);
+    const int n = (int)(end - cli->out);
+    char *text = strndup(cli->out, (size_t)n);
+    RUN(cli, GENERATE(model), "--prompt", "b", "--stop-at-eot");
+    assert_exit(cli, 0);
+    assert_int_equal(strncmp(cli->out, text, (size_t)n), 0);
+    assert_string_equal(cli->out + n, "\n");
+    char figures[64];
+    snprintf(figures, sizeof figures, ", %d new token%s (to <|endoftext|>), TTFT", n, n == 1 ? "" : "s");
+    assert_int_equal(count_lines(cli->err, figures), 1);
+    free(text);
+}
+
+/* Every sequence of a batch has its own end, in text and in ids. */
+static void test_stop_at_eot_in_a_batch(void **state)
+{
+    struct bench *bench = *state;
+    struct cli *cli = bench->cli;
+    const char *model = ending_urn(bench);
+    int lengths[4], n = 0, longest = 0;
+    RUN(cli, GENERATE(model), "--prompt", "b", "--stop-at-eot", "--batch", "4");
+    assert_exit(cli, 0);
+    assert_null(strstr(cli->out, "endoftext"));
+    for (const char *line = cli->out; *line; line = strchr(line, '\n') + 1) {
+        if (line[0] == '-')
+            continue;
+        assert_in_range(n, 0, 3);
+        lengths[n] = (int)strspn(line + 1, "a");
+        assert_int_equal(line[1 + lengths[n]], '\n');
+        longest = lengths[n] > longest ? lengths[n] : longest;
+        n++;
+    }
+    assert_int_equal(n, 4);
+    assert_true(lengths[0] != lengths[1] || lengths[1] != lengths[2] || lengths[2] != lengths[3]);
+    char figures[64];
+    snprintf(figures, sizeof figures, "4 x %d new tokens (to <|endoftext|>)", longest + 1);
+    assert_int_equal(count_lines(cli->err, figures), 1);
+    RUN(cli, GENERATE(model), "--tokens", "65", "--stop-at-eot", "--batch", "4", "--temperature", "1", "--top-k", "40",
+        "-n", "200", "--overflow", "shift");
+    assert_exit(cli, 0);
+    const char *at = cli->out;
+    for (int b = 0; b < 4; b++, at = strpbrk(at, ";\n") + 1)
+        assert_int_equal(strcspn(at, ";\n"), strlen("65") + (size_t)lengths[b] * strlen(",64"));
+}
+
+/* ---- As it is made --------------------------------------------------------------------------------------- */
+
+/* Every kind of byte that there is in UTF-8, and some that are in none, so that characters come about by chance. */
+static const char *utf8_urn(struct bench *bench)
+{
+    static const struct urn_token tokens[] = {{'e', 0},  {0xc3, 0}, {0xa9, 0}, {0xe2, 0}, {0x82, 0}, {0xac, 0},
+                                              {0xf0, 0}, {0x9f, 0}, {0x98, 0}, {0x80, 0}, {0xff, 0}};
+    return urn(bench, 256, 64, tokens, COUNT(tokens));
+}
+
+/* The text of p is that of the ids, which are bytes. */
+static void assert_bytes(const struct packets *p, const char *ids)
+{
+    size_t n = 0;
+    for (const char *at = ids; *at; at += strcspn(at, ","), at += *at == ',') {
+        assert_true(n < p->n_text);
+        assert_int_equal((unsigned char)p->text[n++], atoi(at));
+    }
+    assert_in_range(p->n_text - n, 0, 1);
+    assert_int_equal(p->text[p->n_text - 1], '\n');
+}
+
+/* First the prompt, then each write is what one token completes: no character is cut, no byte is lost or late. */
+static void test_stream(void **state)
+{
+    struct bench *bench = *state;
+    struct packets *p = &bench->p;
+    const char *model = utf8_urn(bench);
+    RUN(bench->cli, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000", "--ids", "--temperature", "1",
+        "--overflow", "shift");
+    assert_exit(bench->cli, 0);
+    char *ids = strdup(bench->cli->out);
+    PACKETS(bench->cli, p, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000");
+    assert_exit(bench->cli, 0);
+    assert_bytes(p, ids);
+    free(ids);
+    struct kv_utf8_holder holder = {.n_held = 0};
+    char whole[4];
+    int packet = 0, n_long = 0;
+    assert_int_equal(p->ends[0], 4);
+    for (size_t i = 4; i < p->n_text - 1 && packet < p->n - 2; i++) {
+        const int n = kv_utf8_take(&holder, p->text[i], whole);
+        if (n) {
+            packet++;
+            assert_int_equal(p->ends[packet] - p->ends[packet - 1], n);
+        }
+        n_long += n > 1 && kv_utf8_length(whole, (size_t)n) == n;
+    }
+    assert_int_equal(packet, p->n - 2); /* the last one is what was left, and the newline */
+    assert_true(n_long > 50);
+}
+
+/* An id beyond the tokenizer's has no text, and takes none from the others. */
+static void test_id_without_text(void **state)
+{
+    static const struct urn_token tokens[] = {{64, 0}, {50300, 0}};
+    struct bench *bench = *state;
+    struct cli *cli = bench->cli;
+    build_urn(bench->checkpoint, 50304, 64, tokens, COUNT(tokens));
+    json_object_set_new(bench->checkpoint->config, "kvbench_tokenizer", json_string("gpt2"));
+    checkpoint_write(bench->checkpoint);
+    RUN(cli, "generate", "--model", bench->checkpoint->folder, "--prompt", "b", "-n", "40");
+    assert_exit(cli, 0);
+    const size_t n = strspn(cli->out + 1, "a");
+    assert_in_range(n, 5, 35);
+    assert_string_equal(cli->out + 1 + n, "\n");
+}
+
+/* ---- On a terminal --------------------------------------------------------------------------------------- */
 
 /* Words of a few letters; the window holds `n_positions`. */
 static const char *letter_urn(struct bench *bench, int n_positions)
 {
     static const struct urn_token tokens[] = {{'a', 0}, {'b', 0}, {'c', 0}, {'d', 0}, {' ', 0}};
-    build_urn(bench->checkpoint, 256, n_positions, tokens, COUNT(tokens));
-    checkpoint_write(bench->checkpoint);
-    return bench->checkpoint->folder;
+    return urn(bench, 256, n_positions, tokens, COUNT(tokens));
 }
 
 /* The table's head, a row a path, and how they compare. */
@@ -45,95 +185,6 @@ static void assert_table(const char *text, int n_tokens)
     assert_int_equal(sscanf(strchr(table, '\n') + 1, "cached is %lf times as fast", &faster), 1);
     assert_true(faster > 0);
 }
-
-/* ---- Not on a terminal ----------------------------------------------------------------------------------- */
-
-/* The text, once, and it is that of either path alone; past the window's end. */
-static void test_text(void **state)
-{
-    struct bench *bench = *state;
-    struct cli *cli = bench->cli;
-    const char *model = byte_model(bench);
-    struct packets *single = calloc(1, sizeof *single);
-    assert_non_null(single);
-    PACKETS(cli, single, GENERATE(model), "--seed", "5");
-    assert_exit(cli, 0);
-    PACKETS(cli, &bench->p, GENERATE(model), "--seed", "5", "--path", "both");
-    assert_exit(cli, 0);
-    assert_int_equal(bench->p.n_text, single->n_text);
-    assert_memory_equal(bench->p.text, single->text, single->n_text);
-    assert_table(cli->err, 200);
-    assert_int_equal(count_lines(cli->err, "--overflow shift"), 1);
-    assert_int_equal(count_lines(cli->err, "differ"), 0);
-    free(single);
-}
-
-static void test_ids(void **state)
-{
-    struct bench *bench = *state;
-    struct cli *cli = bench->cli;
-    const char *model = byte_model(bench);
-    RUN(cli, GENERATE(model), "--tokens", "1,2,3", "-n", "30");
-    assert_exit(cli, 0);
-    char *expected = strdup(cli->out);
-    RUN(cli, GENERATE(model), "--tokens", "1,2,3", "-n", "30", "--path", "both");
-    assert_exit(cli, 0);
-    assert_string_equal(cli->out, expected);
-    assert_table(cli->err, 30);
-    free(expected);
-}
-
-/* With no step to compare there is nothing to say about speed. */
-static void test_few_tokens(void **state)
-{
-    static const char *const numbers[] = {"0", "1"};
-    struct bench *bench = *state;
-    const char *model = letter_urn(bench, 64);
-    for (size_t i = 0; i < COUNT(numbers); i++) {
-        RUN(bench->cli, GENERATE(model), "--prompt", "Z", "--path", "both", "-n", numbers[i]);
-        assert_exit(bench->cli, 0);
-        assert_int_equal(strlen(bench->cli->out), 2 + i);
-        assert_int_equal(count_lines(bench->cli->err, " - "), 2);
-        assert_int_equal(count_lines(bench->cli->err, "times as fast"), 0);
-        assert_null(strstr(bench->cli->err, "nan"));
-    }
-}
-
-/* Whether the running program has written anything to stderr. */
-static bool has_reported(const struct cli *cli)
-{
-    char path[CLI_PATH_SIZE];
-    struct stat err;
-    snprintf(path, sizeof path, "%s/err", cli->root);
-    return stat(path, &err) == 0 && err.st_size > 0;
-}
-
-/* About every second a line, with what each has done of the same time. */
-static void test_progress_and_interrupt(void **state)
-{
-    struct bench *bench = *state;
-    struct cli *cli = bench->cli;
-    int naive, cached;
-    packets_start(cli, &bench->p,
-                  (const char *const[]){GENERATE(letter_urn(bench, 1024)), "--path", "both", "-n", "100000000",
-                                        "--overflow", "recompute", NULL});
-    const int64_t start = kv_now_ns();
-    do
-        assert_true(packets_read(&bench->p));
-    while (kv_now_ns() - start < 1500000000 || !has_reported(cli));
-    const int seconds = (int)((kv_now_ns() - start) / 1000000000);
-    assert_int_equal(kill(bench->p.child, SIGINT), 0);
-    packets_finish(cli, &bench->p);
-    assert_exit(cli, 128 + SIGINT);
-    assert_int_equal(bench->p.text[bench->p.n_text - 1], '\n');
-    assert_in_range(count_lines(cli->err, " | cached "), 1, seconds + 1);
-    assert_int_equal(
-        sscanf(cli->err, "naive %d tokens, %*f tokens/s | cached %d tokens, %*f tokens/s\n", &naive, &cached), 2);
-    assert_true(naive > 0 && cached > naive);
-    assert_int_equal(count_lines(cli->err, "times as fast"), 0);
-}
-
-/* ---- On a terminal --------------------------------------------------------------------------------------- */
 
 /* Runs to the end and shows it on a screen of that size. */
 static void run_on_terminal(struct bench *bench, int width, int height, int shown_width, int shown_height,
@@ -338,10 +389,10 @@ static void test_terminal_without_columns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        GENERATE_TEST(test_text),
-        GENERATE_TEST(test_ids),
-        GENERATE_TEST(test_few_tokens),
-        GENERATE_TEST(test_progress_and_interrupt),
+        GENERATE_TEST(test_stop_at_eot),
+        GENERATE_TEST(test_stop_at_eot_in_a_batch),
+        GENERATE_TEST(test_stream),
+        GENERATE_TEST(test_id_without_text),
         GENERATE_TEST(test_terminal),
         GENERATE_TEST(test_terminal_without_size),
         GENERATE_TEST(test_small_terminal),
