@@ -5,7 +5,8 @@ setup() {
     of_program
     RANDOM=20190214
     # Cells of which one is longer than the window: a failed row is a finished one, too, and the status is 1.
-    bench=(bench --quiet --threads 1 --model "$tiny" --suite batch,depth --batch 1,3 --prompt 1,21,60 --new 7 --reps 300)
+    bench=(bench --quiet --threads 1 --model "$tiny" --suite 'batch,depth' --batch '1,3' --prompt '1,21,60'
+        --new 7 --reps 300)
 }
 
 teardown() {

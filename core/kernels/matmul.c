@@ -5,8 +5,7 @@
 #include <cblas.h>
 #include <string.h>
 
-/* ---- The reference that other backends are held against: the definition, summed in double precision ----------------
- */
+/* ---- The reference that other backends are held against: the definition, summed in double precision ---------- */
 
 static void prepare_nothing(void) {}
 
@@ -32,8 +31,7 @@ const struct kv_matmul_backend kv_matmul_reference = {
     .product = reference_product,
 };
 
-/* ---- OpenBLAS
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- OpenBLAS ------------------------------------------------------------------------------------------------ */
 
 /* One thread a call: the pool's threads call it on their own columns (base/pool.c says why).
  *
@@ -105,8 +103,7 @@ const char *kv_openblas_better_core(void)
     return kv_openblas_better_core_for(openblas_get_corename(), kv_isa_supported("avx2"), kv_isa_supported("avx512"));
 }
 
-/* ---- Tables -------------------------------------------------------------------------------------------------------
- */
+/* ---- Tables -------------------------------------------------------------------------------------------------- */
 
 static const struct kv_weight_format *const formats[] = {
     &kv_format_f32,
@@ -144,8 +141,7 @@ kv_status kv_matmul_find(const char *name, const struct kv_matmul_backend **back
     return i < 0 ? KV_ERROR_ARGUMENT : KV_OK;
 }
 
-/* ---- The product --------------------------------------------------------------------------------------------------
- */
+/* ---- The product --------------------------------------------------------------------------------------------- */
 
 /* Slices of whole cache lines: no two threads write the same one, and none starts between vectors. */
 #define COLUMN_GRAIN 16

@@ -6,8 +6,7 @@
 #include "base/memory.h"
 #include "kernels/kernels.h"
 
-/* ---- Weights
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- Weights ------------------------------------------------------------------------------------------------- */
 
 /* A format is one file with one struct kv_weight_format and one row in matmul.c; one with a product of its own has an
  * instance of packed_tmpl.h in level.h besides. */
@@ -58,8 +57,7 @@ static inline float *kv_matrix_floats(const struct kv_matrix *w)
     return w->data;
 }
 
-/* ---- Products
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Products ------------------------------------------------------------------------------------------------ */
 
 /* A backend is one struct kv_matmul_backend and one row in matmul.c. */
 
@@ -102,8 +100,7 @@ extern const struct kv_matmul_backend kv_matmul_packed;
 extern const struct kv_matmul_backend kv_matmul_openblas;
 extern const struct kv_matmul_backend kv_matmul_reference;
 
-/* ---- Packed
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- Packed -------------------------------------------------------------------------------------------------- */
 
 /* Weights that were packed once, when the model was made.
  *

@@ -12,8 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Loading: every tensor is found and checked before the first weight is read
- * -------------------------------------- */
+/* ---- Loading: every tensor is found and checked before the first weight is read ------------------------------ */
 
 static inline float from_bits(uint32_t bits)
 {
@@ -176,8 +175,7 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, const char *w
     return status;
 }
 
-/* ---- Saving
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- Saving -------------------------------------------------------------------------------------------------- */
 
 struct save {
     const struct kv_model *model;

@@ -28,7 +28,7 @@ int kv_tokenizer_ids(int index)
     return vocab_sizes[index];
 }
 
-/* ---- Which one a model uses ------------------------------------------------------------------------- */
+/* ---- Which one a model uses ---------------------------------------------------------------------------------- */
 
 static kv_status choose(const json_t *field, const char *file, int vocab_size, const char **name,
                         struct kv_error *error)
@@ -71,8 +71,7 @@ kv_status kv_tokenizer_of_config(const char *config_file, const char **name, str
     return status;
 }
 
-/* ---- vocab.bpe
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- vocab.bpe ----------------------------------------------------------------------------------------------- */
 
 /* A version line, then one merge a line, "LEFT RIGHT", best first. Every byte is written as one character: the
  * printable ones of Latin-1 as themselves, the others, in order, as U+0100 and on. */
@@ -249,7 +248,7 @@ static kv_status load_vocabulary(struct kv_tokenizer *tokenizer, const char *fil
     return status;
 }
 
-/* ---- Creating it ------------------------------------------------------------------------------------ */
+/* ---- Creating it --------------------------------------------------------------------------------------------- */
 
 static kv_status make_bytes(struct kv_tokenizer *tokenizer, struct kv_error *error)
 {
@@ -319,7 +318,7 @@ int32_t kv_tokenizer_end_of_text(const struct kv_tokenizer *tokenizer)
     return tokenizer->end_of_text;
 }
 
-/* ---- Text to ids ------------------------------------------------------------------------------------ */
+/* ---- Text to ids --------------------------------------------------------------------------------------------- */
 
 static kv_status encode_gpt2(const struct kv_tokenizer *tokenizer, const char *text, size_t n_bytes, bool allow_special,
                              int32_t *ids, size_t *n_ids, struct kv_error *error)
@@ -366,7 +365,7 @@ kv_status kv_tokenizer_encode(const struct kv_tokenizer *tokenizer, const char *
     return KV_OK;
 }
 
-/* ---- Ids to text ------------------------------------------------------------------------------------ */
+/* ---- Ids to text --------------------------------------------------------------------------------------------- */
 
 const char *kv_tokenizer_token(const struct kv_tokenizer *tokenizer, int32_t id, size_t *n_bytes)
 {
