@@ -1,7 +1,6 @@
 /* The limits of the machine. */
 #include "support.h"
 
-#include "kernels/kernels.h"
 #include "machine/limits.h"
 
 #include <stdlib.h>
@@ -11,11 +10,7 @@
 /* The loops of level `index`; NULL past the last that runs here. */
 static const struct kv_probe_kernels *loops(int index)
 {
-    const struct kv_kernels *kernels;
-    if (!supported_isa(index))
-        return NULL;
-    assert_int_equal(kv_kernels_find(supported_isa(index), &kernels, NULL), KV_OK);
-    return kernels->probe;
+    return supported_kernels(index) ? supported_kernels(index)->probe : NULL;
 }
 
 static int create_pool(void **state)

@@ -196,16 +196,6 @@ static void test_head_in_parts(void **state)
 
 /* ---- Kernels ------------------------------------------------------------------------------------------ */
 
-/* Of level `index`, NULL past the last that runs here. */
-static const struct kv_train_kernels *train_kernels(int index)
-{
-    const struct kv_kernels *kernels;
-    if (!supported_isa(index))
-        return NULL;
-    assert_int_equal(kv_kernels_find(supported_isa(index), &kernels, NULL), KV_OK);
-    return kernels->train;
-}
-
 enum { N_RESULTS = 12 };
 
 /* Every kernel on the same random rows: results [N_RESULTS, n] */
@@ -238,9 +228,9 @@ static void test_levels_agree(void **state)
         const size_t n = (size_t)sizes[s];
         float *expected = malloc(N_RESULTS * n * sizeof *expected), *results = malloc(N_RESULTS * n * sizeof *results);
         assert_true(expected && results);
-        run_kernels(train_kernels(0), sizes[s], expected);
-        for (int level = 1; train_kernels(level); level++) {
-            run_kernels(train_kernels(level), sizes[s], results);
+        run_kernels(supported_kernels(0)->train, sizes[s], expected);
+        for (int level = 1; supported_kernels(level); level++) {
+            run_kernels(supported_kernels(level)->train, sizes[s], results);
             for (size_t r = 0; r < N_RESULTS; r++)
                 assert_close(results + r * n, expected + r * n, n, 2e-5);
         }
@@ -265,8 +255,8 @@ static void test_adamw_as_pytorch(void **state)
     static const float second[N] = {0.0111403121f,  0.00330345007f, 0.00534645049f, 0.00766631309f, 0.00431561284f,
                                     0.00752951298f, 0.00497880019f, 0.00468000025f, 6.85124957e-19f};
     static const float rates[] = {0.02f, 0.01f, 0.03f};
-    for (int level = 0; train_kernels(level / 2); level++) {
-        const struct kv_train_kernels *kernels = train_kernels(level / 2);
+    for (int level = 0; supported_kernels(level / 2); level++) {
+        const struct kv_train_kernels *kernels = supported_kernels(level / 2)->train;
         struct kv_trainer t = {.options = kv_trainer_default_options()};
         float w[N], g[N], m[N] = {0}, v[N] = {0};
         t.options.weight_decay = level % 2 ? 0.1f : 0.0f;

@@ -1,6 +1,5 @@
-/* The loss of a text: against its definition, against the reference's loss, on both paths; and `kvbench evaluate`. */
+/* The loss of a text: against its definition, against the reference's loss, on both paths. */
 #include "checkpoint.h"
-#include "cli_runner.h"
 #include "text/evaluate.h"
 
 #include <math.h>
@@ -184,169 +183,6 @@ static void test_batch_that_suits(void **state)
     assert_in_range(kv_evaluation_batch(&gpt2, 64), 2, 15);
 }
 
-/* ---- The command ----------------------------------------------------------------------------------------- */
-
-#define CSV_HEADER                                                                                                     \
-    "path,cache,kv,weights,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,tokens_per_"    \
-    "second\n"
-
-enum { N_BYTES = 150 };
-
-/* A model on bytes, in a folder of its own, and a text in the program's folder. */
-static struct checkpoint *byte_model(const struct cli *cli)
-{
-    const struct checkpoint_options options = {.config = {2, 2, 8, 32, 256, 12, KV_GELU_NEW, 1e-5f}};
-    void *c;
-    char text[N_BYTES + 1], file[CLI_PATH_SIZE];
-    uint64_t random = 5;
-    assert_int_equal(checkpoint_set_up(&c), 0);
-    checkpoint_build(c, &options);
-    checkpoint_write(c);
-    for (int i = 0; i < N_BYTES; i++)
-        text[i] = (char)random_between(&random, 32, 126);
-    text[N_BYTES] = '\0';
-    cli_path(cli, "text", file);
-    write_text(file, text);
-    return c;
-}
-
-static void remove_model(struct checkpoint *c)
-{
-    void *state = c;
-    assert_int_equal(checkpoint_tear_down(&state), 0);
-}
-
-/* What `kv_evaluate` says of the file "text" under that model. */
-static double expected_loss(const struct cli *cli, const struct checkpoint *c, int context)
-{
-    struct fixture f = {.pool = NULL};
-    struct kv_evaluation evaluation;
-    struct kv_error error;
-    int32_t ids[N_BYTES];
-    char file[CLI_PATH_SIZE];
-    cli_path(cli, "text", file);
-    char *text = read_text(file);
-    for (int i = 0; i < N_BYTES; i++)
-        ids[i] = (unsigned char)text[i];
-    free(text);
-    assert_ok(kv_pool_create(&f.pool, 1, &error), error);
-    assert_ok(kv_model_load(&f.model, c->folder, NULL, NULL, f.pool, &error), error);
-    f.config = kv_model_config(f.model);
-    evaluate(&f, (struct way){"naive", 0, 1}, context, ids, N_BYTES, &evaluation);
-    kv_model_free(f.model);
-    kv_pool_free(f.pool);
-    return evaluation.loss;
-}
-
-static void test_command_as_csv(void **state)
-{
-    static const struct {
-        const char *path, *chunk, *context, *batch;
-        const char *begin;
-    } runs[] = {{"naive", "12", "12", "1", "naive,,,f32,12,12,1,149,149,"},
-                {"cached", "1", "12", "3", "cached,contiguous,f32,f32,1,12,3,149,149,"},
-                {"cached", "5", "9", "100", "cached,contiguous,f32,f32,5,9,17,149,149,"}}; /* 17 windows and no more */
-    struct cli *cli = *state;
-    struct checkpoint *c = byte_model(cli);
-    for (size_t i = 0; i < COUNT(runs); i++) {
-        double loss, bits_per_byte, perplexity, seconds, rate;
-        RUN(cli, "evaluate", "--model", c->folder, "--text", "text", "--csv", "--path", runs[i].path, "--chunk",
-            runs[i].chunk, "--context", runs[i].context, "--batch", runs[i].batch);
-        assert_exit(cli, 0);
-        assert_string_equal(cli->err, "");
-        assert_int_equal(strncmp(cli->out, CSV_HEADER, strlen(CSV_HEADER)), 0);
-        const char *row = cli->out + strlen(CSV_HEADER);
-        assert_int_equal(strncmp(row, runs[i].begin, strlen(runs[i].begin)), 0);
-        assert_int_equal(sscanf(row + strlen(runs[i].begin), "%lf,%lf,%lf,%lf,%lf\n", &loss, &bits_per_byte,
-                                &perplexity, &seconds, &rate),
-                         5);
-        assert_loss(loss, expected_loss(cli, c, atoi(runs[i].context)), LOSS_BOUND);
-        assert_loss(bits_per_byte, loss / log(2), 1e-8); /* a token is a byte */
-        assert_loss(perplexity, exp(loss), 1e-6);
-        assert_true(seconds >= 0 && rate > 0);
-    }
-    remove_model(c);
-}
-
-static void test_command_for_a_person(void **state)
-{
-    struct cli *cli = *state;
-    struct checkpoint *c = byte_model(cli);
-    char line[64];
-    RUN(cli, "evaluate", "-m", c->folder, "--text", "text");
-    assert_exit(cli, 0);
-    snprintf(line, sizeof line, "loss         %.6f nats a token\n", expected_loss(cli, c, 12));
-    assert_non_null(strstr(cli->out, line));
-    assert_non_null(strstr(cli->out, "predicted    149 tokens, 149 bytes\n"));
-    assert_non_null(strstr(cli->out, "tokens/s: path cached, context 12, batch 13\n"));
-    remove_model(c);
-}
-
-/* GPT-2's tokens are of several bytes: those of all but the first count. */
-static void test_command_counts_bytes_of_tokens(void **state)
-{
-    struct cli *cli = *state;
-    const struct checkpoint_options options = {.config = {1, 1, 8, 8, 50257, 8, KV_GELU_NEW, 1e-5f}};
-    void *c;
-    char file[CLI_PATH_SIZE];
-    const char *folder;
-    assert_int_equal(checkpoint_set_up(&c), 0);
-    checkpoint_build(c, &options);
-    checkpoint_write(c);
-    folder = ((struct checkpoint *)c)->folder;
-    cli_path(cli, "text", file);
-    write_text(file, "Hello, world!"); /* 15496 11 995 0 */
-    RUN(cli, "evaluate", "--model", folder, "--text", "text", "--csv");
-    assert_exit(cli, 0);
-    assert_non_null(strstr(cli->out, "\ncached,contiguous,f32,f32,0,8,1,3,8,"));
-    remove_model(c);
-}
-
-static void test_command_complains(void **state)
-{
-    static const struct {
-        const char *option, *value;
-        int status;
-        const char *part;
-    } runs[] = {{"--context", "13", 2, "n_positions, 12"},
-                {"--context", "0", 2, "--context"},
-                {"--chunk", "0", 2, "--chunk"},
-                {"--batch", "0", 2, "--batch"},
-                {"--path", "hybrid", 2, "--path"},
-                {"--text", "missing", 1, "missing"},
-                {"--text", ".", 1, "cannot be read"},
-                {"--text", "empty", 1, "empty"},
-                {"--text", "one", 1, "longer"},
-                {"--model", "missing", 2, "missing"}};
-    struct cli *cli = *state;
-    struct checkpoint *c = byte_model(cli);
-    char file[CLI_PATH_SIZE];
-    cli_path(cli, "empty", file);
-    write_text(file, "");
-    cli_path(cli, "one", file);
-    write_text(file, "a");
-    for (size_t i = 0; i < COUNT(runs); i++) {
-        RUN(cli, "evaluate", "--model", c->folder, "--text", "text", runs[i].option, runs[i].value);
-        assert_complaint(cli, runs[i].status, runs[i].part);
-    }
-    RUN(cli, "evaluate", "--model", c->folder);
-    assert_complaint(cli, 2, "--text FILE is needed");
-    RUN(cli, "evaluate", "--model", KV_DATA_DIR "/reference/tiny-f32", "--text", "text");
-    assert_complaint(cli, 1, "kvbench_tokenizer");
-    remove_model(c);
-}
-
-static void test_command_with_weights_that_are_not_numbers(void **state)
-{
-    struct cli *cli = *state;
-    struct checkpoint *c = byte_model(cli);
-    memset(c->data, 0xff, c->n_data); /* NaN */
-    checkpoint_write(c);
-    RUN(cli, "evaluate", "--model", c->folder, "--text", "text");
-    assert_complaint(cli, 1, "not a number");
-    remove_model(c);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,11 +191,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reference_loss, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
         cmocka_unit_test(test_batch_that_suits),
-        CLI_TEST(test_command_as_csv),
-        CLI_TEST(test_command_for_a_person),
-        CLI_TEST(test_command_counts_bytes_of_tokens),
-        CLI_TEST(test_command_complains),
-        CLI_TEST(test_command_with_weights_that_are_not_numbers),
     };
-    return cmocka_run_group_tests_name("evaluate", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("evaluation", tests, NULL, NULL);
 }

@@ -1,7 +1,12 @@
-/* `kvbench generate --path both`: on a terminal, into a file, and interrupted. */
-#include "generate_bench.h"
+/* `kvbench generate` as it is written: text as it is made, into a pipe; both paths side by side, on a terminal; and
+ * what an interruption leaves. What is generated is tested in generate.bats and generate_text.bats. */
+#include "packets.h"
+#include "screen.h"
+#include "urn.h"
 
+#include "base/utf8.h"
 #include "measure/measure.h"
+#include "text/terminal.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -12,91 +17,144 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Words of a few letters; the window holds `n_positions`. */
-static const char *letter_urn(struct bench *bench, int n_positions)
+/* One thread: the models are too small for more to do them good. */
+#define GENERATE(model) "generate", "--threads", "1", "--model", (model)
+/* A race that lasts until it is interrupted. */
+#define RACE(model) GENERATE(model), "--path", "both", "-n", "100000000", "--overflow", "recompute"
+
+struct bench {
+    struct cli *cli;
+    struct checkpoint *checkpoint;
+    struct packets p;
+    struct screen screen;
+};
+
+static int set_up(void **state)
 {
-    static const struct urn_token tokens[] = {{'a', 0}, {'b', 0}, {'c', 0}, {'d', 0}, {' ', 0}};
-    build_urn(bench->checkpoint, 256, n_positions, tokens, COUNT(tokens));
+    struct bench *bench = calloc(1, sizeof *bench);
+    void *cli = NULL, *checkpoint = NULL;
+    if (!bench || cli_set_up(&cli) != 0 || checkpoint_set_up(&checkpoint) != 0)
+        return -1;
+    bench->cli = cli;
+    bench->checkpoint = checkpoint;
+    bench->cli->settings[0] = "TERM=xterm";
+    bench->cli->settings[1] = "COLUMNS";
+    bench->cli->settings[2] = "LINES";
+    *state = bench;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct bench *bench = *state;
+    void *cli = bench->cli, *checkpoint = bench->checkpoint;
+    screen_free(&bench->screen);
+    const int failed = cli_tear_down(&cli) | checkpoint_tear_down(&checkpoint);
+    free(bench);
+    return failed;
+}
+
+/* The folder of a model that draws from these tokens; the window holds `n_positions`. */
+static const char *urn(struct bench *bench, int n_positions, const struct urn_token *tokens, size_t n_tokens)
+{
+    build_urn(bench->checkpoint, 256, n_positions, tokens, n_tokens);
     checkpoint_write(bench->checkpoint);
     return bench->checkpoint->folder;
 }
 
-/* The table's head, a row a path, and how they compare. */
-static void assert_table(const char *text, int n_tokens)
+/* Words of a few letters. */
+static const char *letter_urn(struct bench *bench, int n_positions)
 {
-    static const char *const names[] = {"naive", "cached"};
-    const char *table = strstr(text, "path       tokens   TTFT, ms   TTPT, ms   tokens/s  cache, MiB");
-    assert_non_null(table);
-    double cache_mib[2], faster;
-    for (int i = 0; i < 2; i++) {
-        int tokens;
-        double ttft_ms, ttpt_ms, rate;
-        char name[16];
-        table = strchr(table, '\n');
-        assert_non_null(table);
-        table++;
-        assert_int_equal(
-            sscanf(table, "%15s %d %lf %lf %lf %lf", name, &tokens, &ttft_ms, &ttpt_ms, &rate, &cache_mib[i]), 6);
-        assert_string_equal(name, names[i]);
-        assert_int_equal(tokens, n_tokens);
-        assert_true(ttft_ms >= 0 && ttpt_ms >= 0 && rate > 0);
-    }
-    assert_true(cache_mib[0] < 0.001 && cache_mib[1] > 0);
-    assert_int_equal(sscanf(strchr(table, '\n') + 1, "cached is %lf times as fast", &faster), 1);
-    assert_true(faster > 0);
+    static const struct urn_token tokens[] = {{'a', 0}, {'b', 0}, {'c', 0}, {'d', 0}, {' ', 0}};
+    return urn(bench, n_positions, tokens, COUNT(tokens));
 }
 
 /* ---- Not on a terminal ----------------------------------------------------------------------------------- */
 
-/* The text, once, and it is that of either path alone; past the window's end. */
-static void test_text(void **state)
+/* The text of p is that of the ids, which are bytes. */
+static void assert_bytes(const struct packets *p, const char *ids)
 {
-    struct bench *bench = *state;
-    struct cli *cli = bench->cli;
-    const char *model = byte_model(bench);
-    struct packets *single = calloc(1, sizeof *single);
-    assert_non_null(single);
-    PACKETS(cli, single, GENERATE(model), "--seed", "5");
-    assert_exit(cli, 0);
-    PACKETS(cli, &bench->p, GENERATE(model), "--seed", "5", "--path", "both");
-    assert_exit(cli, 0);
-    assert_int_equal(bench->p.n_text, single->n_text);
-    assert_memory_equal(bench->p.text, single->text, single->n_text);
-    assert_table(cli->err, 200);
-    assert_int_equal(count_lines(cli->err, "--overflow shift"), 1);
-    assert_int_equal(count_lines(cli->err, "differ"), 0);
-    free(single);
-}
-
-static void test_ids(void **state)
-{
-    struct bench *bench = *state;
-    struct cli *cli = bench->cli;
-    const char *model = byte_model(bench);
-    RUN(cli, GENERATE(model), "--tokens", "1,2,3", "-n", "30");
-    assert_exit(cli, 0);
-    char *expected = strdup(cli->out);
-    RUN(cli, GENERATE(model), "--tokens", "1,2,3", "-n", "30", "--path", "both");
-    assert_exit(cli, 0);
-    assert_string_equal(cli->out, expected);
-    assert_table(cli->err, 30);
-    free(expected);
-}
-
-/* With no step to compare there is nothing to say about speed. */
-static void test_few_tokens(void **state)
-{
-    static const char *const numbers[] = {"0", "1"};
-    struct bench *bench = *state;
-    const char *model = letter_urn(bench, 64);
-    for (size_t i = 0; i < COUNT(numbers); i++) {
-        RUN(bench->cli, GENERATE(model), "--prompt", "Z", "--path", "both", "-n", numbers[i]);
-        assert_exit(bench->cli, 0);
-        assert_int_equal(strlen(bench->cli->out), 2 + i);
-        assert_int_equal(count_lines(bench->cli->err, " - "), 2);
-        assert_int_equal(count_lines(bench->cli->err, "times as fast"), 0);
-        assert_null(strstr(bench->cli->err, "nan"));
+    size_t n = 0;
+    for (const char *at = ids; *at; at += strcspn(at, ","), at += *at == ',') {
+        assert_true(n < p->n_text);
+        assert_int_equal((unsigned char)p->text[n++], atoi(at));
     }
+    assert_in_range(p->n_text - n, 0, 1);
+    assert_int_equal(p->text[p->n_text - 1], '\n');
+}
+
+/* Every kind of byte that there is in UTF-8, and some that are in none, so that characters come about by chance. */
+static const char *utf8_urn(struct bench *bench)
+{
+    static const struct urn_token tokens[] = {{'e', 0},  {0xc3, 0}, {0xa9, 0}, {0xe2, 0}, {0x82, 0}, {0xac, 0},
+                                              {0xf0, 0}, {0x9f, 0}, {0x98, 0}, {0x80, 0}, {0xff, 0}};
+    return urn(bench, 64, tokens, COUNT(tokens));
+}
+
+/* First the prompt, then each write is what one token completes: no character is cut, no byte is lost or late. */
+static void test_stream(void **state)
+{
+    struct bench *bench = *state;
+    struct packets *p = &bench->p;
+    const char *model = utf8_urn(bench);
+    RUN(bench->cli, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000", "--ids", "--temperature", "1",
+        "--overflow", "shift");
+    assert_exit(bench->cli, 0);
+    char *ids = strdup(bench->cli->out);
+    PACKETS(bench->cli, p, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000");
+    assert_exit(bench->cli, 0);
+    assert_bytes(p, ids);
+    free(ids);
+    struct kv_utf8_holder holder = {.n_held = 0};
+    char whole[4];
+    int packet = 0, n_long = 0;
+    assert_int_equal(p->ends[0], 4);
+    for (size_t i = 4; i < p->n_text - 1 && packet < p->n - 2; i++) {
+        const int n = kv_utf8_take(&holder, p->text[i], whole);
+        if (n) {
+            packet++;
+            assert_int_equal(p->ends[packet] - p->ends[packet - 1], n);
+        }
+        n_long += n > 1 && kv_utf8_length(whole, (size_t)n) == n;
+    }
+    assert_int_equal(packet, p->n - 2); /* the last one is what was left, and the newline */
+    assert_true(n_long > 50);
+}
+
+/* Text arrives while more is being made, and what was made stays when the program is interrupted. */
+static void test_interrupted(void **state)
+{
+    struct bench *bench = *state;
+    struct packets *p = &bench->p;
+    packets_start(bench->cli, p,
+                  (const char *const[]){GENERATE(letter_urn(bench, 64)), "-n", "100000000", "--prompt", "Z", NULL});
+    for (int i = 0; i < 100; i++)
+        assert_true(packets_read(p));
+    assert_int_equal(p->n_text, 100);
+    assert_int_equal(kill(p->child, SIGINT), 0);
+    packets_finish(bench->cli, p);
+    assert_int_equal(bench->cli->status, 128 + SIGINT);
+    assert_in_range(p->n_text, 100, PACKETS_SIZE - 1);
+    assert_int_equal(p->text[p->n_text - 1], '\n');
+    assert_int_equal(count_lines(bench->cli->err, "TTFT"), 1);
+}
+
+/* A reader that goes away, or a full disk, ends the run at once. */
+static void test_nobody_reads(void **state)
+{
+    struct bench *bench = *state;
+    struct cli *cli = bench->cli;
+    const char *model = letter_urn(bench, 64);
+    cli->stdout_file = "/dev/full";
+    RUN(cli, GENERATE(model), "-n", "100000000");
+    assert_exit(cli, 1);
+    assert_int_equal(count_lines(cli->err, ": stdout cannot be written: No space left on device"), 1);
+    cli->stdout_file = NULL;
+    packets_start(cli, &bench->p, (const char *const[]){GENERATE(model), "-n", "100000000", NULL});
+    assert_true(packets_read(&bench->p));
+    close(bench->p.descriptor);
+    cli_finish(cli, bench->p.child);
+    assert_int_equal(cli->status, 128 + SIGPIPE);
 }
 
 /* Whether the running program has written anything to stderr. */
@@ -114,9 +172,7 @@ static void test_progress_and_interrupt(void **state)
     struct bench *bench = *state;
     struct cli *cli = bench->cli;
     int naive, cached;
-    packets_start(cli, &bench->p,
-                  (const char *const[]){GENERATE(letter_urn(bench, 1024)), "--path", "both", "-n", "100000000",
-                                        "--overflow", "recompute", NULL});
+    packets_start(cli, &bench->p, (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
     const int64_t start = kv_now_ns();
     do
         assert_true(packets_read(&bench->p));
@@ -166,7 +222,7 @@ static void assert_columns(struct screen *screen, int width, const char *n_done)
     }
     assert_non_null(line);
     assert_true(n_lines > 1);
-    assert_table(strstr(screen->text, "\npath "), 200);
+    assert_non_null(strstr(screen->text, "\ncached is "));
     assert_false(screen->cursor_is_hidden);
     assert_false(screen->was_too_narrow);
     assert_true(screen->n_bold > 1);
@@ -225,14 +281,16 @@ static void test_small_terminal(void **state)
     for (const char *at = text; at < table; at++)
         n_above += *at == '\n';
     assert_int_equal(n_above, 1 + 1 + 8 - 2);
-    assert_table(table, 200);
+    assert_non_null(strstr(table, "\ncached is "));
 }
 
 /* Any bytes: none of them reaches the terminal as a control character. */
 static void test_any_bytes_on_a_terminal(void **state)
 {
     struct bench *bench = *state;
-    const char *model = byte_model(bench);
+    build_byte_model(bench->checkpoint, 64);
+    checkpoint_write(bench->checkpoint);
+    const char *model = bench->checkpoint->folder;
     run_on_terminal(bench, 80, 24, 80, 40,
                     (const char *const[]){GENERATE(model), "--path", "both", "--top-k", "0", "--temperature", "3", "-n",
                                           "300", NULL});
@@ -246,8 +304,7 @@ static void test_interrupt_on_a_terminal(void **state)
     struct bench *bench = *state;
     int naive = 0, cached = 0;
     packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
-                              (const char *const[]){GENERATE(letter_urn(bench, 1024)), "--path", "both", "-n",
-                                                    "100000000", "--overflow", "recompute", NULL});
+                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
     screen_clear(&bench->screen, 100, 12);
     while (naive < 100) {
         const size_t shown = bench->p.n_text;
@@ -273,8 +330,7 @@ static void test_interrupted_twice(void **state)
 {
     struct bench *bench = *state;
     packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
-                              (const char *const[]){GENERATE(letter_urn(bench, 1024)), "--path", "both", "-n",
-                                                    "100000000", "--overflow", "recompute", NULL});
+                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
     while (bench->p.n_text < 2000)
         assert_true(packets_read(&bench->p));
     /* With Ctrl-S whatever it writes waits, the end of the race, too; with Ctrl-Q it goes on. */
@@ -296,8 +352,7 @@ static void test_resized(void **state)
     struct bench *bench = *state;
     const struct winsize narrower = {.ws_col = 60, .ws_row = 20};
     packets_start_on_terminal(bench->cli, &bench->p, 100, 20,
-                              (const char *const[]){GENERATE(letter_urn(bench, 1024)), "--path", "both", "-n",
-                                                    "100000000", "--overflow", "recompute", NULL});
+                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
     while (bench->p.n_text < 2000)
         assert_true(packets_read(&bench->p));
     assert_int_equal(ioctl(bench->p.descriptor, TIOCSWINSZ, &narrower), 0);
@@ -335,12 +390,14 @@ static void test_terminal_without_columns(void **state)
     assert_int_equal(strncmp(bench->p.text, "In the beginning", 16), 0);
 }
 
+#define GENERATE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        GENERATE_TEST(test_text),
-        GENERATE_TEST(test_ids),
-        GENERATE_TEST(test_few_tokens),
+        GENERATE_TEST(test_stream),
+        GENERATE_TEST(test_interrupted),
+        GENERATE_TEST(test_nobody_reads),
         GENERATE_TEST(test_progress_and_interrupt),
         GENERATE_TEST(test_terminal),
         GENERATE_TEST(test_terminal_without_size),
