@@ -126,8 +126,12 @@ static kv_status plan_depth(const struct kv_suite *suite, const struct kv_sweep 
     const int last = window_of(sweep, 512) - (n_new - 1);
     int values[MAX_LENGTHS];
     const struct sizes lengths = lengths_by_step(values, steps[sweep->extent], last > 1 ? last : 1);
-    return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, SIZES(one)), prompts_of(sweep, lengths),
-                           n_new, sweep->repetitions, error);
+    const struct sizes batches = batches_of(sweep, SIZES(one));
+    kv_status status = KV_OK;
+    for (int b = 0; !status && b < batches.n; b++) /* a curve of all lengths a batch */
+        status = add_generations(plan, suite->choice.name, sweep, (struct sizes){&batches.values[b], 1},
+                                 prompts_of(sweep, lengths), n_new, sweep->repetitions, error);
+    return status;
 }
 
 /* One prefill of each, once: what is reserved and live does not vary. */
