@@ -3,7 +3,7 @@
 
 setup() {
     load helpers
-    sandbox
+    of_program
     speaker='kvbench evaluate: '
     head -c 400 "$project/data/models/kjv/validation.txt" >text
 }

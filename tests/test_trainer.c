@@ -1,4 +1,4 @@
-/* A trainer: steps, what they learn, and what it promises besides: the same bits, a resumed run, memory stated
+/* A trainer: steps, what they learn, and what it promises besides: the same bits, memory stated
  * beforehand, nothing allocated in a step, errors that change nothing. */
 #include "train_bench.h"
 
@@ -213,41 +213,6 @@ static void test_threads_agree(void **state)
     close_bench(&one);
 }
 
-/* Through the slots, as a checkpoint does it. */
-static void copy_state(const struct bench *from, struct bench *to)
-{
-    static const enum kv_trainer_part parts[] = {KV_TRAINER_WEIGHTS, KV_TRAINER_FIRST_MOMENT, KV_TRAINER_SECOND_MOMENT};
-    int n_slots;
-    for (size_t p = 0; p < COUNT(parts); p++) {
-        const struct kv_tensor_slot *source = kv_trainer_slots(from->trainer, parts[p], &n_slots);
-        const struct kv_tensor_slot *target = kv_trainer_slots(to->trainer, parts[p], &n_slots);
-        for (int i = 0; i < n_slots; i++)
-            memcpy(target[i].data, source[i].data, source[i].n_elements * sizeof(float));
-    }
-    kv_trainer_set_steps(to->trainer, kv_trainer_steps(from->trainer));
-}
-
-static void test_resumes_with_the_same_bits(void **state)
-{
-    (void)state;
-    struct bench whole, resumed;
-    open_bench(&whole, &small_shape, 2, 32, 2);
-    open_bench(&resumed, &small_shape, 2, 32, 2);
-    assert_ok(kv_trainer_initialize(whole.trainer, 5, &error), error);
-    for (int i = 0; i < 5; i++)
-        bench_step(&whole, 1e-2f);
-    copy_state(&whole, &resumed);
-    for (int i = 0; i < 5; i++) {
-        bench_loss(&whole); /* a look at the loss in between changes nothing */
-        assert_true(bench_step(&whole, 1e-2f) == bench_step(&resumed, 1e-2f));
-    }
-    for (int part = 0; part < KV_TRAINER_N_PARTS; part++)
-        assert_same_part(&whole, &resumed, (enum kv_trainer_part)part);
-    assert_int_equal(kv_trainer_steps(resumed.trainer), 10);
-    close_bench(&whole);
-    close_bench(&resumed);
-}
-
 static void test_initial_weights(void **state)
 {
     (void)state;
@@ -369,6 +334,20 @@ static void test_copying_refuses(void **state)
     close_bench(&bench);
 }
 
+/* Through the slots, as a checkpoint does it. */
+static void copy_state(const struct bench *from, struct bench *to)
+{
+    static const enum kv_trainer_part parts[] = {KV_TRAINER_WEIGHTS, KV_TRAINER_FIRST_MOMENT, KV_TRAINER_SECOND_MOMENT};
+    int n_slots;
+    for (size_t p = 0; p < COUNT(parts); p++) {
+        const struct kv_tensor_slot *source = kv_trainer_slots(from->trainer, parts[p], &n_slots);
+        const struct kv_tensor_slot *target = kv_trainer_slots(to->trainer, parts[p], &n_slots);
+        for (int i = 0; i < n_slots; i++)
+            memcpy(target[i].data, source[i].data, source[i].n_elements * sizeof(float));
+    }
+    kv_trainer_set_steps(to->trainer, kv_trainer_steps(from->trainer));
+}
+
 /* Nothing but the loss, and the error, tells that a step was tried. */
 static void assert_refused_step(struct bench *bench, float learning_rate, kv_status expected)
 {
@@ -418,12 +397,12 @@ static void test_steps_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_step_clips_and_decays),  cmocka_unit_test(test_learning_rate),
-        cmocka_unit_test(test_learns_a_text),          cmocka_unit_test(test_twice_the_same_bits),
-        cmocka_unit_test(test_threads_agree),          cmocka_unit_test(test_resumes_with_the_same_bits),
-        cmocka_unit_test(test_initial_weights),        cmocka_unit_test(test_memory_is_as_stated),
-        cmocka_unit_test(test_steps_allocate_nothing), cmocka_unit_test(test_creation_refuses),
-        cmocka_unit_test(test_copying_refuses),        cmocka_unit_test(test_steps_refuse),
+        cmocka_unit_test(test_step_clips_and_decays), cmocka_unit_test(test_learning_rate),
+        cmocka_unit_test(test_learns_a_text),         cmocka_unit_test(test_twice_the_same_bits),
+        cmocka_unit_test(test_threads_agree),         cmocka_unit_test(test_initial_weights),
+        cmocka_unit_test(test_memory_is_as_stated),   cmocka_unit_test(test_steps_allocate_nothing),
+        cmocka_unit_test(test_creation_refuses),      cmocka_unit_test(test_copying_refuses),
+        cmocka_unit_test(test_steps_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

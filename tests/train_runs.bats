@@ -3,7 +3,7 @@
 
 setup() {
     load helpers
-    sandbox
+    of_program
     speaker='kvbench train: '
     # Sentences that a small model learns to predict in a few hundred steps.
     awk 'BEGIN {
