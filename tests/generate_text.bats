@@ -48,7 +48,7 @@ same_as() {
     on_bytes
     for path in naive cached; do
         for temperature in 0 1.3; do
-            options=(--prompt Hello --path $path --temperature $temperature)
+            options=(--prompt Hello --path "$path" --temperature "$temperature")
             ends 0 generate "${options[@]}" --ids -n 200 --overflow shift --top-k 40
             "$program" tokenize --decode --tokenizer bytes <"$BATS_TEST_TMPDIR/out" >"$BATS_TEST_TMPDIR/text"
             [[ $(tail -c 1 "$BATS_TEST_TMPDIR/text" | od -An -tx1) == ' 0a' ]] || echo >>"$BATS_TEST_TMPDIR/text"

@@ -106,7 +106,7 @@ static bool is_preset(const char *name)
     return false;
 }
 
-/* A name means that model wherever one is: a folder that is called like it is given as ./NAME. */
+/* A known name always means that model; a folder of the same name is given as ./NAME. */
 static bool is_name(const char *model)
 {
     return is_preset(model) || strcmp(model, EMBEDDED_MODEL) == 0;
