@@ -206,7 +206,7 @@ static int conclude(const struct bench *bench)
     warn_of_limits(command, run);
     if (!isnan(share))
         printf("\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    printf("Files in %s: %slimits.csv, context.json%s\n", bench->folder.path,
+    printf("Files in %s: %slimits.csv, context.json, datapackage.json%s\n", bench->folder.path,
            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "");
     fflush(stdout);
     if (gb_stop_requested())
