@@ -48,7 +48,7 @@ static void write_text(int descriptor, const char *text)
 {
     const int saved = errno;
     if (text && write(descriptor, text, strlen(text)) < 0)
-        errno = saved; /* nobody reads it; the program ends all the same */
+        errno = saved; /* stderr is closed: there is nobody to tell */
     errno = saved;
 }
 

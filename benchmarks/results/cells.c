@@ -120,7 +120,8 @@ bool kv_column_varies(const struct kv_results *results, const char *suite, enum 
     const char *first = NULL;
     for (size_t i = 0; i < results->n_cells; i++) {
         const struct kv_cell_results *cell = &results->cells[i];
-        if ((suite && !kv_cell_is(cell, KV_COLUMN_SUITE, suite)) || !*cell->texts[column])
+        if ((suite ? !kv_cell_is(cell, KV_COLUMN_SUITE, suite) : cell->file != results->cells[0].file) ||
+            !*cell->texts[column])
             continue;
         if (first && strcmp(cell->texts[column], first) != 0)
             return true;

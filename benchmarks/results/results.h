@@ -124,7 +124,8 @@ void kv_matcher_free(struct kv_matcher *matcher);
 const struct kv_cell_results *kv_matcher_next(const struct kv_matcher *matcher, const struct kv_cell_results *wanted,
                                               size_t *at);
 
-/* Whether cells of a suite (NULL: of all) have different values in that column. */
+/* Whether cells of a suite (NULL: of all generations, or, where there are none, of all kernels) have different values in
+ * that column; what is unknown differs from nothing. */
 bool kv_column_varies(const struct kv_results *results, const char *suite, enum kv_column column);
 
 /* Whether it was measured to its end and its times count: those of suite memory are by the way. */
