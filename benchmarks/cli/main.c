@@ -1,7 +1,7 @@
 /* kvbench COMMAND [ARGS] */
 #include "cli/cli.h"
 
-#include "machine/build_info.h"
+#include "machine/context.h"
 
 #include <errno.h>
 #include <signal.h>
