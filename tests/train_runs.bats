@@ -181,7 +181,7 @@ EOF
     ends 0 small out --steps 20 --every 10
     rm out/training.csv
     ends 0 train --out out --resume --steps 30
-    counts 1 'training.csv begins anew' "$err"
+    counts 1 'training.csv starts again from here' "$err"
     is "$(last out/training.csv 1)" 30
     is "$(last out/training.csv 2)" $((30 * 4 * 32))
 }
@@ -219,7 +219,7 @@ ROWS
     start "$program" train "${small[@]}" --out out --steps 1000000
     soon test -e out/model.safetensors
     "$program" train --out out --resume >/dev/null 2>other && false
-    has "$(<other)" 'another kvbench train is at work in it'
+    has "$(<other)" 'another kvbench train is running in it'
     kill -KILL "$child"
     finishes 137
     echo half >out/checkpoint.safetensors.part-1

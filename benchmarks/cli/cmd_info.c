@@ -1,7 +1,6 @@
 #include "cli/cli.h"
 
-#include "machine/build_info.h"
-#include "machine/machine.h"
+#include "machine/context.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -80,25 +80,8 @@ const struct kv_model *kv_trainer_model(const struct kv_trainer *trainer);
 /* Norm over all gradients of the last step, before clipping. */
 double kv_trainer_gradient_norm(const struct kv_trainer *trainer);
 
-/* ---- State --------------------------------------------------------------------------------------------------- */
-
-/* A trainer that is given another one's weights, moments and count of steps goes on with the same bits. */
-enum kv_trainer_part {
-    KV_TRAINER_WEIGHTS,
-    KV_TRAINER_GRADIENTS, /* of the last step, before clipping */
-    KV_TRAINER_FIRST_MOMENT,
-    KV_TRAINER_SECOND_MOMENT,
-    KV_TRAINER_N_PARTS,
-};
-
-/* One slot a tensor, [*n_slots], in the order and layout of the model; the data may be written between calls. */
-const struct kv_tensor_slot *kv_trainer_slots(const struct kv_trainer *trainer, enum kv_trainer_part part,
-                                              int *n_slots);
-
 /* Steps taken: what AdamW corrects its moments' bias by. */
 int64_t kv_trainer_steps(const struct kv_trainer *trainer);
-/* steps >= 0. */
-void kv_trainer_set_steps(struct kv_trainer *trainer, int64_t steps);
 
 /* ---- Checkpoints --------------------------------------------------------------------------------------------- */
 

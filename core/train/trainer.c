@@ -456,18 +456,7 @@ double kv_trainer_gradient_norm(const struct kv_trainer *t)
     return t->gradient_norm;
 }
 
-const struct kv_tensor_slot *kv_trainer_slots(const struct kv_trainer *t, enum kv_trainer_part part, int *n_slots)
-{
-    *n_slots = t->n_slots;
-    return t->slots[part];
-}
-
 int64_t kv_trainer_steps(const struct kv_trainer *t)
 {
     return t->steps;
-}
-
-void kv_trainer_set_steps(struct kv_trainer *t, int64_t steps)
-{
-    t->steps = steps;
 }

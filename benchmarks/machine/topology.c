@@ -1,6 +1,6 @@
 /* How many CPUs, cores, sockets and caches there are, and which of them this process may use. */
+#include "machine/files.h"
 #include "machine/machine.h"
-#include "machine/machine_files.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -21,9 +21,8 @@ static bool cpu_set_has(const struct cpu_set *set, int cpu)
 static int cpu_set_count(const struct cpu_set *set)
 {
     int count = 0;
-    for (int word = 0; word < MAX_CPUS / 64; word++) {
+    for (int word = 0; word < MAX_CPUS / 64; word++)
         count += __builtin_popcountll(set->words[word]);
-    }
     return count;
 }
 
@@ -32,9 +31,8 @@ static int cpu_set_lowest_common(const struct cpu_set *a, const struct cpu_set *
 {
     for (int word = 0; word < MAX_CPUS / 64; word++) {
         uint64_t common = a->words[word] & b->words[word];
-        if (common != 0) {
+        if (common != 0)
             return word * 64 + __builtin_ctzll(common);
-        }
     }
     return -1;
 }
@@ -45,27 +43,22 @@ static bool cpu_set_parse(struct cpu_set *set, const char *text)
     *set = (struct cpu_set){{0}};
     for (;;) {
         char *end;
-        if (!isdigit((unsigned char)*text)) {
+        if (!isdigit((unsigned char)*text))
             return false;
-        }
         unsigned long first = strtoul(text, &end, 10);
         unsigned long last = first;
         if (*end == '-') {
             text = end + 1;
-            if (!isdigit((unsigned char)*text)) {
+            if (!isdigit((unsigned char)*text))
                 return false;
-            }
             last = strtoul(text, &end, 10);
         }
-        if (first > last || last >= MAX_CPUS) {
+        if (first > last || last >= MAX_CPUS)
             return false;
-        }
-        for (unsigned long cpu = first; cpu <= last; cpu++) {
+        for (unsigned long cpu = first; cpu <= last; cpu++)
             set->words[cpu / 64] |= (uint64_t)1 << (cpu % 64);
-        }
-        if (*end != ',') {
+        if (*end != ',')
             return *end == '\0';
-        }
         text = end + 1;
     }
 }
@@ -76,15 +69,13 @@ static int count_groups(const char *root, const struct cpu_set *set, const char 
 {
     int groups = 0;
     for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-        if (!cpu_set_has(set, cpu)) {
+        if (!cpu_set_has(set, cpu))
             continue;
-        }
         char text[4096];
         struct cpu_set group;
         kv_files_line(text, sizeof text, root, "/sys/devices/system/cpu/cpu%d/%s", cpu, file);
-        if (!cpu_set_parse(&group, text) || !cpu_set_has(&group, cpu)) {
+        if (!cpu_set_parse(&group, text) || !cpu_set_has(&group, cpu))
             return -1;
-        }
         groups += cpu_set_lowest_common(&group, set) == cpu;
     }
     return groups;
@@ -101,9 +92,8 @@ static int64_t parse_size(const char *text)
 
 static struct kv_machine_cache *find_cache(struct kv_machine *machine, int level, const char *type)
 {
-    if (level == 1) {
+    if (level == 1)
         return strcmp(type, "Data") == 0 ? &machine->l1d : strcmp(type, "Instruction") == 0 ? &machine->l1i : NULL;
-    }
     return level == 2 ? &machine->l2 : level == 3 ? &machine->l3 : NULL;
 }
 
@@ -117,7 +107,7 @@ static void read_caches(struct kv_machine *machine, const char *root, const stru
         int level = kv_files_int(text);
         kv_files_line(text, sizeof text, root, "/sys/devices/system/cpu/cpu%d/cache/index%d/type", first, index);
         struct kv_machine_cache *cache = find_cache(machine, level, text);
-        if (cache != NULL) {
+        if (cache) {
             char shared[64];
             kv_files_line(text, sizeof text, root, "/sys/devices/system/cpu/cpu%d/cache/index%d/size", first, index);
             cache->bytes = parse_size(text);
@@ -130,10 +120,9 @@ static void read_caches(struct kv_machine *machine, const char *root, const stru
 static bool is_listed(const char *list, const char *name)
 {
     size_t length = strlen(name);
-    for (const char *at = list; (at = strstr(at, name)) != NULL; at += length) {
-        if ((at == list || at[-1] == ',') && (at[length] == '\0' || at[length] == ',')) {
+    for (const char *at = list; (at = strstr(at, name)); at += length) {
+        if ((at == list || at[-1] == ',') && (at[length] == '\0' || at[length] == ','))
             return true;
-        }
     }
     return false;
 }
@@ -161,22 +150,19 @@ void kv_machine_read_topology(struct kv_machine *machine, const char *root)
     char text[4096];
     struct cpu_set online, affinity;
     kv_files_line(text, sizeof text, root, "/sys/devices/system/cpu/online");
-    if (!cpu_set_parse(&online, text)) {
+    if (!cpu_set_parse(&online, text))
         return;
-    }
     machine->cpus_online = cpu_set_count(&online);
     machine->cores_online = count_groups(root, &online, "topology/thread_siblings_list");
     machine->sockets = count_groups(root, &online, "topology/core_siblings_list");
     read_caches(machine, root, &online);
 
     kv_files_value(text, sizeof text, root, "/proc/self/status", "Cpus_allowed_list", ':');
-    if (!cpu_set_parse(&affinity, text)) {
+    if (!cpu_set_parse(&affinity, text))
         return;
-    }
     /* A process may be allowed CPUs that could be plugged in but are not there. */
-    for (int word = 0; word < MAX_CPUS / 64; word++) {
+    for (int word = 0; word < MAX_CPUS / 64; word++)
         affinity.words[word] &= online.words[word];
-    }
     machine->cpus_affinity = cpu_set_count(&affinity);
     machine->cores_affinity = count_groups(root, &affinity, "topology/thread_siblings_list");
     read_governors(machine, root, &affinity);

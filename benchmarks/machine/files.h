@@ -1,7 +1,7 @@
-/* Reading the small files of /proc and /sys; shared by the machine_*.c files only.
+/* Reading the small files of /proc and /sys; shared by machine.c and topology.c only.
  * A path is `root` followed by the formatted rest, which starts with a slash. */
-#ifndef KV_MACHINE_MACHINE_FILES_H
-#define KV_MACHINE_MACHINE_FILES_H
+#ifndef KV_MACHINE_FILES_H
+#define KV_MACHINE_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,9 +30,7 @@ int64_t kv_files_number(const char *text);
 /* The same, -1 too when it is no int. */
 int kv_files_int(const char *text);
 
-/* The parts of kv_machine_read; each fills its own fields and relies on none of the others. */
-void kv_machine_read_cpu(struct kv_machine *machine, const char *root);
+/* The part of kv_machine_read that is in topology.c: CPUs, cores, sockets, caches and governors. */
 void kv_machine_read_topology(struct kv_machine *machine, const char *root);
-void kv_machine_read_memory(struct kv_machine *machine, const char *root);
 
 #endif
