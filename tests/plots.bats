@@ -216,7 +216,7 @@ END
 
 @test "what was not measured is said" {
     cut_runs '$suite == "batch" && $path == "naive" {
-        $ttpt_ms = $decode_tok_s = ""; $weights = "F32"; $threads = 1; print }'
+        $ttpt_ms = $decode_tok_s = ""; $weights_source = "F32"; $threads = 1; print }'
     sed -i 's/$/\r/' runs.csv
     ends 0 draw .
     shows benchmark_results 'not measured' 'F32 weights, 1 thread,'
@@ -224,7 +224,7 @@ END
 
 @test "configurations are not mixed" {
     cut_runs '$suite == "batch"'
-    add_runs 'NR == 2 { $weights = "F32"; $ttft_ms = 900000; print }'
+    add_runs 'NR == 2 { $weights_source = "F32"; $ttft_ms = 900000; print }'
     ends 0 draw .
     shows benchmark_results 'Left out: 1 row of another configuration.'
     lacks "$svg" 900k
