@@ -242,9 +242,10 @@ struct kv_attention_view {
     int layer, head, sequence;
     int n_positions;     /* n: the positions in the cache, the newest one among them */
     int head_size;       /* C / H */
-    const float *query;  /* [head_size] of position n - 1 */
-    const float *keys;   /* as the session keeps them: read with kv_view_key */
-    const float *values; /* as the session keeps them: read with kv_view_value */
+    const float *query; /* [head_size] of position n - 1 */
+    /* Where keys and values are: read with kv_view_key and kv_view_value. */
+    const struct kv_cache *kept;
+    int kept_sequence, kept_head;
 };
 
 /* Called for every (layer, head, sequence) of a pass that computes logits, as its last position attends: exactly once

@@ -1,5 +1,5 @@
-# The door ./kvbench: what it installs, builds, passes on and draws, seen through fakes of every tool. PATH holds nothing
-# but these and a few basic commands; the user is not root, and there is neither apt-get nor sudo.
+# The door ./kvbench: what it installs, builds, passes on and draws, seen through fakes of every tool. PATH holds
+# nothing but these and a few basic commands; the user is not root, and there is neither apt-get nor sudo.
 
 setup() {
     load helpers
@@ -23,6 +23,10 @@ setup() {
 
 fake_program() {
     script "$home/build/benchmarks/kvbench" "echo \"program \$*\" >>\"\$CALLS\"; $1"
+}
+
+teardown() {
+    stop_child
 }
 
 # door ARGUMENT...: with $settings and nothing else in its environment.

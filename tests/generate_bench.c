@@ -21,6 +21,7 @@ int generate_bench_tear_down(void **state)
 {
     struct bench *bench = *state;
     void *cli = bench->cli, *checkpoint = bench->checkpoint;
+    screen_free(&bench->screen);
     const int failed = cli_tear_down(&cli) | checkpoint_tear_down(&checkpoint);
     free(bench);
     return failed;

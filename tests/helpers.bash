@@ -38,8 +38,8 @@ script() {
     chmod +x "$1"
 }
 
-# ends STATUS COMMAND...: runs it without stdin; sets out, err and calls, without newlines at their ends, to what it wrote
-# and which fakes it called. Fails unless it ends with that status.
+# ends STATUS COMMAND...: runs it without stdin; sets out, err and calls, without newlines at their ends, to what it
+# wrote and which fakes it called. Fails unless it ends with that status.
 ends() {
     local expected=$1 status=0
     shift
@@ -54,21 +54,29 @@ heard() {
     [[ ! -e ${CALLS-} ]] || calls=$(<"$CALLS")
 }
 
-# refuses STATUS PART COMMAND...: it ends so, with nothing on stdout and one line on stderr, which has PART in it and
-# begins with $speaker.
-refuses() {
+# tells STATUS PART COMMAND...: it ends so, with one line on stderr, which has PART in it and begins with $speaker.
+tells() {
     local part=$2
     ends "$1" "${@:3}"
-    is "$out" ''
     [[ $err == "${speaker:?}"* && $err != *$'\n'* ]] || complain "not one line of '$speaker': $err"
     has "$err" "$part"
 }
 
-# In the background, its output where `heard` reads it, in a process group of its own as a shell starts what a person
-# may interrupt; its process is $child.
+# The same, and nothing on stdout.
+refuses() {
+    tells "$@"
+    is "$out" ''
+}
+
+# start COMMAND...: in the background, its output where `heard` reads it, in a process group of its own as a shell
+# starts what a person may interrupt; its process is $child, which `stop_child` ends when a test failed.
 start() {
-    setsid "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- &
+    setsid env --default-signal=INT,QUIT "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- &
     child=$!
+}
+
+stop_child() {
+    [[ -z ${child-} ]] || kill -KILL -- "-$child" 2>/dev/null || true
 }
 
 # finishes STATUS: waits for $child.
@@ -102,7 +110,7 @@ is() {
 has() {
     local part
     for part in "${@:2}"; do
-        [[ $1 == *"$part"* ]] || complain "lacks: $part" "text: $1" || return
+        [[ $1 == *"$part"* ]] || complain "lacks: $part" "text: ${1:0:2000}" || return
     done
 }
 
@@ -110,7 +118,7 @@ has() {
 lacks() {
     local part
     for part in "${@:2}"; do
-        [[ $1 != *"$part"* ]] || complain "has: $part" "text: $1" || return
+        [[ $1 != *"$part"* ]] || complain "has: $part" "text: ${1:0:2000}" || return
     done
 }
 
@@ -136,4 +144,16 @@ holds() {
         [[ ! -e $entry && ! -L $entry ]] || n=$((n + 1))
     done
     [[ $n == "$1" ]] || complain "$n entries instead of $1: $(ls -A "$box")"
+}
+
+# of_program: the sandbox is for the program, which sees no checkpoint that a person has fetched, and does not start over
+# where OpenBLAS mistakes this CPU.
+of_program() {
+    local better
+    sandbox
+    speaker=kvbench
+    tiny=$project/data/reference/tiny-f32
+    export KVBENCH_MODELS=$BATS_TEST_TMPDIR/models
+    better=$("$program" info 2>&1 >/dev/null | sed -n 's/.*started over with OPENBLAS_CORETYPE=\([^ ]*\) .*/\1/p')
+    [[ -z $better ]] || export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE-$better}
 }

@@ -187,7 +187,8 @@ static void test_batch_that_suits(void **state)
 /* ---- The command ----------------------------------------------------------------------------------------- */
 
 #define CSV_HEADER                                                                                                     \
-    "path,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,tokens_per_second\n"
+    "path,cache,kv,weights,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,tokens_per_"    \
+    "second\n"
 
 enum { N_BYTES = 150 };
 
@@ -242,9 +243,9 @@ static void test_command_as_csv(void **state)
     static const struct {
         const char *path, *chunk, *context, *batch;
         const char *begin;
-    } runs[] = {{"naive", "12", "12", "1", "naive,12,12,1,149,149,"},
-                {"cached", "1", "12", "3", "cached,1,12,3,149,149,"},
-                {"cached", "5", "9", "100", "cached,5,9,17,149,149,"}}; /* 17 windows and no more */
+    } runs[] = {{"naive", "12", "12", "1", "naive,,,f32,12,12,1,149,149,"},
+                {"cached", "1", "12", "3", "cached,contiguous,f32,f32,1,12,3,149,149,"},
+                {"cached", "5", "9", "100", "cached,contiguous,f32,f32,5,9,17,149,149,"}}; /* 17 windows and no more */
     struct cli *cli = *state;
     struct checkpoint *c = byte_model(cli);
     for (size_t i = 0; i < COUNT(runs); i++) {
@@ -297,7 +298,7 @@ static void test_command_counts_bytes_of_tokens(void **state)
     write_text(file, "Hello, world!"); /* 15496 11 995 0 */
     RUN(cli, "evaluate", "--model", folder, "--text", "text", "--csv");
     assert_exit(cli, 0);
-    assert_non_null(strstr(cli->out, "\ncached,0,8,1,3,8,"));
+    assert_non_null(strstr(cli->out, "\ncached,contiguous,f32,f32,0,8,1,3,8,"));
     remove_model(c);
 }
 

@@ -1,7 +1,7 @@
 /* `kvbench generate` with text: as it is made, whole characters, the same on every path; its options and ends. */
 #include "generate_bench.h"
 
-#include "text/utf8.h"
+#include "text/terminal.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -137,7 +137,7 @@ static void test_all_16_bit_values(void **state)
         checkpoint_write(c);
         struct kv_model *model = load_whole(c, 2);
         for (uint32_t bits = 0; bits < 65536; bits++) {
-            const double expected = dtype_value(dtypes[type], bits), value = (double)model->wte[bits];
+            const double expected = dtype_value(dtypes[type], bits), value = (double)kv_matrix_floats(&model->wte)[bits];
             if (isnan(expected) ? !isnan(value) : value != expected || !signbit(value) != !signbit(expected))
                 fail_msg("%s bits %#x are %a instead of %a", dtypes[type], bits, value, expected);
         }

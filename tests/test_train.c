@@ -196,14 +196,6 @@ static void test_head_in_parts(void **state)
 
 /* ---- Kernels ------------------------------------------------------------------------------------------ */
 
-static const struct kv_train_kernels *const levels[] = {
-    &kv_train_kernels_portable,
-#if defined(__x86_64__)
-    &kv_train_kernels_avx2,
-    &kv_train_kernels_avx512,
-#endif
-};
-
 enum { N_RESULTS = 12 };
 
 /* Every kernel on the same random rows: results [N_RESULTS, n] */
@@ -236,11 +228,9 @@ static void test_levels_agree(void **state)
         const size_t n = (size_t)sizes[s];
         float *expected = malloc(N_RESULTS * n * sizeof *expected), *results = malloc(N_RESULTS * n * sizeof *results);
         assert_true(expected && results);
-        run_kernels(levels[0], sizes[s], expected);
-        for (size_t level = 1; level < COUNT(levels); level++) {
-            if (!kv_isa_supported(levels[level]->name))
-                continue;
-            run_kernels(levels[level], sizes[s], results);
+        run_kernels(supported_kernels(0)->train, sizes[s], expected);
+        for (int level = 1; supported_kernels(level); level++) {
+            run_kernels(supported_kernels(level)->train, sizes[s], results);
             for (size_t r = 0; r < N_RESULTS; r++)
                 assert_close(results + r * n, expected + r * n, n, 2e-5);
         }
@@ -265,12 +255,10 @@ static void test_adamw_as_pytorch(void **state)
     static const float second[N] = {0.0111403121f,  0.00330345007f, 0.00534645049f, 0.00766631309f, 0.00431561284f,
                                     0.00752951298f, 0.00497880019f, 0.00468000025f, 6.85124957e-19f};
     static const float rates[] = {0.02f, 0.01f, 0.03f};
-    for (size_t level = 0; level < 2 * COUNT(levels); level++) {
-        const struct kv_train_kernels *kernels = levels[level / 2];
+    for (int level = 0; supported_kernels(level / 2); level++) {
+        const struct kv_train_kernels *kernels = supported_kernels(level / 2)->train;
         struct kv_trainer t = {.options = kv_trainer_default_options()};
         float w[N], g[N], m[N] = {0}, v[N] = {0};
-        if (!kv_isa_supported(kernels->name))
-            continue;
         t.options.weight_decay = level % 2 ? 0.1f : 0.0f;
         memcpy(w, start, sizeof w);
         for (t.steps = 0; t.steps < 3; t.steps++) {

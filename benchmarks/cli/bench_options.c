@@ -36,7 +36,6 @@ static bool check(const struct bench_settings *s, int *status)
 static bool parse_own(struct bench_settings *s, int argc, char **argv, int *status)
 {
     struct source_rows source;
-    struct engine_rows engine;
     const struct option_row rows[] = {
         {.name = "suite",
          .letter = 's',
@@ -47,7 +46,23 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "quick", .help = "small sizes, under 2 minutes on two cores", .flag = &s->quick},
         {.name = "full", .help = "every size, however long it takes", .flag = &s->full},
         {.table = model_source_rows(&source, &s->model, NULL)},
-        {.table = engine_rows(&engine, &s->model)},
+        {.name = "threads",
+         .letter = 't',
+         .argument = "N",
+         .help = "threads (default: the physical cores)",
+         .integer = &s->model.threads,
+         .low = 1,
+         .high = KV_MAX_THREADS},
+        {.name = "gemm",
+         .argument = "NAME",
+         .help = "matrix product:",
+         .chosen = &s->model.gemm,
+         .choice = kv_matmul_choice},
+        {.name = "isa",
+         .argument = "NAME",
+         .help = "instruction set of the other kernels (or KVBENCH_ISA):",
+         .chosen = &s->model.isa,
+         .choice = kv_isa_choice},
         {.name = "path",
          .argument = "LIST",
          .help = "measured in turn (default naive,cached):",

@@ -29,6 +29,19 @@ int command_train(int argc, char **argv);
 /* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);
 
+/* ---- Being asked to stop ------------------------------------------------------------------------------
+ * A command ends after what it is doing, the second time at once. */
+
+/* From now on SIGINT, SIGTERM and SIGHUP are remembered, unless the caller ignores them. On the first one `notice`, a
+ * text that stays, is written to stderr (NULL: nothing); a second one ends the program. */
+void signals_listen(const char *notice);
+
+/* The signal that came, 0: none. */
+int signals_received(void);
+
+/* A text that stays, written to stdout when a second signal ends the program: what puts a terminal back; NULL: none. */
+void signals_last_words(const char *last_words);
+
 /* ---- Lists ------------------------------------------------------------------------------------------ */
 
 /* Whole numbers 1..INT32_MAX: "4", "1,2,8", "1-32*2" (factor), "64-1024+64" (step), or a list of such. */
@@ -38,6 +51,10 @@ struct int_list {
 };
 bool int_list_parse(const char *text, struct int_list *list, struct kv_error *error);
 void int_list_free(struct int_list *list);
+
+/* "a, b, c", the names of a table of choices, in text [CHOICE_NAMES_SIZE], which it returns. */
+enum { CHOICE_NAMES_SIZE = 300 };
+const char *choice_names(const struct kv_choice *(*choice)(int index), char *text);
 
 /* A comma-separated list of names that choice(0), choice(1), .. know, none twice. */
 enum { MAX_NAMES = 16 };
@@ -95,6 +112,10 @@ struct option_table {
  * was printed (CLI_OK) or an argument was wrong and said so (CLI_USAGE). */
 bool options_parse(const struct option_table *table, int argc, char **argv, int *status);
 
+/* Sets the option `name`, as from --name TEXT; texts and choices are kept by address. The table has no tables in it.
+ * False: the error says what is wrong. */
+bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error);
+
 /* ---- Prompts ----------------------------------------------------------------------------------------- */
 
 /* The tokenizer of that name, or, where it is NULL, of that model (NULL: the first). KVBENCH_DATA names the folder with
@@ -116,8 +137,8 @@ struct model_options {
     uint64_t seed;
     bool synthetic;
     int threads; /* 0: kv_default_threads() */
-    const char *gemm;
-    const char *isa;
+    /* NULL: the first of each table. */
+    const char *weights, *cache, *kv, *gemm, *isa;
 };
 
 /* The small model that comes with the program, in data/models: what commands that show something run by default. */
@@ -129,6 +150,9 @@ char *model_folder(const char *model);
 
 /* The shape of a published model. Errors: ARGUMENT, which names all models that there are. */
 kv_status model_preset(const char *model, struct kv_config *config, struct kv_error *error);
+
+/* Those of a session on `path`, its batch and all else unset. */
+struct kv_session_options model_session_options(const struct model_options *options, const char *path);
 
 /* Defaults, KVBENCH_ISA among them. */
 struct model_options model_options_default(const char *model);
@@ -144,10 +168,10 @@ struct source_rows {
 const struct option_table *model_source_rows(struct source_rows *rows, struct model_options *options,
                                              const char *seed_help);
 
-/* Then what runs it: --threads, --gemm, --isa, a value each. */
+/* Then what runs it: --threads, --weights, --cache, --kv, --gemm, --isa, a value each. */
 struct engine_rows {
     struct option_table table;
-    struct option_row rows[3];
+    struct option_row rows[6];
 };
 const struct option_table *engine_rows(struct engine_rows *rows, struct model_options *options);
 

@@ -20,7 +20,8 @@ struct settings {
     const char *all_heads; /* "all" or NULL */
     const char *all_layers;
     const char *out;
-    int layer, head; /* UNSET, KV_DASHBOARD_ALL once resolved, or 0.. */
+    const char *from, *tables; /* both or none */
+    int layer, head;           /* UNSET, KV_DASHBOARD_ALL once resolved, or 0.. */
     int n_new;
 };
 
@@ -52,6 +53,8 @@ static int check(const char *command, const struct settings *s)
         return cli_fail(command, CLI_USAGE, "--layers all and --layer exclude each other; choose one");
     if (s->rows.batch > 1)
         return cli_fail(command, CLI_USAGE, "--tokens has %d sequences; the dashboard shows one", s->rows.batch);
+    if (!s->from != !s->tables)
+        return cli_fail(command, CLI_USAGE, "--from and --tables go together; see kvbench dashboard --help");
     if (s->out && !ends_with(s->out, ".gif"))
         return cli_fail(command, CLI_USAGE, "--out '%.60s' does not end in .gif", s->out);
     return CLI_OK;
@@ -143,24 +146,35 @@ static int record(const char *command, const struct settings *s, const struct kv
         .prompt = s->rows.tokens,
         .n_prompt = s->rows.length,
         .n_new = s->n_new,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
+        .session = model_session_options(&s->model, "cached"),
     };
     struct kv_error error = {""};
     struct kv_dashboard *dashboard;
     char *file = csv_name(s);
     if (!file)
         return cli_fail(command, CLI_FAILED, "no memory for a file's name: close other programs");
-    kv_status status = kv_dashboard_record(&dashboard, model, pool, &options, &error);
+    kv_status status = kv_dashboard_record(&dashboard, model, pool, s->model.model, tokenizer, &options, &error);
     if (!status)
-        status = kv_dashboard_write(dashboard, s->model.model, kv_model_source(model), tokenizer, file, &error);
-    if (!status && kv_dashboard_steps(dashboard) < s->n_new)
+        status = kv_dashboard_write(dashboard, file, &error);
+    if (!status && dashboard->n_steps < s->n_new)
         fprintf(stderr, "kvbench %s: warning: %d of %d new tokens are shown: the window ends there (n_positions %d)\n",
-                command, kv_dashboard_steps(dashboard), s->n_new, kv_model_config(model)->n_positions);
+                command, dashboard->n_steps, s->n_new, kv_model_config(model)->n_positions);
     if (!status)
         puts(file);
     kv_dashboard_free(dashboard);
     free(file);
+    return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
+}
+
+/* From a record to what gnuplot draws. */
+static int write_tables(const char *command, const struct settings *s)
+{
+    struct kv_error error = {""};
+    struct kv_dashboard *dashboard;
+    kv_status status = kv_dashboard_read(&dashboard, s->from, &error);
+    if (!status)
+        status = kv_dashboard_tables(dashboard, s->from, s->tables, &error);
+    kv_dashboard_free(dashboard);
     return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
 }
 
@@ -169,6 +183,8 @@ static int run(const char *command, struct settings *s)
     struct kv_pool *pool;
     struct kv_model *model;
     int status = check(command, s);
+    if (!status && s->from)
+        return write_tables(command, s);
     if (!status)
         status = model_open(command, &s->model, &pool, &model);
     if (status)
@@ -239,6 +255,14 @@ int command_dashboard(int argc, char **argv)
          .argument = "FILE.gif",
          .help = "the picture (default kv_dashboard_lN_hN.gif, after layer and head)",
          .text = &s.out},
+        {.name = "from",
+         .argument = "FILE.csv",
+         .help = "record nothing, take this record; with --tables",
+         .text = &s.from},
+        {.name = "tables",
+         .argument = "DIR",
+         .help = "write into DIR what gnuplot draws, for plots/dashboard.sh",
+         .text = &s.tables},
     };
     const struct option_table table = {
         .command = argv[0],

@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
 #include "text/evaluate.h"
-#include "text/text_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,11 +36,9 @@ static kv_status read_text(const struct settings *s, struct text *text, struct k
         status = kv_text_file_read(s->text, &bytes, &n_bytes, error);
     if (!status)
         status = kv_tokenizer_encode(tokenizer, bytes, n_bytes, false, &text->ids, &text->n_ids, error);
-    if (!status && text->n_ids < 2) {
-        snprintf(error->message, sizeof error->message, "%.400s: one token is no text to predict; give a longer one",
-                 s->text);
-        status = KV_ERROR_ARGUMENT;
-    }
+    if (!status && text->n_ids < 2)
+        status = kv_fail(error, KV_ERROR_ARGUMENT, "%.400s: one token is no text to predict; give a longer one",
+                         s->text);
     for (size_t i = 1; !status && i < text->n_ids; i++) {
         size_t n;
         kv_tokenizer_token(tokenizer, text->ids[i], &n);
@@ -85,14 +83,16 @@ static kv_status evaluate(const char *command, const struct settings *s, struct 
 }
 
 static void print(const struct settings *s, const struct text *text, const struct kv_session *session,
-                  const struct kv_evaluation *e)
+                  const char *format, const struct kv_evaluation *e)
 {
     const double bits_per_byte = e->loss * (double)e->n_tokens / (log(2) * (double)text->n_bytes);
     const double rate = (double)e->n_tokens / e->seconds;
     if (s->csv) {
-        printf("path,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,tokens_per_second\n");
-        printf("%s,%d,%d,%d,%zu,%zu,%.9f,%.9f,%.6f,%.3f,%.1f\n", kv_session_path(session), s->chunk, s->context,
-               s->batch, e->n_tokens, text->n_bytes, e->loss, bits_per_byte, exp(e->loss), e->seconds, rate);
+        printf("path,cache,kv,weights,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,"
+               "tokens_per_second\n");
+        printf("%s,%s,%s,%s,%d,%d,%d,%zu,%zu,%.9f,%.9f,%.6f,%.3f,%.1f\n", kv_session_path(session),
+               kv_session_cache(session), kv_session_kv(session), format, s->chunk, s->context, s->batch, e->n_tokens,
+               text->n_bytes, e->loss, bits_per_byte, exp(e->loss), e->seconds, rate);
         return;
     }
     printf("predicted    %zu tokens, %zu bytes\n", e->n_tokens, text->n_bytes);
@@ -109,21 +109,17 @@ static void print(const struct settings *s, const struct text *text, const struc
 static kv_status evaluate_model(const char *command, const struct settings *s, const struct kv_model *model,
                                 struct kv_pool *pool, const struct text *text, struct kv_error *error)
 {
-    const struct kv_session_options options = {
-        .path = s->path,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
-        .batch = s->batch,
-        .capacity = s->context,
-        .chunk = s->chunk,
-    };
+    struct kv_session_options options = model_session_options(&s->model, s->path);
+    options.batch = s->batch;
+    options.capacity = s->context;
+    options.chunk = s->chunk;
     struct kv_session *session;
     struct kv_evaluation evaluation;
     kv_status status = kv_session_create(&session, model, pool, &options, error);
     if (!status)
         status = evaluate(command, s, session, kv_model_config(model), text, &evaluation, error);
     if (!status)
-        print(s, text, session, &evaluation);
+        print(s, text, session, kv_model_format(model), &evaluation);
     kv_session_free(session);
     return status;
 }

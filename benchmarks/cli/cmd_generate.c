@@ -1,4 +1,5 @@
-#include "cli/cli.h"
+/* kvbench generate: what is to be continued, and one path's continuation, written while it is made. Both paths side by
+ * side are in generate_both.c. */
 #include "cli/generate.h"
 
 #include <math.h>
@@ -8,6 +9,168 @@
 #define TEXT_TOP_K       40
 #define TEXT_TEMPERATURE 1.0
 #define BYTES_PROMPT     "In the beginning"
+
+static const struct kv_choice overflows[] = {
+    [KV_OVERFLOW_STOP] = {"stop", "generation ends there"},
+    [KV_OVERFLOW_RECOMPUTE] = {"recompute", "every step runs the last n_positions tokens again"},
+    [KV_OVERFLOW_SHIFT] = {"shift", "the older half is dropped, the rest is run again"},
+};
+enum { N_OVERFLOWS = sizeof overflows / sizeof overflows[0] };
+
+static const struct kv_choice *overflow_choice(int index)
+{
+    return index >= 0 && index < N_OVERFLOWS ? &overflows[index] : NULL;
+}
+
+/* ---- Text and ids ---------------------------------------------------------------------------------------- */
+
+static void write_bytes(struct text_stream *s, const char *bytes, int n)
+{
+    if (n == 0)
+        return;
+    fwrite(bytes, 1, (size_t)n, stdout);
+    s->last = bytes[n - 1];
+}
+
+void text_stream_put(struct text_stream *s, const int32_t *tokens, int n_tokens)
+{
+    char whole[4];
+    for (int i = 0; i < n_tokens; i++) {
+        size_t n_bytes;
+        const char *bytes = kv_tokenizer_token(s->tokenizer, tokens[i], &n_bytes);
+        for (size_t k = 0; k < n_bytes; k++)
+            write_bytes(s, whole, kv_utf8_take(&s->holder, bytes[k], whole));
+    }
+    fflush(stdout);
+}
+
+void text_stream_end(struct text_stream *s)
+{
+    char rest[4];
+    write_bytes(s, rest, kv_utf8_rest(&s->holder, rest));
+    if (s->last != '\n')
+        putchar('\n');
+    fflush(stdout);
+}
+
+void generate_print_ids(const struct kv_decoder *c)
+{
+    for (int b = 0; b < c->generation.batch; b++) {
+        int n_new;
+        const int32_t *new_tokens = kv_decoder_tokens(c, b, &n_new);
+        for (int i = 0; i < c->generation.n_prompt; i++)
+            printf("%s%d", i ? "," : (b ? ";" : ""), c->prompt[(size_t)b * (size_t)c->generation.n_prompt + (size_t)i]);
+        for (int i = 0; i < n_new; i++)
+            printf(",%d", new_tokens[i]);
+    }
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* The sequences after the first, each whole, behind a line with its number. */
+static void print_other_texts(const struct generate_job *job, const struct kv_decoder *c)
+{
+    for (int b = 1; b < c->generation.batch; b++) {
+        int n_new;
+        const int32_t *new_tokens = kv_decoder_tokens(c, b, &n_new);
+        struct text_stream stream = {.tokenizer = job->tokenizer};
+        printf("--- %d of %d ---\n", b + 1, c->generation.batch);
+        text_stream_put(&stream, c->prompt + (size_t)b * (size_t)c->generation.n_prompt, c->generation.n_prompt);
+        text_stream_put(&stream, new_tokens, n_new);
+        text_stream_end(&stream);
+    }
+}
+
+/* ---- Figures --------------------------------------------------------------------------------------------- */
+
+const char *generate_rate_text(double rate, char *text)
+{
+    if (isnan(rate))
+        snprintf(text, RATE_TEXT_SIZE, "-");
+    else
+        snprintf(text, RATE_TEXT_SIZE, "%.*f", rate < 100 ? 1 : 0, rate);
+    return text;
+}
+
+void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *c)
+{
+    const int n_positions = kv_model_config(job->model)->n_positions;
+    const struct kv_choice *policy = &overflows[job->options.session.overflow];
+    if (c->window_full)
+        fprintf(stderr,
+                "kvbench %s: warning: stopped after %d of %d new tokens at the window's end (n_positions %d); "
+                "--overflow recompute or shift goes on\n",
+                job->command, kv_generation_tokens(&c->generation), c->n_wanted, n_positions);
+    else if (kv_session_overflows(c->session))
+        fprintf(stderr, "kvbench %s: warning: the window's end (n_positions %d) was passed: %s (--overflow %s)\n",
+                job->command, n_positions, policy->summary, policy->name);
+}
+
+static void print_figures(const struct generate_job *job, const struct kv_decoder *c)
+{
+    const struct kv_generation *g = &c->generation;
+    struct kv_figures f;
+    char rate[RATE_TEXT_SIZE], sequences[32] = "";
+    if (kv_generation_tokens(g) == 0 || kv_figures_of(g, &f, NULL) != KV_OK)
+        return;
+    if (c->generation.batch > 1)
+        snprintf(sequences, sizeof sequences, "%d x ", c->generation.batch);
+    fprintf(stderr, "kvbench %s: %s, %s%d new token%s%s, TTFT %.2f ms", job->command, kv_session_path(c->session),
+            sequences, kv_generation_tokens(g), kv_generation_tokens(g) == 1 ? "" : "s",
+            c->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
+    if (!isnan(f.ttpt_ms))
+        fprintf(stderr, ", TTPT %.2f ms, %s tokens/s", f.ttpt_ms,
+                generate_rate_text(kv_generation_rate(&c->generation), rate));
+    fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
+}
+
+/* ---- The run --------------------------------------------------------------------------------------------- */
+
+static kv_status make(const struct generate_job *job, struct kv_decoder *c, struct text_stream *stream,
+                      struct kv_error *error)
+{
+    int n_written = 0, n_new;
+    if (!job->as_ids)
+        text_stream_put(stream, c->prompt, c->generation.n_prompt);
+    while (!kv_decoder_done(c) && !ferror(stdout) && !signals_received()) {
+        const kv_status status = kv_decoder_step(c, error);
+        if (status)
+            return status;
+        const int32_t *new_tokens = kv_decoder_tokens(c, 0, &n_new);
+        if (!job->as_ids)
+            text_stream_put(stream, new_tokens + n_written, n_new - n_written);
+        n_written = n_new;
+    }
+    return KV_OK;
+}
+
+static int generate_on_path(const struct generate_job *job)
+{
+    struct kv_error error = {""};
+    struct kv_decoder c;
+    struct text_stream stream = {.tokenizer = job->tokenizer};
+    kv_status status = kv_decoder_create(&c, job->model, job->pool, &job->options, &error);
+    if (status)
+        return cli_fail(job->command, CLI_FAILED, "%s", error.message);
+    signals_listen(NULL);
+    status = make(job, &c, &stream, &error);
+    if (!job->as_ids) {
+        text_stream_end(&stream);
+        print_other_texts(job, &c);
+    } else if (!status) {
+        generate_print_ids(&c);
+    }
+    if (!status) {
+        generate_warn_of_window(job, &c);
+        print_figures(job, &c);
+    }
+    kv_decoder_free(&c);
+    if (status)
+        return cli_fail(job->command, CLI_FAILED, "%s", error.message);
+    return signals_received() ? 128 + signals_received() : CLI_OK;
+}
+
+/* ---- What was asked for ---------------------------------------------------------------------------------- */
 
 enum { UNSET = -1, IDS_NEW = 50, TEXT_NEW = 200 };
 
@@ -26,8 +189,6 @@ struct settings {
     bool stop_at_eot;
     bool ids;
 };
-
-/* ---- What was asked for ---------------------------------------------------------------------------------- */
 
 static const struct kv_choice both = {"both", "side by side, with the same share of the machine"};
 
@@ -73,7 +234,7 @@ static void complete(struct settings *s)
     if (isnan(s->top_p))
         s->top_p = 1;
     if (!s->overflow)
-        s->overflow = generate_overflow(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
+        s->overflow = overflow_choice(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
 }
 
 /* ---- The prompt ------------------------------------------------------------------------------------------ */
@@ -131,20 +292,15 @@ static int generate(const char *command, const struct settings *s, const struct 
                     const struct kv_tokenizer *tokenizer)
 {
     int overflow = 0;
-    while (strcmp(generate_overflow(overflow)->name, s->overflow) != 0)
+    while (strcmp(overflow_choice(overflow)->name, s->overflow) != 0)
         overflow++;
-    const struct generate_job job = {
+    struct generate_job job = {
         .command = command,
         .model = model,
         .pool = pool,
         .tokenizer = tokenizer,
         .as_ids = s->ids,
-        .options = {.session = {.path = s->path,
-                                .matmul = s->model.gemm,
-                                .isa = s->model.isa,
-                                .batch = s->batch ? s->batch : s->rows.batch,
-                                .chunk = s->chunk,
-                                .overflow = (enum kv_overflow)overflow},
+        .options = {.session = model_session_options(&s->model, s->path),
                     .sampling = {.temperature = (float)s->temperature,
                                  .top_k = s->top_k,
                                  .top_p = (float)s->top_p,
@@ -155,6 +311,9 @@ static int generate(const char *command, const struct settings *s, const struct 
                     .n_new = s->n_new,
                     .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1},
     };
+    job.options.session.batch = s->batch ? s->batch : s->rows.batch;
+    job.options.session.chunk = s->chunk;
+    job.options.session.overflow = (enum kv_overflow)overflow;
     const int n_positions = kv_model_config(model)->n_positions;
     if (s->n_new > 0 && job.options.session.overflow == KV_OVERFLOW_STOP && s->rows.length > n_positions)
         return cli_fail(command, CLI_FAILED,
@@ -240,7 +399,7 @@ int command_generate(int argc, char **argv)
          .argument = "POLICY",
          .help = "at the window's end (default shift; ids: stop):",
          .chosen = &s.overflow,
-         .choice = generate_overflow},
+         .choice = overflow_choice},
         {.name = "chunk",
          .argument = "N",
          .help = "prefill N positions at a time (default: all at once)",

@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,24 +17,18 @@ static kv_status write_logits(const struct settings *s, const struct kv_model *m
                               struct kv_error *error)
 {
     const size_t shape[] = {(size_t)s->rows.batch, (size_t)s->rows.length, (size_t)kv_model_config(model)->vocab_size};
-    const struct kv_session_options options = {
-        .path = s->path,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
-        .batch = s->rows.batch,
-        .capacity = s->rows.length,
-        .chunk = s->chunk,
-    };
+    struct kv_session_options options = model_session_options(&s->model, s->path);
+    options.batch = s->rows.batch;
+    options.capacity = s->rows.length;
+    options.chunk = s->chunk;
     struct kv_session *session;
     kv_status status = kv_session_create(&session, model, pool, &options, error);
     if (status)
         return status;
     float *logits = calloc(shape[0] * shape[1], shape[2] * sizeof *logits);
-    if (!logits) {
-        snprintf(error->message, sizeof error->message, "no memory for logits [%zu, %zu, %zu]; give fewer tokens",
-                 shape[0], shape[1], shape[2]);
-        status = KV_ERROR_MEMORY;
-    }
+    if (!logits)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for logits [%zu, %zu, %zu]; give fewer tokens", shape[0],
+                         shape[1], shape[2]);
     if (!status)
         status = kv_session_prefill(session, s->rows.tokens, s->rows.length, logits, error);
     if (!status)

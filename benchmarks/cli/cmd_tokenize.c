@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
-#include "text/text_file.h"
+#include "base/error.h"
+#include "text/evaluate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,8 +23,7 @@ struct input {
 
 static kv_status no_memory(struct kv_error *error)
 {
-    snprintf(error->message, sizeof error->message, "no memory for what stdin holds; give less at once");
-    return KV_ERROR_MEMORY;
+    return kv_fail(error, KV_ERROR_MEMORY, "no memory for what stdin holds; give less at once");
 }
 
 /* Ids with commas or white space between them: ids [n_bytes], of which *n_ids are written. */
@@ -35,11 +35,9 @@ static kv_status parse_ids(const struct input *input, int32_t *ids, size_t *n_id
         char *after;
         errno = 0;
         const long id = strtol(at, &after, 10);
-        if (*at < '0' || *at > '9' || errno || id > INT32_MAX || (*after && !strchr(between, *after))) {
-            snprintf(error->message, sizeof error->message, "stdin: no id at byte %zu; give ids such as 15496,11,995",
-                     (size_t)(at - input->bytes));
-            return KV_ERROR_ARGUMENT;
-        }
+        if (*at < '0' || *at > '9' || errno || id > INT32_MAX || (*after && !strchr(between, *after)))
+            return kv_fail(error, KV_ERROR_ARGUMENT, "stdin: no id at byte %zu; give ids such as 15496,11,995",
+                           (size_t)(at - input->bytes));
         ids[*n_ids] = (int32_t)id;
         at = after;
     }

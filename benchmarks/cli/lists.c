@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +13,6 @@ const int default_prompt_length = sizeof default_prompt / sizeof default_prompt[
 
 /* Longest list: more would be a mistake, not a sweep. */
 #define MAX_VALUES 100000
-
-static bool fail(struct kv_error *error, const char *format, const char *text)
-{
-    snprintf(error->message, sizeof error->message, format, text);
-    return false;
-}
 
 /* A whole number of low..INT32_MAX at *text, which moves behind it. */
 static bool read_number(const char **text, long low, int *value)
@@ -82,7 +78,9 @@ bool int_list_parse(const char *text, struct int_list *out, struct kv_error *err
     }
     if (!good || *at) {
         free(list.values);
-        return fail(error, "'%.60s' is not a list of whole numbers such as 4 or 1,2,8 or 1-32*2 or 64-1024+64", text);
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "'%.60s' is not a list of whole numbers such as 4 or 1,2,8 or 1-32*2 or 64-1024+64",
+                       text) == KV_OK;
     }
     int_list_free(out);
     *out = list;
@@ -93,6 +91,15 @@ void int_list_free(struct int_list *list)
 {
     free(list->values);
     *list = (struct int_list){0};
+}
+
+const char *choice_names(const struct kv_choice *(*choice)(int index), char *text)
+{
+    size_t at = 0;
+    *text = '\0';
+    for (int i = 0; choice(i) && at < CHOICE_NAMES_SIZE; i++)
+        at += (size_t)snprintf(text + at, CHOICE_NAMES_SIZE - at, "%s%s", i ? ", " : "", choice(i)->name);
+    return text;
 }
 
 static const char *find_name(const struct kv_choice *(*choice)(int index), const char *name, size_t length)
@@ -113,12 +120,9 @@ bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int ind
         for (int i = 0; name && i < list.n; i++)
             name = list.names[i] == name ? NULL : name;
         if (!name || list.n == MAX_NAMES) {
-            int n = snprintf(error->message, sizeof error->message, "'%.60s' is not a list of different names of",
-                             text);
-            for (int i = 0; choice(i) && n < (int)sizeof error->message - 40; i++)
-                n += snprintf(error->message + n, sizeof error->message - (size_t)n, "%s%s", i ? ", " : " ",
-                              choice(i)->name);
-            return false;
+            char names[CHOICE_NAMES_SIZE];
+            return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a list of different names of %s", text,
+                           choice_names(choice, names)) == KV_OK;
         }
         list.names[list.n++] = name;
         at += length;
@@ -137,7 +141,7 @@ bool token_rows_parse(const char *text, void *value, struct kv_error *error)
         capacity += *at == ',' || *at == ';';
     rows.tokens = malloc(capacity * sizeof *rows.tokens);
     if (!rows.tokens)
-        return fail(error, "no memory for '%.60s'", text);
+        return kv_fail(error, KV_ERROR_ARGUMENT, "no memory for '%.60s'", text) == KV_OK;
     int n = 0, row_length = 0;
     bool good = true, ragged = false;
     for (const char *at = text; good; at++) {
@@ -155,10 +159,10 @@ bool token_rows_parse(const char *text, void *value, struct kv_error *error)
     }
     if (!good || ragged) {
         free(rows.tokens);
-        return fail(error,
-                    ragged ? "the sequences of '%.60s' differ in length; give all the same number of ids"
-                           : "'%.60s' is not token ids such as 1,2,3 or 1,2,3;4,5,6",
-                    text);
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       ragged ? "the sequences of '%.60s' differ in length; give all the same number of ids"
+                              : "'%.60s' is not token ids such as 1,2,3 or 1,2,3;4,5,6",
+                       text) == KV_OK;
     }
     token_rows_free(out);
     *out = rows;

@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -54,11 +56,9 @@ static bool parse_integer(const struct option_row *row, const char *text, struct
     char *end;
     errno = 0;
     const long number = strtol(text, &end, 10);
-    if (end == text || *end || errno || number < row->low || number > row->high) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a whole number of %d to %d", text, row->low,
-                 row->high);
-        return false;
-    }
+    if (end == text || *end || errno || number < row->low || number > row->high)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a whole number of %d to %d", text, row->low,
+                       row->high) == KV_OK;
     *row->integer = (int)number;
     return true;
 }
@@ -68,10 +68,8 @@ static bool parse_number(double *value, const char *text, const char *what, stru
     char *end;
     errno = 0;
     const double number = strtod(text, &end);
-    if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9)) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a number%s such as 0.5 or 10", text, what);
-        return false;
-    }
+    if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a number%s such as 0.5 or 10", text, what) == KV_OK;
     *value = number;
     return true;
 }
@@ -81,27 +79,24 @@ static bool parse_seed(const struct option_row *row, const char *text, struct kv
     char *end;
     errno = 0;
     const unsigned long long number = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a whole number of 0 to 18446744073709551615",
-                 text);
-        return false;
-    }
+    if (*text < '0' || *text > '9' || *end || errno)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a whole number of 0 to 18446744073709551615", text) ==
+               KV_OK;
     *row->seed = number;
     return true;
 }
 
 static bool parse_choice(const struct option_row *row, const char *text, struct kv_error *error)
 {
-    size_t at = (size_t)snprintf(error->message, sizeof error->message, "'%.60s' is not one of", text);
+    char names[CHOICE_NAMES_SIZE];
     for (int i = 0; row->choice(i); i++) {
         if (strcmp(row->choice(i)->name, text) == 0) {
             *row->chosen = row->choice(i)->name;
             return true;
         }
-        at += (size_t)snprintf(error->message + at, sizeof error->message - at, "%s%s", i ? ", " : " ",
-                               row->choice(i)->name);
     }
-    return false;
+    return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not one of %s", text, choice_names(row->choice, names)) ==
+           KV_OK;
 }
 
 static bool parse_sizes(const struct option_row *row, const char *text, struct kv_error *error)
@@ -111,8 +106,8 @@ static bool parse_sizes(const struct option_row *row, const char *text, struct k
         return false;
     for (int i = 0; i < list.n; i++) {
         if (list.values[i] < row->low || list.values[i] > row->high) {
-            snprintf(error->message, sizeof error->message, "'%.60s': %d is not in %d to %d", text, list.values[i],
-                     row->low, row->high);
+            kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s': %d is not in %d to %d", text, list.values[i], row->low,
+                    row->high);
             int_list_free(&list);
             return false;
         }
@@ -251,4 +246,12 @@ bool options_parse(const struct option_table *table, int argc, char **argv, int 
         if (!take(&flat, found, argv, status))
             return false;
     return take_operands(&flat, argc, argv, status);
+}
+
+bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error)
+{
+    for (int i = 0; i < table->n_rows; i++)
+        if (!table->rows[i].operand && strcmp(table->rows[i].name, name) == 0)
+            return parse_value(&table->rows[i], text, error);
+    return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is no option of %s", name, table->command) == KV_OK;
 }

@@ -1,6 +1,5 @@
 /* Attention of all heads of one sequence: one new query over a context (decode), or as many queries as there are
  * positions (prefill). */
-#include "infer/forward.h"
 #include "measure/kernel_cell.h"
 
 #include <math.h>

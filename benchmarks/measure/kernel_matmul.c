@@ -1,5 +1,4 @@
 /* The model's matrix products, y = epilogue(x w + bias), with weights as the model stores them. */
-#include "kernels/packed.h"
 #include "measure/kernel_cell.h"
 
 static const int full_rows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
@@ -45,21 +44,32 @@ static enum kv_epilogue epilogue_of(const struct shape *shape, const struct kv_c
     return c->activation == KV_GELU ? KV_EPILOGUE_GELU : KV_EPILOGUE_GELU_NEW;
 }
 
+/* The shape's weights, in the layout of the cell's backend. */
+static struct kv_matrix matrix_of(const struct kv_kernel_cell *cell, const float *item)
+{
+    return (struct kv_matrix){
+        .data = (float *)(uintptr_t)item, /* only read here */
+        .k = cell->row.k,
+        .n = cell->row.n,
+        .format = &kv_format_f32,
+        .layout = cell->backend->layout,
+        .transposed = shapes[cell->shape].head,
+    };
+}
+
 static void call(const struct kv_kernel_cell *cell, const struct kv_kernel_work *work, const float *item, int rank,
                  int n_ranks)
 {
     const struct shape *shape = &shapes[cell->shape];
+    const struct kv_matrix w = matrix_of(cell, item);
     const struct kv_matmul_task task = {
         .x = work->x,
         .x_stride = (size_t)cell->row.k,
-        .w = item,
-        .w_transposed = shape->head,
+        .w = &w,
         .bias = shape->head ? NULL : work->bias,
         .y = work->y,
         .y_stride = (size_t)cell->row.n,
         .m = cell->row.rows,
-        .n = cell->row.n,
-        .k = cell->row.k,
         .accumulate = shape->accumulate,
         .epilogue = epilogue_of(shape, cell->config),
     };
@@ -88,8 +98,11 @@ static struct kv_kernel_cell make_cell(const struct kv_config *config, int index
 /* The ring holds random numbers, and those are random in any layout: only its size matters. */
 static size_t weight_floats(const struct kv_kernel_cell *cell)
 {
-    const bool packed = cell->backend->layout == KV_WEIGHTS_PACKED;
-    return (size_t)cell->row.k * (packed ? kv_packed_columns(cell->row.n) : (size_t)cell->row.n);
+    const struct kv_matrix w = matrix_of(cell, NULL);
+    struct kv_layout layout = {0};
+    size_t data, scales;
+    w.format->lay_out(&w, &layout, &data, &scales);
+    return layout.bytes / sizeof(float);
 }
 
 static kv_status add_group(struct kv_kernel_plan *plan, struct kv_kernel_cell cell, const struct kv_kernel_arms *arms,

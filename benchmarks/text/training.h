@@ -99,7 +99,7 @@ struct kv_training {
     const struct kv_config *config;
     const struct kv_training_watcher *watcher;
     const char *tokenizer; /* its name */
-    const char *arguments; /* of the command, a JSON array: what --resume starts with */
+    const char *settings;  /* a JSON object of all options: what --resume starts with */
     int n_positions;       /* T */
     int evaluation_batch;
     struct kv_pool *pool;
@@ -124,8 +124,9 @@ kv_status kv_training_save_checkpoint(const struct kv_training *training, struct
 /* The model as it is now, under the folder's name for the best one. Errors: as kv_model_save. */
 kv_status kv_training_save_model(const struct kv_training *training, struct kv_error *error);
 
-/* The arguments of the run in that folder, for the caller to free(). Errors: IO, FORMAT, MEMORY. */
-kv_status kv_training_read_arguments(const char *folder, char **arguments, struct kv_error *error);
+/* The settings of the run in that folder, for the caller to free(); of an early version a JSON array, the command line.
+ * Errors: IO, FORMAT, MEMORY. */
+kv_status kv_training_read_settings(const char *folder, char **settings, struct kv_error *error);
 
 /* What a resumed run may have to say; "" where there is nothing. */
 struct kv_training_notices {

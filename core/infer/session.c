@@ -1,29 +1,74 @@
-/* The window of every sequence, and what happens at its end; the paths do the rest. */
+/* The windows of the sequences, and what happens at their end; the paths do the rest. */
 #include "base/error.h"
-#include "infer/path.h"
+#include "infer/infer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Creation: one block for everything -------------------------------------------------------------- */
+/* ---- Paths
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static const struct kv_path *const paths[] = {
+    &kv_path_cached,
+    &kv_path_naive,
+};
+enum { N_PATHS = sizeof paths / sizeof paths[0] };
+
+const struct kv_choice *kv_path_choice(int index)
+{
+    return index >= 0 && index < N_PATHS ? &paths[index]->choice : NULL;
+}
+
+static kv_status find_path(const char *name, const struct kv_path **path, struct kv_error *error)
+{
+    const int i = kv_choice_find(kv_path_choice, "path", name, error);
+    *path = i < 0 ? NULL : paths[i];
+    return i < 0 ? KV_ERROR_ARGUMENT : KV_OK;
+}
+
+bool kv_path_keeps(const char *name)
+{
+    const struct kv_path *path;
+    return find_path(name, &path, NULL) == KV_OK && path->keeps;
+}
+
+struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
+                            const struct kv_session_options *options, int n_before, int n_new)
+{
+    const struct kv_path *path;
+    const struct kv_cache_kind *cache;
+    const struct kv_weight_format *format;
+    if (find_path(options->path, &path, NULL) || kv_cache_find(options->cache, options->kv, &cache, NULL) ||
+        kv_format_find(weights, &format, NULL))
+        return (struct kv_work){0, 0};
+    const double L = config->n_layer, C = config->n_embd, I = config->n_inner, V = config->vocab_size;
+    const double B = options->batch, first = path->keeps ? n_before : 0, last = (double)n_before + n_new;
+    const double attended = (last * (last + 1) - first * (first + 1)) / 2; /* sum of t */
+    const double layer_bytes = format->bytes(C, 3 * C) + format->bytes(C, C) + format->bytes(C, I) +
+                               format->bytes(I, C);
+    return (struct kv_work){
+        .flops = B * (L * (2 * (4 * C * C + 2 * C * I) * (last - first) + 4 * C * attended) + 2 * C * V),
+        .bytes = L * layer_bytes + format->bytes(C, V) + (path->keeps ? B * cache->bytes(config, last) : 0),
+    };
+}
+
+/* ---- Creation: one block for everything
+ * ------------------------------------------------------------------------------ */
 
 struct offsets {
-    size_t lengths, starts, tokens, logits, keys, values, x, h, qkv, inner, last, scores;
+    size_t lengths, kept, tokens, logits, x, h, qkv, inner, last, scores;
 };
 
-static struct kv_layout lay_out(const struct kv_session *s, const struct kv_path_plan *plan, struct offsets *at)
+static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
 {
     const struct kv_config *c = &s->engine.model->config;
-    const size_t rows = (size_t)plan->max_rows, C = (size_t)c->n_embd, F = sizeof(float);
-    const size_t layers = s->path->keeps ? (size_t)c->n_layer : 1;
-    struct kv_layout layout = {0}, one_layer = {0};
-    kv_layout_add(&one_layer, plan->store_rows, C, F);
-    at->lengths = kv_layout_add(&layout, (size_t)s->batch, 1, sizeof(int));
-    at->starts = kv_layout_add(&layout, (size_t)s->batch, 1, sizeof(int));
-    at->tokens = kv_layout_add(&layout, (size_t)s->batch, (size_t)s->capacity, sizeof(int32_t));
-    at->logits = kv_layout_add(&layout, (size_t)s->batch, (size_t)c->vocab_size, F);
-    at->keys = kv_layout_add(&layout, layers, one_layer.bytes, 1);
-    at->values = kv_layout_add(&layout, layers, one_layer.bytes, 1);
+    const size_t rows = (size_t)s->engine.max_rows, C = (size_t)c->n_embd, F = sizeof(float), B = (size_t)s->batch;
+    struct kv_layout layout = {0};
+    at->lengths = kv_layout_add(&layout, B, 1, sizeof(int));
+    at->kept = kv_layout_add(&layout, B, 1, sizeof(int));
+    at->tokens = kv_layout_add(&layout, B, (size_t)s->capacity, sizeof(int32_t));
+    at->logits = kv_layout_add(&layout, B, (size_t)c->vocab_size, F);
+    s->cache.kind->lay_out(&s->cache, &layout);
     at->x = kv_layout_add(&layout, rows, C, F);
     at->h = kv_layout_add(&layout, rows, C, F);
     at->qkv = kv_layout_add(&layout, rows, 3 * C, F);
@@ -31,7 +76,6 @@ static struct kv_layout lay_out(const struct kv_session *s, const struct kv_path
     at->last = kv_layout_add(&layout, rows, C, F);
     at->scores = kv_layout_add(&layout, (size_t)kv_pool_size(s->engine.pool) * KV_MAX_QUERY_TILE,
                                s->engine.work.score_stride, F);
-    layout.overflow |= one_layer.overflow;
     return layout;
 }
 
@@ -53,26 +97,23 @@ static void prepare_job(void *argument, int rank)
 static kv_status allocate(struct kv_session *s, struct kv_error *error)
 {
     const struct kv_config *c = &s->engine.model->config;
-    struct kv_path_plan plan;
     struct offsets at;
-    s->path->plan(s->batch, s->capacity, &plan);
-    s->engine.max_rows = plan.max_rows;
-    s->engine.work.score_stride = (size_t)kv_round_to_key_block(s->capacity);
-    const struct kv_layout layout = lay_out(s, &plan, &at);
+    s->cache.n_layer = c->n_layer;
+    s->cache.n_kv_head = c->n_head;
+    s->cache.head_size = c->n_embd / c->n_head;
+    s->cache.batch = s->batch;
+    s->cache.capacity = kv_round_to_key_block(s->capacity);
+    s->engine.work.score_stride = (size_t)s->cache.capacity;
+    s->engine.max_rows = s->path->plan(&s->cache, s->capacity);
+    const struct kv_layout layout = lay_out(s, &at);
     const kv_status status = kv_block_allocate(&s->block, &layout, "session (cache and activations)", error);
     if (status)
         return status;
     s->lengths = (int *)(void *)(s->block.base + at.lengths);
-    s->starts = (int *)(void *)(s->block.base + at.starts);
     s->tokens = (int32_t *)(void *)(s->block.base + at.tokens);
     s->logits = floats_at(s, at.logits);
-    s->store = (struct kv_store){
-        .keys = floats_at(s, at.keys),
-        .values = floats_at(s, at.values),
-        .layer_stride = s->path->keeps ? plan.store_rows * (size_t)c->n_embd : 0,
-        .capacity = kv_round_to_key_block(s->capacity),
-    };
-    s->store_bytes = s->path->keeps ? 2 * (size_t)c->n_layer * plan.store_rows * (size_t)c->n_embd * sizeof(float) : 0;
+    s->cache.base = s->block.base;
+    s->cache.lengths = (int *)(void *)(s->block.base + at.kept);
     struct kv_workspace *work = &s->engine.work;
     work->x = floats_at(s, at.x);
     work->h = floats_at(s, at.h);
@@ -114,11 +155,11 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     s->capacity = options->capacity ? options->capacity : model->config.n_positions;
     s->chunk = options->chunk;
     s->overflow = options->overflow;
-    status = kv_path_find(options->path, &s->path, error);
-    if (!status && kv_choice_find(kv_cache_choice, "cache", options->cache, error) < 0)
-        status = KV_ERROR_ARGUMENT;
-    if (!status && kv_choice_find(kv_kv_choice, "kv", options->kv, error) < 0)
-        status = KV_ERROR_ARGUMENT;
+    status = find_path(options->path, &s->path, error);
+    if (!status)
+        status = kv_cache_find(options->cache, options->kv, &s->cache.kind, error);
+    if (!status && !s->path->keeps)
+        s->cache.kind = &kv_cache_contiguous_f32; /* only the scratch of a pass, whatever is chosen */
     if (!status)
         status = kv_matmul_find(options->matmul, &s->engine.matmul, error);
     if (!status && s->engine.matmul->layout != model->layout)
@@ -146,9 +187,16 @@ void kv_session_free(struct kv_session *s)
 
 /* ---- Tokens in, logits out --------------------------------------------------------------------------- */
 
+static void cut(struct kv_session *s, int b, int length)
+{
+    s->lengths[b] = length;
+    s->cache.kind->truncate(&s->cache, b, length);
+}
+
 void kv_session_reset(struct kv_session *s)
 {
-    memset(s->lengths, 0, (size_t)s->batch * sizeof *s->lengths);
+    for (int b = 0; b < s->batch; b++)
+        cut(s, b, 0);
     s->has_logits = false;
     s->overflows = 0;
 }
@@ -159,7 +207,8 @@ kv_status kv_session_truncate(struct kv_session *s, const int *lengths, struct k
         if (lengths[b] < 0 || lengths[b] > s->lengths[b])
             return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: cannot be cut to %d positions, it has %d", b,
                            lengths[b], s->lengths[b]);
-    memcpy(s->lengths, lengths, (size_t)s->batch * sizeof *lengths);
+    for (int b = 0; b < s->batch; b++)
+        cut(s, b, lengths[b]);
     s->has_logits = false;
     return KV_OK;
 }
@@ -220,7 +269,8 @@ static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
     if (keep < total)
         memmove(window, window + (s->lengths[b] - kept_old), (size_t)kept_old * sizeof *window);
     memcpy(window + kept_old, tokens + (n - kept_new), (size_t)kept_new * sizeof *window);
-    s->starts[b] = keep < total ? 0 : s->lengths[b];
+    if (keep < total)
+        cut(s, b, 0);
     s->lengths[b] = keep;
     return keep < total;
 }
@@ -235,7 +285,6 @@ static void extend(struct kv_session *s, int first, int n_sequences, int n, floa
         struct kv_extension extension = {
             .first_sequence = first,
             .n_sequences = n_sequences,
-            .first_positions = s->starts + first,
             .n_positions = end - begin,
         };
         if (all_logits) {
@@ -248,8 +297,6 @@ static void extend(struct kv_session *s, int first, int n_sequences, int n, floa
             extension.logits_stride = V;
         }
         s->path->extend(s, &extension);
-        for (int b = first; b < first + n_sequences; b++)
-            s->starts[b] += end - begin;
     }
 }
 
@@ -268,8 +315,8 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
     s->overflows += over;
     /* Neighbours with equally many positions to run are run together: all of them, unless some were dropped from. */
     for (int b = 0, end; b < s->batch; b = end) {
-        const int n_new = s->lengths[b] - s->starts[b];
-        for (end = b + 1; end < s->batch && s->lengths[end] - s->starts[end] == n_new;)
+        const int n_new = s->lengths[b] - s->cache.lengths[b];
+        for (end = b + 1; end < s->batch && s->lengths[end] - s->cache.lengths[end] == n_new;)
             end++;
         extend(s, b, end - b, n_new, all_logits);
     }
@@ -335,22 +382,17 @@ int kv_session_overflows(const struct kv_session *s)
 
 size_t kv_session_kv_live_bytes(const struct kv_session *s)
 {
-    if (s->store_bytes == 0)
-        return 0;
-    size_t positions = 0;
-    for (int b = 0; b < s->batch; b++)
-        positions += (size_t)s->lengths[b];
-    return kv_config_kv_bytes_per_token(&s->engine.model->config) * positions;
+    return s->path->keeps ? s->cache.kind->live_bytes(&s->cache) : 0;
+}
+
+size_t kv_session_kv_reserved_bytes(const struct kv_session *s)
+{
+    return s->path->keeps ? s->cache.kind->reserved_bytes(&s->cache) : 0;
 }
 
 size_t kv_session_bytes(const struct kv_session *s)
 {
     return s->block.bytes;
-}
-
-size_t kv_session_kv_reserved_bytes(const struct kv_session *s)
-{
-    return s->store_bytes;
 }
 
 const char *kv_session_path(const struct kv_session *s)
@@ -360,12 +402,12 @@ const char *kv_session_path(const struct kv_session *s)
 
 const char *kv_session_cache(const struct kv_session *s)
 {
-    return s->path->keeps ? kv_cache_choice(0)->name : "";
+    return s->path->keeps ? kv_cache_name(s->cache.kind) : "";
 }
 
 const char *kv_session_kv(const struct kv_session *s)
 {
-    return s->path->keeps ? kv_kv_choice(0)->name : "";
+    return s->path->keeps ? kv_cache_kv_name(s->cache.kind) : "";
 }
 
 const char *kv_session_matmul(const struct kv_session *s)

@@ -64,8 +64,8 @@ kv_status kv_kernels_find(const char *name, const struct kv_kernels **kernels, s
     } else if ((i = kv_choice_find(kv_isa_choice, "isa", name, error)) < 0) {
         return KV_ERROR_ARGUMENT;
     } else if (!levels[i].supported()) {
-        return kv_fail(error, KV_ERROR_UNSUPPORTED, "isa '%s' is not supported by this CPU or its system; use less",
-                       name);
+        return kv_fail(error, KV_ERROR_UNSUPPORTED,
+                       "isa '%s' is not supported by this CPU or its system; use a lower one", name);
     }
     *kernels = levels[i].kernels;
     return KV_OK;

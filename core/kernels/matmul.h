@@ -5,25 +5,18 @@
 #ifndef KV_KERNELS_MATMUL_H
 #define KV_KERNELS_MATMUL_H
 
-#include "kernels/kernels.h"
+#include "kernels/format.h"
 
 enum kv_epilogue { KV_EPILOGUE_NONE, KV_EPILOGUE_GELU_NEW, KV_EPILOGUE_GELU };
-
-/* How a model's matrices lie in memory: each backend works on one layout, and a model is laid out when it is made. */
-enum kv_weight_layout {
-    KV_WEIGHTS_PLAIN,  /* as in a checkpoint: [in, out], the LM head transposed */
-    KV_WEIGHTS_PACKED, /* as in matmul/packed.h */
-};
 
 struct kv_matmul_task {
     const float *x; /* [m, k], rows x_stride apart */
     size_t x_stride;
-    const float *w;    /* in the backend's layout; plain: [k, n], or [n, k] when transposed */
-    bool w_transposed; /* plain weights only */
-    const float *bias; /* [n], or NULL: none, and no epilogue */
-    float *y;          /* [m, n], rows y_stride apart */
+    const struct kv_matrix *w; /* [k, n], of the backend's layout */
+    const float *bias;         /* [n], or NULL: none, and no epilogue */
+    float *y;                  /* [m, n], rows y_stride apart */
     size_t y_stride;
-    int m, n, k;
+    int m;
     bool accumulate; /* y += x w + bias; no epilogue */
     enum kv_epilogue epilogue;
 };

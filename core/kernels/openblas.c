@@ -17,14 +17,15 @@ static void prepare_thread(void)
 static void product(const struct kv_matmul_task *t, int begin, int end)
 {
     const float beta = t->accumulate ? 1.0f : 0.0f;
-    const int n = end - begin, w_stride = t->w_transposed ? t->k : t->n;
-    const float *w = t->w + (size_t)begin * (t->w_transposed ? (size_t)t->k : 1);
+    const bool transposed = t->w->transposed;
+    const int n = end - begin, k = t->w->k, w_stride = transposed ? k : t->w->n;
+    const float *w = kv_matrix_floats(t->w) + (size_t)begin * (transposed ? (size_t)k : 1);
     float *y = t->y + begin;
     if (t->m == 1)
-        cblas_sgemv(CblasRowMajor, t->w_transposed ? CblasNoTrans : CblasTrans, t->w_transposed ? n : t->k,
-                    t->w_transposed ? t->k : n, 1.0f, w, w_stride, t->x, 1, beta, y, 1);
+        cblas_sgemv(CblasRowMajor, transposed ? CblasNoTrans : CblasTrans, transposed ? n : k, transposed ? k : n, 1.0f,
+                    w, w_stride, t->x, 1, beta, y, 1);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, t->w_transposed ? CblasTrans : CblasNoTrans, t->m, n, t->k, 1.0f, t->x,
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, t->m, n, k, 1.0f, t->x,
                     (int)t->x_stride, w, w_stride, beta, y, (int)t->y_stride);
 }
 

@@ -15,27 +15,17 @@
 
 #include "kernels/matmul.h"
 
-#define KV_PANEL 48
-
 /* n rounded up to whole panels: packed weights are kv_packed_columns(n) * k floats, best aligned to 64 bytes. */
 size_t kv_packed_columns(int n);
 
-/* Packing goes strip by strip, from wherever the weights come: a strip is all the further memory that it takes.
- * Strips may be packed in any order, distinct ones by distinct threads; w is packed once all of its k rows, or all
- * of its n columns, have been. */
+/* Where in packed weights the one of that row and column lies. */
+static inline size_t kv_packed_place(int k, int row, int column)
+{
+    return ((size_t)(column / KV_PANEL) * (size_t)k + (size_t)row) * KV_PANEL + (size_t)(column % KV_PANEL);
+}
 
-/* Rows [first, first + count) of w, each [n], row_stride floats apart. */
-void kv_pack_rows(float *packed, int k, int n, int first, int count, const float *rows, size_t row_stride);
-
-/* Columns [first, first + count) of w, each [k], column_stride floats apart: rows of w transposed, [n, k]. Distinct
- * threads take distinct panels. The one that holds column n - 1 also writes the padding. */
-void kv_pack_columns(float *packed, int k, int n, int first, int count, const float *columns, size_t column_stride);
-
-/* Column [k] of w, as it was packed. Column v of the packed LM head is token v's embedding. */
-void kv_unpack_column(const float *packed, int k, int column, float *out);
-
-/* This rank's part of the product, bias and epilogue included; task->w is packed, task->w_transposed is not looked at.
- * All ranks together make y. Allocates nothing. */
+/* This rank's part of the product, bias and epilogue included; task->w is packed. All
+ * ranks together make y. Allocates nothing. */
 void kv_packed_matmul(const struct kv_kernels *kernels, const struct kv_matmul_task *task, int rank, int n_ranks);
 
 /* What a rank of kv_packed_matmul works on: rows [row_begin, row_end) and columns [begin, end) of y. `begin` is a

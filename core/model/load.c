@@ -134,10 +134,11 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, const char *w
     struct kv_tensor_slot *slots = NULL;
     struct kv_model *model = NULL;
     int n_slots = 0;
+    const struct kv_weight_format *format;
     const struct kv_matmul_backend *backend;
-    if (kv_choice_find(kv_weights_choice, "weights", weights, error) < 0)
-        return KV_ERROR_ARGUMENT;
-    kv_status status = kv_matmul_find(matmul, &backend, error);
+    kv_status status = kv_format_find(weights, &format, error);
+    if (!status)
+        status = kv_matmul_find(matmul, &backend, error);
     if (status)
         return status;
     if (asprintf(&config_path, "%s/config.json", folder) < 0)
@@ -153,7 +154,7 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, const char *w
     if (!status)
         status = check_tensors(file, weights_path, &config, error);
     if (!status)
-        status = kv_model_layout(&model, &config, backend->layout, &slots, &n_slots, error);
+        status = kv_model_layout(&model, &config, format, backend->layout, &slots, &n_slots, error);
     if (!status)
         status = fill(model, slots, n_slots, file, weights_path, pool, error);
     if (status)

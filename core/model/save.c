@@ -26,9 +26,10 @@ static kv_status check_tokenizer(const struct save *save, struct kv_error *error
 {
     if (!save->tokenizer)
         return KV_OK;
-    const int n_ids = kv_tokenizer_ids_of(save->tokenizer);
-    if (n_ids == 0)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "tokenizer '%.40s' is not known; use gpt2 or bytes", save->tokenizer);
+    const int index = kv_choice_find(kv_tokenizer_choice, "tokenizer", save->tokenizer, error);
+    if (index < 0)
+        return KV_ERROR_ARGUMENT;
+    const int n_ids = kv_tokenizer_ids(index);
     if (n_ids > save->model->config.vocab_size)
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "%s: tokenizer %s has %d ids, the model's vocab_size is %d; name another one", save->folder,

@@ -9,7 +9,6 @@
  * Deviations: matrices sqrt(2 / n_embd), biases 0.1, layer-norm gains 1 +- 0.1: wider than GPT-2's own 0.02, so that
  * attention is far from uniform and an error anywhere shows in the logits. Integers, one exactly rounded product
  * and sum: no libm, no denormals (the smallest value that is not 0 is `scale` itself). */
-#include "base/error.h"
 #include "base/random.h"
 #include "model/weights.h"
 
@@ -51,12 +50,13 @@ kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *con
     struct kv_tensor_slot *slots;
     struct kv_model *model;
     int n_slots;
+    const struct kv_weight_format *format;
     *out = NULL;
-    if (kv_choice_find(kv_weights_choice, "weights", weights, error) < 0)
-        return KV_ERROR_ARGUMENT;
-    kv_status status = kv_matmul_find(matmul, &backend, error);
+    kv_status status = kv_format_find(weights, &format, error);
     if (!status)
-        status = kv_model_layout(&model, config, backend->layout, &slots, &n_slots, error);
+        status = kv_matmul_find(matmul, &backend, error);
+    if (!status)
+        status = kv_model_layout(&model, config, format, backend->layout, &slots, &n_slots, error);
     if (status)
         return status;
     const struct synthesis synthesis = {slots, seed, sqrtf(2.0f / (float)config->n_embd)};

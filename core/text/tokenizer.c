@@ -19,18 +19,9 @@ const struct kv_choice *kv_tokenizer_choice(int index)
     return index >= 0 && index < N_CHOICES ? &choices[index] : NULL;
 }
 
-static int find_choice(const char *name)
+int kv_tokenizer_ids(int index)
 {
-    int index = 0;
-    while (index < N_CHOICES && strcmp(choices[index].name, name) != 0)
-        index++;
-    return index;
-}
-
-int kv_tokenizer_ids_of(const char *name)
-{
-    const int index = find_choice(name);
-    return index < N_CHOICES ? vocab_sizes[index] : 0;
+    return vocab_sizes[index];
 }
 
 /* ---- Which one a model uses ------------------------------------------------------------------------- */
@@ -41,8 +32,8 @@ static kv_status choose(const json_t *field, const char *file, int vocab_size, c
     int index = 0;
     if (field) {
         const char *wanted = json_string_value(field);
-        index = wanted ? find_choice(wanted) : N_CHOICES;
-        if (index == N_CHOICES)
+        index = wanted ? kv_choice_find(kv_tokenizer_choice, "tokenizer", wanted, NULL) : -1;
+        if (index < 0)
             return kv_fail(error, KV_ERROR_FORMAT, "%s: field 'kvbench_tokenizer' must be \"gpt2\" or \"bytes\"", file);
         if (vocab_sizes[index] > vocab_size)
             return kv_fail(error, KV_ERROR_FORMAT,
@@ -104,9 +95,9 @@ kv_status kv_tokenizer_create(struct kv_tokenizer **tokenizer, const char *name,
                               struct kv_error *error)
 {
     *tokenizer = NULL;
-    const int index = name ? find_choice(name) : 0;
-    if (index == N_CHOICES)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "tokenizer '%.40s' is not known; use gpt2 or bytes", name);
+    const int index = kv_choice_find(kv_tokenizer_choice, "tokenizer", name, error);
+    if (index < 0)
+        return KV_ERROR_ARGUMENT;
     struct kv_tokenizer *made = calloc(1, sizeof *made);
     if (!made)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a tokenizer");

@@ -1,6 +1,7 @@
 /* vocab.bpe: a version line, then one merge a line, "LEFT RIGHT", best first. Every byte is written as one character:
  * the printable ones of Latin-1 as themselves, the others, in order, as U+0100 and on. */
 #include "base/error.h"
+#include "base/random.h"
 #include "text/tokenizer.h"
 
 #include <errno.h>
@@ -49,10 +50,7 @@ static kv_status read_whole(struct reader *reader, struct kv_error *error)
 static int32_t *find_token(struct reader *reader, const char *bytes, size_t n_bytes)
 {
     const struct kv_tokenizer *t = reader->tokenizer;
-    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (size_t i = 0; i < n_bytes; i++)
-        hash = (hash ^ (uint8_t)bytes[i]) * UINT64_C(1099511628211);
-    for (size_t slot = hash % N_TOKEN_SLOTS;; slot = (slot + 1) % N_TOKEN_SLOTS) {
+    for (size_t slot = kv_hash_bytes(bytes, n_bytes) % N_TOKEN_SLOTS;; slot = (slot + 1) % N_TOKEN_SLOTS) {
         const int32_t id = reader->tokens_by_text[slot];
         if (id < 0 ||
             (t->starts[id + 1] - t->starts[id] == n_bytes && memcmp(t->bytes + t->starts[id], bytes, n_bytes) == 0))
