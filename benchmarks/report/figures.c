@@ -46,8 +46,8 @@ static kv_status read_file(const char *folder, const char *name, char **bytes, s
 static void print_missing(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page)
 {
     const bool can_be_drawn = kv_report_has_suite(report, figure->suite);
-    KV_HTML_PART(page, can_be_drawn ? "figure not drawn" : "figure not measured", {"title", figure->title},
-                 {"folder", report->folder}, {"suite", figure->suite});
+    kv_html_part(page, can_be_drawn ? "figure not drawn" : "figure not measured", "title", figure->title, "folder",
+                 report->folder, "suite", figure->suite, NULL);
     if (can_be_drawn && report->outcome->n_missing < KV_REPORT_MAX_FIGURES)
         report->outcome->missing[report->outcome->n_missing++] = figure->name;
 }
@@ -66,9 +66,9 @@ static kv_status print_figure(const struct kv_report *report, const struct kv_fi
         return status;
     }
     snprintf(number, sizeof number, "%d", ++report->outcome->n_figures);
-    KV_HTML_PART(page, "figure", {"name", figure->name}, {"title", figure->title}, {"reading", figure->reading});
+    kv_html_part(page, "figure", "name", figure->name, "title", figure->title, "reading", figure->reading, NULL);
     const char *const defect = kv_html_svg(page, text, prefix, figure->caption);
-    KV_HTML_PART(page, "figure end", {"number", number}, {"caption", figure->caption}, {"suite", figure->suite});
+    kv_html_part(page, "figure end", "number", number, "caption", figure->caption, "suite", figure->suite, NULL);
     free(text);
     return defect ? kv_fail(error, KV_ERROR_FORMAT, "%s/%s cannot be shown, %s: draw it again with kvbench plots",
                             report->folder, file, defect)
@@ -116,9 +116,9 @@ static kv_status print_animation(const struct kv_report *report, const struct kv
         const char *const slash = strrchr(name, '/');
         snprintf(width, sizeof width, "%d", bytes[6] | bytes[7] << 8);
         snprintf(height, sizeof height, "%d", bytes[8] | bytes[9] << 8);
-        KV_HTML_PART(page, "animation", {"title", animation->title}, {"reading", animation->reading},
-                     {"caption", animation->caption}, {"width", width}, {"height", height}, {"data", data},
-                     {"file", slash ? slash + 1 : name});
+        kv_html_part(page, "animation", "title", animation->title, "reading", animation->reading, "caption",
+                     animation->caption, "width", width, "height", height, "data", data, "file",
+                     slash ? slash + 1 : name, NULL);
         ++report->outcome->n_animations;
     } else if (is_gif(bytes, n)) {
         status = kv_fail(error, KV_ERROR_MEMORY, "no memory to show %s: close other programs", name);
@@ -146,8 +146,7 @@ static int is_animation(const struct dirent *entry)
 }
 
 /* Those in a folder of the run, "" or "figures/"; one that is not there has none. */
-static kv_status print_animations(const struct kv_report *report, const char *place, FILE *page,
-                                  struct kv_error *error)
+static kv_status print_animations(const struct kv_report *report, const char *place, FILE *page, struct kv_error *error)
 {
     char *folder, name[NAME_SIZE];
     struct dirent **entries = NULL;

@@ -22,53 +22,46 @@ static void print_number(FILE *page, const char *class, double value, const char
     if (!isnan(interval.low))
         snprintf(range, sizeof range, "95 %% interval %s to %s", kv_number_text(interval.low, low, sizeof low),
                  kv_number_text(interval.high, high, sizeof high));
-    KV_HTML_PART(page, "number", {"path", class}, {"number", kv_number_text(value, number, sizeof number)},
-                 {"unit", unit}, {"meaning", meaning}, {"range", range});
+    kv_html_part(page, "number", "path", class, "number", kv_number_text(value, number, sizeof number), "unit", unit,
+                 "meaning", meaning, "range", range, NULL);
 }
 
-static const struct kv_cell_results *find_base(const struct kv_results *results, const struct kv_cell_results *cell)
+static void print_speed(const struct kv_results *results, const struct kv_cell_results *cell,
+                        const struct kv_judgement *judgement, FILE *page)
 {
-    for (size_t i = 0; i < results->n_cells; i++)
-        if (kv_cell_is(&results->cells[i], KV_COLUMN_PATH, BASE_PATH) && kv_cell_is_timed(&results->cells[i]) &&
-            kv_cells_agree(&results->cells[i], cell, UINT64_C(1) << KV_COLUMN_PATH))
-            return &results->cells[i];
-    return NULL;
-}
-
-static kv_status print_speed(const struct kv_results *results, const struct kv_cell_results *cell, FILE *page,
-                             struct kv_error *error)
-{
-    char where[TEXT_SIZE / 4], meaning[TEXT_SIZE];
-    struct kv_judgement j;
-    kv_status status = kv_judge(find_base(results, cell), cell, KV_COLUMN_TTPT_MS, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, &j,
-                                error);
-    if (status)
-        return status;
+    char where[KV_WHERE_SIZE], meaning[TEXT_SIZE];
     snprintf(meaning, sizeof meaning, "speed of %.60s against " BASE_PATH ", decoding at %s%s",
              cell->texts[KV_COLUMN_PATH], kv_where_text(results, cell, 0, where, sizeof where),
-             j.verdict == KV_VERDICT_NONE ? ": no difference is seen" : "");
-    print_number(page, cell->texts[KV_COLUMN_PATH], j.speed, "×", meaning,
-                 (struct kv_stats_interval){1 / j.interval.high, 1 / j.interval.low});
-    return KV_OK;
+             judgement->verdict == KV_VERDICT_NONE ? ": no difference is seen" : "");
+    print_number(page, cell->texts[KV_COLUMN_PATH], judgement->speed, "×", meaning, judgement->interval);
 }
 
 /* The first and the last cell of suite batch, of the first path that is not the base. */
 static kv_status print_speeds(const struct kv_results *results, FILE *page, struct kv_error *error)
 {
     const struct kv_cell_results *first = NULL, *last = NULL;
+    struct kv_judgement speed, speed_of_first, speed_of_last;
     for (size_t i = 0; i < results->n_cells; i++) {
-        const struct kv_cell_results *c = &results->cells[i];
-        if (!kv_cell_is(c, KV_COLUMN_SUITE, "batch") || kv_cell_is(c, KV_COLUMN_PATH, BASE_PATH) ||
-            !kv_cell_is_timed(c) || !find_base(results, c) ||
+        const struct kv_cell_results *const c = &results->cells[i];
+        if (!kv_cell_is(c, KV_COLUMN_SUITE, "batch") ||
             (first && !kv_cell_is(c, KV_COLUMN_PATH, first->texts[KV_COLUMN_PATH])))
             continue;
+        const kv_status status = kv_results_speed(results, c, &speed, error);
+        if (status)
+            return status;
+        if (!speed.n_base)
+            continue;
+        if (!first)
+            speed_of_first = speed;
         first = first ? first : c;
         last = c;
+        speed_of_last = speed;
     }
-    kv_status status = first ? print_speed(results, first, page, error) : KV_OK;
-    if (!status && last != first)
-        status = print_speed(results, last, page, error);
-    return status;
+    if (first)
+        print_speed(results, first, &speed_of_first, page);
+    if (last != first)
+        print_speed(results, last, &speed_of_last, page);
+    return KV_OK;
 }
 
 static void print_growth(const struct kv_finding *finding, FILE *page)
@@ -77,7 +70,7 @@ static void print_growth(const struct kv_finding *finding, FILE *page)
     char meaning[TEXT_SIZE];
     snprintf(meaning, sizeof meaning, "time per token of %.60s: last quarter of %.20s tokens against the first%s", path,
              finding->cell->texts[KV_COLUMN_NEW_TOKENS],
-             finding->growth == KV_GROWTH_NONE || finding->growth == KV_GROWTH_FLAT ? ", no change is seen" : "");
+             finding->growth == KV_GROWTH_GROWS || finding->growth == KV_GROWTH_FALLS ? "" : ", no change is seen");
     print_number(page, path, finding->value, "×", meaning, finding->interval);
 }
 
@@ -95,7 +88,7 @@ static kv_status print_numbers(const struct kv_results *results, const struct kv
     fputs("<ul class=\"numbers\">\n", page);
     const kv_status status = print_speeds(results, page, error);
     for (size_t i = 0; i < n; i++) {
-        if (findings[i].kind == KV_FINDING_GROWTH && !findings[i].cell_2)
+        if (findings[i].kind == KV_FINDING_GROWTH && !findings[i].base)
             print_growth(&findings[i], page);
         else if (findings[i].kind == KV_FINDING_MEMORY)
             print_memory(&findings[i], page);
@@ -122,7 +115,8 @@ static const char *topic_of(const struct kv_finding *finding)
 static bool says_something(const struct kv_finding *finding)
 {
     return finding->kind != KV_FINDING_NO_DIFFERENCE && finding->kind != KV_FINDING_UNDECIDED &&
-           (finding->kind != KV_FINDING_GROWTH || finding->growth != KV_GROWTH_NONE);
+           (finding->kind != KV_FINDING_GROWTH ||
+            (finding->growth != KV_GROWTH_NONE && finding->growth != KV_GROWTH_UNDECIDED));
 }
 
 /* Of each topic the last that says something: sweeps go upwards, so that is the largest batch or longest context. */
@@ -136,20 +130,20 @@ static bool is_telling(const struct kv_finding *findings, size_t n, size_t index
     return true;
 }
 
-static void print_sentences(const struct kv_results *results, const struct kv_finding *findings, size_t n,
-                            bool telling, FILE *page)
+static void print_sentences(const struct kv_results *results, const struct kv_finding *findings, size_t n, bool telling,
+                            FILE *page)
 {
     fputs("<ul class=\"findings\">\n", page);
     for (size_t i = 0; i < n; i++) {
         const char *const topic = topic_of(&findings[i]);
-        char buffer[2 * TEXT_SIZE];
+        char buffer[KV_FINDING_SIZE];
         const char *text = kv_finding_text(results, &findings[i], buffer, sizeof buffer);
         const size_t length = strlen(topic);
         if (is_telling(findings, n, i) != telling)
             continue;
         if (strncmp(text, topic, length) == 0 && text[length] == ':')
             text += length + strspn(text + length, ": ");
-        KV_HTML_PART(page, "finding", {"topic", topic}, {"text", text});
+        kv_html_part(page, "finding", "topic", topic, "text", text, NULL);
     }
     fputs("</ul>\n", page);
 }
@@ -185,8 +179,8 @@ static void print_incomplete(const struct kv_results *results, FILE *page)
     snprintf(failed, sizeof failed, "%zu", n_failed);
     snprintf(skipped, sizeof skipped, "%zu", n_skipped);
     if (n_failed + n_skipped)
-        KV_HTML_PART(page, "incomplete", {"n", n}, {"failed", failed}, {"skipped", skipped},
-                     {"were", n_skipped == 1 ? "was" : "were"});
+        kv_html_part(page, "incomplete", "n", n, "failed", failed, "skipped", skipped, "were",
+                     n_skipped == 1 ? "was" : "were", NULL);
 }
 
 kv_status kv_report_findings(void *context, FILE *page, struct kv_error *error)
@@ -197,7 +191,7 @@ kv_status kv_report_findings(void *context, FILE *page, struct kv_error *error)
     if (report->comparison)
         kv_report_changes_sentence(report, page);
     if (!report->results->n_cells || report->results->cells[0].file != KV_FILE_RUNS) {
-        KV_HTML_PART(page, "nothing measured", {0});
+        kv_html_part(page, "nothing measured", NULL);
         return KV_OK;
     }
     kv_status status = kv_findings_find(report->results, &findings, &n, error);
@@ -223,7 +217,7 @@ static void print_heading(FILE *page, const char *title)
         more += 2;
         more[strcspn(more, ")")] = '\0';
     }
-    KV_HTML_PART(page, "heading", {"title", text}, {"more", more ? more : ""});
+    kv_html_part(page, "heading", "title", text, "more", more ? more : "", NULL);
 }
 
 kv_status kv_report_tables(void *context, FILE *page, struct kv_error *error)
@@ -242,7 +236,7 @@ kv_status kv_report_tables(void *context, FILE *page, struct kv_error *error)
 
 /* ---- Warnings --------------------------------------------------------------------------------------------- */
 
-static void print_warning(FILE *page, bool is_warning, const char *text)
+void kv_report_print_warning(FILE *page, bool is_warning, const char *text)
 {
     const char *const word = is_warning ? "warning" : "note";
     fprintf(page, "<li class=\"%s\"><b>%s</b> ", word, word);
@@ -261,7 +255,7 @@ static int print_context_warnings(const struct kv_report *report, FILE *page)
         const char *text = json_string_value(json_object_get(warning, "text"));
         if (!text)
             continue;
-        print_warning(page, !severity || strcmp(severity, "info") != 0, text);
+        kv_report_print_warning(page, !severity || strcmp(severity, "info") != 0, text);
         n++;
     }
     return n;
@@ -270,12 +264,12 @@ static int print_context_warnings(const struct kv_report *report, FILE *page)
 kv_status kv_report_warnings(void *context, FILE *page, struct kv_error *error)
 {
     const struct kv_report *const report = context;
-    struct kv_warning warnings[KV_RESULTS_MAX_WARNINGS];
+    struct kv_warning warnings[KV_MAX_WARNINGS];
     const int n = kv_results_warnings(report->results, warnings);
     for (int i = 0; i < n; i++)
-        print_warning(page, warnings[i].severity == KV_SEVERITY_WARNING, warnings[i].text);
+        kv_report_print_warning(page, warnings[i].severity == KV_SEVERITY_WARNING, warnings[i].text);
     if (n + print_context_warnings(report, page) == 0)
-        KV_HTML_PART(page, "no warnings", {0});
+        kv_html_part(page, "no warnings", NULL);
     (void)error;
     return KV_OK;
 }
@@ -290,6 +284,28 @@ static bool is_told(const bool *told, const char *label)
     return false;
 }
 
+/* Of a formula: t_1 and t_(i-1) have an index. */
+static kv_status print_meaning(void *context, FILE *page, struct kv_error *error)
+{
+    const char *at = context;
+    (void)error;
+    for (const char *index; (index = strstr(at, "t_")) != NULL;) {
+        char before[TEXT_SIZE], inside[16] = "";
+        int n = 0;
+        index += 2;
+        if (sscanf(index, "(%15[^)])%n", inside, &n) != 1)
+            sscanf(index, "%15[0-9A-Za-z]%n", inside, &n);
+        snprintf(before, sizeof before, "%.*s", (int)(index - 1 - at), at);
+        kv_html_text(page, before);
+        fputs("<sub>", page);
+        kv_html_text(page, inside);
+        fputs("</sub>", page);
+        at = index + n;
+    }
+    kv_html_text(page, at);
+    return KV_OK;
+}
+
 /* The figures of runs.csv, tokens.csv and kernels.csv, each label once. */
 kv_status kv_report_terms(void *context, FILE *page, struct kv_error *error)
 {
@@ -301,9 +317,13 @@ kv_status kv_report_terms(void *context, FILE *page, struct kv_error *error)
             if (!column->label || is_told(told, column->label))
                 continue;
             told[file->columns[i]] = true;
-            KV_HTML_PART(page, "fact", {"title", column->label}, {"text", column->meaning});
+            const struct kv_html_slot slots[] = {
+                {"title", .text = column->label}, {"text", .print = print_meaning}, {0}};
+            const kv_status status = kv_html_fill(page, "fact", slots, (void *)(uintptr_t)column->meaning, error);
+            if (status)
+                return status;
         }
     }
-    (void)context, (void)error;
+    (void)context;
     return KV_OK;
 }

@@ -2,7 +2,11 @@
 
 #include "results/columns.h"
 
+#include <stdarg.h>
 #include <string.h>
+
+/* Of a part that only has texts. */
+enum { MAX_SLOTS = 12 };
 
 static void print_escaped(FILE *page, const char *text, size_t n)
 {
@@ -94,6 +98,17 @@ kv_status kv_html_fill(FILE *page, const char *part, const struct kv_html_slot *
     return status;
 }
 
+void kv_html_part(FILE *page, const char *part, ...)
+{
+    struct kv_html_slot slots[MAX_SLOTS + 1] = {0};
+    va_list arguments;
+    va_start(arguments, part);
+    for (int i = 0; i < MAX_SLOTS && (slots[i].name = va_arg(arguments, const char *)) != NULL; i++)
+        slots[i].text = va_arg(arguments, const char *);
+    va_end(arguments);
+    (void)kv_html_fill(page, part, slots, NULL, NULL); /* texts cannot fail */
+}
+
 /* ---- Tables --------------------------------------------------------------------------------------------- */
 
 static bool is_heading(const struct kv_table_column *column)
@@ -107,7 +122,7 @@ static void print_shown(FILE *page, const char *shown)
 {
     const char *const open = strstr(shown, " (");
     if (!open) {
-        kv_html_text(page, strcmp(shown, "-") == 0 ? "–" : shown);
+        kv_html_text(page, !*shown || strcmp(shown, "-") == 0 ? "–" : shown);
         return;
     }
     fputs("<b>", page);
@@ -138,16 +153,15 @@ static void print_field(FILE *page, const struct kv_table_column *column, const 
 
 static void print_row(FILE *page, const struct kv_table *table, size_t row)
 {
-    int n_columns, first_missing;
+    int n_columns;
     const struct kv_table_column *columns = kv_table_columns(table, &n_columns);
-    const char *const reason = kv_table_reason(table, row, &first_missing);
-    const int n = reason ? first_missing : n_columns;
+    const int n = kv_table_note_column(table, row);
     fputs("<tr>", page);
     for (int i = 0; i < n; i++)
         print_field(page, &columns[i], kv_table_shown(table, row, i));
-    if (reason) {
+    if (n < n_columns) {
         fprintf(page, "<td class=\"word reason\" colspan=\"%d\">", n_columns - n);
-        kv_html_text(page, reason);
+        kv_html_text(page, kv_table_shown(table, row, n));
         fputs("</td>", page);
     }
     fputs("</tr>\n", page);

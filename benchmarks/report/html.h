@@ -44,9 +44,8 @@ struct kv_html_slot {
 kv_status kv_html_fill(FILE *page, const char *part, const struct kv_html_slot *slots, void *context,
                        struct kv_error *error);
 
-/* A part whose slots are texts: KV_HTML_PART(page, "fact", {"title", title}, {"text", text}). */
-#define KV_HTML_PART(page, part, ...)                                                                                  \
-    ((void)kv_html_fill(page, part, (const struct kv_html_slot[]){__VA_ARGS__, {0}}, NULL, NULL))
+/* A part whose slots are texts: kv_html_part(page, "fact", "title", title, "text", text, NULL). */
+__attribute__((sentinel)) void kv_html_part(FILE *page, const char *part, ...);
 
 /* ---- Tables and drawings -------------------------------------------------------------------------------- */
 

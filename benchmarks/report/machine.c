@@ -176,8 +176,8 @@ static void print_fact(const struct kv_report *report, const struct fact *fact, 
         end = piece + strcspn(piece, "|");
     }
     if (text.n)
-        KV_HTML_PART(page, strstr(fact->pieces, ":command") ? "code fact" : "fact", {"title", fact->title},
-                     {"text", text.bytes});
+        kv_html_part(page, strstr(fact->pieces, ":command") ? "code fact" : "fact", "title", fact->title, "text",
+                     text.bytes, NULL);
 }
 
 static void print_facts(const struct kv_report *report, const struct fact *facts, size_t n, FILE *page)
@@ -189,7 +189,7 @@ static void print_facts(const struct kv_report *report, const struct fact *facts
             continue;
         }
         fputs(i ? "</dl>\n" : "", page);
-        KV_HTML_PART(page, "facts", {"title", facts[i].title});
+        kv_html_part(page, "facts", "title", facts[i].title, NULL);
     }
     fputs("</dl>\n</div>\n", page);
 }
@@ -199,7 +199,7 @@ kv_status kv_report_machine(void *context, FILE *page, struct kv_error *error)
     const struct kv_report *const report = context;
     (void)error;
     if (!report->context) {
-        KV_HTML_PART(page, "no context", {0});
+        kv_html_part(page, "no context", NULL);
         return KV_OK;
     }
     fputs("<div class=\"columns\">", page);
@@ -225,7 +225,7 @@ kv_status kv_report_limits(void *context, FILE *page, struct kv_error *error)
     const struct kv_results *const results = ((const struct kv_report *)context)->results;
     struct kv_table *table;
     if (!results->n_limits) {
-        KV_HTML_PART(page, "no limits", {0});
+        kv_html_part(page, "no limits", NULL);
         return KV_OK;
     }
     const kv_status status = kv_table_create(&table, NULL, columns, (int)(sizeof columns / sizeof columns[0]), error);

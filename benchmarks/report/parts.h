@@ -12,7 +12,7 @@
 struct kv_report {
     const char *folder;
     struct kv_results *results;
-    json_t *context; /* context.json, NULL where there is none */
+    json_t *context;            /* context.json, NULL where there is none */
     struct kv_results *earlier; /* with --against; else NULL, as the comparison */
     struct kv_comparison *comparison;
     struct kv_report_outcome *outcome; /* the section of the figures fills it */
@@ -35,6 +35,12 @@ kv_status kv_report_limits(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_warnings(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_terms(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_changes(void *report, FILE *page, struct kv_error *error);
+
+/* One item of a list of warnings and notes. */
+void kv_report_print_warning(FILE *page, bool is_warning, const char *text);
+
+/* Holds the run against an earlier one. Errors: as kv_results_load and kv_compare. */
+kv_status kv_report_compare(struct kv_report *report, const char *against, struct kv_error *error);
 
 /* One sentence for the findings. */
 void kv_report_changes_sentence(const struct kv_report *report, FILE *page);

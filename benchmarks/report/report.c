@@ -82,7 +82,7 @@ static kv_status print_synthetic(void *context, FILE *page, struct kv_error *err
 {
     (void)error;
     if (seed_of(common(context, KV_COLUMN_WEIGHTS_SOURCE, "run.weights")))
-        KV_HTML_PART(page, "synthetic", {0});
+        kv_html_part(page, "synthetic", NULL);
     return KV_OK;
 }
 
@@ -92,7 +92,7 @@ static void print_about(FILE *page, const char *title, const char *one, const ch
     char text[256];
     snprintf(text, sizeof text, "%.120s%s%.60s%s", one, *one && *two ? ", " : "", two, *two ? after : "");
     if (*text)
-        KV_HTML_PART(page, "about", {"title", title}, {"text", text});
+        kv_html_part(page, "about", "title", title, "text", text, NULL);
 }
 
 static kv_status print_abouts(void *context, FILE *page, struct kv_error *error)
@@ -101,10 +101,11 @@ static kv_status print_abouts(void *context, FILE *page, struct kv_error *error)
     const char *const weights = common(report, KV_COLUMN_WEIGHTS_SOURCE, "run.weights");
     const char *const threads = common(report, KV_COLUMN_THREADS, "");
     const char *const start = kv_report_context_text(report, "run.start");
-    char text[32];
+    char text[32], seed[80];
     (void)error;
+    snprintf(seed, sizeof seed, "seed %.60s", seed_of(weights) ? seed_of(weights) : "");
     if (seed_of(weights))
-        print_about(page, "Weights", "synthetic", seed_of(weights), "");
+        print_about(page, "Weights", "synthetic", seed, "");
     else
         print_about(page, "Weights", "", weights, " checkpoint");
     print_about(page, "Machine", kv_report_context_text(report, "machine.cpu.name"), threads,
@@ -113,7 +114,7 @@ static kv_status print_abouts(void *context, FILE *page, struct kv_error *error)
                 common(report, KV_COLUMN_ISA, "run.isa"), "");
     write_date(start, 16, text);
     if (*start)
-        KV_HTML_PART(page, "date", {"time", start}, {"text", text});
+        kv_html_part(page, "date", "time", start, "text", text, NULL);
     return KV_OK;
 }
 
@@ -128,7 +129,7 @@ static kv_status print_changes_link(void *context, FILE *page, struct kv_error *
 {
     (void)error;
     if (((const struct kv_report *)context)->comparison)
-        KV_HTML_PART(page, "changes link", {0});
+        kv_html_part(page, "changes link", NULL);
     return KV_OK;
 }
 
