@@ -3,7 +3,7 @@
  * The whole public interface. The library never prints, never exits, reads no environment variable and
  * has no mutable global state. In every function:
  *   errors         a kv_status other than KV_OK, and, when `error` is not NULL, one line in
- *                  `error->message` that names the thing and the remedy; out-parameters are then NULL
+ *                  `error->message` that names what is wrong and the remedy; out-parameters are then NULL
  *   ownership      what `*_create`, `*_load` or `*_synthesize` returned is the caller's and is given back
  *                  with the matching `*_free` (NULL is allowed); all else stays with the object it came from
  *   thread safety  distinct objects may be used by distinct threads; a kv_model is immutable and may be
@@ -23,11 +23,11 @@
 extern "C" {
 #endif
 
-/* ---- Errors ------------------------------------------------------------------------------------- */
+/* ---- Errors -------------------------------------------------------------------------------------------------- */
 
 typedef enum kv_status {
     KV_OK = 0,
-    KV_ERROR_ARGUMENT,    /* the caller asked for something that cannot be */
+    KV_ERROR_ARGUMENT,    /* an argument is out of range or unknown */
     KV_ERROR_MEMORY,      /* does not fit in the memory that is available, or an allocation failed */
     KV_ERROR_IO,          /* a file could not be opened, read or written */
     KV_ERROR_FORMAT,      /* a file is not what it claims to be */
@@ -41,7 +41,7 @@ struct kv_error {
     char message[512];
 };
 
-/* ---- Threads ------------------------------------------------------------------------------------ */
+/* ---- Threads ------------------------------------------------------------------------------------------------- */
 
 /* A fixed pool of threads; the caller is rank 0, so n_threads = 1 starts none. */
 struct kv_pool;
@@ -58,10 +58,10 @@ int kv_pool_size(const struct kv_pool *pool);
 /* Runs job(argument, rank) once on every rank 0..n_threads-1 and returns when all are done. */
 void kv_pool_run(struct kv_pool *pool, void (*job)(void *argument, int rank), void *argument);
 
-/* Inside a job: waits until every rank has called it as often. */
+/* Barrier inside a job: returns once every rank has called it the same number of times. */
 void kv_pool_barrier(struct kv_pool *pool);
 
-/* ---- What can be chosen by name ----------------------------------------------------------------- */
+/* ---- What can be chosen by name ------------------------------------------------------------------------------ */
 
 struct kv_choice {
     const char *name;
@@ -87,14 +87,14 @@ const char *kv_isa_default(void);
 
 /* The kernel set that OpenBLAS chose for this CPU when it was loaded, for instance "SkylakeX". */
 const char *kv_openblas_core(void);
-/* Its version and build options, as it tells them itself. */
+/* Its version and build options, as it reports them. */
 const char *kv_openblas_config(void);
 
 /* The value of the environment variable OPENBLAS_CORETYPE that would make a restarted process use a
  * better kernel set on this CPU, or NULL when OpenBLAS chose well. */
 const char *kv_openblas_better_core(void);
 
-/* ---- Model -------------------------------------------------------------------------------------- */
+/* ---- Model --------------------------------------------------------------------------------------------------- */
 
 enum kv_activation {
     KV_GELU_NEW, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))   (Hendrycks & Gimpel 2016) */
@@ -147,31 +147,30 @@ const char *kv_model_format(const struct kv_model *model);
 /* Where the weights came from: "F32", "F16", "BF16" (the file's type) or "synthetic:SEED". */
 const char *kv_model_source(const struct kv_model *model);
 
-/* ---- Session: B sequences on one model -------------------------------------------------------------- */
+/* ---- Session: B sequences on one model ----------------------------------------------------------------------- */
 
-/* What to do when a sequence would grow past n_positions. Each sequence for itself: those that still have room are
- * appended to as ever. */
+/* What to do when a sequence would grow past n_positions. Sequences that still have room are appended to as usual. */
 enum kv_overflow {
-    KV_OVERFLOW_STOP,      /* KV_WINDOW_FULL, nothing changes */
+    KV_OVERFLOW_STOP,      /* KV_WINDOW_FULL when any sequence has no room; nothing changes */
     KV_OVERFLOW_RECOMPUTE, /* keep the last n_positions tokens and run them again, at every step */
     KV_OVERFLOW_SHIFT,     /* drop the older half of the window, run the rest again, go on from there */
 };
 
 struct kv_session_options {
     const char *path;   /* kv_path_choice name; NULL: the first */
-    const char *cache;  /* kv_cache_choice name; NULL: the first. Nothing to a path that keeps nothing, as is kv */
+    const char *cache;  /* kv_cache_choice name; NULL: the first. Ignored, as is kv, by a path that keeps nothing */
     const char *kv;     /* kv_kv_choice name; NULL: the first */
     const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
     int batch;          /* B >= 1 */
     int capacity;       /* most positions a sequence will have, 1..n_positions; 0: n_positions */
-    int chunk;          /* prefill at most this many positions at once; 0: as the path likes best */
+    int chunk;          /* prefill at most this many positions at once; 0: the path chooses */
     enum kv_overflow overflow;
 };
 
 struct kv_session;
 
-/* Allocates everything the session will ever need: nothing later allocates. Model and pool must outlive it.
+/* Allocates everything that the session will need; no later call allocates. Model and pool must outlive it.
  * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
 kv_status kv_session_create(struct kv_session **session, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_session_options *options, struct kv_error *error);
@@ -196,8 +195,8 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
 /* Forgets all tokens. What was in the buffers has no effect on what follows. */
 void kv_session_reset(struct kv_session *session);
 
-/* Rolls every sequence b back to its first lengths[b] positions, 0..its length: what follows is, to the last bit, as if
- * the others had never been. There are no logits until the next prefill. Errors: ARGUMENT; all is then as it was. */
+/* Rolls every sequence b back to its first lengths[b] positions, 0..its length: what follows is as if the others had
+ * never been appended. There are no logits until the next prefill. Errors: ARGUMENT; nothing has then changed. */
 kv_status kv_session_truncate(struct kv_session *session, const int *lengths, struct kv_error *error);
 
 /* Appends T >= 1 positions to every sequence, each at its own length, and computes the logits of the last one.
@@ -222,11 +221,11 @@ kv_status kv_session_greedy(struct kv_session *session, int32_t *tokens, struct 
 const int *kv_session_lengths(const struct kv_session *session);
 /* In how many calls since the last reset a sequence passed the window's end. */
 int kv_session_overflows(const struct kv_session *session);
-/* Bytes of keys and values in use, of all positions of all sequences, and bytes allocated for them, over all the time
- * between two calls; both 0 for a path that keeps nothing from one step to the next. */
+/* Bytes of keys and values kept between two calls, of all positions of all sequences, and bytes allocated for them;
+ * both 0 for a path that keeps nothing from one step to the next. */
 size_t kv_session_kv_live_bytes(const struct kv_session *session);
 size_t kv_session_kv_reserved_bytes(const struct kv_session *session);
-/* All bytes that the session took: the above, its tokens, logits and activations. */
+/* All bytes that the session allocated: the above, its tokens, logits and activations. */
 size_t kv_session_bytes(const struct kv_session *session);
 /* The names in force, for the record; cache and kv are "" for a path that keeps nothing. */
 const char *kv_session_path(const struct kv_session *session);
@@ -235,13 +234,14 @@ const char *kv_session_kv(const struct kv_session *session);
 const char *kv_session_matmul(const struct kv_session *session);
 const char *kv_session_isa(const struct kv_session *session);
 
-/* ---- Looking at attention ------------------------------------------------------------------------- */
+/* ---- Looking at attention ------------------------------------------------------------------------------------ */
 
-/* What the newest position of one sequence attends with, and to, in one head. Valid during the call only. */
+/* The query of a sequence's newest position in one head, and the keys and values that it attends to. Valid during the
+ * call only. */
 struct kv_attention_view {
     int layer, head, sequence;
-    int n_positions;     /* n: the positions in the cache, the newest one among them */
-    int head_size;       /* C / H */
+    int n_positions;    /* n: the positions in the cache, the newest one among them */
+    int head_size;      /* C / H */
     const float *query; /* [head_size] of position n - 1 */
     /* Where keys and values are: read with kv_view_key and kv_view_value. */
     const struct kv_cache *kept;
@@ -256,8 +256,8 @@ struct kv_observer {
     void *context;
 };
 
-/* From the next call on, `observer` sees what the session computes; NULL, as at first: nobody, at the price of one
- * comparison a head. It changes no result. The observer is the caller's and is to outlive its use. */
+/* From the next call on, `observer` is called for what the session computes; NULL, the default: none, which costs one
+ * comparison a head. It changes no result. The caller owns the observer and keeps it as long as it is set. */
 void kv_session_observe(struct kv_session *session, const struct kv_observer *observer);
 
 /* Element `dimension`, 0..head_size-1, of the key or value of `position`, 0..n-1. */
@@ -267,7 +267,7 @@ float kv_view_value(const struct kv_attention_view *view, int position, int dime
 /* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
 void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
-/* ---- Sampling -------------------------------------------------------------------------------------- */
+/* ---- Sampling ------------------------------------------------------------------------------------------------ */
 
 /* How tokens are drawn: softmax(logits / temperature) over what top-k and then top-p leave. */
 struct kv_sampling {
@@ -279,13 +279,13 @@ struct kv_sampling {
 
 /* Draws for B sequences in step. What row b draws depends on seed, b, the number of the step and the row's logits, and
  * on nothing else: row 0 of four draws as a single one does. Each token has a random number of its own in each step
- * (core/sampling/sampler.c says how), so that logits that differ by at most d give another token with a probability
+ * (core/infer/sampler.c says how), so that logits that differ by at most d give another token with a probability
  * of at most 2 d / temperature, however many tokens there are, plus that of the tokens that d moves into or out of
  * top-k and top-p. Between the paths d is 0 in release builds of gcc 12 and clang 14 with the matmuls "packed" and
  * "reference"; other builds may round otherwise, and "openblas" does: d is then some 1e-6 of the largest logit. */
 struct kv_sampler;
 
-/* Allocates everything the sampler will ever need: 8 bytes a token of the vocabulary at most. Errors: ARGUMENT, each
+/* Allocates everything that the sampler will need: 8 bytes a token of the vocabulary at most. Errors: ARGUMENT, each
  * naming the field; MEMORY. */
 kv_status kv_sampler_create(struct kv_sampler **sampler, const struct kv_sampling *sampling, int vocab_size, int batch,
                             struct kv_error *error);
@@ -298,7 +298,7 @@ void kv_sampler_reset(struct kv_sampler *sampler);
  * +inf, or all of a row are -inf): the step is not taken, and tokens are undefined. */
 kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, int32_t *tokens, struct kv_error *error);
 
-/* ---- Text ------------------------------------------------------------------------------------------ */
+/* ---- Text ---------------------------------------------------------------------------------------------------- */
 
 /* Between text, which is any bytes, and token ids. Immutable once created: threads may share one. */
 struct kv_tokenizer;
@@ -340,7 +340,7 @@ kv_status kv_tokenizer_decode(const struct kv_tokenizer *tokenizer, const int32_
 /* The bytes [*n_bytes] of one id, not ended by a zero; the tokenizer's own. NULL, and 0, for an id out of range. */
 const char *kv_tokenizer_token(const struct kv_tokenizer *tokenizer, int32_t id, size_t *n_bytes);
 
-/* ---- Tensors on disk ------------------------------------------------------------------------------ */
+/* ---- Tensors on disk ----------------------------------------------------------------------------------------- */
 
 /* Writes one float32 tensor as a safetensors file, under its final name whole or not at all.
  * shape [n_dims]. Errors: ARGUMENT, IO, MEMORY. */

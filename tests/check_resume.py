@@ -5,8 +5,8 @@
 import csv
 import sys
 
-RUN_KEY = ["suite", "path", "batch", "prompt_tokens", "new_tokens", "repetition", "status"]
-TOKEN_KEY = ["suite", "path", "batch", "repetition", "token", "context_tokens"]
+RUN_KEY = ["cell", "repetition", "status"]
+TOKEN_KEY = ["cell", "repetition", "token", "context_tokens"]
 
 
 def keys(folder, name, columns):

@@ -201,7 +201,6 @@ full() {
 
 @test "a stdout that is full fails the command" {
     while read -r line; do
-        # shellcheck disable=SC2086
         ends 1 full $line
         counts 1 ': stdout cannot be written: No space left on device' "$err"
     done <<END

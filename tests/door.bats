@@ -54,7 +54,6 @@ no_build() {
 @test "help needs no build" {
     rm "$home/build/benchmarks/kvbench"
     for request in help 'setup --help' 'build --help' 'test -h'; do
-        # shellcheck disable=SC2086
         ends 0 door $request
         is "$calls" ''
         has "$out" 'Usage: ./kvbench COMMAND' $'\n  test '

@@ -25,7 +25,7 @@ rows() {
 }
 
 count_ids() {
-    tr ';,' '\n\n' <<<"$1" | wc -l
+    tr ';,' '\n' <<<"$1" | wc -l
 }
 
 # continues EXPECTED OPTION...: the case's prompt, on both paths.

@@ -22,7 +22,6 @@ loss() {
 
 @test "both paths find the loss that is stated, within a thousandth of a nat" {
     for path in 'naive --batch 16' 'cached --batch 128 --chunk 1'; do
-        # shellcheck disable=SC2086
         ends 0 "$program" evaluate --csv --model "$model" --text "$model/validation.txt" --path $path
         awk -v found="$(loss "${path%% *}" "$BATS_TEST_TMPDIR/out")" \
             -v stated="$(loss "${path%% *}" "$model/evaluation.csv")" 'BEGIN {

@@ -117,7 +117,8 @@ void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const in
     double *x = allocate(N * C);
     for (size_t i = 0; i < N; i++)
         for (size_t d = 0; d < C; d++)
-            x[i * C + d] = (double)kv_matrix_floats(&model->wte)[(size_t)tokens[i] * C + d] + (double)model->wpe[i * C + d];
+            x[i * C + d] = (double)kv_matrix_floats(&model->wte)[(size_t)tokens[i] * C + d] +
+                           (double)model->wpe[i * C + d];
     for (int layer = 0; layer < c->n_layer; layer++)
         run_layer(g, model, layer, x);
     free(x);

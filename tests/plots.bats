@@ -361,16 +361,16 @@ training() {
 runs.csv|d|: the file is empty
 runs.csv|s/.*/a,b,c/|:1: the header has no column
 runs.csv|1d|:1: the header has no
-runs.csv|2s/,ok,.*//|:2: 13 fields where the header has 32
-runs.csv|2s/,2,1,21,/,2,one,21,/|:2: batch is "one"
+runs.csv|2s/,ok,.*//|:2: 18 fields where the header has 41
+runs.csv|2s/,2,0,1,21,/,2,0,one,21,/|:2: batch is "one"
 runs.csv|2s/,ok,[^,]*,[^,]*/,ok,,nan/|:2: ttft_ms is "nan"
 runs.csv|$s/$/"open/|
 runs.csv|2s/,[^,]*$/,"open/|:2: a quoted field
 tokens.csv|d|: the file is empty
 tokens.csv|s/.*/a,b/|:1: the header has no column
-tokens.csv|2s/[^,]*$/fast/|:2: latency_ns is "fast"
-tokens.csv|2s/,[^,]*,[^,]*,[^,]*$//|:2: 5 fields where the header has 8
-kernels.csv|2s/[^,]*,\([^,]*,[^,]*,\)$/x,\1/|:2: gflops is "x"
+tokens.csv|2s/[^,]*\(,[^,]*,[^,]*,[^,]*\)$/fast\1/|:2: latency_ns is "fast"
+tokens.csv|2s/,[^,]*,[^,]*,[^,]*$//|:2: 9 fields where the header has 12
+kernels.csv|2s/[^,]*\(,[^,]*,[^,]*,[^,]*,[^,]*,\)$/x\1/|:2: gflops is "x"
 limits.csv|2s/,avx512,[^,]*/,avx512,inf/|:2: read_bytes_per_s is "inf"
 training.csv|d|: the file is empty; run ./kvbench train again
 training.csv|s/.*/step,tokens/|:1: the header has no column learning_rate; give a folder that ./kvbench train

@@ -1,11 +1,23 @@
 # A run that is killed at any moment leaves whole rows, and --resume finishes it: the same rows, none twice.
 
-setup() {
+# The run that was never interrupted.
+setup_file() {
+    settings
+    export whole=$BATS_FILE_TMPDIR/whole
+    "$program" "${bench[@]}" --out "$whole" || true # same_rows tells whether it has its rows
+}
+
+# Cells of which one is longer than the window: a failed row is a finished one, too, and the status is 1.
+settings() {
     load helpers
+    bench=(bench --quiet --threads 1 --model "$project/data/reference/tiny-f32" --suite 'batch,depth' --batch '1,3')
+    bench+=(--prompt '1,21,60' --new 7 --reps 300)
+}
+
+setup() {
+    settings
     of_program
     RANDOM=20190214
-    # Cells of which one is longer than the window: a failed row is a finished one, too, and the status is 1.
-    bench=(bench --quiet --threads 1 --model "$tiny" --suite batch,depth --batch 1,3 --prompt 1,21,60 --new 7 --reps 300)
 }
 
 teardown() {
@@ -24,11 +36,10 @@ lives() {
 }
 
 same_rows() {
-    python3 "$project/tests/check_resume.py" whole "$1" 4000 30000
+    python3 "$project/tests/check_resume.py" "$whole" "$1" 4000 30000
 }
 
 @test "killed twenty times at random moments" {
-    ends 1 "$program" "${bench[@]}" --out whole
     for ((kills = 0, run = 0; kills < 20; run++)); do
         # Seven parts at most, then it is left to finish.
         arguments=("${bench[@]}" --out "run$run")
@@ -43,7 +54,6 @@ same_rows() {
 }
 
 @test "an interrupted run says how it goes on" {
-    ends 1 "$program" "${bench[@]}" --out whole
     start "$program" "${bench[@]}" --out run
     sleep 1.5
     kill -INT "$child"

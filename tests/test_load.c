@@ -137,7 +137,8 @@ static void test_all_16_bit_values(void **state)
         checkpoint_write(c);
         struct kv_model *model = load_whole(c, 2);
         for (uint32_t bits = 0; bits < 65536; bits++) {
-            const double expected = dtype_value(dtypes[type], bits), value = (double)kv_matrix_floats(&model->wte)[bits];
+            const double expected = dtype_value(dtypes[type], bits),
+                         value = (double)kv_matrix_floats(&model->wte)[bits];
             if (isnan(expected) ? !isnan(value) : value != expected || !signbit(value) != !signbit(expected))
                 fail_msg("%s bits %#x are %a instead of %a", dtypes[type], bits, value, expected);
         }
@@ -469,8 +470,6 @@ static void test_every_allocation_fails(void **state)
     assert_in_range(address_space_bytes(), 0, before + slack_bytes);
     kv_pool_free(pool);
 }
-
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
 
 int main(void)
 {

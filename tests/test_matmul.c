@@ -1,7 +1,7 @@
 /* Every matmul backend against the definition in double precision; the packed one at every level, around every edge of
  * its tiles, its panels and its blocks; and how work is divided among ranks. All buffers end at a guard page, and what
  * a call must not use is NaN. */
-#include "kernels/packed.h"
+#include "kernels/matmul.h"
 
 #include "guard.h"
 #include "support.h"

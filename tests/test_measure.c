@@ -71,6 +71,7 @@ static void test_one_token_has_no_steps(void **state)
     struct kv_generation g;
     (void)state;
     make_generation(&g, 2, 10, (const int[]){0, 25}, 1);
+    assert_true(isnan(kv_generation_rate(&g)));
     const struct kv_figures f = figures_of(&g);
     assert_figure(f.ttft_ms, 25);
     assert_figure(f.e2e_ms, 25);

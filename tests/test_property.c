@@ -108,8 +108,8 @@ static void check_session(const struct shape *s, const struct kv_model *model, s
     kv_session_free(session);
 }
 
-/* The truth: naive on the reference product and portable kernels. The caller frees it. */
-static float *true_logits(const struct shape *s, struct kv_pool *pool, const int32_t *tokens)
+/* The reference: naive on the reference product and portable kernels. The caller frees it. */
+static float *reference_logits(const struct shape *s, struct kv_pool *pool, const int32_t *tokens)
 {
     struct kv_error error;
     struct kv_model *model;
@@ -128,7 +128,7 @@ static float *true_logits(const struct shape *s, struct kv_pool *pool, const int
 static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_pool *pool, uint64_t *state)
 {
     int32_t *tokens = random_tokens(state, s);
-    float *expected = true_logits(s, pool, tokens);
+    float *expected = reference_logits(s, pool, tokens);
     (void)unused;
     for (int m = 0; kv_matmul_choice(m); m++) {
         struct kv_error error;
@@ -183,6 +183,39 @@ static void check_rows(const struct shape *s, const struct kv_model *model, stru
             free(one);
         }
         free(all);
+        kv_session_free(together);
+        kv_session_free(alone);
+    }
+    free(tokens);
+}
+
+/* Sequences cut back to lengths of their own, then given further tokens: each is what it is alone. */
+static void check_truncation(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+{
+    struct kv_error error;
+    int32_t *tokens = random_tokens(state, s), more[16], one[128];
+    int lengths[9], longest = 0;
+    for (int b = 0; b < s->batch; b++) {
+        lengths[b] = random_between(state, 0, s->n_tokens);
+        longest = lengths[b] > longest ? lengths[b] : longest;
+    }
+    const int room = s->config.n_positions - longest, n = room < 16 / s->batch ? room : 16 / s->batch;
+    for (int i = 0; i < s->batch * n; i++)
+        more[i] = random_between(state, 0, s->config.vocab_size - 1);
+    for (int p = 0; n > 0 && kv_path_choice(p); p++) {
+        struct kv_session *together = open_session(s, model, pool, kv_path_choice(p)->name, s->batch);
+        struct kv_session *alone = open_session(s, model, pool, kv_path_choice(p)->name, 1);
+        assert_ok(kv_session_prefill(together, tokens, s->n_tokens, NULL, &error), error);
+        assert_ok(kv_session_truncate(together, lengths, &error), error);
+        assert_ok(kv_session_prefill(together, more, n, NULL, &error), error);
+        for (int b = 0; b < s->batch; b++) {
+            memcpy(one, tokens + b * s->n_tokens, (size_t)lengths[b] * sizeof *one);
+            memcpy(one + lengths[b], more + b * n, (size_t)n * sizeof *one);
+            kv_session_reset(alone);
+            assert_ok(kv_session_prefill(alone, one, lengths[b] + n, NULL, &error), error);
+            assert_close(kv_session_logits(together) + b * s->config.vocab_size, kv_session_logits(alone),
+                         (size_t)s->config.vocab_size, LOGIT_BOUND);
+        }
         kv_session_free(together);
         kv_session_free(alone);
     }
@@ -267,6 +300,12 @@ static void test_leftovers(void **state)
     for_random_shapes(3, check_leftovers);
 }
 
+static void test_truncation(void **state)
+{
+    (void)state;
+    for_random_shapes(6, check_truncation);
+}
+
 static void test_overflow(void **state)
 {
     (void)state;
@@ -276,8 +315,8 @@ static void test_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_threads),  cmocka_unit_test(test_row_alone),
-        cmocka_unit_test(test_leftovers),   cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_threads),    cmocka_unit_test(test_row_alone),
+        cmocka_unit_test(test_leftovers),   cmocka_unit_test(test_truncation), cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests_name("property", tests, NULL, NULL);
 }

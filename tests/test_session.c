@@ -140,10 +140,10 @@ static void test_errors_name_the_thing(void **state)
         {{.batch = 1, .capacity = -1}, "capacity"},
         {{.batch = 1, .chunk = -1}, "chunk"},
         {{.batch = 1, .overflow = (enum kv_overflow)3}, "overflow"},
-        {{.batch = 1, .path = "hybrid"}, "path 'hybrid' is not known; there is: cached, naive"},
-        {{.batch = 1, .cache = "paged"}, "cache 'paged' is not known; there is: contiguous"},
-        {{.batch = 1, .matmul = "cuda"}, "matmul 'cuda' is not known; there is: packed, openblas, reference"},
-        {{.batch = 1, .isa = "sse9"}, "isa 'sse9' is not known; there is: portable"},
+        {{.batch = 1, .path = "hybrid"}, "path 'hybrid' is not known; use one of: cached, naive"},
+        {{.batch = 1, .cache = "paged"}, "cache 'paged' is not known; use one of: contiguous"},
+        {{.batch = 1, .matmul = "cuda"}, "matmul 'cuda' is not known; use one of: packed, openblas, reference"},
+        {{.batch = 1, .isa = "sse9"}, "isa 'sse9' is not known; use one of: portable"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(kv_session_create(&s, f->model, f->pool, &bad[i].options, &error), KV_ERROR_ARGUMENT);
@@ -415,7 +415,7 @@ static void test_choices(void **state)
     assert_false(kv_path_keeps("naive") || kv_path_keeps("hybrid"));
     const struct kv_session_options wrong = {.batch = 1, .path = "naive", .kv = "f8"};
     assert_int_equal(kv_session_create(&s, f->model, f->pool, &wrong, &error), KV_ERROR_ARGUMENT);
-    assert_non_null(strstr(error.message, "kv 'f8' is not known; there is: f32"));
+    assert_non_null(strstr(error.message, "kv 'f8' is not known; use one of: f32"));
     assert_int_equal(kv_model_synthesize(&model, &small, 1, "f33", NULL, f->pool, &error), KV_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "f32"));
     const struct kv_session_options known = {.batch = 1, .cache = "contiguous", .kv = "f32"};

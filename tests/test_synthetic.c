@@ -142,9 +142,12 @@ static void test_independent(void **state)
     const double deviation = sqrt(2.0 / shape.n_embd);
     const size_t n = (size_t)(shape.n_embd * shape.n_inner);
     struct kv_model *model = synthesize(&shape, 0, 2), *other = synthesize(&shape, 1, 2);
-    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&model->layers[1].c_fc_weight), n, 0, deviation);
-    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&model->layers[0].mlp_proj_weight), n, 0, deviation);
-    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&other->layers[0].c_fc_weight), n, 0, deviation);
+    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&model->layers[1].c_fc_weight),
+                      n, 0, deviation);
+    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight),
+                      kv_matrix_floats(&model->layers[0].mlp_proj_weight), n, 0, deviation);
+    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&other->layers[0].c_fc_weight),
+                      n, 0, deviation);
     check_correlation(kv_matrix_floats(&model->wte), kv_matrix_floats(&model->wte) + 1, n - 1, 0, deviation);
     check_correlation(model->layers[0].ln_1_weight, model->layers[1].ln_1_weight, 64, 1, 0.1);
     kv_model_free(model);
@@ -188,7 +191,8 @@ static void test_no_denormals_in_wide_models(void **state)
     struct kv_model *model = synthesize(&wide, 0, 2);
     const size_t n = (size_t)wide.vocab_size * (size_t)wide.n_embd;
     for (size_t i = 0; i < n; i++)
-        assert_true(kv_matrix_floats(&model->wte)[i] == 0 || fabs((double)kv_matrix_floats(&model->wte)[i]) >= sqrt(2.0 / 4096) / 37838);
+        assert_true(kv_matrix_floats(&model->wte)[i] == 0 ||
+                    fabs((double)kv_matrix_floats(&model->wte)[i]) >= sqrt(2.0 / 4096) / 37838);
     kv_model_free(model);
 }
 

@@ -36,7 +36,6 @@ static void check_reference_gradients(int n_threads)
     struct reference_case c;
     struct kv_safetensors *file;
     char path[600];
-    int n_slots;
     open_case(&bench, &c, "tiny-f32", n_threads);
     snprintf(path, sizeof path, "%s/expected.json", c.folder);
     json_t *json = json_load_file(path, 0, NULL);
@@ -45,9 +44,9 @@ static void check_reference_gradients(int n_threads)
     assert_true(fabs(bench_step(&bench, 0) - expected) < 1e-5);
     snprintf(path, sizeof path, "%s/grads.safetensors", c.folder);
     assert_ok(kv_safetensors_open(&file, path, &error), error);
-    const struct kv_tensor_slot *slots = kv_trainer_slots(bench.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    assert_int_equal(kv_safetensors_count(file), n_slots);
-    for (int i = 0; i < n_slots; i++) {
+    const struct kv_tensor_slot *slots = bench.trainer->slots[KV_TRAINER_GRADIENTS];
+    assert_int_equal(kv_safetensors_count(file), bench.trainer->n_slots);
+    for (int i = 0; i < bench.trainer->n_slots; i++) {
         const struct kv_tensor *tensor = kv_safetensors_find(file, slots[i].name);
         assert_non_null(tensor);
         assert_int_equal(tensor->n_elements, slots[i].n_elements);
@@ -112,9 +111,8 @@ static double slope_along(const struct bench *bench, const struct kv_tensor_slot
  * so some single elements, spread over the tensor, are moved as well. */
 static void check_slopes(const struct bench *bench, int index)
 {
-    int n_slots;
-    const struct kv_tensor_slot *slot = &kv_trainer_slots(bench->trainer, KV_TRAINER_WEIGHTS, &n_slots)[index];
-    const float *gradient = kv_trainer_slots(bench->trainer, KV_TRAINER_GRADIENTS, &n_slots)[index].data;
+    const struct kv_tensor_slot *slot = &bench->trainer->slots[KV_TRAINER_WEIGHTS][index];
+    const float *gradient = bench->trainer->slots[KV_TRAINER_GRADIENTS][index].data;
     const size_t n = slot->n_elements;
     double squares = 0, largest = 0;
     float *direction = calloc(n, sizeof *direction);
@@ -144,12 +142,11 @@ static void check_finite_differences(enum kv_activation activation, int n_thread
 {
     struct bench bench;
     struct kv_config config = odd_shape;
-    int n_slots;
     config.activation = activation;
     open_synthetic(&bench, &config, 2, 70, n_threads);
     assert_true(fabs(bench_step(&bench, 0) - bench_loss(&bench)) < 1e-12);
-    const struct kv_tensor_slot *gradients = kv_trainer_slots(bench.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    for (int i = 0; i < n_slots; i++)
+    const struct kv_tensor_slot *gradients = bench.trainer->slots[KV_TRAINER_GRADIENTS];
+    for (int i = 0; i < bench.trainer->n_slots; i++)
         check_slopes(&bench, i);
     assert_string_equal(gradients[1].name, "wpe.weight");
     for (size_t k = (size_t)70 * (size_t)config.n_embd; k < gradients[1].n_elements; k++)
@@ -181,14 +178,13 @@ static void test_head_in_parts(void **state)
 {
     (void)state;
     struct bench whole, parts;
-    int n_slots;
     open_synthetic(&whole, &odd_shape, 2, 70, 2);
     open_synthetic(&parts, &odd_shape, 2, 70, 2);
     parts.trainer->buffers.head_rows = 9; /* and 5 rows in the last */
     assert_true(fabs(bench_step(&whole, 0) - bench_step(&parts, 0)) < 1e-6);
-    const struct kv_tensor_slot *expected = kv_trainer_slots(whole.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    const struct kv_tensor_slot *slots = kv_trainer_slots(parts.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    for (int i = 0; i < n_slots; i++)
+    const struct kv_tensor_slot *expected = whole.trainer->slots[KV_TRAINER_GRADIENTS];
+    const struct kv_tensor_slot *slots = parts.trainer->slots[KV_TRAINER_GRADIENTS];
+    for (int i = 0; i < whole.trainer->n_slots; i++)
         assert_close(slots[i].data, expected[i].data, slots[i].n_elements, 1e-5);
     close_bench(&whole);
     close_bench(&parts);

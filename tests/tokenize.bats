@@ -7,7 +7,6 @@ setup() {
 
 # tokenize FORMAT OPTION...: of what printf makes of FORMAT.
 tokenize() {
-    # shellcheck disable=SC2059
     printf -- "$1" | "$program" tokenize "${@:2}"
 }
 
@@ -15,9 +14,7 @@ tokenize() {
 @test "text to ids and back" {
     n=0
     while IFS='~' read -r format options expected; do
-        # shellcheck disable=SC2086
         ends 0 tokenize "$format" $options
-        # shellcheck disable=SC2059
         printf -- "$expected" | cmp - "$BATS_TEST_TMPDIR/out"
         is "$err" ''
         n=$((n + 1))
@@ -38,7 +35,6 @@ END
 
 @test "what is refused" {
     while IFS='~' read -r format options part; do
-        # shellcheck disable=SC2086
         refuses 2 "$part" tokenize "$format" $options
     done <<'END'
 12,x~--decode~byte 3

@@ -178,6 +178,11 @@ const struct option_table *engine_rows(struct engine_rows *rows, struct model_op
 /* The shape of that model, without its weights. On failure says why and returns CLI_FAILED or CLI_USAGE. */
 int model_shape(const char *command, const struct model_options *options, struct kv_config *config);
 
+/* Loads or synthesizes the model; says so on stderr when weights are synthetic. Errors: as kv_model_load and
+ * kv_model_synthesize. */
+kv_status model_load(const char *command, const struct model_options *options, struct kv_pool *pool,
+                     struct kv_model **model, struct kv_error *error);
+
 /* Starts the threads and loads or synthesizes the model; says so on stderr when weights are synthetic. On failure
  * says why and returns CLI_FAILED or CLI_USAGE. */
 int model_open(const char *command, const struct model_options *options, struct kv_pool **pool,

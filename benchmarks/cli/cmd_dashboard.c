@@ -10,7 +10,7 @@ enum { UNSET = -2, DEFAULT_LAYER = 5, DEFAULT_HEAD = 0, DEFAULT_NEW = 20 };
 
 /* Short, so that rows of the picture stay high enough to read. */
 static const char default_text[] = " vibe coding to learn kv cache.";
-/* Of the benchmark's prompt, for a model whose tokenizer nobody knows. */
+/* Of the benchmark's prompt, for a model without a known tokenizer. */
 enum { DEFAULT_PROMPT_LENGTH = 10 };
 
 struct settings {
@@ -60,7 +60,7 @@ static int check(const char *command, const struct settings *s)
     return CLI_OK;
 }
 
-/* Which layer and head: those that were named must be in the model, the default ones give way. */
+/* Which layer and head: those that were given must be in the model, the defaults are adapted to it. */
 static int choose(const char *command, struct settings *s, const struct kv_config *config)
 {
     if (s->layer >= config->n_layer)
@@ -93,7 +93,7 @@ static int use_default_prompt(const char *command, struct settings *s, const str
     return CLI_OK;
 }
 
-/* The prompt's ids. A model that nobody knows the tokenizer of is shown with ids, unless its prompt is text. */
+/* The prompt's ids. A model without a known tokenizer is shown with ids; a text prompt is then an error. */
 static int use_prompt(const char *command, struct settings *s, const struct kv_config *config,
                       struct kv_tokenizer **tokenizer)
 {

@@ -58,7 +58,7 @@ static void show_progress(const char *command, const struct kv_evaluation *so_fa
                 100.0 * (double)so_far->n_tokens / (double)(text->n_ids - 1), so_far->loss);
 }
 
-/* Where somebody watches, `batch` windows at a time; else all at once, which spares the room for logits anew. */
+/* On a terminal `batch` windows at a time, to show progress; else all in one call, which allocates logits once. */
 static kv_status evaluate(const char *command, const struct settings *s, struct kv_session *session,
                           const struct kv_config *config, const struct text *text, struct kv_evaluation *whole,
                           struct kv_error *error)

@@ -53,13 +53,13 @@ void text_stream_end(struct text_stream *s)
     fflush(stdout);
 }
 
-void generate_print_ids(const struct kv_decoder *c)
+void generate_print_ids(const struct kv_decoder *d)
 {
-    for (int b = 0; b < c->generation.batch; b++) {
+    for (int b = 0; b < d->generation.batch; b++) {
         int n_new;
-        const int32_t *new_tokens = kv_decoder_tokens(c, b, &n_new);
-        for (int i = 0; i < c->generation.n_prompt; i++)
-            printf("%s%d", i ? "," : (b ? ";" : ""), c->prompt[(size_t)b * (size_t)c->generation.n_prompt + (size_t)i]);
+        const int32_t *new_tokens = kv_decoder_tokens(d, b, &n_new);
+        for (int i = 0; i < d->generation.n_prompt; i++)
+            printf("%s%d", i ? "," : (b ? ";" : ""), d->prompt[(size_t)b * (size_t)d->generation.n_prompt + (size_t)i]);
         for (int i = 0; i < n_new; i++)
             printf(",%d", new_tokens[i]);
     }
@@ -67,15 +67,15 @@ void generate_print_ids(const struct kv_decoder *c)
     fflush(stdout);
 }
 
-/* The sequences after the first, each whole, behind a line with its number. */
-static void print_other_texts(const struct generate_job *job, const struct kv_decoder *c)
+/* The sequences after the first, each whole, after a line with its number. */
+static void print_other_texts(const struct generate_job *job, const struct kv_decoder *d)
 {
-    for (int b = 1; b < c->generation.batch; b++) {
+    for (int b = 1; b < d->generation.batch; b++) {
         int n_new;
-        const int32_t *new_tokens = kv_decoder_tokens(c, b, &n_new);
+        const int32_t *new_tokens = kv_decoder_tokens(d, b, &n_new);
         struct text_stream stream = {.tokenizer = job->tokenizer};
-        printf("--- %d of %d ---\n", b + 1, c->generation.batch);
-        text_stream_put(&stream, c->prompt + (size_t)b * (size_t)c->generation.n_prompt, c->generation.n_prompt);
+        printf("--- %d of %d ---\n", b + 1, d->generation.batch);
+        text_stream_put(&stream, d->prompt + (size_t)b * (size_t)d->generation.n_prompt, d->generation.n_prompt);
         text_stream_put(&stream, new_tokens, n_new);
         text_stream_end(&stream);
     }
@@ -92,51 +92,51 @@ const char *generate_rate_text(double rate, char *text)
     return text;
 }
 
-void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *c)
+void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *d)
 {
     const int n_positions = kv_model_config(job->model)->n_positions;
     const struct kv_choice *policy = &overflows[job->options.session.overflow];
-    if (c->window_full)
+    if (d->window_full)
         fprintf(stderr,
                 "kvbench %s: warning: stopped after %d of %d new tokens at the window's end (n_positions %d); "
                 "--overflow recompute or shift goes on\n",
-                job->command, kv_generation_tokens(&c->generation), c->n_wanted, n_positions);
-    else if (kv_session_overflows(c->session))
+                job->command, kv_generation_tokens(&d->generation), d->n_wanted, n_positions);
+    else if (kv_session_overflows(d->session))
         fprintf(stderr, "kvbench %s: warning: the window's end (n_positions %d) was passed: %s (--overflow %s)\n",
                 job->command, n_positions, policy->summary, policy->name);
 }
 
-static void print_figures(const struct generate_job *job, const struct kv_decoder *c)
+static void print_figures(const struct generate_job *job, const struct kv_decoder *d)
 {
-    const struct kv_generation *g = &c->generation;
+    const struct kv_generation *g = &d->generation;
     struct kv_figures f;
     char rate[RATE_TEXT_SIZE], sequences[32] = "";
     if (kv_generation_tokens(g) == 0 || kv_figures_of(g, &f, NULL) != KV_OK)
         return;
-    if (c->generation.batch > 1)
-        snprintf(sequences, sizeof sequences, "%d x ", c->generation.batch);
-    fprintf(stderr, "kvbench %s: %s, %s%d new token%s%s, TTFT %.2f ms", job->command, kv_session_path(c->session),
+    if (d->generation.batch > 1)
+        snprintf(sequences, sizeof sequences, "%d x ", d->generation.batch);
+    fprintf(stderr, "kvbench %s: %s, %s%d new token%s%s, TTFT %.2f ms", job->command, kv_session_path(d->session),
             sequences, kv_generation_tokens(g), kv_generation_tokens(g) == 1 ? "" : "s",
-            c->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
+            d->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
     if (!isnan(f.ttpt_ms))
         fprintf(stderr, ", TTPT %.2f ms, %s tokens/s", f.ttpt_ms,
-                generate_rate_text(kv_generation_rate(&c->generation), rate));
+                generate_rate_text(kv_generation_rate(&d->generation), rate));
     fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
 }
 
 /* ---- The run --------------------------------------------------------------------------------------------- */
 
-static kv_status make(const struct generate_job *job, struct kv_decoder *c, struct text_stream *stream,
+static kv_status make(const struct generate_job *job, struct kv_decoder *d, struct text_stream *stream,
                       struct kv_error *error)
 {
     int n_written = 0, n_new;
     if (!job->as_ids)
-        text_stream_put(stream, c->prompt, c->generation.n_prompt);
-    while (!kv_decoder_done(c) && !ferror(stdout) && !signals_received()) {
-        const kv_status status = kv_decoder_step(c, error);
+        text_stream_put(stream, d->prompt, d->generation.n_prompt);
+    while (!kv_decoder_done(d) && !ferror(stdout) && !signals_received()) {
+        const kv_status status = kv_decoder_step(d, error);
         if (status)
             return status;
-        const int32_t *new_tokens = kv_decoder_tokens(c, 0, &n_new);
+        const int32_t *new_tokens = kv_decoder_tokens(d, 0, &n_new);
         if (!job->as_ids)
             text_stream_put(stream, new_tokens + n_written, n_new - n_written);
         n_written = n_new;
@@ -147,24 +147,24 @@ static kv_status make(const struct generate_job *job, struct kv_decoder *c, stru
 static int generate_on_path(const struct generate_job *job)
 {
     struct kv_error error = {""};
-    struct kv_decoder c;
+    struct kv_decoder d;
     struct text_stream stream = {.tokenizer = job->tokenizer};
-    kv_status status = kv_decoder_create(&c, job->model, job->pool, &job->options, &error);
+    kv_status status = kv_decoder_create(&d, job->model, job->pool, &job->options, &error);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
     signals_listen(NULL);
-    status = make(job, &c, &stream, &error);
+    status = make(job, &d, &stream, &error);
     if (!job->as_ids) {
         text_stream_end(&stream);
-        print_other_texts(job, &c);
+        print_other_texts(job, &d);
     } else if (!status) {
-        generate_print_ids(&c);
+        generate_print_ids(&d);
     }
     if (!status) {
-        generate_warn_of_window(job, &c);
-        print_figures(job, &c);
+        generate_warn_of_window(job, &d);
+        print_figures(job, &d);
     }
-    kv_decoder_free(&c);
+    kv_decoder_free(&d);
     if (status)
         return cli_fail(job->command, CLI_FAILED, "%s", error.message);
     return signals_received() ? 128 + signals_received() : CLI_OK;
@@ -374,7 +374,7 @@ int command_generate(int argc, char **argv)
         {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s.path, .choice = path_choice},
         {.name = "temperature",
          .argument = "T",
-         .help = "0: the most probable token; more: more surprise (default 1.0; ids: 0)",
+         .help = "0: the most probable token; higher: more random (default 1.0; ids: 0)",
          .number = &s.temperature},
         {.name = "top-k",
          .argument = "K",
@@ -406,7 +406,7 @@ int command_generate(int argc, char **argv)
          .integer = &s.chunk,
          .low = 1,
          .high = INT32_MAX},
-        {.name = "ids", .help = "print token ids, on one line, in place of text", .flag = &s.ids},
+        {.name = "ids", .help = "print token ids on one line instead of text", .flag = &s.ids},
     };
     const struct option_table table = {
         .command = argv[0],

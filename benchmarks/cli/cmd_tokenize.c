@@ -15,7 +15,7 @@ struct settings {
     bool special;
 };
 
-/* What was read from stdin, and a zero behind it. */
+/* All of stdin, ended by a zero. */
 struct input {
     char *bytes;
     size_t n_bytes;
@@ -107,7 +107,7 @@ int command_tokenize(int argc, char **argv)
         {.name = "model",
          .letter = 'm',
          .argument = "MODEL",
-         .help = "gpt2 and its kin, or a checkpoint's folder (default gpt2)",
+         .help = "a model's name, or a checkpoint's folder (default gpt2)",
          .text = &s.model},
     };
     const struct option_table table = {

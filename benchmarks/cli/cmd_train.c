@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* All that a run needs, in the order it comes about. */
+/* All that a run needs, in the order in which it is made. */
 struct work {
     struct kv_training training;
     struct kv_config config;
@@ -73,8 +73,8 @@ static kv_status refuse_folder(const char *folder, const char *what, struct kv_e
     return kv_fail(error, KV_ERROR_IO, "%.300s: %s", folder, what);
 }
 
-/* What a killed run has left half-written; nobody else writes here while the folder is locked. */
-static void remove_leavings(int folder)
+/* Removes half-written files of a run that was killed; the lock keeps every other writer out. */
+static void remove_partial_files(int folder)
 {
     static const char *const names[] = {"checkpoint.safetensors.part", "model.safetensors.part", "config.json.part",
                                         "training.csv.part"};
@@ -104,8 +104,8 @@ static kv_status take_folder(struct work *w, const char *folder, struct kv_error
         return refuse_folder(folder, reason, error);
     }
     if (flock(w->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return refuse_folder(folder, "another kvbench train is at work in it; wait for its end", error);
-    remove_leavings(w->lock);
+        return refuse_folder(folder, "another kvbench train is running in it; wait until it ends", error);
+    remove_partial_files(w->lock);
     return KV_OK;
 }
 
@@ -154,7 +154,7 @@ static int window_of(const struct kv_training_options *o, const struct kv_config
     return o->context ? o->context : config->n_positions < 256 ? config->n_positions : 256;
 }
 
-/* Trainer, session and buffers: after this nothing large is taken but for a moment. */
+/* Trainer, session and buffers: nothing large is allocated for long after this. */
 static kv_status allocate(struct work *w, const struct kv_training_options *o, struct kv_error *error)
 {
     struct kv_training *t = &w->training;
@@ -222,7 +222,7 @@ struct progress {
     struct kv_training_watcher watcher;
     bool redraws; /* a terminal: one line, drawn over */
     int64_t began_ns, drawn_ns;
-    int64_t first_step; /* of this sitting; -1: not begun */
+    int64_t first_step; /* of this process; -1: not begun */
 };
 
 #define REDRAW_NS 500000000
@@ -233,7 +233,7 @@ static bool stopped(void *context)
     return signals_received() != 0;
 }
 
-/* "51,234 tokens/s, 12:03 left", by this sitting's steps. */
+/* "51,234 tokens/s, 12:03 left", by the steps of this process. */
 static void print_rate(const struct progress *p, const struct kv_training *t)
 {
     const int64_t step = kv_trainer_steps(t->trainer), done = step - p->first_step;
@@ -303,10 +303,10 @@ static kv_status start_or_resume(struct work *w, const struct kv_training_option
     if (status)
         return status;
     if (*notices.bits)
-        fprintf(stderr, "kvbench train: warning: %s: the bits will not be those of a run that was never stopped\n",
+        fprintf(stderr, "kvbench train: warning: %s: the result will not be bit for bit that of an uninterrupted run\n",
                 notices.bits);
     if (*notices.rows)
-        fprintf(stderr, "kvbench train: warning: %s: training.csv begins anew, training goes on\n", notices.rows);
+        fprintf(stderr, "kvbench train: warning: %s: training.csv starts again from here\n", notices.rows);
     if (kv_trainer_steps(w->training.trainer) >= o->steps)
         fprintf(stderr, "kvbench train: all %d steps are done; a larger --steps goes on\n", o->steps);
     return KV_OK;

@@ -66,21 +66,21 @@ struct side {
 };
 
 /* False without memory for the text, which the caller frees. */
-static bool fill_side(struct side *side, const struct generate_job *job, const struct kv_decoder *c, int width,
+static bool fill_side(struct side *side, const struct generate_job *job, const struct kv_decoder *d, int width,
                       int max_lines)
 {
     char rate[RATE_TEXT_SIZE];
     int n_new;
-    const int32_t *new_tokens = kv_decoder_tokens(c, 0, &n_new);
-    generate_rate_text(kv_generation_rate(&c->generation), rate);
+    const int32_t *new_tokens = kv_decoder_tokens(d, 0, &n_new);
+    generate_rate_text(kv_generation_rate(&d->generation), rate);
     const int n = snprintf(side->heading, sizeof side->heading, "%-6s %s tokens/s, %d of %d",
-                           kv_session_path(c->session), rate, kv_generation_tokens(&c->generation), c->n_wanted);
+                           kv_session_path(d->session), rate, kv_generation_tokens(&d->generation), d->n_wanted);
     if (n > width) /* a number that is cut is a wrong one */
-        snprintf(side->heading, sizeof side->heading, "%s %s", kv_session_path(c->session), rate);
+        snprintf(side->heading, sizeof side->heading, "%s %s", kv_session_path(d->session), rate);
     FILE *stream = open_memstream(&side->text, &side->n_bytes);
     if (!stream)
         return false;
-    write_tokens(stream, job->tokenizer, c->prompt, c->generation.n_prompt);
+    write_tokens(stream, job->tokenizer, d->prompt, d->generation.n_prompt);
     write_tokens(stream, job->tokenizer, new_tokens, n_new);
     if (fclose(stream) != 0)
         return false;
@@ -263,15 +263,15 @@ static void print_table(const struct race *r)
     fprintf(stderr, "%-8s %8s %10s %10s %10s %11s\n", "path", "tokens", "TTFT, ms", "TTPT, ms", "tokens/s",
             "cache, MiB");
     for (int i = 0; i < N_SIDES; i++) {
-        const struct kv_decoder *c = &r->sides[i];
+        const struct kv_decoder *d = &r->sides[i];
         char ttft[32], ttpt[32], rate[RATE_TEXT_SIZE];
         struct kv_figures f;
-        if (kv_figures_of(&c->generation, &f, NULL) != KV_OK)
+        if (kv_figures_of(&d->generation, &f, NULL) != KV_OK)
             continue;
-        fprintf(stderr, "%-8s %8d %10s %10s %10s %11.2f\n", path_names[i], kv_generation_tokens(&c->generation),
+        fprintf(stderr, "%-8s %8d %10s %10s %10s %11.2f\n", path_names[i], kv_generation_tokens(&d->generation),
                 milliseconds_text(f.ttft_ms, ttft), milliseconds_text(f.ttpt_ms, ttpt),
-                generate_rate_text(kv_generation_rate(&c->generation), rate),
-                (double)c->generation.kv_live_bytes / (1024 * 1024));
+                generate_rate_text(kv_generation_rate(&d->generation), rate),
+                (double)d->generation.kv_live_bytes / (1024 * 1024));
     }
     const double ratio = kv_generation_rate(&r->sides[CACHED].generation) /
                          kv_generation_rate(&r->sides[NAIVE].generation);

@@ -14,7 +14,7 @@ const int default_prompt_length = sizeof default_prompt / sizeof default_prompt[
 /* Longest list: more would be a mistake, not a sweep. */
 #define MAX_VALUES 100000
 
-/* A whole number of low..INT32_MAX at *text, which moves behind it. */
+/* A whole number of low..INT32_MAX at *text, which then points past it. */
 static bool read_number(const char **text, long low, int *value)
 {
     char *end;

@@ -1,7 +1,7 @@
 /* kvbench COMMAND [ARGS] */
 #include "cli/cli.h"
 
-#include "machine/build_info.h"
+#include "machine/context.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ static void write_text(int descriptor, const char *text)
 {
     const int saved = errno;
     if (text && write(descriptor, text, strlen(text)) < 0)
-        errno = saved; /* nobody reads it; the program ends all the same */
+        errno = saved; /* stderr is closed: there is nobody to tell */
     errno = saved;
 }
 

@@ -106,7 +106,7 @@ static bool is_preset(const char *name)
     return false;
 }
 
-/* A name means that model wherever one is: a folder that is called like it is given as ./NAME. */
+/* A known name always means that model; a folder of the same name is given as ./NAME. */
 static bool is_name(const char *model)
 {
     return is_preset(model) || strcmp(model, EMBEDDED_MODEL) == 0;
@@ -163,8 +163,8 @@ static kv_status shape_of(const char *model, const char *folder, struct kv_confi
     return status;
 }
 
-static kv_status load_or_synthesize(const char *command, const struct model_options *options, struct kv_pool *pool,
-                                    struct kv_model **model, struct kv_error *error)
+kv_status model_load(const char *command, const struct model_options *options, struct kv_pool *pool,
+                     struct kv_model **model, struct kv_error *error)
 {
     struct kv_config config;
     char *folder = model_folder(options->model);
@@ -205,7 +205,7 @@ int model_open(const char *command, const struct model_options *options, struct 
                         "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", options->isa);
     kv_status status = kv_pool_create(pool, options->threads ? options->threads : kv_default_threads(), &error);
     if (!status)
-        status = load_or_synthesize(command, options, *pool, model, &error);
+        status = model_load(command, options, *pool, model, &error);
     if (!status)
         return CLI_OK;
     kv_pool_free(*pool);

@@ -7,7 +7,7 @@
 
 enum { NOT_GIVEN = -1 };
 
-/* What 0 would mean something for is NOT_GIVEN until somebody gives it. */
+/* The defaults; NOT_GIVEN where they depend on other options and 0 is a value. */
 static struct kv_training_options not_given(void)
 {
     return (struct kv_training_options){
@@ -302,9 +302,9 @@ static int add_size(json_t *settings, const char *name, int value)
     return value ? json_object_set_new(settings, name, json_integer(value)) : 0;
 }
 
-/* All options by their names, as they are after the defaults, wherever --resume will be typed: paths lead from the
- * root. Not --out, which is typed then, and nothing that was left to --init. The seed is a text: it has 64 bits without
- * a sign, which JSON's whole numbers need not have. NULL without memory, or when a path is not UTF-8. */
+/* All options by their names, defaults filled in, for --resume from any folder: paths are absolute. Not --out, which is
+ * given then, and nothing that was left to --init. The seed is a text: unsigned 64-bit numbers do not fit JSON's
+ * integers. NULL without memory, or when a path is not UTF-8. */
 static char *record_of(const struct kv_training_options *o)
 {
     char *text = realpath(o->text, NULL), *init = o->init ? realpath(o->init, NULL) : NULL, *record = NULL;

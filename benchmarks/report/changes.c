@@ -39,8 +39,8 @@ static struct number real(double value)
 }
 
 /* The verdicts of a section, or of all. */
-static void print_verdicts(const struct kv_section *sections, size_t n_sections, const char *part,
-                           const char *run, const char *mean, const char *speed, FILE *page)
+static void print_verdicts(const struct kv_section *sections, size_t n_sections, const char *part, const char *run,
+                           const char *mean, const char *speed, FILE *page)
 {
     size_t n[KV_N_VERDICTS] = {0};
     for (size_t i = 0; i < n_sections; i++)
@@ -83,7 +83,7 @@ static kv_status print_section(const struct kv_comparison *comparison, const str
 {
     const struct kv_column_info *const info = kv_column_info(section->metric);
     struct kv_table *table = NULL;
-    kv_html_part(page, "heading", "title", info->label, "more", info->meaning, NULL);
+    kv_html_part(page, "heading", "title", info->label, "more", info->name, NULL);
     if (section->n_results) {
         print_mean(section, page);
         const kv_status status = kv_section_table(comparison, section, &table, error);

@@ -40,7 +40,7 @@ static void print_speed(const struct kv_results *results, const struct kv_cell_r
 static kv_status print_speeds(const struct kv_results *results, FILE *page, struct kv_error *error)
 {
     const struct kv_cell_results *first = NULL, *last = NULL;
-    struct kv_judgement speed, speed_of_first, speed_of_last;
+    struct kv_judgement speed, speed_of_first = {0}, speed_of_last = {0};
     for (size_t i = 0; i < results->n_cells; i++) {
         const struct kv_cell_results *const c = &results->cells[i];
         if (!kv_cell_is(c, KV_COLUMN_SUITE, "batch") ||

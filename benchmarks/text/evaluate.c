@@ -68,7 +68,7 @@ int kv_evaluation_batch(const struct kv_config *config, int context)
 }
 
 /* -ln softmax(logits)[target], logits [V]; the largest is taken out first, so that no power overflows. */
-static double surprise(const float *logits, int V, int32_t target)
+static double negative_log_likelihood(const float *logits, int V, int32_t target)
 {
     float largest = logits[0];
     for (int i = 1; i < V; i++)
@@ -96,7 +96,7 @@ static kv_status add_windows(const struct evaluator *e, const int32_t *ids, int 
     kv_session_reset(e->session);
     const kv_status status = kv_session_prefill(e->session, e->tokens, length, e->logits, error);
     for (size_t i = 0; !status && i < (size_t)n * T; i++)
-        *total += surprise(e->logits + i * (size_t)e->V, e->V, ids[i + 1]);
+        *total += negative_log_likelihood(e->logits + i * (size_t)e->V, e->V, ids[i + 1]);
     return status;
 }
 

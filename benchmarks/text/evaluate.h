@@ -14,7 +14,7 @@
 
 /* ---- Text files ---------------------------------------------------------------------------------------- */
 
-/* All that is left of the stream, *bytes [*n_bytes] and a zero behind it, for the caller to free(); NULL only with an
+/* All that is left of the stream, *bytes [*n_bytes] ended by a zero, for the caller to free(); NULL only with an
  * error, which calls it `name`. Errors: IO, MEMORY. */
 kv_status kv_text_stream_read(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error);
 

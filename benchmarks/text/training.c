@@ -60,7 +60,7 @@ void kv_training_text_free(struct kv_training_text *text)
 #define SMOOTHED_STEPS  20.0
 #define SMOOTHED_TOKENS 32768.0
 #define MOST_RISE       1.0
-/* A validation loss that rises while the training loss stays this near its lowest is learning by heart. */
+/* A validation loss that rises while the training loss stays this near its lowest is overfitting, not divergence. */
 #define NEAR_LOWEST 0.25
 
 static struct kv_learning_schedule schedule_of(const struct kv_training_options *o)

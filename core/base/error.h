@@ -1,4 +1,4 @@
-/* How the core reports an error: a status for the program, one line for the person. */
+/* How the core reports an error: a status for the program, one line for the user. */
 #ifndef KV_BASE_ERROR_H
 #define KV_BASE_ERROR_H
 

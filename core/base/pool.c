@@ -14,8 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- CPUs
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- CPUs ---------------------------------------------------------------------------------------------------- */
 
 struct place {
     int package, core;
@@ -86,10 +85,9 @@ void kv_cpus_visit(int cpu)
         sched_setaffinity(0, sizeof before, &before);
 }
 
-/* ---- Threads
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------------------------- */
 
-/* About a millisecond: longer than any pause between the stages of a step, short against a person's. */
+/* About a millisecond: longer than any pause between the stages of a step, too short for a user to notice. */
 #define SPINS 10000
 /* Who spins longer than this offers its CPU now and then: the thread waited for may be queued behind it, and until the
  * scheduler parts the two, every barrier would take a tick of some milliseconds. */

@@ -13,7 +13,7 @@ struct kv_cpus {
  * tell of cores, every CPU counts as one. */
 void kv_cpus_list(struct kv_cpus *cpus, int first);
 
-/* Brings the calling thread to that CPU, and leaves it free to go where it might before. */
+/* Moves the calling thread to that CPU without pinning it: its affinity is as before. */
 void kv_cpus_visit(int cpu);
 
 #endif

@@ -47,8 +47,7 @@ const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
     return types[index_of(kind) % N_TYPES].name;
 }
 
-/* ---- Looking at attention ------------------------------------------------------------------------------------------
- */
+/* ---- Looking at attention ------------------------------------------------------------------------------------ */
 
 static float read(const struct kv_attention_view *view, enum kv_cache_part part, int position, int dimension)
 {

@@ -1,8 +1,8 @@
 /* Keys and values of the positions that have been run, so that none is run twice.
  *
- * How they are laid out and in what type they are kept are two choices; what knows one combination of both is a file
- * with one struct kv_cache_kind and one place in the table of cache.c. Whoever has a cache reaches its memory through
- * that kind only. Heads are those of keys and values, which several heads of queries may share. */
+ * How they are laid out and in what type they are kept are two choices; one combination of both is a file with one
+ * struct kv_cache_kind and one entry in the table of cache.c. All other code reaches a cache's memory through its kind
+ * only. Heads are those of keys and values, which several heads of queries may share. */
 #ifndef KV_CACHE_CACHE_H
 #define KV_CACHE_CACHE_H
 

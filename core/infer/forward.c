@@ -76,7 +76,7 @@ static void linear(const struct job *job, int rank, const float *x, const struct
     kv_pool_barrier(job->engine->pool);
 }
 
-/* Apart from attend(), so that its code is the same whether or not anybody ever looks. */
+/* Apart from attend(), so that its code is the same with and without an observer. */
 static __attribute__((cold, noinline)) void show(const struct job *job, const struct kv_attention *a, int head,
                                                  struct kv_cache_place place)
 {

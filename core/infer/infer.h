@@ -29,7 +29,7 @@ struct kv_engine {
     const struct kv_matmul_backend *matmul;
     struct kv_workspace work;
     int max_rows;                       /* most positions, over all sequences, in one pass */
-    const struct kv_observer *observer; /* NULL: nobody looks */
+    const struct kv_observer *observer; /* or NULL */
 };
 
 struct kv_pass {

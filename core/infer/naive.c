@@ -18,11 +18,11 @@ static int plan(struct kv_cache *cache, int capacity)
 static void extend(struct kv_session *s, const struct kv_extension *x)
 {
     const int *lengths = s->cache.lengths + x->first_sequence;
-    int nothing[KV_PASS_ROWS / KV_KEY_BLOCK] = {0}; /* lengths of a cache that is empty before every pass */
-    for (int i = 0, n; x->n_logits > 0 && i < x->n_sequences; i += n) { /* else nothing is kept, and nothing run */
+    int empty[KV_PASS_ROWS / KV_KEY_BLOCK] = {0};                       /* lengths of the scratch cache before a pass */
+    for (int i = 0, n; x->n_logits > 0 && i < x->n_sequences; i += n) { /* without logits there is nothing to run */
         const int b = x->first_sequence + i, window = lengths[i] + x->n_positions;
         struct kv_cache scratch = s->cache;
-        scratch.lengths = nothing;
+        scratch.lengths = empty;
         scratch.layer_stride = 0;
         scratch.capacity = kv_round_to_key_block(window);
         scratch.batch = s->engine.max_rows / scratch.capacity;

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Paths
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- Paths --------------------------------------------------------------------------------------------------- */
 
 static const struct kv_path *const paths[] = {
     &kv_path_cached,
@@ -52,8 +51,7 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
     };
 }
 
-/* ---- Creation: one block for everything
- * ------------------------------------------------------------------------------ */
+/* ---- Creation: one block for everything ---------------------------------------------------------------------- */
 
 struct offsets {
     size_t lengths, kept, tokens, logits, x, h, qkv, inner, last, scores;
@@ -185,7 +183,7 @@ void kv_session_free(struct kv_session *s)
     free(s);
 }
 
-/* ---- Tokens in, logits out --------------------------------------------------------------------------- */
+/* ---- Tokens in, logits out ----------------------------------------------------------------------------------- */
 
 static void cut(struct kv_session *s, int b, int length)
 {
@@ -368,7 +366,7 @@ void kv_session_observe(struct kv_session *s, const struct kv_observer *observer
     s->engine.observer = observer;
 }
 
-/* ---- What is in force -------------------------------------------------------------------------------- */
+/* ---- What is in force ---------------------------------------------------------------------------------------- */
 
 const int *kv_session_lengths(const struct kv_session *s)
 {

@@ -1,6 +1,5 @@
 /* Weights as 32-bit floats, plain or packed. */
-#include "kernels/format.h"
-#include "kernels/packed.h"
+#include "kernels/matmul.h"
 
 #include <string.h>
 

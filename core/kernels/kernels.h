@@ -34,7 +34,7 @@ struct kv_attention {
     size_t score_stride; /* a multiple of KV_KEY_BLOCK, at least the last query's positions */
 };
 
-/* Weights of a packed product lie in panels of this many columns: packed.h. */
+/* Weights of a packed product lie in panels of this many columns: matmul.h. */
 #define KV_PANEL 48
 
 /* y = f(x w + bias), w packed. */

@@ -1,12 +1,12 @@
 /* All kernels of one instruction-set level, from the templates. A level is one file that sets the constants below and
  * includes this one, one row in kernels.c and one in the top meson.build. Set before:
- *   KV_LEVEL, KV_SUMMARY   its name, and what it is, for the person
+ *   KV_LEVEL, KV_SUMMARY   its name, and one line that describes it
  *   KV_LANES               floats in a vector
  *   KV_QUERY_TILE          queries that share each load of a key or value: their sums just fill the registers
  *   KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS   the tile of y that the packed product keeps in registers
  *   KV_DEPTH, KV_X_BYTES   rows of weights, and bytes of x, that it works on before it goes on to the next
  *   KV_PROBE_CHAINS        independent sums that hide the latency of a multiplication and addition */
-#include "kernels/format.h"
+#include "kernels/matmul.h"
 #include "kernels/vector.h"
 
 #define JOIN_(a, b) a##b

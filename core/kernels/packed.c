@@ -1,4 +1,4 @@
-#include "kernels/packed.h"
+#include "kernels/matmul.h"
 
 size_t kv_packed_columns(int n)
 {

@@ -286,8 +286,7 @@ void kv_safetensors_release(const struct kv_tensor *tensor)
         madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
-/* ---- Writing
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------------- */
 
 /* The format wants little-endian; so are all machines this builds for, which a static assertion holds. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors are written as they lie in memory");

@@ -1,7 +1,6 @@
 #include "model/weights.h"
 
 #include "base/error.h"
-#include "kernels/packed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,8 +246,7 @@ const char *kv_model_source(const struct kv_model *model)
     return model->source;
 }
 
-/* ---- From a checkpoint's order of weights to the model's, by all threads ------------------------------------------
- */
+/* ---- From a checkpoint's order of weights to the model's, by all threads ------------------------------------- */
 
 struct filling {
     const struct kv_tensor_slot *slots; /* [n_slots] */

@@ -166,8 +166,7 @@ static kv_status merge_piece(const struct kv_tokenizer *tokenizer, struct merger
     return KV_OK;
 }
 
-/* ---- Pieces
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- Pieces -------------------------------------------------------------------------------------------------- */
 
 /* Unicode's White_Space, for PCRE2's own \s also takes U+180E, which is none. */
 #define SPACE "\\t-\\r\\x{85}\\p{Z}"

@@ -32,10 +32,6 @@ struct kv_tokenizer {
     pcre2_code *pattern;
 };
 
-/* Reads vocab.bpe into bytes, starts, byte_ids and pairs; on failure the caller frees what is there.
- * Errors: IO, FORMAT, MEMORY, naming the file and the line. */
-kv_status kv_vocab_load(struct kv_tokenizer *tokenizer, const char *file, struct kv_error *error);
-
 /* The id that the two merge into, 0 when they do not. */
 int32_t kv_pair_find(const struct kv_pair_slot *pairs, int32_t left, int32_t right);
 void kv_pair_add(struct kv_pair_slot *pairs, int32_t left, int32_t right, int32_t merged);

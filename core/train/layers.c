@@ -12,8 +12,7 @@
 
 #undef I /* of <complex.h>, which cblas.h includes */
 
-/* ---- How work is divided, linear layers, layer norms: one thread's share of each
- * ------------------------------------- */
+/* ---- How work is divided, linear layers, layer norms: one thread's share of each ----------------------------- */
 
 /* Columns are divided in whole cache lines: no two threads write the same one. */
 #define COLUMN_GRAIN 16
@@ -147,8 +146,7 @@ static void norm_backward(const struct kv_trainer *t, int rank, const struct kv_
     }
 }
 
-/* ---- Attention
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Attention ----------------------------------------------------------------------------------------------- */
 
 /* Causal, of one head of one sequence at a time, a tile of queries against the keys they can see. The way back computes
  * the weights once more from queries and keys: kept, they would take H T^2 floats a sequence and layer, by far the most
@@ -268,8 +266,7 @@ static void attention_backward(const struct kv_trainer *t, int rank, const struc
     }
 }
 
-/* ---- Layers and embedding
- * -------------------------------------------------------------------------------------------- */
+/* ---- Layers and embedding ------------------------------------------------------------------------------------ */
 
 /* The four linear layers of a layer, and what they read. */
 struct linears {
@@ -409,8 +406,7 @@ void kv_train_backward(const struct kv_train_pass *pass, int rank)
     embed_backward(pass, rank);
 }
 
-/* ---- Head
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- Head ---------------------------------------------------------------------------------------------------- */
 
 /* ln_f, the LM head, the loss, and the way back through them: some rows at a time, since the logits of all rows of a
  * GPT-2 would be larger than everything else together. */

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- What does not need a trainer
- * ------------------------------------------------------------------------------------ */
+/* ---- What does not need a trainer ---------------------------------------------------------------------------- */
 
 float kv_learning_rate(const struct kv_learning_schedule *s, int64_t step)
 {
@@ -41,8 +40,7 @@ struct kv_trainer_options kv_trainer_default_options(void)
         .beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-8f, .weight_decay = 0.1f, .clip_norm = 1.0f};
 }
 
-/* ---- Memory
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- Memory -------------------------------------------------------------------------------------------------- */
 
 /* Logits of about so many bytes at a time; fewer rows would starve the matrix products. */
 #define HEAD_BYTES    (64u << 20)
@@ -150,7 +148,7 @@ size_t kv_trainer_bytes(const struct kv_config *c, int batch, int n_positions, i
     return weights.overflow || all.overflow ? 0 : all.bytes;
 }
 
-/* ---- Creation ---------------------------------------------------------------------------------------- */
+/* ---- Creation ------------------------------------------------------------------------------------------------ */
 
 static kv_status check_arguments(const struct kv_config *c, int batch, int n_positions,
                                  const struct kv_trainer_options *o, struct kv_error *error)
@@ -279,7 +277,7 @@ void kv_trainer_free(struct kv_trainer *t)
     free(t);
 }
 
-/* ---- Weights ----------------------------------------------------------------------------------------- */
+/* ---- Weights ------------------------------------------------------------------------------------------------- */
 
 kv_status kv_trainer_copy_weights(struct kv_trainer *t, const struct kv_model *model, struct kv_error *error)
 {
@@ -321,7 +319,7 @@ kv_status kv_trainer_initialize(struct kv_trainer *t, uint64_t seed, struct kv_e
     return status;
 }
 
-/* ---- Steps ------------------------------------------------------------------------------------------- */
+/* ---- Steps --------------------------------------------------------------------------------------------------- */
 
 struct kv_adamw kv_train_adamw(const struct kv_trainer *t, float learning_rate)
 {
@@ -446,7 +444,7 @@ kv_status kv_trainer_loss(struct kv_trainer *t, const int32_t *tokens, const int
     return run_pass(&pass, loss, error);
 }
 
-/* ---- What can be read -------------------------------------------------------------------------------- */
+/* ---- What can be read ---------------------------------------------------------------------------------------- */
 
 const struct kv_model *kv_trainer_model(const struct kv_trainer *t)
 {
@@ -458,18 +456,7 @@ double kv_trainer_gradient_norm(const struct kv_trainer *t)
     return t->gradient_norm;
 }
 
-const struct kv_tensor_slot *kv_trainer_slots(const struct kv_trainer *t, enum kv_trainer_part part, int *n_slots)
-{
-    *n_slots = t->n_slots;
-    return t->slots[part];
-}
-
 int64_t kv_trainer_steps(const struct kv_trainer *t)
 {
     return t->steps;
-}
-
-void kv_trainer_set_steps(struct kv_trainer *t, int64_t steps)
-{
-    t->steps = steps;
 }

@@ -37,14 +37,23 @@ struct kv_train_buffers {
     int head_rows;       /* rows that go through the LM head at a time */
 };
 
+enum kv_trainer_part {
+    KV_TRAINER_WEIGHTS,
+    KV_TRAINER_GRADIENTS, /* of the last step, before clipping */
+    KV_TRAINER_FIRST_MOMENT,
+    KV_TRAINER_SECOND_MOMENT,
+    KV_TRAINER_N_PARTS,
+};
+
+/* A trainer that is given another one's weights, moments and count of steps goes on with the same bits. */
 struct kv_trainer {
     struct kv_model *model;
     struct kv_pool *pool;
     const struct kv_kernels *kernels;
     struct kv_trainer_options options;
     int batch, n_positions, n_rows;
-    struct kv_block parts[KV_TRAINER_N_PARTS]; /* one layout; the weights' block is the model's own */
-    struct kv_tensor_slot *slots[KV_TRAINER_N_PARTS];
+    struct kv_block parts[KV_TRAINER_N_PARTS];        /* one layout; the weights' block is the model's own */
+    struct kv_tensor_slot *slots[KV_TRAINER_N_PARTS]; /* [n_slots] each: a tensor, as the model lays it out */
     int n_slots;
     struct kv_block work;
     struct kv_train_layer *layers; /* [n_layer] */
