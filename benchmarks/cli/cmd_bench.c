@@ -128,21 +128,20 @@ static void print_warnings(const char *command, const struct kv_warning *warning
                 warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
 }
 
-/* Of what stands in the folder: summary.csv and datapackage.json, the tables on stdout, the warnings on stderr. */
-static kv_status summarize(const char *command, const char *folder, bool has_runs, struct kv_error *error)
+/* Of what stands in the folder: summary.csv, the tables and findings on stdout, the warnings on stderr. */
+static kv_status summarize(const struct bench *bench, struct kv_error *error)
 {
     struct kv_results *results;
     struct kv_warning warnings[KV_MAX_WARNINGS];
-    kv_status status = kv_results_load(&results, folder, error);
-    if (!status && has_runs)
+    kv_status status = kv_results_load(&results, bench->folder.path, error);
+    if (status)
+        return status;
+    if (kv_plan_has(&bench->plan, KV_FILE_RUNS))
         status = kv_summary_write(results, error);
     if (!status)
-        status = kv_datapackage_write(folder, error);
-    if (!status)
-        status = kv_results_print(results, KV_FORMAT_TEXT, stdout, error);
+        status = kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);
-    if (!status)
-        print_warnings(command, warnings, kv_results_warnings(results, warnings));
+    print_warnings(bench->command, warnings, kv_results_warnings(results, warnings));
     kv_results_free(results);
     return status;
 }
@@ -189,14 +188,17 @@ static int conclude(const struct bench *bench)
     struct kv_error error = {""};
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     const double share = kv_run_instrument_share(run);
-    if (bench->plan.n_cells && summarize(command, bench->folder.path, n_runs, &error) != KV_OK)
+    FILE *to = stdout;
+    if (bench->plan.n_cells && summarize(bench, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print_warnings(command, warnings, kv_context_warnings(&bench->context, warnings));
     warn_of_limits(command, run);
+    if (kv_format_is_data(bench->asked->format))
+        to = stderr; /* stdout is another program's */
     if (!isnan(share))
-        printf("\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    printf("Files in %s: %slimits.csv, context.json, datapackage.json%s\n", bench->folder.path,
-           n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "");
+        fprintf(to, "\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
+    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s\n", bench->folder.path,
+            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "");
     fflush(stdout);
     if (gb_stop_requested())
         return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",

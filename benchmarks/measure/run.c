@@ -366,6 +366,8 @@ kv_status kv_run_measure(struct kv_run *run, struct kv_error *error)
     if (!status)
         status = measure_limits(run, "end", run->limits_at_end, error);
     kv_rows_close(run);
+    if (!status)
+        status = kv_datapackage_write(run->settings->folder, error);
     return status;
 }
 
