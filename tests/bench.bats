@@ -84,7 +84,7 @@ assert about['command'][about['command'].index('--batch') + 1] == '1,4'
 assert about['start'] <= about['end'] and about['threads'] == 2
 assert (about['weights'], about['gemm'], about['isa']) == ('F32', 'reference', 'portable')
 PY
-    # the folder is left alone from now on
+    # The folder is left alone from now on
     cp -r run before
     refuses 2 'run holds a run already' "$program" bench --model "$tiny" --suite batch --batch 1 --new 2 --out run
     diff -r run before
@@ -117,6 +117,22 @@ PY
     ends 0 bench --suite kernels --quick --gemm packed --benchmark_list_tests --benchmark_filter=attention
     counts 2 '' "$out"
     counts 1 'kernels/attention/prefill/portable/context:64/' "$out"
+}
+
+@test "the tables are Markdown, CSV or JSON lines, too, with nothing else on stdout" {
+    ends 0 bench --suite batch --batch 1 --new 3 --reps 2 --out run --format csv
+    python3 -E -c "
+import csv, sys
+rows = list(csv.DictReader(sys.argv[1].splitlines(), strict=True))
+assert [r['path'] for r in rows] == ['naive', 'cached'] and float(rows[0]['ttft_ms_median']) > 0" "$out"
+    ends 0 bench --resume run --quiet --format json
+    python3 -E -c "
+import json, sys
+rows = [json.loads(line) for line in sys.argv[1].splitlines()]
+assert [r['path'] for r in rows] == ['naive', 'cached'] and rows[0]['batch'] == 1" "$out"
+    ends 0 bench --resume run --quiet --format markdown
+    has "$out" '| --' '| cached '
+    ls run/datapackage.json
 }
 
 # ---- What cannot be run

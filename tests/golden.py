@@ -20,7 +20,7 @@ import sys
 # Columns that are never the same twice, by name; in summary.csv the name is followed by one of the suffixes.
 MEASURED = {
     "run_id", "cold_ttft_ms", "ttft_ms", "ttpt_ms", "ttpt_p50_ms", "ttpt_p95_ms", "ttpt_p99_ms", "e2e_ms",
-    "prefill_tok_s", "decode_tok_s", "output_tok_s", "rss_peak_bytes", "limit_ms", "limit_pct", "latency_ns", "seconds",
+    "prefill_tok_s", "decode_tok_s", "output_tok_s", "rss_peak_bytes", "limit_ms", "limit_ns", "limit_pct", "latency_ns", "seconds",
     "gflops", "gbytes_s", "read_bytes_per_s", "fma_flop_per_s", "tokens_per_second",
 }
 SUFFIXES = re.compile("_(median|mad|cv|low|high)$")
