@@ -55,7 +55,7 @@ def batch_table():
         context = json.load(file)
     lines.append("")
     lines.append(
-        f"{some['model']}, weights {some.get('weights_source') or some['weights']}, {some['threads']} threads on an "
+        f"{some['model']}, weights {some['weights_source']}, {some['threads']} threads on an "
         f"{context['machine']['cpu']['name']}, {some['isa']}, gemm {some['gemm']}; prompt of {some['prompt_tokens']} tokens, "
         f"{some['new_tokens']} new ones. Medians of {some['n']} repetitions or more, in brackets their 95 % bootstrap "
         "interval."
