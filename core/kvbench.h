@@ -3,7 +3,7 @@
  * The whole public interface. The library never prints, never exits, reads no environment variable and
  * has no mutable global state. In every function:
  *   errors         a kv_status other than KV_OK, and, when `error` is not NULL, one line in
- *                  `error->message` that names the thing and the remedy; out-parameters are then NULL
+ *                  `error->message` that names what is wrong and the remedy; out-parameters are then NULL
  *   ownership      what `*_create`, `*_load` or `*_synthesize` returned is the caller's and is given back
  *                  with the matching `*_free` (NULL is allowed); all else stays with the object it came from
  *   thread safety  distinct objects may be used by distinct threads; a kv_model is immutable and may be
@@ -23,11 +23,11 @@
 extern "C" {
 #endif
 
-/* ---- Errors ------------------------------------------------------------------------------------- */
+/* ---- Errors -------------------------------------------------------------------------------------------------- */
 
 typedef enum kv_status {
     KV_OK = 0,
-    KV_ERROR_ARGUMENT,    /* the caller asked for something that cannot be */
+    KV_ERROR_ARGUMENT,    /* an argument is out of range or unknown */
     KV_ERROR_MEMORY,      /* does not fit in the memory that is available, or an allocation failed */
     KV_ERROR_IO,          /* a file could not be opened, read or written */
     KV_ERROR_FORMAT,      /* a file is not what it claims to be */
@@ -41,7 +41,7 @@ struct kv_error {
     char message[512];
 };
 
-/* ---- Threads ------------------------------------------------------------------------------------ */
+/* ---- Threads ------------------------------------------------------------------------------------------------- */
 
 /* A fixed pool of threads; the caller is rank 0, so n_threads = 1 starts none. */
 struct kv_pool;
@@ -58,10 +58,10 @@ int kv_pool_size(const struct kv_pool *pool);
 /* Runs job(argument, rank) once on every rank 0..n_threads-1 and returns when all are done. */
 void kv_pool_run(struct kv_pool *pool, void (*job)(void *argument, int rank), void *argument);
 
-/* Inside a job: waits until every rank has called it as often. */
+/* Barrier inside a job: returns once every rank has called it the same number of times. */
 void kv_pool_barrier(struct kv_pool *pool);
 
-/* ---- What can be chosen by name ----------------------------------------------------------------- */
+/* ---- What can be chosen by name ------------------------------------------------------------------------------ */
 
 struct kv_choice {
     const char *name;
@@ -70,24 +70,15 @@ struct kv_choice {
 
 /* Row `index` of each table, NULL past the end. The first row that can run here is the default; of
  * instruction-set levels, that is the highest. */
-const struct kv_choice *kv_path_choice(int index);
+const struct kv_choice *kv_path_choice(int index);    /* what is kept from one step to the next */
+const struct kv_choice *kv_cache_choice(int index);   /* how keys and values are laid out */
+const struct kv_choice *kv_kv_choice(int index);      /* the type that they are kept in */
+const struct kv_choice *kv_weights_choice(int index); /* the format of weights in memory */
 const struct kv_choice *kv_matmul_choice(int index);
 const struct kv_choice *kv_isa_choice(int index);
 
-/* What a path has to do, at least, to append n_new positions to `batch` sequences that hold n_before each, and
- * to compute the logits of the last one. With L layers, C = n_embd, I = n_inner, V = vocab_size, and the positions
- * that are run being a = n_before + 1 .. b = n_before + n_new (cached) or a = 1 .. b (naive):
- *   flops = batch (sum over t = a..b of L (2 (4 C^2 + 2 C I) + 4 C t)  +  2 C V)      a product is 2 flops a weight,
- *                                      attention 4 C flops a position attended to; vectors are not counted
- *   bytes = 4 (L (4 C^2 + 2 C I) + C V)  +  batch (keys and values kept: those before read, all new ones written)
- *                                      weights once from memory; activations and what is not kept stay in cache
- * Both are 0 for an unknown path. */
-struct kv_work {
-    double flops;
-    double bytes;
-};
-struct kv_config;
-struct kv_work kv_path_work(const char *path, const struct kv_config *config, int batch, int n_before, int n_new);
+/* Whether that path keeps keys and values: only then a cache and its type apply. An unknown name: false. */
+bool kv_path_keeps(const char *path);
 
 /* Whether CPU and operating system support that level. An unknown name is not supported. */
 bool kv_isa_supported(const char *name);
@@ -96,14 +87,14 @@ const char *kv_isa_default(void);
 
 /* The kernel set that OpenBLAS chose for this CPU when it was loaded, for instance "SkylakeX". */
 const char *kv_openblas_core(void);
-/* Its version and build options, as it tells them itself. */
+/* Its version and build options, as it reports them. */
 const char *kv_openblas_config(void);
 
 /* The value of the environment variable OPENBLAS_CORETYPE that would make a restarted process use a
  * better kernel set on this CPU, or NULL when OpenBLAS chose well. */
 const char *kv_openblas_better_core(void);
 
-/* ---- Model -------------------------------------------------------------------------------------- */
+/* ---- Model --------------------------------------------------------------------------------------------------- */
 
 enum kv_activation {
     KV_GELU_NEW, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))   (Hendrycks & Gimpel 2016) */
@@ -134,58 +125,81 @@ size_t kv_config_kv_bytes_per_token(const struct kv_config *config);
 
 struct kv_model;
 
-/* Both lay the weights out for the one who will compute with them, `matmul` (kv_matmul_choice name; NULL: the first):
- * they are in memory once, and a session needs a matmul of that layout.
+/* Both bring the weights into the format `weights` (kv_weights_choice name; NULL: the first), laid out for the one who
+ * will compute with them, `matmul` (kv_matmul_choice name; NULL: the first): they are in memory once, and a session
+ * needs a matmul of that layout.
  *
  * Reads folder/config.json and folder/model.safetensors (F32, F16 or BF16). The file is mapped, checked
- * as a whole, and only then converted to float32 by the pool. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
+ * as a whole, and only then converted by the pool. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
  * each naming the tensor or field. */
-kv_status kv_model_load(struct kv_model **model, const char *folder, const char *matmul, struct kv_pool *pool,
-                        struct kv_error *error);
+kv_status kv_model_load(struct kv_model **model, const char *folder, const char *weights, const char *matmul,
+                        struct kv_pool *pool, struct kv_error *error);
 
 /* Weights of that shape drawn from a documented generator (core/model/synthetic.c): the same bits for the
  * same seed on every machine and any pool size. Errors: ARGUMENT, MEMORY. */
 kv_status kv_model_synthesize(struct kv_model **model, const struct kv_config *config, uint64_t seed,
-                              const char *matmul, struct kv_pool *pool, struct kv_error *error);
+                              const char *weights, const char *matmul, struct kv_pool *pool, struct kv_error *error);
 void kv_model_free(struct kv_model *model);
 
 const struct kv_config *kv_model_config(const struct kv_model *model);
+/* The kv_weights_choice name of the weights in memory. */
+const char *kv_model_format(const struct kv_model *model);
 /* Where the weights came from: "F32", "F16", "BF16" (the file's type) or "synthetic:SEED". */
-const char *kv_model_weights(const struct kv_model *model);
-/* Bytes that the weights take in memory. */
-size_t kv_model_bytes(const struct kv_model *model);
+const char *kv_model_source(const struct kv_model *model);
 
-/* ---- Session: B sequences in step on one model ----------------------------------------------------- */
+/* ---- Session: B sequences on one model ----------------------------------------------------------------------- */
 
-/* What to do when a sequence would grow past n_positions. */
+/* What to do when a sequence would grow past n_positions. Sequences that still have room are appended to as usual. */
 enum kv_overflow {
-    KV_OVERFLOW_STOP,      /* KV_WINDOW_FULL, nothing changes */
+    KV_OVERFLOW_STOP,      /* KV_WINDOW_FULL when any sequence has no room; nothing changes */
     KV_OVERFLOW_RECOMPUTE, /* keep the last n_positions tokens and run them again, at every step */
     KV_OVERFLOW_SHIFT,     /* drop the older half of the window, run the rest again, go on from there */
 };
 
 struct kv_session_options {
     const char *path;   /* kv_path_choice name; NULL: the first */
+    const char *cache;  /* kv_cache_choice name; NULL: the first. Ignored, as is kv, by a path that keeps nothing */
+    const char *kv;     /* kv_kv_choice name; NULL: the first */
     const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
     int batch;          /* B >= 1 */
     int capacity;       /* most positions a sequence will have, 1..n_positions; 0: n_positions */
-    int chunk;          /* prefill at most this many positions at once; 0: as the path likes best */
+    int chunk;          /* prefill at most this many positions at once; 0: the path chooses */
     enum kv_overflow overflow;
 };
 
 struct kv_session;
 
-/* Allocates everything the session will ever need: nothing later allocates. Model and pool must outlive it.
+/* Allocates everything that the session will need; no later call allocates. Model and pool must outlive it.
  * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
 kv_status kv_session_create(struct kv_session **session, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_session_options *options, struct kv_error *error);
 void kv_session_free(struct kv_session *session);
 
+/* What appending n_new positions to options->batch sequences that hold n_before each, and computing the logits of the
+ * last one, takes at least. With L layers, C = n_embd, I = n_inner, V = vocab_size, and the positions that are run
+ * being a = n_before + 1 .. b = n_before + n_new on a path that keeps keys and values, a = 1 .. b on one that does not:
+ *   flops = batch (sum over t = a..b of L (2 (4 C^2 + 2 C I) + 4 C t)  +  2 C V)      a product is 2 flops a weight,
+ *                                      attention 4 C flops a position attended to; vectors are not counted
+ *   bytes = weights (L (4 C^2 + 2 C I) + C V, as their format stores them)            once from memory
+ *         + batch (keys and values kept: those before read, all new ones written)     as the cache stores them
+ *                                      activations and what is not kept stay in the processor's caches
+ * weights: a kv_weights_choice name, NULL: the first. Both are 0 for an unknown name. */
+struct kv_work {
+    double flops;
+    double bytes;
+};
+struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
+                            const struct kv_session_options *options, int n_before, int n_new);
+
 /* Forgets all tokens. What was in the buffers has no effect on what follows. */
 void kv_session_reset(struct kv_session *session);
 
-/* Appends T >= 1 positions to every sequence and computes the logits of the last one.
+/* Rolls every sequence b back to its first lengths[b] positions, 0..its length: what follows is as if the others had
+ * never been appended. There are no logits until the next prefill. Errors: ARGUMENT; nothing has then changed. */
+kv_status kv_session_truncate(struct kv_session *session, const int *lengths, struct kv_error *error);
+
+/* Appends T >= 1 positions to every sequence, each at its own length, and computes the logits of the last one.
  *   tokens      [B, T], each 0..V-1
  *   all_logits  [B, T, V] or NULL: also the logits of every appended position
  * Errors: ARGUMENT (a token out of range, more than `capacity` positions, all_logits over the window's
@@ -199,34 +213,39 @@ kv_status kv_session_decode(struct kv_session *session, const int32_t *tokens, s
 /* Logits [B, V] of the last position of every sequence; valid until the next call on the session. */
 const float *kv_session_logits(const struct kv_session *session);
 
-/* tokens [B] = argmax of those logits, the lowest id among equals. Errors: NUMERIC, ARGUMENT (no tokens yet). */
+/* tokens [B] = argmax of those logits, the lowest id among equals. Errors: NUMERIC, ARGUMENT (no logits: before the
+ * first prefill, or since kv_session_reset or kv_session_truncate). */
 kv_status kv_session_greedy(struct kv_session *session, int32_t *tokens, struct kv_error *error);
 
-/* Tokens now in the window of each sequence. */
-int kv_session_length(const struct kv_session *session);
-/* How often the window's end was passed since the last reset. */
+/* Tokens now in the window of each sequence, [B]; up to date until the session is freed. */
+const int *kv_session_lengths(const struct kv_session *session);
+/* In how many calls since the last reset a sequence passed the window's end. */
 int kv_session_overflows(const struct kv_session *session);
-/* Bytes of keys and values in use, 2 L C T B sizeof(float), and bytes allocated for them, over all the time
- * between two calls; both 0 for a path that keeps nothing from one step to the next. */
+/* Bytes of keys and values kept between two calls, of all positions of all sequences, and bytes allocated for them;
+ * both 0 for a path that keeps nothing from one step to the next. */
 size_t kv_session_kv_live_bytes(const struct kv_session *session);
 size_t kv_session_kv_reserved_bytes(const struct kv_session *session);
-/* All bytes that the session took: the above, its tokens, logits and activations. */
+/* All bytes that the session allocated: the above, its tokens, logits and activations. */
 size_t kv_session_bytes(const struct kv_session *session);
-/* The names in force, for the record. */
+/* The names in force, for the record; cache and kv are "" for a path that keeps nothing. */
 const char *kv_session_path(const struct kv_session *session);
+const char *kv_session_cache(const struct kv_session *session);
+const char *kv_session_kv(const struct kv_session *session);
 const char *kv_session_matmul(const struct kv_session *session);
 const char *kv_session_isa(const struct kv_session *session);
 
-/* ---- Looking at attention ------------------------------------------------------------------------- */
+/* ---- Looking at attention ------------------------------------------------------------------------------------ */
 
-/* What the newest position of one sequence attends with, and to, in one head. Valid during the call only. */
+/* The query of a sequence's newest position in one head, and the keys and values that it attends to. Valid during the
+ * call only. */
 struct kv_attention_view {
     int layer, head, sequence;
-    int n_positions;     /* n: the positions in the cache, the newest one among them */
-    int head_size;       /* C / H */
-    const float *query;  /* [head_size] of position n - 1 */
-    const float *keys;   /* as the session keeps them: read with kv_view_key */
-    const float *values; /* as the session keeps them: read with kv_view_value */
+    int n_positions;    /* n: the positions in the cache, the newest one among them */
+    int head_size;      /* C / H */
+    const float *query; /* [head_size] of position n - 1 */
+    /* Where keys and values are: read with kv_view_key and kv_view_value. */
+    const struct kv_cache *kept;
+    int kept_sequence, kept_head;
 };
 
 /* Called for every (layer, head, sequence) of a pass that computes logits, as its last position attends: exactly once
@@ -237,8 +256,8 @@ struct kv_observer {
     void *context;
 };
 
-/* From the next call on, `observer` sees what the session computes; NULL, as at first: nobody, at the price of one
- * comparison a head. It changes no result. The observer is the caller's and is to outlive its use. */
+/* From the next call on, `observer` is called for what the session computes; NULL, the default: none, which costs one
+ * comparison a head. It changes no result. The caller owns the observer and keeps it as long as it is set. */
 void kv_session_observe(struct kv_session *session, const struct kv_observer *observer);
 
 /* Element `dimension`, 0..head_size-1, of the key or value of `position`, 0..n-1. */
@@ -248,7 +267,7 @@ float kv_view_value(const struct kv_attention_view *view, int position, int dime
 /* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
 void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
-/* ---- Sampling -------------------------------------------------------------------------------------- */
+/* ---- Sampling ------------------------------------------------------------------------------------------------ */
 
 /* How tokens are drawn: softmax(logits / temperature) over what top-k and then top-p leave. */
 struct kv_sampling {
@@ -260,13 +279,13 @@ struct kv_sampling {
 
 /* Draws for B sequences in step. What row b draws depends on seed, b, the number of the step and the row's logits, and
  * on nothing else: row 0 of four draws as a single one does. Each token has a random number of its own in each step
- * (core/sampling/sampler.c says how), so that logits that differ by at most d give another token with a probability
+ * (core/infer/sampler.c says how), so that logits that differ by at most d give another token with a probability
  * of at most 2 d / temperature, however many tokens there are, plus that of the tokens that d moves into or out of
  * top-k and top-p. Between the paths d is 0 in release builds of gcc 12 and clang 14 with the matmuls "packed" and
  * "reference"; other builds may round otherwise, and "openblas" does: d is then some 1e-6 of the largest logit. */
 struct kv_sampler;
 
-/* Allocates everything the sampler will ever need: 8 bytes a token of the vocabulary at most. Errors: ARGUMENT, each
+/* Allocates everything that the sampler will need: 8 bytes a token of the vocabulary at most. Errors: ARGUMENT, each
  * naming the field; MEMORY. */
 kv_status kv_sampler_create(struct kv_sampler **sampler, const struct kv_sampling *sampling, int vocab_size, int batch,
                             struct kv_error *error);
@@ -279,7 +298,7 @@ void kv_sampler_reset(struct kv_sampler *sampler);
  * +inf, or all of a row are -inf): the step is not taken, and tokens are undefined. */
 kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, int32_t *tokens, struct kv_error *error);
 
-/* ---- Text ------------------------------------------------------------------------------------------ */
+/* ---- Text ---------------------------------------------------------------------------------------------------- */
 
 /* Between text, which is any bytes, and token ids. Immutable once created: threads may share one. */
 struct kv_tokenizer;
@@ -321,7 +340,7 @@ kv_status kv_tokenizer_decode(const struct kv_tokenizer *tokenizer, const int32_
 /* The bytes [*n_bytes] of one id, not ended by a zero; the tokenizer's own. NULL, and 0, for an id out of range. */
 const char *kv_tokenizer_token(const struct kv_tokenizer *tokenizer, int32_t id, size_t *n_bytes);
 
-/* ---- Tensors on disk ------------------------------------------------------------------------------ */
+/* ---- Tensors on disk ----------------------------------------------------------------------------------------- */
 
 /* Writes one float32 tensor as a safetensors file, under its final name whole or not at all.
  * shape [n_dims]. Errors: ARGUMENT, IO, MEMORY. */

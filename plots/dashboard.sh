@@ -5,6 +5,7 @@ LC_ALL=C
 export LC_ALL
 
 plots=$(cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
+program=${KVBENCH_PROGRAM:-$plots/../build/benchmarks/kvbench}
 
 usage()
 {
@@ -12,7 +13,8 @@ usage()
 Usage: dashboard.sh FILE.csv FILE.gif
 
 Draws what kvbench dashboard recorded in FILE.csv as an animated picture, a frame a generated token. Nothing but that
-file is needed, so a picture can be drawn again.
+file is needed, so a picture can be drawn again; kvbench, which reads it, is taken from $KVBENCH_PROGRAM (default:
+build/benchmarks/kvbench).
 
 Exit status: 0 drawn, 1 failed, 2 bad usage.
 END
@@ -54,6 +56,7 @@ if ! { [ -f "$csv" ] && [ -r "$csv" ]; }; then
 fi
 folder=$(cd -- "$(dirname -- "$gif")" 2>/dev/null && pwd -P) || fail "the folder of $gif cannot be entered"
 [ ! -d "$gif" ] || fail "$gif is a folder; name a file"
+[ -x "$program" ] || fail "$program is not there; build it, or name one in KVBENCH_PROGRAM"
 command -v gnuplot >/dev/null || fail "gnuplot is not installed; install the package gnuplot-nox"
 
 # In the picture's own folder, so that the finished one is renamed and not copied.
@@ -62,8 +65,8 @@ mkdir -- "$work" 2>/dev/null || fail "cannot write to the folder of $gif; check 
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-(cd -- "$work" && awk -f "$plots/csv.awk" -f "$plots/sort.awk" -f "$plots/dashboard.awk" >view 2>log) <"$csv" ||
-    fail "$csv$(tail -n 1 "$work/view")"
+"$program" dashboard --from "$csv" --tables "$work" 2>"$work/log" ||
+    fail "$(sed 's/^kvbench dashboard: //' "$work/log" | tail -n 1)"
 picture=dashboard_panels
 [ ! -e "$work/key.1" ] || picture=dashboard
 draw "$picture" || fail "gnuplot failed: $(grep -v '^[ ^]*$' "$work/log" | tail -n 1)"

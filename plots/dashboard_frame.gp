@@ -1,5 +1,5 @@
 # call "dashboard_frame.gp" FOLDER
-# What the animated pictures share: what dashboard.awk left in FOLDER, the picture itself, and where things are on it.
+# What the animated pictures share: what kvbench dashboard --tables left in FOLDER, the picture itself, and where things are on it.
 #
 # A frame is laid over the ones before it: what it does not draw is transparent, and stays. So a frame draws only what
 # is new, on white that wipes out what was there. The colour of the terminal's background is the transparent one.

@@ -22,7 +22,7 @@ latency_distribution trace tokens.csv runs.csv
 training training training.csv
 "
 
-configuration=model,weights,gemm,isa,threads
+configuration=model,weights_source,gemm,isa,threads
 
 # maker SUITE: the command that measures it.
 maker()

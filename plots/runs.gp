@@ -2,7 +2,7 @@
 # What the figures that draw paths share: the paths of runs.csv, and the configuration in words.
 
 shortened(name) = strlen(name) > 40 ? "…".name[strlen(name) - 38:*] : name
-choose(row) = (chosen = 1, model = shortened(strcol("model")), weights = strcol("weights"), gemm = strcol("gemm"), \
+choose(row) = (chosen = 1, model = shortened(strcol("model")), weights = strcol("weights_source"), gemm = strcol("gemm"), \
     isa = strcol("isa"), threads = strcol("threads"), prompt_tokens = strcol("prompt_tokens"), \
     new_tokens = strcol("new_tokens"), batch = strcol("batch"))
 

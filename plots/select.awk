@@ -10,7 +10,7 @@
 # output, and exit status 1.
 
 BEGIN {
-    split("run_id suite path model weights gemm isa status error kernel shape moment", names, " ")
+    split("run_id cell suite path model weights weights_source cache kv gate gemm isa status error kernel shape moment", names, " ")
     for (i in names)
         text[names[i]] = 1
     maker = suite == "training" ? "./kvbench train" : "./kvbench bench"

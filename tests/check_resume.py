@@ -1,13 +1,12 @@
 """Compares a run that was killed and resumed with one that was not: the same rows, each once, in both files.
 
-    check_resume.py WHOLE RESUMED    prints JSON: {"runs": rows, "tokens": rows, "problems": [...]}
+    check_resume.py WHOLE RESUMED N_RUNS N_TOKENS    exit status 1 with what differs, or where there are fewer rows
 """
 import csv
-import json
 import sys
 
-RUN_KEY = ["suite", "path", "batch", "prompt_tokens", "new_tokens", "repetition", "status"]
-TOKEN_KEY = ["suite", "path", "batch", "repetition", "token", "context_tokens"]
+RUN_KEY = ["cell", "repetition", "status"]
+TOKEN_KEY = ["cell", "repetition", "token", "context_tokens"]
 
 
 def keys(folder, name, columns):
@@ -15,15 +14,12 @@ def keys(folder, name, columns):
         return [tuple(row[column] for column in columns) for row in csv.DictReader(file, strict=True)]
 
 
-problems = []
-counts = {}
-for name, columns in (("runs.csv", RUN_KEY), ("tokens.csv", TOKEN_KEY)):
+for name, columns, least in (("runs.csv", RUN_KEY, sys.argv[3]), ("tokens.csv", TOKEN_KEY, sys.argv[4])):
     whole, resumed = (keys(folder, name, columns) for folder in sys.argv[1:3])
-    counts[name[:-4]] = len(resumed)
     if len(set(resumed)) != len(resumed):
-        problems.append(f"{name}: a row stands twice")
-    if set(resumed) - set(whole):
-        problems.append(f"{name}: more rows, for instance {sorted(set(resumed) - set(whole))[0]}")
-    if set(whole) - set(resumed):
-        problems.append(f"{name}: rows are missing, for instance {sorted(set(whole) - set(resumed))[0]}")
-print(json.dumps({**counts, "problems": problems}))
+        sys.exit(f"{name}: a row stands twice")
+    for what, rows in (("more rows", set(resumed) - set(whole)), ("rows are missing", set(whole) - set(resumed))):
+        if rows:
+            sys.exit(f"{name}: {what}, for instance {min(rows)}")
+    if len(resumed) < int(least):
+        sys.exit(f"{name}: {len(resumed)} rows are too few for a test")

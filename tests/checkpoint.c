@@ -4,9 +4,11 @@
 
 #include <dirent.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The tensors of a GPT-2 checkpoint, written down apart from core/model/weights.c. Dimensions: V vocab_size,
@@ -363,4 +365,31 @@ void assert_released(const char *file)
         assert_string_not_equal(line, file);
     }
     closedir(descriptors);
+}
+
+int files_in(const char *folder)
+{
+    int n = 0;
+    DIR *entries = opendir(folder);
+    assert_non_null(entries);
+    for (struct dirent *entry; (entry = readdir(entries));)
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(entries);
+    return n;
+}
+
+static struct rlimit whole_disk;
+static void (*disk_handler)(int);
+
+void disk_is_full(size_t limit)
+{
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &whole_disk), 0);
+    disk_handler = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, whole_disk.rlim_max}), 0);
+}
+
+void disk_is_free(void)
+{
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &whole_disk), 0);
+    signal(SIGXFSZ, disk_handler);
 }

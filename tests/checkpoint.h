@@ -35,6 +35,15 @@ struct checkpoint {
 int checkpoint_set_up(void **state);
 int checkpoint_tear_down(void **state);
 
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
+
+/* Files and folders in a folder. */
+int files_in(const char *folder);
+
+/* As on a full disk: files end after `limit` bytes, until disk_is_free. */
+void disk_is_full(size_t limit);
+void disk_is_free(void);
+
 void checkpoint_build(struct checkpoint *c, const struct checkpoint_options *options);
 void checkpoint_write(const struct checkpoint *c);
 

@@ -1,4 +1,4 @@
-"""A loopback stand-in for the Hugging Face hub and its CDN, for test_fetch.
+"""A loopback stand-in for the Hugging Face hub and its CDN, for fetch.bats.
 
     hub_server.py ROOT LOG MODE
 

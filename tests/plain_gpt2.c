@@ -77,7 +77,7 @@ static void run_layer(struct plain_gpt2 *g, const struct kv_model *model, int la
     double *h = allocate((size_t)C), *y = allocate((size_t)C), *inner = allocate((size_t)I);
     for (int i = 0; i < g->n; i++) {
         layer_norm(x + (size_t)i * (size_t)C, w->ln_1_weight, w->ln_1_bias, epsilon, h, C);
-        linear(h, C, w->c_attn_weight, w->c_attn_bias,
+        linear(h, C, kv_matrix_floats(&w->c_attn_weight), w->c_attn_bias,
                g->qkv + ((size_t)layer * (size_t)g->n + (size_t)i) * 3 * (size_t)C, 3 * C);
     }
     for (int i = 0; i < g->n; i++) {
@@ -86,14 +86,14 @@ static void run_layer(struct plain_gpt2 *g, const struct kv_model *model, int la
             h[d] = 0;
         for (int head = 0; head < g->n_head; head++)
             attend(g, layer, head, i, h + head * g->head_size);
-        linear(h, C, w->attn_proj_weight, w->attn_proj_bias, y, C);
+        linear(h, C, kv_matrix_floats(&w->attn_proj_weight), w->attn_proj_bias, y, C);
         for (int d = 0; d < C; d++)
             row[d] += y[d];
         layer_norm(row, w->ln_2_weight, w->ln_2_bias, epsilon, h, C);
-        linear(h, C, w->c_fc_weight, w->c_fc_bias, inner, I);
+        linear(h, C, kv_matrix_floats(&w->c_fc_weight), w->c_fc_bias, inner, I);
         for (int d = 0; d < I; d++)
             inner[d] = gelu(c->activation, inner[d]);
-        linear(inner, I, w->mlp_proj_weight, w->mlp_proj_bias, y, C);
+        linear(inner, I, kv_matrix_floats(&w->mlp_proj_weight), w->mlp_proj_bias, y, C);
         for (int d = 0; d < C; d++)
             row[d] += y[d];
     }
@@ -117,7 +117,8 @@ void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const in
     double *x = allocate(N * C);
     for (size_t i = 0; i < N; i++)
         for (size_t d = 0; d < C; d++)
-            x[i * C + d] = (double)model->wte[(size_t)tokens[i] * C + d] + (double)model->wpe[i * C + d];
+            x[i * C + d] = (double)kv_matrix_floats(&model->wte)[(size_t)tokens[i] * C + d] +
+                           (double)model->wpe[i * C + d];
     for (int layer = 0; layer < c->n_layer; layer++)
         run_layer(g, model, layer, x);
     free(x);

@@ -111,6 +111,15 @@ const char *supported_isa(int index)
     return NULL;
 }
 
+const struct kv_kernels *supported_kernels(int index)
+{
+    const struct kv_kernels *kernels = NULL;
+    struct kv_error error;
+    if (supported_isa(index))
+        assert_ok(kv_kernels_find(supported_isa(index), &kernels, &error), error);
+    return kernels;
+}
+
 void generate_greedy(struct kv_session *session, int batch, int32_t *sequences, int n_tokens, int n)
 {
     struct kv_error error;

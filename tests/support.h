@@ -2,7 +2,7 @@
 #ifndef KV_TESTS_SUPPORT_H
 #define KV_TESTS_SUPPORT_H
 
-#include "kvbench.h"
+#include "kernels/kernels.h"
 
 /* cmocka wants these four before itself. */
 #include <setjmp.h>
@@ -40,6 +40,8 @@ float random_float(uint64_t *state); /* -1..1 */
 
 /* The instruction-set levels that this machine can run: name `index`, NULL past the end. */
 const char *supported_isa(int index);
+/* Its kernels, NULL past the end. */
+const struct kv_kernels *supported_kernels(int index);
 
 /* Appends n greedy tokens to row b: sequence [B, n_tokens + n], its first n_tokens given in every row. */
 void generate_greedy(struct kv_session *session, int batch, int32_t *sequences, int n_tokens, int n);

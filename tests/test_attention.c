@@ -1,7 +1,5 @@
 /* Causal attention of one head, at every level that this machine has, against its definition in double precision.
  * All buffers end at a guard page, and what a call must not use is NaN. */
-#include "kernels/kernels.h"
-
 #include "guard.h"
 #include "support.h"
 
@@ -185,13 +183,8 @@ static void check(const struct kv_kernels *kernels, const struct layout *layout)
 
 static void check_all_levels(const struct layout *layout)
 {
-    const char *name;
-    for (int level = 0; (name = supported_isa(level)); level++) {
-        const struct kv_kernels *kernels;
-        struct kv_error error;
-        assert_ok(kv_kernels_find(name, &kernels, &error), error);
-        check(kernels, layout);
-    }
+    for (int level = 0; supported_kernels(level); level++)
+        check(supported_kernels(level), layout);
 }
 
 /* ---- Shapes --------------------------------------------------------------------------------------- */
@@ -344,13 +337,10 @@ static void test_nothing_later_is_seen(void **state)
 {
     (void)state;
     static const int sizes[] = {1, 7, 16, 33, 64};
-    const char *name;
     for (int s = 0; s < 5; s++) {
         fill_head(sizes[s], 60);
-        for (int level = 0; (name = supported_isa(level)); level++) {
-            const struct kv_kernels *kernels;
-            struct kv_error error;
-            assert_ok(kv_kernels_find(name, &kernels, &error), error);
+        for (int level = 0; supported_kernels(level); level++) {
+            const struct kv_kernels *kernels = supported_kernels(level);
             for (int first = 0; first <= 40; first += 3)
                 check_causality(kernels, &(struct layout){first, 1 + first % 20, first % 2, 3});
             check_causality(kernels, &(struct layout){12, 20, 1, 0});

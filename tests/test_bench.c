@@ -15,10 +15,13 @@
 #define LONG_RUN "1000" /* repetitions that take far longer than a test waits before it ends them */
 
 static const char header[] =
-    "run_id,suite,path,model,weights,gemm,isa,threads,batch,prompt_tokens,new_tokens,context_tokens,repetition,status,"
-    "cold_ttft_ms,ttft_ms,ttpt_ms,ttpt_p50_ms,ttpt_p95_ms,ttpt_p99_ms,e2e_ms,prefill_tok_s,decode_tok_s,output_tok_s,"
-    "kv_live_bytes,kv_reserved_bytes,rss_peak_bytes,flops,bytes,limit_ms,limit_pct,error";
-enum { N_COLUMNS = 32 };
+    "run_id,cell,suite,path,model,weights,weights_source,cache,kv,gemm,isa,threads,chunk,batch,prompt_tokens,new_"
+    "tokens,"
+    "context_tokens,repetition,status,cold_ttft_ms,ttft_ms,ttpt_ms,ttpt_p50_ms,ttpt_p95_ms,ttpt_p99_ms,e2e_ms,"
+    "prefill_tok_s,decode_tok_s,output_tok_s,kv_live_bytes,kv_reserved_bytes,rss_peak_bytes,prefill_flops,prefill_"
+    "bytes,"
+    "flops,bytes,limit_ms,limit_pct,gate,logit_difference,error";
+enum { N_COLUMNS = 41 };
 
 /* Cell of a row of runs.csv, its header being row 0. */
 static const char *cell(const json_t *rows, size_t row, size_t column)
@@ -141,7 +144,11 @@ static void test_what_was_measured(void **state)
         assert_string_equal(text_of(run->rows, i, "run_id"), text_of(run->rows, 0, "run_id"));
         assert_string_equal(text_of(run->rows, i, "suite"), "batch");
         assert_non_null(strstr(text_of(run->rows, i, "model"), "tiny-f32"));
-        assert_string_equal(text_of(run->rows, i, "weights"), "F32");
+        assert_string_equal(text_of(run->rows, i, "weights"), "f32");
+        assert_string_equal(text_of(run->rows, i, "weights_source"), "F32");
+        assert_string_equal(text_of(run->rows, i, "kv"), i % N_PATHS ? "f32" : "");
+        assert_string_equal(text_of(run->rows, i, "gate"), "exact");
+        assert_true(number_of(run->rows, i, "logit_difference") < 1e-4);
         assert_string_equal(text_of(run->rows, i, "gemm"), "reference");
         assert_string_equal(text_of(run->rows, i, "isa"), "portable");
         assert_string_equal(text_of(run->rows, i, "threads"), "2");

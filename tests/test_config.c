@@ -338,8 +338,6 @@ static void test_truncated(void **state)
     assert_released(c->config_file);
 }
 
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

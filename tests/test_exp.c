@@ -1,10 +1,16 @@
 /* The bound that kernels/vector.h states for e^x, over the whole range of floats at every level. */
-#include "exp_level.h"
 #include "support.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
+
+/* y = e^x; [n], n a multiple of 16: exp_level.c, which is built once a level. */
+void exp_portable(const float *x, float *y, int n);
+#if defined(__x86_64__)
+void exp_avx2(const float *x, float *y, int n);
+void exp_avx512(const float *x, float *y, int n);
+#endif
 
 /* A prime, so that every low bit of the mantissa is seen. */
 #define STRIDE 1009

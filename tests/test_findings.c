@@ -188,7 +188,7 @@ static void test_trace_of_a_resumed_run(void **state)
     PUT_TOKENS(*state, {"cached", 1, 85, 10, 17}, {"cached", 2, 85, 99, 9}, {"cached", 2, 85, 10, 17},
                {"cached", 3, 85, 50, 12}, {"cached", 4, 85, 70, 17}, {"unknown", 1, 85, 70, 17});
     struct kv_summary *summary = load(*state);
-    const struct kv_sample *growth = &summary->configurations[1].figures[KV_FIGURE_GROWTH];
+    const struct kv_summary_sample *growth = &summary->configurations[1].figures[KV_FIGURE_GROWTH];
     assert_int_equal(growth->n, 2);
     assert_true(fabs(growth->values[0] - 2.2) < 1e-9 && fabs(growth->values[1] - 2.2) < 1e-9);
     kv_summary_free(summary);

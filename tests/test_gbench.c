@@ -1,113 +1,107 @@
-/* The C shim over Google Benchmark: fixtures, rows, skips, runs. */
+/* The C shim over Google Benchmark: fixtures, skips, runs, flags, the JSON file, stopping. The library keeps its flags
+ * and registry once for a process, so every check runs in a child process of its own. */
+#include "support.h"
+
+#include <jansson.h>
 #include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "gbench_child.h"
+#include "gbench/gbench.h"
 
-static void sleeping(struct gb_state *state, void *context)
+/* Ends the child: cmocka's own assertions would jump back into a copy of the parent's test runner. */
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                            \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+/* ---- What a fixture is given and what comes of it --------------------------------------------------- */
+
+/* A registration's context: how often it was called and done, and with what error. */
+struct seen {
+    void (*body)(struct gb_state *state, struct seen *seen);
+    double seconds;
+    int n_calls, n_done;
+    int64_t iterations; /* of the last call */
+    char error[256];    /* "" when none */
+    int order;          /* done its place among all */
+};
+static int n_done_in_all;
+
+static void run_seen(struct gb_state *state, void *context)
 {
-    const struct timespec pause = {.tv_nsec = *(const long *)context};
-    const int64_t n = gb_begin(state);
-    for (int64_t i = 0; i < n; i++)
-        nanosleep(&pause, NULL);
+    struct seen *seen = context;
+    seen->n_calls++;
+    if (seen->body) {
+        seen->body(state, seen);
+        return;
+    }
+    seen->iterations = gb_begin(state);
     gb_end(state);
+    gb_set_time(state, seen->seconds > 0 ? seen->seconds * (double)seen->iterations : 1e-3);
 }
 
-/* ---- What a fixture can say ----------------------------------------------------------------------- */
-
-static void describe(struct gb_state *state, void *context)
+static void done_seen(void *context, const char *error)
 {
-    const int64_t n = gb_begin(state);
+    struct seen *seen = context;
+    CHECK(!error || *error);
+    seen->n_done++;
+    seen->order = ++n_done_in_all;
+    snprintf(seen->error, sizeof seen->error, "%s", error ? error : "");
+}
+
+/* Of two iterations. */
+static void add(const char *name, struct seen *seen)
+{
+    const struct gb_benchmark benchmark = {
+        .name = name, .run = run_seen, .done = done_seen, .context = seen, .iterations = 2, .unit = GB_MILLISECONDS};
+    CHECK(gb_register(&benchmark, NULL) == KV_OK);
+}
+
+static void add_timed(const char *name, struct seen *seen, double min_time_s)
+{
+    const struct gb_benchmark benchmark = {
+        .name = name, .run = run_seen, .done = done_seen, .context = seen, .min_time_s = min_time_s};
+    CHECK(gb_register(&benchmark, NULL) == KV_OK);
+}
+
+static size_t run_all(void)
+{
+    size_t matched = 0;
+    CHECK(gb_run(&matched, NULL) == KV_OK);
+    return matched;
+}
+
+static void check_iterations_fill_the_time(void)
+{
+    struct seen exact = {.seconds = 0.25}, timed = {.seconds = 0.25};
+    add("exact", &exact);
+    add_timed("timed", &timed, 0.9);
+    CHECK(run_all() == 2);
+    CHECK(exact.n_calls == 1 && exact.iterations == 2 && exact.n_done == 1 && !*exact.error);
+    CHECK(timed.iterations >= 4 && timed.n_done == 1 && !*timed.error);
+    CHECK(exact.order == 1 && timed.order == 2);
+}
+
+static void without_time(struct gb_state *state, struct seen *seen)
+{
+    gb_begin(state);
     gb_end(state);
-    *(int64_t *)context = gb_argument(state, 0) * 1000 + gb_argument(state, 1);
-    gb_set_counter(state, "tokens", 0.1);
-    gb_set_counter(state, "iterations", (double)n);
-    gb_set_counter(state, "tokens", 1.0 / 3.0);
-    gb_set_label(state, "weights=synthetic:1, \"quoted\"");
+    if (seen->seconds != 0)
+        gb_set_time(state, seen->seconds);
 }
 
-static void check_arguments_counters_and_label(void)
+static void skip_first(struct gb_state *state, struct seen *seen)
 {
-    const int64_t arguments[] = {32, 7};
-    const char *const names[] = {"batch", "new"};
-    int64_t seen = 0;
-    struct gb_benchmark benchmark = {.name = "describe",
-                                     .run = describe,
-                                     .context = &seen,
-                                     .arguments = arguments,
-                                     .argument_names = names,
-                                     .n_arguments = 2,
-                                     .iterations = 5};
-    CHECK(gb_register(&benchmark, NULL) == KV_OK);
-    benchmark.argument_names = NULL;
-    CHECK(gb_register(&benchmark, NULL) == KV_OK);
-    const struct rows rows = run_all();
-    CHECK(rows.n == 2);
-    CHECK(seen == 32007);
-    CHECK(strcmp(rows.row[0].name, "describe/batch:32/new:7/iterations:5/real_time") == 0);
-    CHECK(strcmp(rows.row[1].name, "describe/32/7/iterations:5/real_time") == 0);
-    CHECK(strcmp(rows.row[0].error, "") == 0);
-    CHECK(strcmp(rows.row[0].label, "weights=synthetic:1, \"quoted\"") == 0);
-    CHECK(strcmp(rows.row[0].counters, "iterations=5 tokens=0.33333333333333331 ") == 0);
-    CHECK(rows.row[0].iterations == 5 && rows.row[0].repetition_index == 0 && rows.row[0].repetitions == 1);
-    CHECK(rows.row[0].benchmark_context == &seen);
-}
-
-static void check_real_time(void)
-{
-    long nanoseconds = 2000000;
-    struct gb_benchmark benchmark = {.name = "sleep", .run = sleeping, .context = &nanoseconds, .iterations = 3};
-    for (benchmark.unit = GB_NANOSECONDS; benchmark.unit <= GB_SECONDS; benchmark.unit++)
-        CHECK(gb_register(&benchmark, NULL) == KV_OK);
-    benchmark = (struct gb_benchmark){.name = "timed", .run = sleeping, .context = &nanoseconds, .min_time_s = 0.02};
-    CHECK(gb_register(&benchmark, NULL) == KV_OK);
-    const struct rows rows = run_all();
-    CHECK(rows.n == 5);
-    for (int i = 0; i < rows.n; i++) {
-        CHECK(rows.row[i].real_time_s >= 0.002 && rows.row[i].real_time_s < 2);
-        CHECK(rows.row[i].cpu_time_s >= 0 && rows.row[i].cpu_time_s < rows.row[i].real_time_s);
-    }
-    CHECK(strcmp(rows.row[4].name, "timed/min_time:0.020/real_time") == 0);
-    CHECK((double)rows.row[4].iterations * rows.row[4].real_time_s >= 0.02);
-}
-
-static void manual_forgotten(struct gb_state *state, void *context)
-{
-    counting(state, context);
-    CHECK(*(int *)context == 1);
-}
-
-static void check_manual_time(void)
-{
-    double seconds[] = {0.25, 0, -1, NAN, INFINITY};
-    struct gb_benchmark benchmark = {.name = "manual", .run = manual, .clock = GB_MANUAL_TIME, .min_time_s = 0.9};
-    for (int i = 0; i < 5; i++) {
-        benchmark.context = &seconds[i];
-        CHECK(gb_register(&benchmark, NULL) == KV_OK);
-    }
-    int calls = 0;
-    benchmark.run = manual_forgotten;
-    benchmark.context = &calls;
-    CHECK(gb_register(&benchmark, NULL) == KV_OK);
-    const struct rows rows = run_all();
-    CHECK(rows.n == 6);
-    CHECK(strcmp(rows.row[0].error, "") == 0);
-    CHECK(rows.row[0].real_time_s == 0.25);
-    CHECK(rows.row[0].iterations >= 4);
-    for (int i = 1; i < 6; i++) {
-        CHECK(strstr(rows.row[i].error, "gb_set_iteration_time"));
-        CHECK(isnan(rows.row[i].real_time_s));
-    }
-    CHECK(calls == 1);
-}
-
-/* ---- Skips and wrong fixtures ---------------------------------------------------------------------- */
-
-static void skip_first(struct gb_state *state, void *context)
-{
-    ++*(int *)context;
-    gb_set_label(state, "kept");
+    (void)seen;
     gb_set_counter(state, "dropped", 1);
     gb_skip_with_error(state, "does not fit");
     gb_skip_with_error(state, "a second reason");
@@ -115,163 +109,455 @@ static void skip_first(struct gb_state *state, void *context)
     gb_end(state);
 }
 
-static void skip_inside(struct gb_state *state, void *context)
+static void skip_inside(struct gb_state *state, struct seen *seen)
 {
-    ++*(int *)context;
+    (void)seen;
     CHECK(gb_begin(state) == 1);
     gb_skip_with_error(state, "no number");
     gb_end(state);
 }
 
-static void skip_last(struct gb_state *state, void *context)
-{
-    counting(state, context);
-    gb_skip_with_error(state, "wrong tokens");
-}
-
-static void never_begins(struct gb_state *state, void *context)
+static void never_begins(struct gb_state *state, struct seen *seen)
 {
     (void)state;
-    (void)context;
+    (void)seen;
 }
 
-static void never_ends(struct gb_state *state, void *context)
+static void never_ends(struct gb_state *state, struct seen *seen)
 {
-    (void)context;
+    (void)seen;
     gb_begin(state);
 }
 
-static void begins_twice(struct gb_state *state, void *context)
+static void begins_twice(struct gb_state *state, struct seen *seen)
 {
-    (void)context;
+    (void)seen;
     CHECK(gb_begin(state) == 1);
     CHECK(gb_begin(state) == 0);
     gb_end(state);
 }
 
-static void only_ends(struct gb_state *state, void *context)
+static void only_ends(struct gb_state *state, struct seen *seen)
 {
-    (void)context;
-    gb_end(state);
-}
-
-static void wrong_index(struct gb_state *state, void *context)
-{
-    (void)context;
-    CHECK(gb_argument(state, 0) == 0);
-    gb_begin(state);
+    (void)seen;
     gb_end(state);
 }
 
 static void check_skips(void)
 {
     static const struct {
-        gb_fixture run;
+        void (*body)(struct gb_state *state, struct seen *seen);
+        double seconds;
         const char *error;
     } cases[] = {
-        {skip_first, "does not fit"},   {skip_inside, "no number"},       {skip_last, "wrong tokens"},
-        {never_begins, "without gb_b"}, {never_ends, "without gb_begin"}, {begins_twice, "gb_begin was called twice"},
-        {only_ends, "without gb_b"},    {wrong_index, "no argument of"},  {counting, ""},
+        {skip_first, 0, "does not fit"},
+        {skip_inside, 0, "no number"},
+        {never_begins, 0, "without gb_begin"},
+        {never_ends, 0, "without gb_begin"},
+        {begins_twice, 0, "gb_begin was called twice"},
+        {only_ends, 0, "without gb_begin"},
+        {without_time, 0, "gb_set_time"},
+        {without_time, -1, "gb_set_time"},
+        {without_time, (double)NAN, "gb_set_time"},
+        {without_time, (double)INFINITY, "gb_set_time"},
     };
     enum { N = sizeof cases / sizeof cases[0] };
-    int calls[N] = {0};
+    struct seen seen[N + 1] = {{.n_calls = 0}};
     for (int i = 0; i < N; i++) {
-        struct gb_benchmark benchmark = {.name = "skip", .run = cases[i].run, .context = &calls[i], .min_time_s = 1e-9};
-        CHECK(gb_register(&benchmark, NULL) == KV_OK);
+        seen[i] = (struct seen){.body = cases[i].body, .seconds = cases[i].seconds};
+        add_timed("skip", &seen[i], 1e-9);
     }
-    const struct rows rows = run_all();
-    CHECK(rows.n == N);
-    for (int i = 0; i < N - 1; i++) {
-        CHECK(strstr(rows.row[i].error, cases[i].error));
-        CHECK(isnan(rows.row[i].real_time_s) && isnan(rows.row[i].cpu_time_s));
-        CHECK(strcmp(rows.row[i].counters, "") == 0);
-        CHECK(calls[i] <= 1);
+    add("good", &seen[N]);
+    CHECK(run_all() == N + 1);
+    for (int i = 0; i < N; i++) {
+        CHECK(strstr(seen[i].error, cases[i].error));
+        CHECK(seen[i].n_calls == 1 && seen[i].n_done == 1);
     }
-    CHECK(strcmp(rows.row[0].error, "does not fit") == 0);
-    CHECK(strcmp(rows.row[0].label, "kept") == 0);
-    CHECK(strcmp(rows.row[N - 1].error, "") == 0);
-    CHECK(rows.row[N - 1].real_time_s > 0);
+    CHECK(strcmp(seen[0].error, "does not fit") == 0 && !*seen[N].error && seen[N].n_done == 1);
+}
+
+static void pass_over(struct gb_state *state, struct seen *seen)
+{
+    (void)seen;
+    gb_pass_over(state);
 }
 
 static void check_registration_errors(void)
 {
-    int calls = 0;
-    const int64_t one = 1;
-    const struct gb_benchmark good = {.name = "good", .run = counting, .context = &calls};
-    struct gb_benchmark bad[9];
-    for (int i = 0; i < 9; i++)
+    struct seen seen = {.n_calls = 0};
+    const struct gb_benchmark good = {.name = "good", .run = run_seen, .context = &seen};
+    struct gb_benchmark bad[6];
+    for (int i = 0; i < 6; i++)
         bad[i] = good;
     bad[0].name = NULL;
     bad[1].name = "";
     bad[2].run = NULL;
-    bad[3].n_arguments = 1;
-    bad[4].arguments = &one;
-    bad[4].n_arguments = -1;
-    bad[5].iterations = -1;
-    bad[6].repetitions = -1;
-    bad[7].min_time_s = NAN;
-    bad[8].iterations = 1;
-    bad[8].min_time_s = 1;
-    for (int i = 0; i < 9; i++) {
+    bad[3].iterations = -1;
+    bad[4].min_time_s = NAN;
+    bad[5].iterations = 1;
+    bad[5].min_time_s = 1;
+    for (int i = 0; i < 6; i++) {
         struct kv_error error = {""};
         CHECK(gb_register(&bad[i], &error) == KV_ERROR_ARGUMENT);
         CHECK(strchr(error.message, ';') && !strchr(error.message, '\n'));
         CHECK(i < 2 || strstr(error.message, "good"));
     }
-    size_t matched = 99;
-    CHECK(gb_run(collect, NULL, &matched, NULL) == KV_OK);
-    CHECK(matched == 0 && calls == 0);
+    CHECK(run_all() == 0 && seen.n_calls == 0);
 }
-
-/* ---- Several runs, names and repetitions ------------------------------------------------------------ */
 
 static void check_several_runs(void)
 {
-    int calls[3] = {0};
-    add("a", counting, &calls[0]);
-    for (int run = 1; run <= 3; run++) {
-        const struct rows rows = run_all();
-        CHECK(rows.n == 1 && calls[0] == run);
-    }
-    add("b", counting, &calls[1]);
-    CHECK(run_all().n == 2);
+    struct seen seen[3] = {{.n_calls = 0}};
+    add("a", &seen[0]);
+    for (int run = 1; run <= 3; run++)
+        CHECK(run_all() == 1 && seen[0].n_calls == run && seen[0].n_done == run);
+    add("b", &seen[1]);
+    CHECK(run_all() == 2);
     gb_clear();
-    CHECK(run_all().n == 0);
-    add("c", counting, &calls[2]);
-    const struct rows rows = run_all();
-    CHECK(rows.n == 1 && strcmp(rows.row[0].name, "c/iterations:2/real_time") == 0);
-    CHECK(calls[0] == 4 && calls[1] == 1 && calls[2] == 1);
-    CHECK(gb_run(NULL, NULL, NULL, NULL) == KV_OK && calls[2] == 2);
+    CHECK(run_all() == 0);
+    add("c", &seen[2]);
+    CHECK(run_all() == 1 && seen[0].n_calls == 4 && seen[1].n_calls == 1 && seen[2].n_calls == 1);
+    CHECK(gb_run(NULL, NULL) == KV_OK && seen[2].n_calls == 2);
 }
 
+/* ---- Flags ------------------------------------------------------------------------------------------ */
+
+/* Hands over one flag, NULL for none. */
+static kv_status initialize(const char *flag, struct kv_error *error)
+{
+    char program[] = "test";
+    char copy[512];
+    snprintf(copy, sizeof copy, "%s", flag ? flag : "");
+    char *argv[] = {program, copy, NULL};
+    int argc = flag ? 2 : 1;
+    return gb_initialize(&argc, argv, error);
+}
+
+static void check_flags_are_taken(void)
+{
+    char arguments[][32] = {"test",
+                            "--help",
+                            "--benchmark_min_time=0.01",
+                            "bench",
+                            "--benchmark_context=a=b",
+                            "--v=2",
+                            "--benchmark_list_tests=false"};
+    char *argv[8] = {NULL};
+    for (int i = 0; i < 7; i++)
+        argv[i] = arguments[i];
+    int argc = 7;
+    CHECK(gb_initialize(&argc, argv, NULL) == KV_OK);
+    CHECK(argc == 4 && !argv[4]);
+    CHECK(strcmp(argv[1], "--help") == 0 && strcmp(argv[2], "bench") == 0 && strcmp(argv[3], "--v=2") == 0);
+    CHECK(!gb_lists_only());
+}
+
+static void check_bad_flag(const char *flag)
+{
+    struct kv_error error = {""};
+    char program[] = "test", first[] = "--benchmark_filter=a", last[] = "--benchmark_min_time=1", middle[64];
+    snprintf(middle, sizeof middle, "%s", flag);
+    char *argv[] = {program, first, middle, last, NULL};
+    int argc = 4;
+    CHECK(gb_initialize(&argc, argv, &error) == KV_ERROR_ARGUMENT);
+    CHECK(strncmp(error.message, flag, strlen(flag)) == 0 && !strchr(error.message, '\n'));
+    CHECK(argc == 3 && argv[1] == middle && argv[2] == last && !argv[3]);
+}
+
+/* Each in a process of its own: some values stay in the library's flags although it refused them. */
+static void check_bad_flags(void)
+{
+    static const char *const bad[] = {
+        "--benchmark_foo=1",
+        "--benchmark_",
+        "--benchmark_repetitions=many",
+        "--benchmark_repetitions=0",
+        "--benchmark_min_time=x",
+        "--benchmark_min_time=-1",
+        "--benchmark_min_time=nan",
+        "--benchmark_min_warmup_time=1e300",
+        "--benchmark_out_format=csv",
+        "--benchmark_time_unit=h",
+        "--benchmark_format=xml",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int status = -1;
+        const pid_t child = fork();
+        if (child == 0) {
+            check_bad_flag(bad[i]);
+            _exit(0);
+        }
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+    }
+}
+
+static void check_environment(void)
+{
+    struct kv_error error = {""};
+    setenv("BENCHMARK_OUT", "file", 1);
+    setenv("BENCHMARK_OUT_FORMAT", "console", 1);
+    CHECK(initialize(NULL, &error) == KV_ERROR_ARGUMENT);
+    CHECK(strstr(error.message, "BENCHMARK_OUT_FORMAT"));
+    CHECK(initialize("--benchmark_out=", &error) == KV_OK);
+}
+
+/* What the flags say of repetitions and aggregates changes nothing: a registration is one repetition. */
 static void check_repetitions(void)
 {
+    struct seen seen = {.n_calls = 0};
     CHECK(initialize("--benchmark_report_aggregates_only=true", NULL) == KV_OK);
     CHECK(initialize("--benchmark_repetitions=2", NULL) == KV_OK);
-    int calls[2] = {0};
-    struct gb_benchmark benchmark = {.name = "r", .run = counting, .context = &calls[0], .iterations = 1};
-    benchmark.repetitions = 3;
-    CHECK(gb_register(&benchmark, NULL) == KV_OK);
-    add("flag", counting, &calls[1]);
-    const struct rows rows = run_all();
-    CHECK(rows.n == 5 && calls[0] == 3 && calls[1] == 2);
-    for (int i = 0; i < 5; i++) {
-        CHECK(rows.row[i].repetition_index == i % 3);
-        CHECK(rows.row[i].repetitions == (i < 3 ? 3 : 2));
-        CHECK(rows.row[i].benchmark_context == &calls[i / 3]);
+    add("flag", &seen);
+    CHECK(run_all() == 1 && seen.n_calls == 1 && seen.n_done == 1);
+}
+
+static void check_filter(void)
+{
+    struct seen seen[3] = {{.n_calls = 0}};
+    struct kv_error error = {""};
+    size_t matched = 99;
+    add("naive", &seen[0]);
+    add("cached", &seen[1]);
+    add("cached_chunked", &seen[2]);
+    CHECK(initialize("--benchmark_filter=^cached", NULL) == KV_OK);
+    CHECK(run_all() == 2 && seen[0].n_calls == 0 && seen[1].n_calls == 1 && seen[2].n_calls == 1);
+    CHECK(initialize("--benchmark_filter=-^cached", NULL) == KV_OK);
+    CHECK(run_all() == 1 && seen[0].n_calls == 1);
+    CHECK(initialize("--benchmark_filter=nothing", NULL) == KV_OK);
+    CHECK(run_all() == 0);
+    CHECK(initialize("--benchmark_filter=(", NULL) == KV_OK);
+    CHECK(gb_run(&matched, &error) == KV_ERROR_ARGUMENT && matched == 0);
+    CHECK(strncmp(error.message, "--benchmark_filter=(:", 21) == 0);
+    CHECK(seen[0].n_calls == 1 && seen[1].n_calls == 1 && seen[2].n_calls == 1);
+}
+
+static void check_list_tests(void)
+{
+    struct seen seen = {.n_calls = 0};
+    add("naive", &seen);
+    add_timed("cached", &seen, 0.02);
+    CHECK(initialize("--benchmark_list_tests", NULL) == KV_OK);
+    CHECK(gb_lists_only());
+    CHECK(initialize("--benchmark_filter=cached|naive", NULL) == KV_OK);
+    CHECK(!gb_lists_only());
+    CHECK(initialize("--benchmark_list_tests=true", NULL) == KV_OK);
+    CHECK(gb_run(NULL, NULL) == KV_OK && seen.n_calls == 0 && seen.n_done == 0);
+}
+
+/* ---- The JSON file ---------------------------------------------------------------------------------- */
+
+static json_t *read_benchmarks(const char *file)
+{
+    json_error_t error;
+    json_t *document = json_load_file(file, 0, &error);
+    if (!document)
+        fprintf(stderr, "%s:%d: %s\n", file, error.line, error.text);
+    CHECK(document);
+    CHECK(json_is_string(json_object_get(json_object_get(document, "context"), "date")));
+    json_t *benchmarks = json_incref(json_object_get(document, "benchmarks"));
+    CHECK(json_is_array(benchmarks));
+    json_decref(document);
+    return benchmarks;
+}
+
+static const char *entry_text(const json_t *benchmarks, size_t index, const char *key)
+{
+    return json_string_value(json_object_get(json_array_get(benchmarks, index), key));
+}
+
+static double entry_number(const json_t *benchmarks, size_t index, const char *key)
+{
+    return json_number_value(json_object_get(json_array_get(benchmarks, index), key));
+}
+
+static void with_counters(struct gb_state *state, struct seen *seen)
+{
+    const int64_t n = gb_begin(state);
+    gb_end(state);
+    gb_set_time(state, seen->seconds * (double)n);
+    gb_set_counter(state, "tokens", 0.1);
+    gb_set_counter(state, "tokens", 1.0 / 3.0);
+}
+
+/* Three times the same name, interleaved with another one, as repetitions of two paths are. */
+static void check_json_file(void)
+{
+    const char *const file = "runs.json", *const temporary = "runs.json.tmp";
+    CHECK(initialize("--benchmark_out=runs.json", NULL) == KV_OK);
+    CHECK(access(file, F_OK) != 0 && access(temporary, F_OK) != 0);
+    struct seen seen[6], passed = {.body = pass_over}, failed = {.body = skip_first};
+    for (int i = 0; i < 6; i++) {
+        seen[i] = (struct seen){.body = with_counters, .seconds = i + 1};
+        add(i % 2 ? "naive" : "cached", &seen[i]);
     }
+    add("nothing to do", &passed);
+    CHECK(run_all() == 7 && passed.n_calls == 1 && passed.n_done == 0);
+    json_t *benchmarks = read_benchmarks(file);
+    CHECK(json_array_size(benchmarks) == 6);
+    for (size_t i = 0; i < 6; i++) {
+        CHECK(strcmp(entry_text(benchmarks, i, "name"), i % 2 ? "naive/iterations:2/repeats:1/manual_time"
+                                                              : "cached/iterations:2/repeats:1/manual_time") == 0);
+        CHECK(strcmp(entry_text(benchmarks, i, "run_type"), "iteration") == 0);
+        CHECK(strcmp(entry_text(benchmarks, i, "time_unit"), "ms") == 0);
+        CHECK(entry_number(benchmarks, i, "real_time") == seen[i].seconds * 1000);
+        CHECK(entry_number(benchmarks, i, "tokens") == 1.0 / 3.0);
+    }
+    json_decref(benchmarks);
+
+    gb_clear();
+    add("later", &failed);
+    CHECK(run_all() == 1);
+    benchmarks = read_benchmarks(file);
+    CHECK(json_array_size(benchmarks) == 7);
+    CHECK(strcmp(entry_text(benchmarks, 6, "error_message"), "does not fit") == 0);
+    CHECK(!json_object_get(json_array_get(benchmarks, 6), "dropped"));
+    json_decref(benchmarks);
+    CHECK(access(temporary, F_OK) != 0);
+    CHECK(unlink(file) == 0);
+}
+
+static void check_json_file_errors(void)
+{
+    struct kv_error error = {""};
+    struct seen seen = {.n_calls = 0};
+    CHECK(initialize("--benchmark_out=missing/runs.json", &error) == KV_ERROR_IO);
+    CHECK(strncmp(error.message, "--benchmark_out=missing/runs.json:", 34) == 0);
+    CHECK(initialize("--benchmark_out=/dev/null", &error) == KV_ERROR_ARGUMENT);
+    CHECK(initialize("--benchmark_out=.", &error) == KV_ERROR_ARGUMENT);
+    add("a", &seen);
+    CHECK(mkdir("gone", 0700) == 0);
+    CHECK(initialize("--benchmark_out=gone/runs.json", &error) == KV_OK);
+    CHECK(rmdir("gone") == 0);
+    CHECK(gb_run(NULL, &error) == KV_ERROR_IO);
+    CHECK(seen.n_calls == 1 && seen.n_done == 1);
+}
+
+/* ---- Stopping ---------------------------------------------------------------------------------------- */
+
+static void on_signal(int number)
+{
+    (void)number;
+    gb_request_stop();
+}
+
+static void interrupted(struct gb_state *state, struct seen *seen)
+{
+    (void)seen;
+    CHECK(raise(SIGINT) == 0);
+    gb_begin(state);
+    gb_end(state);
+    gb_set_time(state, 1e-3);
+}
+
+static void check_stop(void)
+{
+    struct seen seen[3] = {{.n_calls = 0}, {.body = interrupted}, {.n_calls = 0}};
+    CHECK(initialize("--benchmark_out=stopped.json", NULL) == KV_OK);
+    CHECK(signal(SIGINT, on_signal) != SIG_ERR);
+    for (int i = 0; i < 3; i++)
+        add("of three", &seen[i]);
+    CHECK(!gb_stop_requested());
+    run_all();
+    CHECK(gb_stop_requested());
+    CHECK(seen[0].n_done == 1 && seen[1].n_done == 1 && !*seen[1].error);
+    CHECK(seen[2].n_calls == 0 && seen[2].n_done == 0);
+    json_t *benchmarks = read_benchmarks("stopped.json");
+    CHECK(json_array_size(benchmarks) == 2);
+    json_decref(benchmarks);
+    run_all();
+    CHECK(seen[0].n_calls == 1);
+    CHECK(unlink("stopped.json") == 0);
+}
+
+/* The call that was interrupted had too few iterations for min_time_s, so nothing is done. */
+static void check_stop_while_growing(void)
+{
+    struct seen seen = {.body = interrupted};
+    CHECK(signal(SIGINT, on_signal) != SIG_ERR);
+    add_timed("long", &seen, 60);
+    run_all();
+    CHECK(seen.n_calls == 1 && seen.n_done == 0);
+}
+
+/* ---- Running the checks ------------------------------------------------------------------------------- */
+
+struct check {
+    const char *name;
+    void (*run)(void);
+    const char *output; /* what it prints on stdout, NULL for nothing */
+};
+
+/* Runs `check` in a child; what it printed on stdout goes to output [size], and it must not print on stderr. */
+static void run_child(void (*check)(void), char *output, size_t size)
+{
+    FILE *const out = tmpfile();
+    FILE *const err = tmpfile();
+    assert_non_null(out);
+    assert_non_null(err);
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (dup2(fileno(out), STDOUT_FILENO) < 0 || dup2(fileno(err), STDERR_FILENO) < 0)
+            _exit(2);
+        check();
+        fflush(NULL);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    char complaints[4096];
+    rewind(err);
+    complaints[fread(complaints, 1, sizeof complaints - 1, err)] = '\0';
+    rewind(out);
+    output[fread(output, 1, size - 1, out)] = '\0';
+    fclose(out);
+    fclose(err);
+    assert_string_equal(complaints, "");
+    assert_int_equal(status, 0);
+}
+
+static void run_check(void **state)
+{
+    const struct check *check = *state;
+    char output[4096];
+    run_child(check->run, output, sizeof output);
+    assert_string_equal(output, check->output ? check->output : "");
 }
 
 int main(void)
 {
     static const struct check checks[] = {
-        {"arguments, counters and label", check_arguments_counters_and_label, NULL},
-        {"real time", check_real_time, NULL},
-        {"manual time", check_manual_time, NULL},
+        {"iterations fill the time", check_iterations_fill_the_time, NULL},
         {"skips", check_skips, NULL},
         {"registration errors", check_registration_errors, NULL},
         {"several runs", check_several_runs, NULL},
+        {"flags are taken", check_flags_are_taken, NULL},
+        {"bad flags", check_bad_flags, NULL},
+        {"environment", check_environment, NULL},
         {"repetitions", check_repetitions, NULL},
+        {"filter", check_filter, NULL},
+        {"list tests", check_list_tests,
+         "naive/iterations:2/repeats:1/manual_time\ncached/min_time:0.020/repeats:1/manual_time\n"},
+        {"JSON file", check_json_file, NULL},
+        {"JSON file errors", check_json_file_errors, NULL},
+        {"stop", check_stop, NULL},
+        {"stop while growing", check_stop_while_growing, NULL},
     };
-    return run_checks("gbench", checks, sizeof checks / sizeof checks[0]);
+    enum { N = sizeof checks / sizeof checks[0] };
+    struct CMUnitTest tests[N];
+    char folder[] = "/tmp/test_gbench_XXXXXX";
+    for (int i = 0; i < N; i++)
+        tests[i] = (struct CMUnitTest){checks[i].name, run_check, NULL, NULL, (void *)(uintptr_t)&checks[i]};
+    if (!mkdtemp(folder) || chdir(folder) != 0) {
+        perror(folder);
+        return 1;
+    }
+    const int failed = _cmocka_run_group_tests("gbench", tests, N, NULL, NULL);
+    /* Also shows that no file was left behind. */
+    if (rmdir(folder) != 0) {
+        perror(folder);
+        return 1;
+    }
+    return failed;
 }

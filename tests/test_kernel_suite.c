@@ -1,17 +1,26 @@
-/* The kernels suite on a tiny model: which rows there are, what their figures are made of, that weights stream, and
- * what becomes of the results. */
-#include "kernel_folder.h"
+/* The kernels suite on a tiny shape: which rows there are, what their figures are made of, that weights stream, and
+ * that a run that was stopped, or short of memory or of disk, leaves whole rows and can be finished. */
+#include "support.h"
+
+#include "gbench/gbench.h"
+#include "measure/run.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernels/matmul.h"
-#include "results/summary_kernels.h"
+#define RING_BYTES ((size_t)64 << 10)
+enum { REPETITIONS = 2, PRODUCTS = 5 * 4, ATTENTIONS = 2 * 2 }; /* at the quick sizes */
 
-/* ---- What is multiplied, watched ------------------------------------------------------------ */
+static const struct kv_config config = {
+    .n_layer = 2, .n_head = 2, .n_embd = 32, .n_inner = 80, .vocab_size = 100, .n_positions = 160};
+
+/* ---- What is multiplied, watched; what fails on purpose ----------------------------------------------- */
 
 /* What rank 0 was asked to multiply, for one shape. */
 static struct {
@@ -19,42 +28,238 @@ static struct {
     int n_calls;
     int n_repeats; /* calls on the weights of the call before */
     struct kv_matmul_task last;
-    const float *lowest, *highest;
+    bool transposed; /* its weights */
+    const float *data, *lowest, *highest;
 } watched;
 
 void __real_kv_matmul(const struct kv_matmul_backend *backend, const struct kv_kernels *kernels,
                       const struct kv_matmul_task *task, int rank, int n_ranks);
 void __wrap_kv_matmul(const struct kv_matmul_backend *backend, const struct kv_kernels *kernels,
                       const struct kv_matmul_task *task, int rank, int n_ranks);
-
 void __wrap_kv_matmul(const struct kv_matmul_backend *backend, const struct kv_kernels *kernels,
                       const struct kv_matmul_task *task, int rank, int n_ranks)
 {
-    if (rank == 0 && task->n == watched.n && task->k == watched.k) {
-        watched.n_repeats += watched.n_calls++ > 0 && task->w == watched.last.w;
+    if (rank == 0 && task->w->n == watched.n && task->w->k == watched.k) {
+        const float *data = kv_matrix_floats(task->w);
+        watched.n_repeats += watched.n_calls++ > 0 && data == watched.data;
+        watched.data = data;
         watched.last = *task;
-        watched.lowest = !watched.lowest || task->w < watched.lowest ? task->w : watched.lowest;
-        watched.highest = task->w > watched.highest ? task->w : watched.highest;
+        watched.transposed = task->w->transposed;
+        watched.lowest = !watched.lowest || data < watched.lowest ? data : watched.lowest;
+        watched.highest = data > watched.highest ? data : watched.highest;
     }
     __real_kv_matmul(backend, kernels, task, rank, n_ranks);
 }
 
-/* ---- Rows ----------------------------------------------------------------------------------------- */
+static int blocks_until_failure = -1;
+static const char *failing_block = "";
 
-static void header_is_the_documented_one(void **state)
+kv_status __real_kv_block_allocate(struct kv_block *block, const struct kv_layout *layout, const char *what,
+                                   struct kv_error *error);
+kv_status __wrap_kv_block_allocate(struct kv_block *block, const struct kv_layout *layout, const char *what,
+                                   struct kv_error *error);
+kv_status __wrap_kv_block_allocate(struct kv_block *block, const struct kv_layout *layout, const char *what,
+                                   struct kv_error *error)
 {
-    const struct kernel_folder *place = *state;
-    run_suite(place);
-    char *contents = contents_of(place);
-    assert_int_equal(strncmp(contents, KERNEL_HEADER, strlen(KERNEL_HEADER)), 0);
-    free(contents);
-    assert_whole(place);
+    if (strcmp(what, failing_block) == 0 && blocks_until_failure-- == 0) {
+        if (error)
+            snprintf(error->message, sizeof error->message, "%s: refused, \"by\" a test", what);
+        return KV_ERROR_MEMORY;
+    }
+    return __real_kv_block_allocate(block, layout, what, error);
 }
+
+/* Limits of a round size, at once; or none. */
+static bool limits_are_known = true;
+
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
+                                   struct kv_error *error);
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
+                                   struct kv_error *error)
+{
+    (void)isa, (void)error;
+    if (!limits_are_known)
+        return KV_ERROR_MEMORY;
+    *limits = (struct kv_limits){
+        .threads = kv_pool_size(pool), .isa = "portable", .read_bytes_per_s = 1e9, .fma_flop_per_s = 4e9};
+    return KV_OK;
+}
+
+/* ---- A run in a folder ------------------------------------------------------------------------------- */
+
+struct place {
+    char folder[64];
+    char file[96]; /* kernels.csv in it */
+    struct kv_sweep sweep;
+    struct kv_run_settings settings;
+    const char *gemms[2];
+};
+
+static void choose_gemms(struct place *place, int n)
+{
+    for (int i = 0; kv_axis_at(i); i++)
+        if (kv_axis_at(i)->column == KV_COLUMN_GEMM)
+            place->sweep.axes[i] = (struct kv_axis_values){.names = place->gemms, .n = n};
+}
+
+static int set_up(void **state)
+{
+    struct place *place = calloc(1, sizeof *place);
+    if (!place)
+        return -1;
+    strcpy(place->folder, "/tmp/kvbench-kernels-XXXXXX");
+    if (!mkdtemp(place->folder))
+        return -1;
+    snprintf(place->file, sizeof place->file, "%s/kernels.csv", place->folder);
+    place->gemms[0] = "openblas";
+    place->gemms[1] = "packed";
+    place->sweep = (struct kv_sweep){.repetitions = REPETITIONS,
+                                     .extent = KV_EXTENT_QUICK,
+                                     .config = &config,
+                                     .default_prompt = 1,
+                                     .default_threads = 2};
+    choose_gemms(place, 1);
+    place->settings = (struct kv_run_settings){.run_id = "a run",
+                                               .folder = place->folder,
+                                               .config = &config,
+                                               .default_threads = 2,
+                                               .kernel_min_time_s = 1e-5,
+                                               .ring_bytes = RING_BYTES,
+                                               .resume = true};
+    limits_are_known = true;
+    failing_block = "";
+    *state = place;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const names[] = {"kernels.csv", "runs.csv", "tokens.csv", "limits.csv", "datapackage.json"};
+    struct place *place = *state;
+    char file[128];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(file, sizeof file, "%s/%s", place->folder, names[i]);
+        unlink(file);
+    }
+    const int result = rmdir(place->folder);
+    free(place);
+    return result;
+}
+
+/* The run's status; what failed and how much was done. */
+struct ending {
+    kv_status status;
+    struct kv_error error;
+    int n_failed, n_finished, n_total;
+};
+
+static struct ending try_suite(const struct place *place)
+{
+    struct ending end = {.status = KV_OK};
+    struct kv_plan plan = {0};
+    struct kv_run run;
+    int i = 0;
+    while (strcmp(kv_suite_at(i)->choice.name, "kernels") != 0)
+        i++;
+    end.status = kv_suite_at(i)->plan(kv_suite_at(i), &place->sweep, &plan, &end.error);
+    if (!end.status)
+        end.status = kv_run_open(&run, &place->settings, &plan, &end.error);
+    if (!end.status)
+        end.status = kv_run_measure(&run, &end.error);
+    end.n_failed = run.n_kernels_failed;
+    end.n_finished = run.n_finished;
+    end.n_total = run.n_total;
+    kv_run_free(&run);
+    kv_plan_free(&plan);
+    return end;
+}
+
+static struct ending run_suite(const struct place *place)
+{
+    const struct ending end = try_suite(place);
+    assert_ok(end.status, end.error);
+    return end;
+}
+
+static char *contents_of(const struct place *place)
+{
+    char *contents = NULL;
+    size_t capacity = 0;
+    FILE *stream = fopen(place->file, "r");
+    assert_non_null(stream);
+    assert_true(getdelim(&contents, &capacity, '\0', stream) > 0);
+    fclose(stream);
+    return contents;
+}
+
+static void put_file(const struct place *place, const char *text, size_t n)
+{
+    FILE *stream = fopen(place->file, "w");
+    assert_non_null(stream);
+    assert_int_equal(fwrite(text, 1, n, stream), n);
+    assert_int_equal(fclose(stream), 0);
+}
+
+static struct kv_csv_table *read_rows(const struct place *place)
+{
+    struct kv_csv_table *table;
+    struct kv_error error;
+    assert_ok(kv_csv_read(&table, place->file, &error), error);
+    return table;
+}
+
+static const char *text_at(const struct kv_csv_table *table, size_t row, const char *name)
+{
+    size_t column;
+    struct kv_error error;
+    assert_ok(kv_csv_column(table, name, &column, &error), error);
+    return kv_csv_text(table, row, column);
+}
+
+static double number_at(const struct kv_csv_table *table, size_t row, const char *name)
+{
+    const char *text = text_at(table, row, name);
+    return *text ? strtod(text, NULL) : NAN;
+}
+
+/* The first row of a shape at that many rows and positions. */
+static size_t find_row(const struct kv_csv_table *table, const char *shape, const char *rows, const char *context)
+{
+    for (size_t i = 0; i < kv_csv_rows(table); i++)
+        if (strcmp(text_at(table, i, "shape"), shape) == 0 && strcmp(text_at(table, i, "rows"), rows) == 0 &&
+            strcmp(text_at(table, i, "context_tokens"), context) == 0)
+            return i;
+    fail_msg("no row of %s, rows %s, context '%s'", shape, rows, context);
+    return 0;
+}
+
+static int n_cells(void)
+{
+    int n_levels = 0;
+    while (supported_isa(n_levels))
+        n_levels++;
+    return PRODUCTS + ATTENTIONS * n_levels;
+}
+
+/* Every cell's every repetition, each once. */
+static void assert_whole(const struct place *place)
+{
+    struct kv_csv_table *table = read_rows(place);
+    assert_int_equal(kv_csv_rows(table), n_cells() * REPETITIONS);
+    for (size_t i = 0; i < kv_csv_rows(table); i++)
+        for (size_t k = 0; k < i; k++)
+            assert_true(strcmp(text_at(table, i, "cell"), text_at(table, k, "cell")) != 0 ||
+                        strcmp(text_at(table, i, "repetition"), text_at(table, k, "repetition")) != 0);
+    kv_csv_free(table);
+}
+
+/* ---- Rows --------------------------------------------------------------------------------------------- */
 
 static void fields_that_do_not_apply_are_empty(void **state)
 {
-    const struct kernel_folder *place = *state;
+    const struct place *place = *state;
     run_suite(place);
+    assert_whole(place);
     struct kv_csv_table *table = read_rows(place);
     for (size_t i = 0; i < kv_csv_rows(table); i++) {
         const bool product = strcmp(text_at(table, i, "kernel"), "matmul") == 0;
@@ -63,12 +268,12 @@ static void fields_that_do_not_apply_are_empty(void **state)
         assert_string_equal(text_at(table, i, "status"), "ok");
         assert_string_equal(text_at(table, i, "error"), "");
         assert_string_equal(text_at(table, i, "threads"), "2");
+        assert_string_equal(text_at(table, i, "weights"), product ? "f32" : "");
+        assert_string_equal(text_at(table, i, "kv"), product ? "" : "f32");
         assert_int_equal(*text_at(table, i, "gemm") != '\0', product);
         assert_int_equal(*text_at(table, i, "n") != '\0', product);
         assert_int_equal(*text_at(table, i, "k") != '\0', product);
         assert_int_equal(*text_at(table, i, "context_tokens") != '\0', !product);
-        if (product)
-            assert_string_equal(text_at(table, i, "isa"), supported_isa(n_levels() - 1));
     }
     kv_csv_free(table);
 }
@@ -86,7 +291,7 @@ static void figures_follow_the_definitions(void **state)
         {"decode", "1", "64", 0, 0, 8192, 16384},      {"decode", "1", "160", 0, 0, 20480, 40960},
         {"prefill", "64", "64", 0, 0, 266240, 16384},  {"prefill", "160", "160", 0, 0, 1648640, 40960},
     };
-    const struct kernel_folder *place = *state;
+    const struct place *place = *state;
     run_suite(place);
     struct kv_csv_table *table = read_rows(place);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
@@ -96,6 +301,8 @@ static void figures_follow_the_definitions(void **state)
         assert_true(seconds > 0 && seconds < 60);
         assert_true(expected[i].n == 0 || number_at(table, row, "n") == expected[i].n);
         assert_true(expected[i].k == 0 || number_at(table, row, "k") == expected[i].k);
+        assert_true(number_at(table, row, "flops") == expected[i].flops);
+        assert_true(number_at(table, row, "bytes") == expected[i].bytes);
         assert_true(fabs(number_at(table, row, "gflops") * 1e9 * seconds / expected[i].flops - 1) < 1e-6);
         assert_true(fabs(number_at(table, row, "gbytes_s") * 1e9 * seconds / expected[i].bytes - 1) < 1e-6);
         assert_true(fabs(number_at(table, row, "limit_pct") / 100 * seconds / limit - 1) < 1e-6);
@@ -105,8 +312,8 @@ static void figures_follow_the_definitions(void **state)
 
 static void without_limits_their_share_is_unknown(void **state)
 {
-    struct kernel_folder *place = *state;
-    place->options.limits = NULL;
+    const struct place *place = *state;
+    limits_are_known = false;
     run_suite(place);
     struct kv_csv_table *table = read_rows(place);
     for (size_t i = 0; i < kv_csv_rows(table); i++)
@@ -114,88 +321,22 @@ static void without_limits_their_share_is_unknown(void **state)
     kv_csv_free(table);
 }
 
-static void all_sizes_without_quick(void **state)
-{
-    struct kernel_folder *place = *state;
-    struct kv_kernel_expectation expectation;
-    struct kv_error error;
-    place->options.quick = false;
-    place->options.repetitions = 1;
-    place->options.n_gemms = 0; /* all but the reference */
-    assert_ok(kv_kernel_suite_expect(&place->options, &expectation, &error), error);
-    assert_int_equal(expectation.n_configurations, 2 * 5 * 11 + ATTENTIONS * 3 * n_levels());
-    assert_true(expectation.seconds > expectation.n_configurations * 2e-5 && expectation.seconds < 1);
-    run_suite(place);
-    struct kv_csv_table *table = read_rows(place);
-    assert_int_equal(kv_csv_rows(table), expectation.n_configurations);
-    assert_distinct(table);
-    for (size_t i = 0; i < kv_csv_rows(table); i++)
-        assert_string_not_equal(text_at(table, i, "gemm"), "reference");
-    find_row(table, "prefill", "128", "128");
-    kv_csv_free(table);
-}
-
-static void a_window_below_the_first_context_is_the_only_one(void **state)
-{
-    struct kernel_folder *place = *state;
-    struct kv_config narrow = kernel_config;
-    narrow.n_positions = 10;
-    place->options.config = &narrow;
-    run_suite(place);
-    struct kv_csv_table *table = read_rows(place);
-    assert_int_equal(kv_csv_rows(table), (QUICK_PRODUCTS + ATTENTIONS * n_levels()) * REPETITIONS);
-    find_row(table, "decode", "1", "10");
-    find_row(table, "prefill", "10", "10");
-    kv_csv_free(table);
-}
-
-/* ---- Backends and levels -------------------------------------------------------------------------- */
-
 static void backends_take_turns(void **state)
 {
-    static const char *const gemms[] = {"reference", "openblas"};
-    static const char *const isas[] = {"portable"};
-    struct kernel_folder *place = *state;
-    place->options.gemms = gemms;
-    place->options.n_gemms = 2;
-    place->options.isas = isas;
-    place->options.n_isas = 1;
+    struct place *place = *state;
+    choose_gemms(place, 2);
     run_suite(place);
     struct kv_csv_table *table = read_rows(place);
-    assert_int_equal(kv_csv_rows(table), (2 * QUICK_PRODUCTS + ATTENTIONS * QUICK_CONTEXTS) * REPETITIONS);
-    for (size_t i = 0; i < kv_csv_rows(table); i++)
-        assert_string_equal(text_at(table, i, "isa"), "portable");
-    for (size_t i = 0; i < 2 * QUICK_PRODUCTS * REPETITIONS; i++) {
-        assert_string_equal(text_at(table, i, "gemm"), gemms[i % 2]);
-        assert_true(number_at(table, i, "repetition") == (double)(1 + i / 2 % REPETITIONS));
+    for (size_t i = 0; i < 2 * PRODUCTS * REPETITIONS; i++) {
+        assert_string_equal(text_at(table, i, "gemm"), place->gemms[i % 2]);
+        assert_true(number_at(table, i, "repetition") == (double)(i / 2 % REPETITIONS + 1));
     }
     kv_csv_free(table);
 }
 
-static void what_is_not_known_is_refused(void **state)
-{
-    static const char *const unknown[] = {"fastest"};
-    struct kernel_folder *place = *state;
-    const struct kv_kernel_suite_options good = place->options;
-    place->options.gemms = unknown;
-    place->options.n_gemms = 1;
-    assert_refused(place, KV_ERROR_ARGUMENT, "fastest");
-    place->options = good;
-    place->options.isas = unknown;
-    place->options.n_isas = 1;
-    assert_refused(place, KV_ERROR_ARGUMENT, "fastest");
-    place->options = good;
-    place->options.repetitions = -1;
-    assert_refused(place, KV_ERROR_ARGUMENT, "negative");
-    place->options = good;
-    place->options.min_time_s = NAN;
-    assert_refused(place, KV_ERROR_ARGUMENT, "negative");
-    assert_int_not_equal(access(place->file, F_OK), 0);
-}
+/* ---- Streaming ---------------------------------------------------------------------------------------- */
 
-/* ---- Streaming ------------------------------------------------------------------------------------ */
-
-static void watch(struct kernel_folder *place, int n, int k, int columns_in_memory)
+static void watch(struct place *place, int n, int k, int columns_in_memory)
 {
     memset(&watched, 0, sizeof watched);
     watched.n = n;
@@ -205,123 +346,186 @@ static void watch(struct kernel_folder *place, int n, int k, int columns_in_memo
     assert_int_equal(watched.n_repeats, 0);
     /* All of the ring was used, and none of it in two places. */
     const size_t item_bytes = (size_t)columns_in_memory * (size_t)k * sizeof(float);
-    assert_true((size_t)(watched.highest - watched.lowest) * sizeof(float) + item_bytes >= KERNEL_RING_BYTES);
-    assert_int_equal((size_t)(watched.last.w - watched.lowest) * sizeof(float) % item_bytes, 0);
+    assert_true((size_t)(watched.highest - watched.lowest) * sizeof(float) + item_bytes >= RING_BYTES);
+    assert_int_equal((size_t)(watched.data - watched.lowest) * sizeof(float) % item_bytes, 0);
 }
 
 static void every_call_takes_other_weights(void **state)
 {
-    struct kernel_folder *place = *state;
-    place->options.min_time_s = 1e-3;
+    struct place *place = *state;
+    place->settings.kernel_min_time_s = 1e-3;
     watch(place, 96, 32, 96);
-    assert_false(watched.last.w_transposed || watched.last.accumulate || !watched.last.bias);
+    assert_false(watched.transposed || watched.last.accumulate || !watched.last.bias);
     assert_int_equal(watched.last.epilogue, KV_EPILOGUE_NONE);
     watch(place, 80, 32, 80);
     assert_int_equal(watched.last.epilogue, KV_EPILOGUE_GELU_NEW);
     watch(place, 32, 80, 32);
-    assert_true(watched.last.accumulate && watched.last.bias && !watched.last.w_transposed);
+    assert_true(watched.last.accumulate && watched.last.bias && !watched.transposed);
     watch(place, 100, 32, 100);
-    assert_true(watched.last.w_transposed && !watched.last.bias && !watched.last.accumulate);
+    assert_true(watched.transposed && !watched.last.bias && !watched.last.accumulate);
     assert_int_equal(watched.last.m, 512);
-    static const char *const packed[] = {"packed"};
-    place->options.gemms = packed;
+    place->gemms[0] = "packed";
     watch(place, 100, 32, 144); /* whole panels of 48 columns */
+    memset(&watched, 0, sizeof watched);
 }
 
-/* ---- Results -------------------------------------------------------------------------------------- */
+/* ---- Resuming ----------------------------------------------------------------------------------------- */
 
-static const char sample[] = KERNEL_HEADER
-    "r,matmul,c_fc,openblas,avx2,2,1,3072,768,,1,ok,2e-3,20,30,60,\n"
-    "r,matmul,c_fc,openblas,avx2,2,1,3072,768,,2,ok,4e-3,10,15,30,\n"
-    "r,matmul,c_fc,openblas,avx2,2,1,3072,768,,3,ok,1e-3,40,60,90,\n"
-    "r,matmul,c_fc,openblas,avx2,2,8,3072,768,,,failed,,,,,\"too little, said \"\"it\"\"\"\n"
-    "r,matmul,c_fc,packed,avx2,2,8,3072,768,,1,ok,5e-4,123.45,1,,\n"
-    "r,matmul,c_fc,packed,avx2,2,8,3072,768,,2,ok,5e-4,100,1,,\n"
-    "r,attention,decode,,avx2,2,1,,,64,1,ok,1e-5,3,12.34,45.6,\n"
-    "r,attention,decode,,avx2,2,1,,,1024,,skipped,,,,,predicted to take 9.0 s\n"
-    "r,attention,prefill,,avx2,2,64,,,64,1,ok,1e-5,77,5,8.4,\n";
-
-static void results_are_medians(void **state)
+static void what_is_there_is_not_measured_again(void **state)
 {
-    const struct kernel_folder *place = *state;
-    put_file(place, sample, strlen(sample));
-    struct kv_kernel_results *results = load_results(place);
-    assert_int_equal(results->n, 6);
-    assert_int_equal(results->n_failed, 1);
-    assert_int_equal(results->n_skipped, 1);
-    const struct kv_kernel_result *first = &results->results[0], *failed = &results->results[1];
-    assert_int_equal(first->n_samples, 3);
-    assert_true(first->row.seconds == 2e-3 && first->row.gflops == 20 && first->row.gbytes_s == 30);
-    assert_true(first->row.limit_pct == 60 && !first->row.error);
-    assert_int_equal(first->row.n, 3072);
-    assert_int_equal(failed->n_samples, 0);
-    assert_true(isnan(failed->row.gflops));
-    assert_string_equal(failed->row.error, "too little, said \"it\"");
-    assert_true(results->results[2].row.gflops == 111.725 && isnan(results->results[2].row.limit_pct));
-    assert_null(results->results[3].row.gemm);
-    kv_kernel_results_free(results);
+    const struct place *place = *state;
+    run_suite(place);
+    char *before = contents_of(place);
+    char *cut = before;
+    for (int line = 0; line < 8; line++)
+        cut = strchr(cut, '\n') + 1;
+    put_file(place, before, (size_t)(cut - before) + 20); /* the ninth line is torn */
+    const struct ending end = run_suite(place);
+    assert_int_equal(end.n_finished, end.n_total); /* progress counts what was there */
+    char *after = contents_of(place);
+    assert_int_equal(strncmp(before, after, (size_t)(cut - before)), 0);
+    free(after);
+    free(before);
+    assert_whole(place);
 }
 
-static void summary_is_a_table(void **state)
+/* A row that stands twice, and one of another plan, are refused, and the file is left as it is. */
+static void rows_of_no_use_are_refused(void **state)
 {
-    static const char expected[] = "Kernels alone: median rate, and its share of the machine's limit\n"
-                                   "\n"
-                                   "product    gemm       isa       threads unit            rows 1         rows 8\n"
-                                   "c_fc       openblas   avx2            2 GFLOPS      20.0  60 %              -\n"
-                                   "c_fc       packed     avx2            2 GFLOPS               -    111.7     -\n"
-                                   "\n"
-                                   "attention             isa       threads unit        context 64   context 1024\n"
-                                   "decode                avx2            2 GB/s        12.3  46 %              -\n"
-                                   "prefill               avx2            2 GFLOPS      77.0   8 %              -\n"
-                                   "\n"
-                                   "failed: c_fc, openblas, avx2, rows 8: too little, said \"it\"\n"
-                                   "skipped: decode, avx2, context 1024: predicted to take 9.0 s\n";
-    const struct kernel_folder *place = *state;
-    char *text = NULL;
-    size_t size;
-    put_file(place, sample, strlen(sample));
-    struct kv_kernel_results *results = load_results(place);
-    FILE *stream = open_memstream(&text, &size);
-    assert_non_null(stream);
-    kv_kernel_summary_print(results, stream);
-    fclose(stream);
-    assert_string_equal(text, expected);
-    free(text);
-    kv_kernel_results_free(results);
+    struct place *place = *state;
+    run_suite(place);
+    char *before = contents_of(place);
+    const size_t header = strcspn(before, "\n") + 1, row = strcspn(before + header, "\n") + 1;
+    char *twice = NULL;
+    assert_true(asprintf(&twice, "%s%.*s", before, (int)row, before + header) > 0);
+    put_file(place, twice, strlen(twice));
+    struct ending end = try_suite(place);
+    assert_int_equal(end.status, KV_ERROR_FORMAT);
+    assert_non_null(strstr(end.error.message, "is not the next one of its configuration"));
+    char *after = contents_of(place);
+    assert_string_equal(after, twice);
+    put_file(place, before, strlen(before));
+    place->gemms[0] = "packed";
+    end = try_suite(place);
+    assert_int_equal(end.status, KV_ERROR_FORMAT);
+    assert_non_null(strstr(end.error.message, "row 1 is of no configuration of this run"));
+    free(after);
+    free(twice);
+    free(before);
 }
 
-static void damaged_files_are_refused(void **state)
+/* ---- Failures ----------------------------------------------------------------------------------------- */
+
+static void activations_that_do_not_fit_are_a_row(void **state)
 {
-    const struct kernel_folder *place = *state;
-    struct kv_kernel_results *results;
-    struct kv_error error;
-    put_file(place, "a,b\n1,2\n", 8);
-    assert_int_equal(kv_kernel_results_load(&results, place->folder, &error), KV_ERROR_FORMAT);
-    assert_null(results);
-    assert_refused(place, KV_ERROR_FORMAT, "kernels.csv");
-    static const char letters[] = KERNEL_HEADER "r,matmul,c_fc,openblas,avx2,2,1,3072,768,,1,ok,fast,20,30,60,\n";
-    put_file(place, letters, strlen(letters));
-    assert_int_equal(kv_kernel_results_load(&results, place->folder, &error), KV_ERROR_FORMAT);
-    assert_non_null(strstr(error.message, "fast"));
-    assert_refused(place, KV_ERROR_FORMAT, "fast");
+    const struct place *place = *state;
+    failing_block = "kernels (activations)";
+    blocks_until_failure = 1;
+    assert_int_equal(run_suite(place).n_failed, 1);
+    struct kv_csv_table *table = read_rows(place);
+    assert_int_equal(kv_csv_rows(table), (n_cells() - 1) * REPETITIONS + 1);
+    const size_t row = find_row(table, "c_attn", "8", "");
+    assert_string_equal(text_at(table, row, "status"), "failed");
+    assert_string_equal(text_at(table, row, "repetition"), "");
+    assert_string_equal(text_at(table, row, "seconds"), "");
+    assert_string_equal(text_at(table, row, "limit_pct"), "");
+    assert_string_equal(text_at(table, row, "error"), "kernels (activations): refused, \"by\" a test");
+    kv_csv_free(table);
+    char *before = contents_of(place);
+    assert_int_equal(run_suite(place).n_failed, 1); /* what failed is not tried again, and still counts */
+    char *after = contents_of(place);
+    assert_string_equal(after, before);
+    free(before);
+    free(after);
 }
 
-int main(void)
+static void without_a_ring_every_cell_says_so(void **state)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_kernel_folder, close_kernel_folder)
+    struct place *place = *state;
+    place->settings.ring_bytes = SIZE_MAX / 2;
+    assert_int_equal(run_suite(place).n_failed, n_cells());
+    struct kv_csv_table *table = read_rows(place);
+    assert_int_equal(kv_csv_rows(table), n_cells());
+    assert_non_null(strstr(text_at(table, 0, "error"), "weights beyond all caches"));
+    kv_csv_free(table);
+}
+
+static void a_missing_folder_is_an_error(void **state)
+{
+    struct place *place = *state;
+    place->settings.folder = "/nonexistent/folder";
+    const struct ending end = try_suite(place);
+    assert_int_equal(end.status, KV_ERROR_IO);
+    assert_non_null(strstr(end.error.message, "/nonexistent/folder/"));
+}
+
+/* The limit on a file's size and the request to stop are the process's. */
+static void a_full_disk_ends_the_run_with_whole_rows(void **state)
+{
+    const struct place *place = *state;
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct rlimit room = {900, 900};
+        signal(SIGXFSZ, SIG_IGN);
+        if (setrlimit(RLIMIT_FSIZE, &room) != 0)
+            _exit(2);
+        const struct ending end = try_suite(place);
+        _exit(end.status == KV_ERROR_IO && strstr(end.error.message, "kernels.csv") && end.n_finished < 10 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    run_suite(place);
+    assert_whole(place);
+}
+
+static void what_takes_longer_than_its_budget_is_skipped(void **state)
+{
+    struct place *place = *state;
+    place->settings.cell_budget_s = 1e-12;
+    assert_int_equal(run_suite(place).n_failed, 0);
+    struct kv_csv_table *table = read_rows(place);
+    assert_int_equal(kv_csv_rows(table), n_cells());
+    for (size_t i = 0; i < kv_csv_rows(table); i++) {
+        assert_string_equal(text_at(table, i, "status"), "skipped");
+        assert_non_null(strstr(text_at(table, i, "error"), "the budget of a configuration is"));
+    }
+    kv_csv_free(table);
+}
+
+/* Where a cell was measured for less, it goes on past its repetitions. */
+static void a_least_time_is_measured(void **state)
+{
+    struct place *place = *state;
+    place->settings.min_time_s = 1e-4;
+    run_suite(place);
+    struct kv_csv_table *table = read_rows(place);
+    assert_true(kv_csv_rows(table) > (size_t)(n_cells() * REPETITIONS));
+    kv_csv_free(table);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(header_is_the_documented_one),
         TEST(fields_that_do_not_apply_are_empty),
         TEST(figures_follow_the_definitions),
         TEST(without_limits_their_share_is_unknown),
-        TEST(all_sizes_without_quick),
-        TEST(a_window_below_the_first_context_is_the_only_one),
         TEST(backends_take_turns),
-        TEST(what_is_not_known_is_refused),
         TEST(every_call_takes_other_weights),
-        TEST(results_are_medians),
-        TEST(summary_is_a_table),
-        TEST(damaged_files_are_refused),
+        TEST(what_is_there_is_not_measured_again),
+        TEST(rows_of_no_use_are_refused),
+        TEST(activations_that_do_not_fit_are_a_row),
+        TEST(without_a_ring_every_cell_says_so),
+        TEST(a_missing_folder_is_an_error),
+        TEST(a_full_disk_ends_the_run_with_whole_rows),
+        TEST(what_takes_longer_than_its_budget_is_skipped),
+        TEST(a_least_time_is_measured),
     };
+    struct kv_error error;
+    if (gb_initialize(&argc, argv, &error) != KV_OK)
+        return 1;
     return cmocka_run_group_tests_name("kernel_suite", tests, NULL, NULL);
 }

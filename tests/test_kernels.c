@@ -1,7 +1,5 @@
 /* Every kernel but attention, at every level that this machine has, against its definition in double precision.
  * All buffers end at a guard page. */
-#include "kernels/kernels.h"
-
 #include "guard.h"
 #include "support.h"
 
@@ -27,21 +25,11 @@ static int size_at(int index)
     return index - 70 < (int)(sizeof large / sizeof large[0]) ? large[index - 70] : 0;
 }
 
-static const struct kv_kernels *level_at(int index)
-{
-    const struct kv_kernels *kernels = NULL;
-    struct kv_error error;
-    const char *name = supported_isa(index);
-    if (name)
-        assert_ok(kv_kernels_find(name, &kernels, &error), error);
-    return kernels;
-}
-
 /* Runs check(level, n) at every level and size. */
 static void for_all(void (*check)(const struct kv_kernels *kernels, int n))
 {
     const struct kv_kernels *kernels;
-    for (int level = 0; (kernels = level_at(level)); level++)
+    for (int level = 0; (kernels = supported_kernels(level)); level++)
         for (int i = 0; size_at(i); i++)
             check(kernels, size_at(i));
 }

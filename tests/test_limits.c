@@ -1,44 +1,16 @@
-/* The limits of the machine. Linked with --wrap=kv_isa_supported, so that a CPU without AVX can be played. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* The limits of the machine. */
+#include "support.h"
 
-#include <cmocka.h>
+#include "machine/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "machine/limits.h"
-#include "machine/limits_kernels.h"
-
-static const struct kv_limits_kernels *const all_levels[] = {
-    &kv_limits_portable,
-#ifdef __x86_64__
-    &kv_limits_avx2,
-    &kv_limits_avx512,
-#endif
-};
-enum { N_LEVELS = sizeof all_levels / sizeof all_levels[0] };
-
-static bool only_portable;
-
-bool __real_kv_isa_supported(const char *name);
-bool __wrap_kv_isa_supported(const char *name);
-bool __wrap_kv_isa_supported(const char *name)
+/* The loops of level `index`; NULL past the last that runs here. */
+static const struct kv_probe_kernels *loops(int index)
 {
-    return only_portable ? strcmp(name, "portable") == 0 : __real_kv_isa_supported(name);
-}
-
-/* False, and said so, for a level that this CPU lacks; portable never is. */
-static bool runs_here(const struct kv_limits_kernels *kernels)
-{
-    if (kv_isa_supported(kernels->isa))
-        return true;
-    assert_ptr_not_equal(kernels, &kv_limits_portable);
-    print_message("not on this CPU: %s\n", kernels->isa);
-    return false;
+    return supported_kernels(index) ? supported_kernels(index)->probe : NULL;
 }
 
 static int create_pool(void **state)
@@ -49,7 +21,6 @@ static int create_pool(void **state)
 
 static int free_pool(void **state)
 {
-    only_portable = false;
     kv_pool_free(*state);
     return 0;
 }
@@ -58,25 +29,23 @@ static int free_pool(void **state)
 static void sum_reads_every_value_once(void **state)
 {
     (void)state;
-    enum { N = 5 * KV_LIMITS_BLOCK_FLOATS };
-    float *data = aligned_alloc(KV_LIMITS_ALIGNMENT, N * sizeof(float));
+    enum { N = 5 * KV_PROBE_BLOCK };
+    float *data = aligned_alloc(KV_PROBE_ALIGNMENT, N * sizeof(float));
     assert_non_null(data);
     double expected = 0;
     for (int i = 0; i < N; i++) {
         data[i] = (float)(i * i % 1009);
         expected += (double)data[i];
     }
-    for (int level = 0; level < N_LEVELS; level++) {
-        if (!runs_here(all_levels[level]))
-            continue;
-        assert_true(all_levels[level]->sum(data, N) == expected);
-        assert_true(all_levels[level]->sum(data, 0) == 0);
+    for (int level = 0; loops(level); level++) {
+        assert_true(loops(level)->sum(data, N) == expected);
+        assert_true(loops(level)->sum(data, 0) == 0);
     }
     free(data);
 }
 
 /* What multiply_add must give when a lane that began at x ends at slope x + offset. */
-static double expected_total(const struct kv_limits_kernels *kernels, double slope, double offset)
+static double expected_total(const struct kv_probe_kernels *kernels, double slope, double offset)
 {
     double total = 0;
     for (int c = 1; c <= kernels->chains; c++)
@@ -87,10 +56,8 @@ static double expected_total(const struct kv_limits_kernels *kernels, double slo
 static void multiply_add_does_every_round_in_every_lane(void **state)
 {
     (void)state;
-    for (int level = 0; level < N_LEVELS; level++) {
-        const struct kv_limits_kernels *kernels = all_levels[level];
-        if (!runs_here(kernels))
-            continue;
+    for (int level = 0; loops(level); level++) {
+        const struct kv_probe_kernels *kernels = loops(level);
         assert_true(kernels->chains >= 8);
         assert_true(kernels->flops_per_round == 2.0 * kernels->chains * kernels->lanes);
         assert_true(kernels->multiply_add(1, 1, 0) == expected_total(kernels, 1, 0));
@@ -103,10 +70,8 @@ static void multiply_add_does_every_round_in_every_lane(void **state)
 static void timed_values_neither_fade_nor_grow(void **state)
 {
     (void)state;
-    for (int level = 0; level < N_LEVELS; level++) {
-        const struct kv_limits_kernels *kernels = all_levels[level];
-        if (!runs_here(kernels))
-            continue;
+    for (int level = 0; loops(level); level++) {
+        const struct kv_probe_kernels *kernels = loops(level);
         assert_true(kernels->multiply_add(-1, 1, 1000000) == expected_total(kernels, 1, 0));
         assert_true(kernels->multiply_add(-1, 1, 1000001) == expected_total(kernels, -1, 1));
     }
@@ -120,23 +85,24 @@ static void unknown_level_is_an_argument_error(void **state)
     struct kv_error error = {0};
     assert_int_equal(kv_limits_measure(*state, "avx1024", &limits, &error), KV_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "'avx1024'"));
-    assert_non_null(strstr(error.message, "use portable"));
+    assert_non_null(strstr(error.message, "portable"));
     assert_null(strchr(error.message, '\n'));
     assert_memory_equal(&limits, &before, sizeof limits);
     assert_int_equal(kv_limits_measure(*state, "", &limits, NULL), KV_ERROR_ARGUMENT);
 }
 
-#ifdef __x86_64__
 static void level_above_the_cpu_is_unsupported(void **state)
 {
-    only_portable = true;
     struct kv_limits limits;
     struct kv_error error = {0};
-    assert_int_equal(kv_limits_measure(*state, "avx2", &limits, &error), KV_ERROR_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "'avx2'"));
-    assert_non_null(strstr(error.message, "use a lower one"));
+    for (int i = 0; kv_isa_choice(i); i++) {
+        if (kv_isa_supported(kv_isa_choice(i)->name))
+            continue;
+        assert_int_equal(kv_limits_measure(*state, kv_isa_choice(i)->name, &limits, &error), KV_ERROR_UNSUPPORTED);
+        assert_non_null(strstr(error.message, kv_isa_choice(i)->name));
+        assert_non_null(strstr(error.message, "use a lower one"));
+    }
 }
-#endif
 
 static void assert_plausible(const struct kv_limits *limits, int threads, const char *isa)
 {
@@ -151,21 +117,14 @@ static void assert_plausible(const struct kv_limits *limits, int threads, const 
 
 static void no_name_means_the_highest_supported(void **state)
 {
-    const struct kv_limits_kernels *highest = &kv_limits_portable;
-    for (int level = 0; level < N_LEVELS; level++)
-        highest = runs_here(all_levels[level]) ? all_levels[level] : highest;
     struct kv_limits limits;
     struct kv_error error = {0};
     assert_int_equal(kv_limits_measure(*state, NULL, &limits, &error), KV_OK);
-    assert_plausible(&limits, 2, highest->isa);
-
-    only_portable = true;
-    assert_int_equal(kv_limits_measure(*state, NULL, &limits, &error), KV_OK);
-    assert_plausible(&limits, 2, "portable");
+    assert_plausible(&limits, 2, kv_isa_default());
 }
 
 /* By this thread's CPU time, so that waiting for a core does not count. */
-static double flops_per_cpu_second(const struct kv_limits_kernels *kernels)
+static double flops_per_cpu_second(const struct kv_probe_kernels *kernels)
 {
     const size_t rounds = 1000000;
     double best = 0;
@@ -185,11 +144,9 @@ static double flops_per_cpu_second(const struct kv_limits_kernels *kernels)
 static void wider_levels_are_not_slower(void **state)
 {
     (void)state;
-    const double portable = flops_per_cpu_second(&kv_limits_portable);
-    for (int level = 1; level < N_LEVELS; level++) {
-        if (runs_here(all_levels[level]))
-            assert_true(flops_per_cpu_second(all_levels[level]) >= 0.9 * portable);
-    }
+    const double portable = flops_per_cpu_second(loops(0));
+    for (int level = 1; loops(level); level++)
+        assert_true(flops_per_cpu_second(loops(level)) >= 0.9 * portable);
 }
 
 static void seconds_follow_the_roofline(void **state)
@@ -212,9 +169,7 @@ int main(void)
         cmocka_unit_test(multiply_add_does_every_round_in_every_lane),
         cmocka_unit_test(timed_values_neither_fade_nor_grow),
         cmocka_unit_test_setup_teardown(unknown_level_is_an_argument_error, create_pool, free_pool),
-#ifdef __x86_64__
         cmocka_unit_test_setup_teardown(level_above_the_cpu_is_unsupported, create_pool, free_pool),
-#endif
         cmocka_unit_test_setup_teardown(no_name_means_the_highest_supported, create_pool, free_pool),
         cmocka_unit_test(wider_levels_are_not_slower),
         cmocka_unit_test(seconds_follow_the_roofline),

@@ -77,44 +77,42 @@ static void assert_no_numbers(const char *text)
 
 static void test_bad_numbers(void **state)
 {
-    static const char *const texts[] = {
-        "",
-        "0",
-        "-1",
-        "+1",
-        " 1",
-        "1 ",
-        "x",
-        "1x",
-        "1.5",
-        ",",
-        "1,",
-        ",1",
-        "1,,2",
-        "1-",
-        "-",
-        "4-3",
-        "1-4-8",
-        "1-8*",
-        "1-8*1",
-        "1-8*0",
-        "1-8*-2",
-        "1-8+",
-        "1-8+0",
-        "1-8+x",
-        "1-x",
-        "4*2",
-        "4+2",
-        "1-8*2+1",
-        "1;2",
-        "1-8/2",
-        "0x10",
-        "2147483648",
-        "1-2147483648",
-        "1-8*2147483648",
-        "99999999999999999999",
-        "1-2,0",
-    };
+    static const char *const texts[] = {"",
+                                        "0",
+                                        "-1",
+                                        "+1",
+                                        " 1",
+                                        "1 ",
+                                        "x",
+                                        "1x",
+                                        "1.5",
+                                        ",",
+                                        "1,",
+                                        ",1",
+                                        "1,,2",
+                                        "1-",
+                                        "-",
+                                        "4-3",
+                                        "1-4-8",
+                                        "1-8*",
+                                        "1-8*1",
+                                        "1-8*0",
+                                        "1-8*-2",
+                                        "1-8+",
+                                        "1-8+0",
+                                        "1-8+x",
+                                        "1-x",
+                                        "4*2",
+                                        "4+2",
+                                        "1-8*2+1",
+                                        "1;2",
+                                        "1-8/2",
+                                        "0x10",
+                                        "2147483648",
+                                        "1-2147483648",
+                                        "1-8*2147483648",
+                                        "99999999999999999999",
+                                        "1-2,0"};
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_no_numbers(texts[i]);
@@ -159,11 +157,9 @@ static void assert_no_rows(const char *text, const char *reason)
 
 static void test_bad_rows(void **state)
 {
-    static const char *const not_ids[] = {
-        "",    ",",    ";",    "1,",  ",1",   "1,,2",       "1;",
-        ";1",  "1;;2", "1,2;", "1 2", "-1",   "1,-1",       "1.5",
-        "1e3", "x,1",  "1,x",  "0x1", "1, 2", "2147483648", "99999999999999999999",
-    };
+    static const char *const not_ids[] = {"",    ",",    ";",    "1,",  ",1",   "1,,2",       "1;",
+                                          ";1",  "1;;2", "1,2;", "1 2", "-1",   "1,-1",       "1.5",
+                                          "1e3", "x,1",  "1,x",  "0x1", "1, 2", "2147483648", "99999999999999999999"};
     static const char *const ragged[] = {"1,2;3", "1;2,3", "1,2;3,4;5", "1;2;3,4"};
     (void)state;
     for (size_t i = 0; i < sizeof not_ids / sizeof not_ids[0]; i++)
@@ -172,22 +168,11 @@ static void test_bad_rows(void **state)
         assert_no_rows(ragged[i], "differ in length");
 }
 
-/* " I am vibe coding to learn kv cache. To do that I am benchmarking kv cache." */
-static void test_default_prompt(void **state)
-{
-    static const int32_t expected[] = {314, 716, 27426, 19617, 284,   2193, 479, 85, 12940, 13, 1675,
-                                       466, 326, 314,   716,   18335, 278,  479, 85, 12940, 13};
-    (void)state;
-    assert_int_equal(default_prompt_length, sizeof expected / sizeof expected[0]);
-    assert_memory_equal(default_prompt, expected, sizeof expected);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_ranges), cmocka_unit_test(test_longest_list),
-        cmocka_unit_test(test_bad_numbers),    cmocka_unit_test(test_rows),   cmocka_unit_test(test_bad_rows),
-        cmocka_unit_test(test_default_prompt),
+        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_ranges), cmocka_unit_test(test_longest_list),
+        cmocka_unit_test(test_bad_numbers), cmocka_unit_test(test_rows),   cmocka_unit_test(test_bad_rows),
     };
     return cmocka_run_group_tests_name("lists", tests, NULL, NULL);
 }

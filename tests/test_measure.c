@@ -1,30 +1,30 @@
-/* The definitions of all figures on stamps made by hand, and one real generation. */
+/* The definitions of all figures on stamps made by hand. */
 #include "measure/measure.h"
 #include "support.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MS 1000000 /* ns */
 
-/* A generation of n tokens whose stamps are t0 + ms[0..n]. */
-static void make_generation(struct kv_generation *g, int batch, const int *ms, int n)
+/* A generation of n steps of a token each, whose stamps are ms[0..n]. */
+static void make_generation(struct kv_generation *g, int batch, int n_prompt, const int *ms, int n)
 {
-    const int64_t t0 = 1234567890123456789;
     struct kv_error error;
-    assert_ok(kv_generation_create(g, batch, n, &error), error);
-    for (int i = 0; i <= n; i++)
-        g->stamps[i] = t0 + (int64_t)ms[i] * MS;
-    g->n_done = n;
+    assert_ok(kv_generation_create(g, batch, n_prompt, n, &error), error);
+    for (int i = 0; i <= n; i++) {
+        g->stamps[i] = (int64_t)ms[i] * MS;
+        g->n_given[i] = g->n_running[i] = i ? batch : 0;
+    }
+    g->n_steps = n;
 }
 
-static struct kv_figures figures_of(struct kv_generation *g, int batch, int n_prompt)
+static struct kv_figures figures_of(struct kv_generation *g)
 {
     struct kv_figures figures;
     struct kv_error error;
-    assert_ok(kv_figures_of(g, batch, n_prompt, &figures, &error), error);
+    assert_ok(kv_figures_of(g, &figures, &error), error);
     kv_generation_free(g);
     return figures;
 }
@@ -40,8 +40,8 @@ static void test_definitions(void **state)
 {
     struct kv_generation g;
     (void)state;
-    make_generation(&g, 4, (const int[]){0, 40, 50, 70, 80, 100}, 5);
-    const struct kv_figures f = figures_of(&g, 4, 21);
+    make_generation(&g, 4, 21, (const int[]){0, 40, 50, 70, 80, 100}, 5);
+    const struct kv_figures f = figures_of(&g);
     assert_figure(f.ttft_ms, 40);
     assert_figure(f.ttpt_ms, 60.0 / 4);
     assert_figure(f.ttpt_p50_ms, 15);
@@ -58,8 +58,8 @@ static void test_first_token_is_no_step(void **state)
 {
     struct kv_generation g;
     (void)state;
-    make_generation(&g, 1, (const int[]){0, 1000, 1001, 1002}, 3);
-    const struct kv_figures f = figures_of(&g, 1, 8);
+    make_generation(&g, 1, 8, (const int[]){0, 1000, 1001, 1002}, 3);
+    const struct kv_figures f = figures_of(&g);
     assert_figure(f.ttft_ms, 1000);
     assert_figure(f.ttpt_ms, 1);
     assert_figure(f.ttpt_p50_ms, 1);
@@ -70,8 +70,9 @@ static void test_one_token_has_no_steps(void **state)
 {
     struct kv_generation g;
     (void)state;
-    make_generation(&g, 2, (const int[]){0, 25}, 1);
-    const struct kv_figures f = figures_of(&g, 2, 10);
+    make_generation(&g, 2, 10, (const int[]){0, 25}, 1);
+    assert_true(isnan(kv_generation_rate(&g)));
+    const struct kv_figures f = figures_of(&g);
     assert_figure(f.ttft_ms, 25);
     assert_figure(f.e2e_ms, 25);
     assert_figure(f.prefill_tok_s, 2 * 10 / 0.025);
@@ -84,9 +85,9 @@ static void test_nothing_done_is_all_unknown(void **state)
 {
     struct kv_generation g;
     (void)state;
-    make_generation(&g, 1, (const int[]){0, 1, 2}, 2);
-    g.n_done = 0;
-    const struct kv_figures f = figures_of(&g, 1, 10);
+    make_generation(&g, 1, 10, (const int[]){0, 1, 2}, 2);
+    g.n_steps = 0;
+    const struct kv_figures f = figures_of(&g);
     assert_true(isnan(f.ttft_ms) && isnan(f.ttpt_ms) && isnan(f.ttpt_p50_ms) && isnan(f.ttpt_p95_ms));
     assert_true(isnan(f.ttpt_p99_ms) && isnan(f.e2e_ms) && isnan(f.prefill_tok_s) && isnan(f.decode_tok_s));
     assert_true(isnan(f.output_tok_s));
@@ -97,9 +98,9 @@ static void test_only_what_was_done_counts(void **state)
 {
     struct kv_generation g;
     (void)state;
-    make_generation(&g, 1, (const int[]){0, 10, 12, 14, 0, 0}, 5);
-    g.n_done = 3;
-    const struct kv_figures f = figures_of(&g, 1, 4);
+    make_generation(&g, 1, 4, (const int[]){0, 10, 12, 14, 0, 0}, 5);
+    g.n_steps = 3;
+    const struct kv_figures f = figures_of(&g);
     assert_figure(f.e2e_ms, 14);
     assert_figure(f.ttpt_ms, 2);
     assert_figure(f.output_tok_s, 3 / 0.014);
@@ -114,9 +115,9 @@ static struct kv_figures figures_of_steps(int n)
     ms[1] = 7;
     for (int i = 0; i < n; i++)
         ms[i + 2] = ms[i + 1] + 1 + i * 37 % n; /* n and 37 have no common factor */
-    make_generation(&g, 1, ms, n + 1);
+    make_generation(&g, 1, 1, ms, n + 1);
     free(ms);
-    return figures_of(&g, 1, 1);
+    return figures_of(&g);
 }
 
 static void test_p99_needs_100_samples(void **state)
@@ -131,135 +132,20 @@ static void test_p99_needs_100_samples(void **state)
     assert_figure(enough.ttpt_ms, 50.5);
 }
 
-/* ---- A real generation --------------------------------------------------------------------------------- */
-
-struct bench {
-    struct reference_case c;
-    struct kv_pool *pool;
-    struct kv_model *model;
-    struct kv_session *session;
-};
-
-static void open_bench(struct bench *bench, const char *name, const char *path, int capacity)
+/* Two sequences; steps that give 4, 3 and 1 tokens, the last to the one that had not ended. */
+static void test_more_tokens_a_step(void **state)
 {
-    struct kv_error error;
-    load_case(&bench->c, name);
-    assert_ok(kv_pool_create(&bench->pool, 1, &error), error);
-    assert_ok(kv_model_load(&bench->model, bench->c.folder, NULL, bench->pool, &error), error);
-    const struct kv_session_options options = {.path = path, .batch = bench->c.batch, .capacity = capacity};
-    assert_ok(kv_session_create(&bench->session, bench->model, bench->pool, &options, &error), error);
-}
-
-static void close_bench(struct bench *bench)
-{
-    kv_session_free(bench->session);
-    kv_model_free(bench->model);
-    kv_pool_free(bench->pool);
-    free_case(&bench->c);
-}
-
-static void check_tokens(const struct bench *bench, const struct kv_generation *g)
-{
-    for (int b = 0; b < bench->c.batch; b++)
-        assert_memory_equal(g->tokens + b * g->n_new, bench->c.greedy + b * bench->c.n_greedy + bench->c.n_tokens,
-                            (size_t)g->n_done * sizeof *g->tokens);
-}
-
-static void test_generation(void **state)
-{
-    struct kv_error error;
     struct kv_generation g;
     (void)state;
-    for (int p = 0; kv_path_choice(p); p++) {
-        struct bench bench;
-        open_bench(&bench, "tiny-f32", kv_path_choice(p)->name, 0);
-        const int n = bench.c.n_greedy - bench.c.n_tokens;
-        assert_ok(kv_generation_create(&g, bench.c.batch, n, &error), error);
-        for (int repetition = 0; repetition < 2; repetition++) {
-            const int64_t before = kv_now_ns();
-            assert_ok(kv_generate(bench.session, bench.c.batch, bench.c.tokens, bench.c.n_tokens, n, &g, &error),
-                      error);
-            assert_true(before <= g.stamps[0] && g.stamps[n] <= kv_now_ns());
-            assert_int_equal(g.n_done, n);
-            for (int i = 0; i < n; i++)
-                assert_true(g.stamps[i] < g.stamps[i + 1]);
-            check_tokens(&bench, &g);
-            assert_int_equal(g.kv_live_bytes, kv_session_kv_live_bytes(bench.session));
-        }
-        kv_generation_free(&g);
-        close_bench(&bench);
-    }
-}
-
-/* Fewer tokens than there is room for keep their places in [B, N]. */
-static void test_fewer_tokens_than_room(void **state)
-{
-    struct bench bench;
-    struct kv_error error;
-    struct kv_generation g;
-    (void)state;
-    open_bench(&bench, "tiny-f32", "cached", 0);
-    assert_ok(kv_generation_create(&g, bench.c.batch, 10, &error), error);
-    assert_ok(kv_generate(bench.session, bench.c.batch, bench.c.tokens, bench.c.n_tokens, 3, &g, &error), error);
-    assert_int_equal(g.n_done, 3);
-    check_tokens(&bench, &g);
-    kv_generation_free(&g);
-    close_bench(&bench);
-}
-
-/* KV bytes at the end: keys and values of every position that was run, which the last token was not. */
-static void test_live_bytes(void **state)
-{
-    struct kv_error error;
-    struct kv_generation g;
-    (void)state;
-    for (int p = 0; kv_path_choice(p); p++) {
-        struct bench bench;
-        open_bench(&bench, "tiny-f32", kv_path_choice(p)->name, 0);
-        const struct kv_config *c = kv_model_config(bench.model);
-        const size_t positions = (size_t)(bench.c.n_tokens + 8 - 1) * (size_t)bench.c.batch;
-        const bool cached = strcmp(kv_path_choice(p)->name, "cached") == 0;
-        assert_ok(kv_generation_create(&g, bench.c.batch, 8, &error), error);
-        assert_ok(kv_generate(bench.session, bench.c.batch, bench.c.tokens, bench.c.n_tokens, 8, &g, &error), error);
-        assert_int_equal(g.kv_live_bytes, cached ? 2 * (size_t)c->n_layer * (size_t)c->n_embd * positions * 4 : 0);
-        kv_generation_free(&g);
-        close_bench(&bench);
-    }
-}
-
-static void test_window_end(void **state)
-{
-    struct bench bench;
-    struct kv_error error = {""};
-    struct kv_generation g;
-    (void)state;
-    open_bench(&bench, "odd-f16", "cached", 0);
-    const int n_positions = kv_model_config(bench.model)->n_positions, n = bench.c.n_greedy - bench.c.n_tokens;
-    assert_ok(kv_generation_create(&g, bench.c.batch, n, &error), error);
-    assert_int_equal(kv_generate(bench.session, bench.c.batch, bench.c.tokens, bench.c.n_tokens, n, &g, &error),
-                     KV_WINDOW_FULL);
-    assert_int_equal(g.n_done, n_positions + 1 - bench.c.n_tokens);
-    check_tokens(&bench, &g);
-    kv_generation_free(&g);
-    close_bench(&bench);
-}
-
-static void test_error_leaves_nothing_done(void **state)
-{
-    struct bench bench;
-    struct kv_error error = {""};
-    struct kv_generation g;
-    (void)state;
-    open_bench(&bench, "tiny-f32", "cached", 0);
-    assert_ok(kv_generation_create(&g, bench.c.batch, 4, &error), error);
-    g.n_done = 4;
-    bench.c.tokens[0] = kv_model_config(bench.model)->vocab_size;
-    assert_int_equal(kv_generate(bench.session, bench.c.batch, bench.c.tokens, bench.c.n_tokens, 4, &g, &error),
-                     KV_ERROR_ARGUMENT);
-    assert_int_equal(g.n_done, 0);
-    assert_true(*error.message);
-    kv_generation_free(&g);
-    close_bench(&bench);
+    make_generation(&g, 2, 8, (const int[]){0, 20, 40, 55, 60}, 4);
+    memcpy(g.n_given, (const int[]){0, 2, 4, 3, 1}, 5 * sizeof *g.n_given);
+    memcpy(g.n_running, (const int[]){0, 2, 2, 2, 1}, 5 * sizeof *g.n_running);
+    assert_figure(kv_generation_rate(&g), 8 / 0.040);
+    const struct kv_figures f = figures_of(&g);
+    assert_figure(f.ttft_ms, 20);
+    assert_figure(f.ttpt_ms, 40 / (2 + 1.5 + 1));
+    assert_figure(f.ttpt_p50_ms, 15);
+    assert_figure(f.output_tok_s, 2 * (1 + 2 + 1.5 + 1) / 0.060);
 }
 
 /* ---- Memory -------------------------------------------------------------------------------------------- */
@@ -289,11 +175,7 @@ int main(void)
         cmocka_unit_test(test_nothing_done_is_all_unknown),
         cmocka_unit_test(test_only_what_was_done_counts),
         cmocka_unit_test(test_p99_needs_100_samples),
-        cmocka_unit_test(test_generation),
-        cmocka_unit_test(test_fewer_tokens_than_room),
-        cmocka_unit_test(test_live_bytes),
-        cmocka_unit_test(test_window_end),
-        cmocka_unit_test(test_error_leaves_nothing_done),
+        cmocka_unit_test(test_more_tokens_a_step),
         cmocka_unit_test(test_rss_peak),
     };
     return cmocka_run_group_tests_name("measure", tests, NULL, NULL);

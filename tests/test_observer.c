@@ -27,7 +27,7 @@ static int set_up(void **state)
     uint64_t random = 5;
     assert_non_null(f);
     assert_ok(kv_pool_create(&f->pool, 2, &error), error);
-    assert_ok(kv_model_synthesize(&f->model, &small, 11, "openblas", f->pool, &error), error);
+    assert_ok(kv_model_synthesize(&f->model, &small, 11, NULL, "openblas", f->pool, &error), error);
     for (int i = 0; i < N_MOST; i++)
         f->tokens[i] = random_between(&random, 0, V - 1);
     plain_gpt2_run(&f->plain, f->model, f->tokens, N_MOST);

@@ -3,7 +3,7 @@
  * What ranks hand each other is plain memory, so that ThreadSanitizer sees a missing barrier even where the values
  * happen to be right. Linked with --wrap=pthread_create, so that starting a thread can be made to fail and
  * one that does not end is seen. */
-#include "base/cpus.h"
+#include "base/pool.h"
 #include "support.h"
 
 #include <errno.h>

@@ -86,7 +86,7 @@ static void for_random_shapes(uint64_t state, void (*check)(const struct shape *
         printf("shape %d: L %d H %d C %d I %d V %d P %d, B %d T %d chunk %d threads %d\n", i, c->n_layer, c->n_head,
                c->n_embd, c->n_inner, c->vocab_size, c->n_positions, s.batch, s.n_tokens, s.chunk, s.threads);
         assert_ok(kv_pool_create(&pool, s.threads, &error), error);
-        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, NULL, pool, &error), error);
+        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, NULL, NULL, pool, &error), error);
         check(&s, model, pool, &state);
         kv_model_free(model);
         kv_pool_free(pool);
@@ -108,15 +108,15 @@ static void check_session(const struct shape *s, const struct kv_model *model, s
     kv_session_free(session);
 }
 
-/* The truth: naive on the reference product and portable kernels. The caller frees it. */
-static float *true_logits(const struct shape *s, struct kv_pool *pool, const int32_t *tokens)
+/* The reference: naive on the reference product and portable kernels. The caller frees it. */
+static float *reference_logits(const struct shape *s, struct kv_pool *pool, const int32_t *tokens)
 {
     struct kv_error error;
     struct kv_model *model;
     struct kv_session *session;
     const struct kv_session_options options = {
         .path = "naive", .matmul = "reference", .isa = "portable", .batch = s->batch};
-    assert_ok(kv_model_synthesize(&model, &s->config, s->seed, "reference", pool, &error), error);
+    assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, "reference", pool, &error), error);
     assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
     float *logits = run(session, s, s->batch, tokens);
     kv_session_free(session);
@@ -128,13 +128,13 @@ static float *true_logits(const struct shape *s, struct kv_pool *pool, const int
 static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_pool *pool, uint64_t *state)
 {
     int32_t *tokens = random_tokens(state, s);
-    float *expected = true_logits(s, pool, tokens);
+    float *expected = reference_logits(s, pool, tokens);
     (void)unused;
     for (int m = 0; kv_matmul_choice(m); m++) {
         struct kv_error error;
         struct kv_model *model;
         const char *matmul = kv_matmul_choice(m)->name;
-        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, matmul, pool, &error), error);
+        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, matmul, pool, &error), error);
         for (int p = 0; kv_path_choice(p); p++)
             for (int isa = 0; supported_isa(isa); isa++)
                 check_session(s, model, pool,
@@ -189,6 +189,39 @@ static void check_rows(const struct shape *s, const struct kv_model *model, stru
     free(tokens);
 }
 
+/* Sequences cut back to lengths of their own, then given further tokens: each is what it is alone. */
+static void check_truncation(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+{
+    struct kv_error error;
+    int32_t *tokens = random_tokens(state, s), more[16], one[128];
+    int lengths[9], longest = 0;
+    for (int b = 0; b < s->batch; b++) {
+        lengths[b] = random_between(state, 0, s->n_tokens);
+        longest = lengths[b] > longest ? lengths[b] : longest;
+    }
+    const int room = s->config.n_positions - longest, n = room < 16 / s->batch ? room : 16 / s->batch;
+    for (int i = 0; i < s->batch * n; i++)
+        more[i] = random_between(state, 0, s->config.vocab_size - 1);
+    for (int p = 0; n > 0 && kv_path_choice(p); p++) {
+        struct kv_session *together = open_session(s, model, pool, kv_path_choice(p)->name, s->batch);
+        struct kv_session *alone = open_session(s, model, pool, kv_path_choice(p)->name, 1);
+        assert_ok(kv_session_prefill(together, tokens, s->n_tokens, NULL, &error), error);
+        assert_ok(kv_session_truncate(together, lengths, &error), error);
+        assert_ok(kv_session_prefill(together, more, n, NULL, &error), error);
+        for (int b = 0; b < s->batch; b++) {
+            memcpy(one, tokens + b * s->n_tokens, (size_t)lengths[b] * sizeof *one);
+            memcpy(one + lengths[b], more + b * n, (size_t)n * sizeof *one);
+            kv_session_reset(alone);
+            assert_ok(kv_session_prefill(alone, one, lengths[b] + n, NULL, &error), error);
+            assert_close(kv_session_logits(together) + b * s->config.vocab_size, kv_session_logits(alone),
+                         (size_t)s->config.vocab_size, LOGIT_BOUND);
+        }
+        kv_session_free(together);
+        kv_session_free(alone);
+    }
+    free(tokens);
+}
+
 /* Other tokens, longer and shorter, run before: the result is the same to the last bit. */
 static void check_leftovers(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
 {
@@ -232,7 +265,7 @@ static void check_overflow(const struct shape *s, const struct kv_model *model, 
                 tokens[b] = random_between(state, 0, s->config.vocab_size - 1);
             assert_ok(kv_session_decode(naive, tokens, &error), error);
             assert_ok(kv_session_decode(cached, tokens, &error), error);
-            assert_int_equal(kv_session_length(naive), kv_session_length(cached));
+            assert_int_equal(kv_session_lengths(naive)[0], kv_session_lengths(cached)[0]);
             assert_int_equal(kv_session_overflows(naive), kv_session_overflows(cached));
             assert_close(kv_session_logits(cached), kv_session_logits(naive), n, LOGIT_BOUND);
         }
@@ -267,6 +300,12 @@ static void test_leftovers(void **state)
     for_random_shapes(3, check_leftovers);
 }
 
+static void test_truncation(void **state)
+{
+    (void)state;
+    for_random_shapes(6, check_truncation);
+}
+
 static void test_overflow(void **state)
 {
     (void)state;
@@ -276,8 +315,8 @@ static void test_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_threads),  cmocka_unit_test(test_row_alone),
-        cmocka_unit_test(test_leftovers),   cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_threads),    cmocka_unit_test(test_row_alone),
+        cmocka_unit_test(test_leftovers),   cmocka_unit_test(test_truncation), cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests_name("property", tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ static void for_every_way(void (*check)(const struct reference_case *c, const st
             for (int m = 0; kv_matmul_choice(m); m++) {
                 const char *matmul = kv_matmul_choice(m)->name;
                 struct kv_model *model;
-                assert_ok(kv_model_load(&model, c.folder, matmul, pool, &error), error);
+                assert_ok(kv_model_load(&model, c.folder, NULL, matmul, pool, &error), error);
                 for (int p = 0; kv_path_choice(p); p++)
                     for (int isa = 0; supported_isa(isa); isa++)
                         check(&c, model, pool,

@@ -3,14 +3,14 @@
 
 #include "model/safetensors.h"
 
-#include <dirent.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+static struct kv_error error;
 
 /* A file that announces a header of `announced` bytes, then has this header and n_data bytes, zero or not. */
 static void put_file(const struct checkpoint *c, uint64_t announced, const char *header, size_t n_header, size_t n_data)
@@ -34,7 +34,6 @@ static void put_header(const struct checkpoint *c, const char *header, size_t n_
 static void refuse_at(const struct checkpoint *c, kv_status status, const char *thing, int line)
 {
     struct kv_safetensors *file;
-    struct kv_error error = {""};
     const kv_status got = kv_safetensors_open(&file, c->weights_file, &error);
     check_refused(got, status, &error, c->weights_file, thing, __FILE__, line);
     assert_null(file);
@@ -45,7 +44,6 @@ static void refuse_at(const struct checkpoint *c, kv_status status, const char *
 static struct kv_safetensors *open_file(const struct checkpoint *c)
 {
     struct kv_safetensors *file;
-    struct kv_error error;
     assert_ok(kv_safetensors_open(&file, c->weights_file, &error), error);
     return file;
 }
@@ -278,7 +276,6 @@ static void test_not_a_file(void **state)
     assert_int_equal(mkdir(c->weights_file, 0700), 0);
     refuse(c, KV_ERROR_IO, "not a regular file");
     struct kv_safetensors *file;
-    struct kv_error error;
     assert_refused(kv_safetensors_open(&file, "/dev/null", &error), KV_ERROR_IO, error, "/dev/null", "regular");
 }
 
@@ -296,17 +293,6 @@ static void test_odd_names(void **state)
 }
 
 /* ---- Writing ------------------------------------------------------------------------------------ */
-
-static int files_in(const char *path)
-{
-    int n = 0;
-    DIR *folder = opendir(path);
-    assert_non_null(folder);
-    for (struct dirent *entry; (entry = readdir(folder));)
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(folder);
-    return n;
-}
 
 static void assert_holds(const struct checkpoint *c, const char *name, const float *values, const size_t *shape,
                          int n_dims)
@@ -341,7 +327,6 @@ static void test_write_and_read(void **state)
                    {"xxxxxxx", {1, 1, 1, 4}, 4}};
     float values[30];
     uint64_t random = 3;
-    struct kv_error error;
     for (size_t i = 0; i < COUNT(values); i++)
         values[i] = random_float(&random);
     const uint32_t special[] = {0x7fc00001, 0xff800000, 0x80000000, 1}; /* NaN, -infinity, -0, a denormal */
@@ -371,7 +356,6 @@ static void test_python_reads_it(void **state)
         "assert values[:5] == (1.5, -2.0, 2.0**-149, 3.4028234663852886e38, -math.inf), values\n"
         "assert math.isnan(values[5])\n";
     const float values[] = {1.5f, -2.0f, 0x1p-149f, 0x1.fffffep127f, -INFINITY, NAN};
-    struct kv_error error;
     char command[256];
     assert_ok(kv_write_safetensors(c->weights_file, "logits", values, (const size_t[]){2, 1, 3}, 3, &error), error);
     assert_in_range(snprintf(command, sizeof command, "'%s' -E - '%s'", KV_PYTHON, c->weights_file), 1, 255);
@@ -386,7 +370,6 @@ static void test_write_refused(void **state)
     const struct checkpoint *c = *state;
     const float value = 1;
     const size_t one = 1;
-    struct kv_error error;
     char path[256];
     snprintf(path, sizeof path, "%s/absent/x.safetensors", c->folder);
     assert_refused(kv_write_safetensors(path, "t", &value, &one, 1, &error), KV_ERROR_IO, error, path, "No such file");
@@ -398,33 +381,128 @@ static void test_write_refused(void **state)
     write_bytes(c->config_file, "", 0);
     snprintf(path, sizeof path, "%s/x.safetensors", c->config_file);
     assert_refused(kv_write_safetensors(path, "t", &value, &one, 1, &error), KV_ERROR_IO, error, path, "directory");
-    const size_t huge[] = {SIZE_MAX / 2, 4}, large = SIZE_MAX / 4 + 1;
-    snprintf(path, sizeof path, "%s/y.safetensors", c->folder);
-    assert_refused(kv_write_safetensors(path, "big", &value, huge, 2, &error), KV_ERROR_ARGUMENT, error, path, "'big'");
-    assert_refused(kv_write_safetensors(path, "big", &value, &large, 1, &error), KV_ERROR_ARGUMENT, error, path,
-                   "'big'");
-    assert_refused(kv_write_safetensors(path, "\xff", &value, &one, 1, &error), KV_ERROR_ARGUMENT, error, path,
-                   "UTF-8");
-    assert_int_equal(kv_write_safetensors(path, "big", &value, huge, 2, NULL), KV_ERROR_ARGUMENT);
     assert_int_equal(files_in(c->folder), 2);
 }
 
+/* Where the data begins, from the file's first 8 bytes. */
+static uint64_t data_start(const char *path)
+{
+    uint64_t header;
+    FILE *stream = fopen(path, "re");
+    assert_non_null(stream);
+    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
+    fclose(stream);
+    return 8 + header;
+}
+
+static void test_many_tensors(void **state)
+{
+    const struct checkpoint *c = *state;
+    enum { LARGE = 3 * 4096 + 5 }; /* more than any buffer */
+    float *values = malloc(LARGE * sizeof *values);
+    assert_non_null(values);
+    for (int i = 0; i < LARGE; i++)
+        values[i] = (float)(i % 251) - 100; /* bfloat16 has them all */
+    const struct kv_tensor_source sources[] = {
+        {"z", KV_DTYPE_F32, 2, (const size_t[]){3, 5}, values + 7},
+        {"scalar", KV_DTYPE_F32, 0, NULL, values + 1},
+        {"nothing", KV_DTYPE_BF16, 2, (const size_t[]){4, 0}, NULL},
+        {"large", KV_DTYPE_BF16, 1, (const size_t[]){LARGE}, values},
+        {"a \"quoted\"\n", KV_DTYPE_BF16, 3, (const size_t[]){1, 3, 1}, values + 2},
+    };
+    assert_ok(kv_safetensors_write(c->weights_file, sources, COUNT(sources), NULL, 0, &error), error);
+    struct kv_safetensors *file = open_file(c);
+    assert_int_equal(kv_safetensors_count(file), COUNT(sources));
+    assert_int_equal(data_start(c->weights_file) % 64, 0);
+    size_t end = 0;
+    for (size_t i = 0; i < COUNT(sources); i++) {
+        const struct kv_tensor *tensor = kv_safetensors_find(file, sources[i].name);
+        assert_non_null(tensor);
+        assert_int_equal(tensor->begin, end); /* in the order given, without gaps */
+        assert_int_equal(tensor->dtype, sources[i].dtype);
+        assert_int_equal(tensor->n_dims, sources[i].n_dims);
+        for (int d = 0; d < tensor->n_dims; d++)
+            assert_int_equal(tensor->shape[d], sources[i].shape[d]);
+        const size_t width = tensor->dtype == KV_DTYPE_F32 ? 4 : 2;
+        for (size_t k = 0; k < tensor->n_elements; k++) {
+            uint32_t bits = 0;
+            memcpy((char *)&bits + 4 - width, tensor->data + k * width, width);
+            assert_memory_equal(&bits, &sources[i].data[k], sizeof bits);
+        }
+        end = tensor->end;
+    }
+    kv_safetensors_close(file);
+    free(values);
+}
+
+static void test_notes(void **state)
+{
+    const struct checkpoint *c = *state;
+    const struct kv_note notes[] = {{"format", "pt"}, {"", "empty"}, {"text", "two\nlines \"\xc3\xa9\""}, {"none", ""}};
+    assert_ok(kv_safetensors_write(c->weights_file, NULL, 0, notes, COUNT(notes), &error), error);
+    struct kv_safetensors *file = open_file(c);
+    for (size_t i = 0; i < COUNT(notes); i++)
+        assert_string_equal(kv_safetensors_note(file, notes[i].name), notes[i].value);
+    assert_null(kv_safetensors_note(file, "absent"));
+    kv_safetensors_close(file);
+    static const char *const headers[] = {"{}", "{\"__metadata__\":{}}", "{\"__metadata__\":{\"format\":1}}",
+                                          "{\"__metadata__\":[\"format\"]}", "{\"__metadata__\":null}"};
+    for (size_t i = 0; i < COUNT(headers); i++) {
+        char bytes[64] = {(char)strlen(headers[i])};
+        memcpy(bytes + 8, headers[i], strlen(headers[i]));
+        write_bytes(c->weights_file, bytes, 8 + strlen(headers[i]));
+        file = open_file(c);
+        assert_null(kv_safetensors_note(file, "format"));
+        kv_safetensors_close(file);
+    }
+}
+
+static void test_sources_refused(void **state)
+{
+    const struct checkpoint *c = *state;
+    const float value = 1;
+    const size_t one = 1, ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, huge = SIZE_MAX / 8, large = SIZE_MAX / 4 + 1,
+                 none[] = {0, SIZE_MAX};
+    const struct kv_tensor_source good = {"t", KV_DTYPE_F32, 1, &one, &value};
+    const struct {
+        struct kv_tensor_source second;
+        struct kv_note note;
+        const char *named;
+    } cases[] = {
+        {{"t", KV_DTYPE_F32, 1, &one, &value}, {"n", ""}, "'t' is taken"},
+        {{"__metadata__", KV_DTYPE_F32, 1, &one, &value}, {"n", ""}, "'__metadata__' is taken"},
+        {{"half", KV_DTYPE_F16, 1, &one, &value}, {"n", ""}, "'half' can be written as F32 or BF16"},
+        {{"other", KV_DTYPE_OTHER, 1, &one, &value}, {"n", ""}, "'other' can be"},
+        {{"deep", KV_DTYPE_F32, 9, ones, &value}, {"n", ""}, "'deep' has 9 dimensions"},
+        {{"none", KV_DTYPE_F32, 2, none, &value}, {"n", ""}, "tensor 'none' overflows"},
+        {{"huge", KV_DTYPE_F32, 1, &huge, &value}, {"n", ""}, "overflows"},
+        {{"large", KV_DTYPE_F32, 1, &large, &value}, {"n", ""}, "'large'"},
+        {{"\xff", KV_DTYPE_F32, 1, &one, &value}, {"n", ""}, "UTF-8"},
+        {{"u", KV_DTYPE_F32, 1, &one, &value}, {"n", "\xc3"}, "UTF-8"},
+        {{"u", KV_DTYPE_F32, 1, &one, &value}, {"\xff", ""}, "UTF-8"},
+        {{"u", KV_DTYPE_F32, 1, &one, &value}, {"first", ""}, "'first' is taken"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct kv_tensor_source sources[] = {good, cases[i].second};
+        const struct kv_note notes[] = {{"first", "1"}, cases[i].note};
+        struct kv_error e = {""};
+        assert_refused(kv_safetensors_write(c->weights_file, sources, 2, notes, 2, &e), KV_ERROR_ARGUMENT, e,
+                       c->weights_file, cases[i].named);
+        assert_int_equal(access(c->weights_file, F_OK), -1);
+    }
+}
+
 /* A write of n values that stops half-way, as on a full disk, leaves the file that was there, and nothing else. */
-static void stop_half_way(const struct checkpoint *c, size_t n, rlim_t limit)
+static void stop_half_way(const struct checkpoint *c, size_t n, size_t limit)
 {
     static const float old_values[] = {3, 4};
     const size_t old_shape = COUNT(old_values);
     float *values = calloc(n, sizeof *values);
-    struct kv_error error = {""};
-    struct rlimit before;
     assert_non_null(values);
     assert_ok(kv_write_safetensors(c->weights_file, "old", old_values, &old_shape, 1, &error), error);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, before.rlim_max}), 0);
+    disk_is_full(limit);
     const kv_status status = kv_write_safetensors(c->weights_file, "new", values, &n, 1, &error);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, handler);
+    disk_is_free();
     assert_refused(status, KV_ERROR_IO, error, c->weights_file, "too large");
     assert_int_equal(files_in(c->folder), 1);
     assert_holds(c, "old", old_values, &old_shape, 1);
@@ -434,24 +512,32 @@ static void stop_half_way(const struct checkpoint *c, size_t n, rlim_t limit)
 static void test_write_whole_or_not_at_all(void **state)
 {
     const struct checkpoint *c = *state;
-    for (rlim_t limit = 1; limit < 400000; limit *= 8)
+    for (size_t limit = 1; limit < 400000; limit *= 8)
         stop_half_way(c, 100000, limit);
     stop_half_way(c, 3, 0); /* so small that only closing the file writes it */
     stop_half_way(c, 3, 70);
 }
 
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_every_field),    WITH_FOLDER(test_no_tensors),
-        WITH_FOLDER(test_dtypes),         WITH_FOLDER(test_wrong_entries),
-        WITH_FOLDER(test_overlaps),       WITH_FOLDER(test_not_a_header),
-        WITH_FOLDER(test_deep_nesting),   WITH_FOLDER(test_header_length),
-        WITH_FOLDER(test_not_a_file),     WITH_FOLDER(test_odd_names),
-        WITH_FOLDER(test_write_and_read), WITH_FOLDER(test_python_reads_it),
-        WITH_FOLDER(test_write_refused),  WITH_FOLDER(test_write_whole_or_not_at_all),
+        WITH_FOLDER(test_every_field),
+        WITH_FOLDER(test_no_tensors),
+        WITH_FOLDER(test_dtypes),
+        WITH_FOLDER(test_wrong_entries),
+        WITH_FOLDER(test_overlaps),
+        WITH_FOLDER(test_not_a_header),
+        WITH_FOLDER(test_deep_nesting),
+        WITH_FOLDER(test_header_length),
+        WITH_FOLDER(test_not_a_file),
+        WITH_FOLDER(test_odd_names),
+        WITH_FOLDER(test_write_and_read),
+        WITH_FOLDER(test_python_reads_it),
+        WITH_FOLDER(test_write_refused),
+        WITH_FOLDER(test_many_tensors),
+        WITH_FOLDER(test_notes),
+        WITH_FOLDER(test_sources_refused),
+        WITH_FOLDER(test_write_whole_or_not_at_all),
     };
     return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);
 }

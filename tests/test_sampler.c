@@ -1,12 +1,347 @@
-/* A sampler's streams, its errors and its memory, greedy selection, and the same tokens on every path. */
-#include "sampling_bench.h"
+/* Sampling's distribution: a chi-square against the softmax of what top-k and top-p keep, and independent draws; its
+ * streams, errors and memory, greedy selection, and the same tokens on every path.
+ *
+ * Seeds are fixed; a test fails above the quantile that chance alone exceeds once in a million times. */
+#include "support.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static struct kv_sampler *open_sampler(struct kv_sampling sampling, int vocab_size, int batch)
+{
+    struct kv_error error;
+    struct kv_sampler *sampler;
+    assert_ok(kv_sampler_create(&sampler, &sampling, vocab_size, batch, &error), error);
+    return sampler;
+}
+
+static void select_ok(struct kv_sampler *sampler, const float *logits, int32_t *tokens)
+{
+    struct kv_error error;
+    assert_ok(kv_sampler_select(sampler, logits, tokens, &error), error);
+}
+
+/* logits [V] of about normal distribution, as those of a model are */
+static void fill_logits(float *logits, int V, float deviation, uint64_t seed)
+{
+    uint64_t random = seed;
+    for (int i = 0; i < V; i++) {
+        float sum = 0;
+        for (int j = 0; j < 12; j++)
+            sum += random_float(&random);
+        logits[i] = deviation * sum / 2; /* twelve numbers of -1..1 have the variance 4 */
+    }
+}
+
+/* counts [V] of n_steps draws of every row of a batch that all have the same logits [V] */
+static void count_draws(struct kv_sampling sampling, const float *logits, int V, int batch, int n_steps, int *counts)
+{
+    struct kv_sampler *sampler = open_sampler(sampling, V, batch);
+    float *rows = malloc((size_t)batch * (size_t)V * sizeof *rows);
+    int32_t *tokens = malloc((size_t)batch * sizeof *tokens);
+    assert_true(rows && tokens);
+    for (int b = 0; b < batch; b++)
+        memcpy(rows + (size_t)b * (size_t)V, logits, (size_t)V * sizeof *rows);
+    memset(counts, 0, (size_t)V * sizeof *counts);
+    for (int step = 0; step < n_steps; step++) {
+        select_ok(sampler, rows, tokens);
+        for (int b = 0; b < batch; b++) {
+            assert_in_range(tokens[b], 0, V - 1);
+            counts[tokens[b]]++;
+        }
+    }
+    kv_sampler_free(sampler);
+    free(rows);
+    free(tokens);
+}
+
+/* ---- What is expected ----------------------------------------------------------------------------- */
+
+struct ranked {
+    double logit;
+    int id;
+};
+
+static int more_probable_first(const void *left, const void *right)
+{
+    const struct ranked *a = left, *b = right;
+    return a->logit > b->logit ? -1 : a->logit < b->logit ? 1 : a->id - b->id;
+}
+
+/* probabilities [V], 0 for what is left out: by sorting, in double */
+static void expect(struct kv_sampling sampling, const float *logits, int V, double *probabilities)
+{
+    struct ranked *ranking = malloc((size_t)V * sizeof *ranking);
+    double sum = 0, share = 0, kept_sum = 0;
+    assert_non_null(ranking);
+    for (int i = 0; i < V; i++)
+        ranking[i] = (struct ranked){(double)logits[i], i};
+    qsort(ranking, (size_t)V, sizeof *ranking, more_probable_first);
+    const int k = sampling.top_k && sampling.top_k < V ? sampling.top_k : V;
+    memset(probabilities, 0, (size_t)V * sizeof *probabilities);
+    for (int i = 0; i < k; i++)
+        sum += exp((ranking[i].logit - ranking[0].logit) / (double)sampling.temperature);
+    for (int i = 0; i < k && share < (double)sampling.top_p; i++) {
+        const double p = exp((ranking[i].logit - ranking[0].logit) / (double)sampling.temperature) / sum;
+        probabilities[ranking[i].id] = p;
+        share += p;
+        kept_sum += p;
+    }
+    for (int i = 0; i < V; i++)
+        probabilities[i] /= kept_sum;
+    free(ranking);
+}
+
+/* The quantile of chi-square that is exceeded with probability 1e-6 (4.7534 standard deviations of a normal), in
+ * the cube-root approximation of Wilson & Hilferty (1931), here up to 15 % too high with 1 degree of freedom, 3 % with
+ * 10, and less with more. */
+static double critical_value(int n_freedom)
+{
+    const double v = 2.0 / (9.0 * n_freedom), root = 1 - v + 4.7534 * sqrt(v);
+    return n_freedom * root * root * root;
+}
+
+/* Fails unless counts [n] of n_draws are what probabilities [n] let expect. Cells below 5 are merged. */
+static void assert_distribution(const int *counts, const double *probabilities, int n, int n_draws)
+{
+    double chi_square = 0, small_expected = 0, small_counted = 0;
+    int n_cells = 0;
+    for (int i = 0; i < n; i++) {
+        const double expected = probabilities[i] * n_draws;
+        if (probabilities[i] == 0 && counts[i] > 0)
+            fail_msg("%d is left out, and was drawn %d times", i, counts[i]);
+        if (expected < 5) {
+            small_expected += expected;
+            small_counted += counts[i];
+        } else {
+            chi_square += (counts[i] - expected) * (counts[i] - expected) / expected;
+            n_cells++;
+        }
+    }
+    if (small_expected >= 5) {
+        chi_square += (small_counted - small_expected) * (small_counted - small_expected) / small_expected;
+        n_cells++;
+    }
+    assert_in_range(n_cells, 2, n);
+    if (chi_square > critical_value(n_cells - 1))
+        fail_msg("chi-square is %.2f with %d degrees of freedom, at most %.2f was expected", chi_square, n_cells - 1,
+                 critical_value(n_cells - 1));
+}
+
+/* ---- Distribution --------------------------------------------------------------------------------- */
+
+static void test_distribution(void **state)
+{
+    (void)state;
+    enum { V = 50, N = 200000 };
+    static const float temperatures[] = {0.7f, 1.0f, 1.5f};
+    static const struct {
+        int top_k;
+        float top_p;
+    } kept[] = {{0, 1}, {10, 1}, {0, 0.8f}, {12, 0.9f}, {49, 1}, {V + 7, 0.999f}};
+    float logits[V];
+    double probabilities[V];
+    int counts[V];
+    fill_logits(logits, V, 1.5f, 5);
+    for (size_t t = 0; t < COUNT(temperatures); t++) {
+        for (size_t i = 0; i < COUNT(kept); i++) {
+            const struct kv_sampling sampling = {temperatures[t], kept[i].top_k, kept[i].top_p, 100 * t + i};
+            expect(sampling, logits, V, probabilities);
+            const int batch = i % 2 ? 8 : 1;
+            count_draws(sampling, logits, V, batch, N / batch, counts);
+            assert_distribution(counts, probabilities, V, N);
+        }
+    }
+}
+
+/* A test that every distribution passes would be none. */
+static void test_chi_square_tells_distributions_apart(void **state)
+{
+    (void)state;
+    enum { V = 50, N = 200000 };
+    float logits[V];
+    double probabilities[V], chi_square = 0;
+    int counts[V];
+    fill_logits(logits, V, 1.5f, 5);
+    expect((struct kv_sampling){1.0f, 0, 1, 0}, logits, V, probabilities);
+    count_draws((struct kv_sampling){1.03f, 0, 1, 0}, logits, V, 1, N, counts);
+    for (int i = 0; i < V; i++)
+        chi_square += pow(counts[i] - probabilities[i] * N, 2) / (probabilities[i] * N);
+    assert_true(chi_square > 2 * critical_value(V - 1));
+    /* The quantiles themselves, from the incomplete gamma function. */
+    assert_true(critical_value(10) > 46.863 && critical_value(10) < 46.863 * 1.03);
+    assert_true(critical_value(49) > 111.136 && critical_value(49) < 111.136 * 1.03);
+}
+
+/* Large vocabularies, in orders that a selection may find hard, with equal logits among them. */
+static void test_sets_of_a_large_vocabulary(void **state)
+{
+    (void)state;
+    enum { V = 3001, N = 3000 };
+    static const struct kv_sampling samplings[] = {{1, 40, 1, 1},    {1, 0, 0.9f, 2},    {1, 0, 0.3f, 3},
+                                                   {2, 900, 1, 4},   {1, 1400, 1, 5},    {1, 1501, 0.97f, 6},
+                                                   {3, 300, .5f, 7}, {1, 3000, .999f, 8}};
+    static float logits[V];
+    static double probabilities[V];
+    static int counts[V];
+    for (int order = 0; order < 5; order++) {
+        uint64_t random = 77;
+        for (int i = 0; i < V; i++)
+            logits[i] = order == 0   ? (float)random_between(&random, -40, 40) / 8
+                        : order == 1 ? (float)i / 300
+                        : order == 2 ? (float)-i / 300
+                        : order == 3 ? (float)abs(i - V / 2) / 200
+                                     : (float)-abs(i - V / 2) / 200;
+        for (size_t i = 0; i < COUNT(samplings); i++) {
+            expect(samplings[i], logits, V, probabilities);
+            count_draws(samplings[i], logits, V, 1, N, counts);
+            assert_distribution(counts, probabilities, V, N);
+        }
+    }
+}
+
+/* The number of different tokens in `n_draws`, all below `end`. */
+static int count_kept(struct kv_sampling sampling, const float *logits, int V, int n_draws, int end)
+{
+    int *counts = malloc((size_t)V * sizeof *counts), n_kept = 0;
+    assert_non_null(counts);
+    count_draws(sampling, logits, V, 1, n_draws, counts);
+    for (int i = 0; i < V; i++) {
+        n_kept += counts[i] > 0;
+        assert_true(i < end || counts[i] == 0);
+    }
+    free(counts);
+    return n_kept;
+}
+
+static void test_edges_of_what_is_kept(void **state)
+{
+    (void)state;
+    enum { V = 64 };
+    float equal[V] = {0}, steps[V];
+    for (int i = 0; i < V; i++)
+        steps[i] = (float)-(i / 4); /* 4 tokens of each probability */
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 1, 1}, equal, V, 2000, V), V);
+    assert_int_equal(count_kept((struct kv_sampling){1, 1, 1, 1}, equal, V, 100, 1), 1);
+    assert_int_equal(count_kept((struct kv_sampling){1, 7, 1, 1}, equal, V, 1000, 7), 7);
+    assert_int_equal(count_kept((struct kv_sampling){1, V, 1, 1}, equal, V, 2000, V), V);
+    assert_int_equal(count_kept((struct kv_sampling){1, 6, 1, 1}, steps, V, 1000, 6), 6);
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 0.5f, 1}, equal, V, 1000, V / 2), V / 2);
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 0.501f, 1}, equal, V, 1000, V / 2 + 1), V / 2 + 1);
+    assert_int_equal(count_kept((struct kv_sampling){1, 16, 0.5f, 1}, equal, V, 1000, 8), 8); /* of what top-k left */
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 1e-3f, 1}, steps, V, 100, 1), 1);
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, FLT_MIN, 1}, equal, V, 100, 1), 1);
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 0x1p-149f, 1}, steps, V, 100, 1), 1);
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 0.3f, 1}, equal, 1, 10, 1), 1);
+}
+
+static void test_extreme_temperatures_and_logits(void **state)
+{
+    (void)state;
+    enum { V = 40, N = 40000 };
+    static const float cold[] = {0x1p-149f, FLT_MIN, 1e-30f, 1e-6f};
+    static const float hot[] = {1e6f, 1e30f, FLT_MAX};
+    float logits[V];
+    double probabilities[V];
+    int counts[V];
+    fill_logits(logits, V, 2, 9);
+    logits[3] = logits[31] = 20; /* two equals at the top share all */
+    for (size_t i = 0; i < COUNT(cold); i++) {
+        count_draws((struct kv_sampling){cold[i], 0, 1, i}, logits, V, 1, N, counts);
+        assert_distribution((int[]){counts[3], counts[31]}, (double[]){0.5, 0.5}, 2, N);
+    }
+    logits[7] = logits[8] = -INFINITY;
+    for (int i = 0; i < V; i++)
+        probabilities[i] = i == 7 || i == 8 ? 0 : 1.0 / (V - 2);
+    for (size_t i = 0; i < COUNT(hot); i++) {
+        count_draws((struct kv_sampling){hot[i], 0, 1, i}, logits, V, 1, N, counts);
+        assert_distribution(counts, probabilities, V, N);
+    }
+    const float wide[] = {-FLT_MAX, FLT_MAX, -INFINITY, 0};
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 1, 1}, wide, 4, 100, 2), 1);
+    assert_int_equal(count_kept((struct kv_sampling){0, 0, 1, 1}, wide, 4, 100, 2), 1);
+    const float lowest[] = {-FLT_MAX, -INFINITY, -FLT_MAX};
+    assert_int_equal(count_kept((struct kv_sampling){1, 0, 1, 1}, lowest, 3, 100, 3), 2);
+}
+
+/* ---- Independence -------------------------------------------------------------------------------------- */
+
+/* Fails unless a [n] and b [n], each of the tokens that probabilities [V] tell of, are drawn without regard to each
+ * other: a chi-square of all pairs. */
+static void assert_independent(const int32_t *a, const int32_t *b, int n, const double *probabilities, int V)
+{
+    int counts[64] = {0};
+    double pairs[64];
+    assert_true(V * V <= 64);
+    for (int i = 0; i < n; i++)
+        counts[a[i] * V + b[i]]++;
+    for (int i = 0; i < V * V; i++)
+        pairs[i] = probabilities[i / V] * probabilities[i % V];
+    assert_distribution(counts, pairs, V * V, n);
+}
+
+/* Successive steps, steps further apart, rows of a batch, and seeds that follow each other. */
+static void test_draws_are_independent(void **state)
+{
+    (void)state;
+    enum { V = 8, B = 3, N = 100000, SEEDS = 3 };
+    static int32_t drawn[SEEDS * B][N];
+    float logits[B * V];
+    double probabilities[V];
+    fill_logits(logits, V, 0.7f, 3);
+    for (int b = 1; b < B; b++)
+        memcpy(logits + b * V, logits, V * sizeof *logits);
+    expect((struct kv_sampling){1, 0, 1, 0}, logits, V, probabilities);
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct kv_sampler *sampler = open_sampler((struct kv_sampling){1, 0, 1, seed}, V, B);
+        for (int i = 0; i < N; i++) {
+            int32_t tokens[B];
+            select_ok(sampler, logits, tokens);
+            for (int b = 0; b < B; b++)
+                drawn[seed * B + (uint64_t)b][i] = tokens[b];
+        }
+        kv_sampler_free(sampler);
+    }
+    for (int i = 0; i < SEEDS * B; i++) {
+        for (int j = i + 1; j < SEEDS * B; j++) {
+            assert_independent(drawn[i], drawn[j], N, probabilities, V);
+            assert_independent(drawn[i], drawn[j] + 1, N - 1, probabilities, V);
+        }
+        for (int lag = 1; lag < 5; lag++)
+            assert_independent(drawn[i], drawn[i] + lag, N - lag, probabilities, V);
+    }
+}
+
+/* The header's bound: at most 2 d / temperature of the draws change, whatever the size of the vocabulary. */
+static void test_logits_that_differ_a_little(void **state)
+{
+    (void)state;
+    enum { V = 2000, N = 2000 };
+    const float d = 1e-3f;
+    static float logits[V], near[V];
+    uint64_t random = 8;
+    int n_changed = 0;
+    const struct kv_sampling sampling = {0.5f, 0, 1, 3};
+    struct kv_sampler *a = open_sampler(sampling, V, 1), *b = open_sampler(sampling, V, 1);
+    fill_logits(logits, V, 1, 21);
+    for (int i = 0; i < N; i++) {
+        int32_t first, second;
+        for (int j = 0; j < V; j++)
+            near[j] = logits[j] + (next_random(&random) >> 63 ? d : -d);
+        select_ok(a, logits, &first);
+        select_ok(b, near, &second);
+        n_changed += first != second;
+    }
+    kv_sampler_free(a);
+    kv_sampler_free(b);
+    const double expected = N * 2.0 * 1e-3 / 0.5;
+    assert_in_range(n_changed, 1, (int)(expected + 5 * sqrt(expected)));
+}
 
 /* ---- Streams -------------------------------------------------------------------------------------- */
 
@@ -71,7 +406,7 @@ static void generate(const struct reference_case *c, const struct kv_session_opt
     const size_t B = (size_t)c->batch;
     memset(g, 0, sizeof *g);
     assert_ok(kv_pool_create(&pool, n_threads, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, options->matmul, pool, &error), error);
+    assert_ok(kv_model_load(&model, c->folder, NULL, options->matmul, pool, &error), error);
     assert_ok(kv_session_create(&session, model, pool, options, &error), error);
     assert_ok(kv_session_prefill(session, c->tokens, c->n_tokens, NULL, &error), error);
     for (size_t i = 0; i < N_NEW; i++) {
@@ -284,6 +619,13 @@ static void test_no_order_takes_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_chi_square_tells_distributions_apart),
+        cmocka_unit_test(test_sets_of_a_large_vocabulary),
+        cmocka_unit_test(test_edges_of_what_is_kept),
+        cmocka_unit_test(test_extreme_temperatures_and_logits),
+        cmocka_unit_test(test_draws_are_independent),
+        cmocka_unit_test(test_logits_that_differ_a_little),
         cmocka_unit_test(test_rows_steps_and_reset),
         cmocka_unit_test(test_same_tokens_on_every_path_and_pool),
         cmocka_unit_test(test_greedy_takes_the_lowest_of_equals),

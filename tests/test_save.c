@@ -4,13 +4,10 @@
 #include "model/safetensors.h"
 #include "model/weights.h"
 
-#include <dirent.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,7 +43,7 @@ static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed
 {
     struct kv_model *model;
     struct kv_pool *pool = make_pool();
-    assert_ok(kv_model_synthesize(&model, config, seed, matmul, pool, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, seed, NULL, matmul, pool, &error), error);
     kv_pool_free(pool);
     return model;
 }
@@ -55,20 +52,9 @@ static struct kv_model *load(const char *folder)
 {
     struct kv_model *model;
     struct kv_pool *pool = make_pool();
-    assert_ok(kv_model_load(&model, folder, "reference", pool, &error), error);
+    assert_ok(kv_model_load(&model, folder, NULL, "reference", pool, &error), error);
     kv_pool_free(pool);
     return model;
-}
-
-static int files_in(const char *folder)
-{
-    int n = 0;
-    DIR *entries = opendir(folder);
-    assert_non_null(entries);
-    for (struct dirent *entry; (entry = readdir(entries));)
-        n += entry->d_name[0] != '.';
-    closedir(entries);
-    return n;
 }
 
 /* The file, with a zero behind it, for the caller to free. */
@@ -93,7 +79,7 @@ static void test_saved_is_loaded(void **state)
         assert_ok(kv_model_save(model, c->folder, "F32", NULL, &error), error);
         struct kv_model *loaded = load(c->folder);
         assert_same_weights(model, loaded);
-        assert_string_equal(kv_model_weights(loaded), "F32");
+        assert_string_equal(kv_model_source(loaded), "F32");
         assert_int_equal(files_in(c->folder), 2);
         kv_model_free(model);
         kv_model_free(loaded);
@@ -133,7 +119,7 @@ static void test_the_same_logits(void **state)
     assert_memory_equal(expected, same, n * sizeof *expected);
     assert_close(near, expected, n, 0.1);
     assert_memory_not_equal(expected, near, n * sizeof *expected);
-    assert_string_equal(kv_model_weights(rounded), "BF16");
+    assert_string_equal(kv_model_source(rounded), "BF16");
     free(expected);
     free(same);
     free(near);
@@ -335,23 +321,19 @@ static void test_places_refused(void **state)
 }
 
 /* As on a full disk: a model into a folder with files of at most `limit` bytes. */
-static void save_in_little_space(const struct kv_model *model, const char *folder, rlim_t limit)
+static void save_in_little_space(const struct kv_model *model, const char *folder, size_t limit)
 {
-    struct rlimit before;
     struct kv_error e = {""};
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, before.rlim_max}), 0);
+    disk_is_full(limit);
     const kv_status status = kv_model_save(model, folder, limit % 2 ? "BF16" : "F32", NULL, &e);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, handler);
+    disk_is_free();
     assert_refused(status, KV_ERROR_IO, e, folder, "too large");
 }
 
 static void test_a_full_disk_changes_nothing(void **state)
 {
     const struct checkpoint *c = *state;
-    static const rlim_t limits[] = {0, 1, 400, 401, 5000, 20000, 20001};
+    static const size_t limits[] = {0, 1, 400, 401, 5000, 20000, 20001};
     struct kv_model *model = synthesize(&odd, 1, "reference"), *old = synthesize(&even, 3, "reference");
     char folder[160];
     snprintf(folder, sizeof folder, "%s/new", c->folder);
@@ -424,7 +406,7 @@ static enum outcome look(const char *folder, const struct kv_model *old, const s
     struct kv_model *loaded;
     struct kv_pool *pool = make_pool();
     enum outcome outcome = DOES_NOT_LOAD;
-    if (kv_model_load(&loaded, folder, "reference", pool, &error) == KV_OK) {
+    if (kv_model_load(&loaded, folder, NULL, "reference", pool, &error) == KV_OK) {
         const bool as_old = memcmp(&loaded->config, &old->config, sizeof old->config) == 0;
         outcome = as_old && same_weights(loaded, old) ? IS_OLD : IS_NEW;
         assert_same_weights(loaded, outcome == IS_OLD ? old : new);
@@ -471,8 +453,6 @@ static void test_new_weights_in_one_step(void **state)
     assert_true(found[IS_OLD] && found[IS_NEW]);
     assert_int_equal(found[DOES_NOT_LOAD], 0);
 }
-
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
 
 int main(void)
 {

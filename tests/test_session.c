@@ -19,7 +19,7 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     assert_ok(kv_pool_create(&f->pool, 2, &error), error);
-    assert_ok(kv_model_synthesize(&f->model, &small, 7, NULL, f->pool, &error), error);
+    assert_ok(kv_model_synthesize(&f->model, &small, 7, NULL, NULL, f->pool, &error), error);
     *state = f;
     return 0;
 }
@@ -63,7 +63,7 @@ static void test_stop_leaves_the_session_as_it_was(void **state)
         assert_ok(kv_session_prefill(s, ids, P - 1, NULL, &error), error);
         assert_int_equal(kv_session_prefill(s, ids, 2, NULL, &error), KV_WINDOW_FULL);
         assert_non_null(strstr(error.message, "n_positions is 12"));
-        assert_int_equal(kv_session_length(s), P - 1);
+        assert_int_equal(kv_session_lengths(s)[0], P - 1);
         assert_int_equal(kv_session_overflows(s), 0);
         assert_ok(kv_session_decode(s, ids + P - 1, &error), error);
         assert_last_logits(f, s, ids, P);
@@ -80,7 +80,7 @@ static void test_recompute_crops_to_the_window(void **state)
     for (int p = 0; kv_path_choice(p); p++) {
         struct kv_session *s = open_session(f, kv_path_choice(p)->name, 1, KV_OVERFLOW_RECOMPUTE);
         assert_ok(kv_session_prefill(s, ids, P + 4, NULL, &error), error); /* a prompt longer than the window */
-        assert_int_equal(kv_session_length(s), P);
+        assert_int_equal(kv_session_lengths(s)[0], P);
         assert_int_equal(kv_session_overflows(s), 1);
         assert_last_logits(f, s, ids + 4, P);
         for (int i = 1; i <= 3; i++) {
@@ -100,16 +100,16 @@ static void test_shift_drops_the_older_half(void **state)
         struct kv_session *s = open_session(f, kv_path_choice(p)->name, 1, KV_OVERFLOW_SHIFT);
         assert_ok(kv_session_prefill(s, ids, P, NULL, &error), error);
         assert_ok(kv_session_decode(s, ids + P, &error), error);
-        assert_int_equal(kv_session_length(s), P / 2 + 1);
+        assert_int_equal(kv_session_lengths(s)[0], P / 2 + 1);
         assert_last_logits(f, s, ids + P / 2, P / 2 + 1);
         assert_ok(kv_session_decode(s, ids + P + 1, &error), error); /* goes on without another overflow */
-        assert_int_equal(kv_session_length(s), P / 2 + 2);
+        assert_int_equal(kv_session_lengths(s)[0], P / 2 + 2);
         assert_int_equal(kv_session_overflows(s), 1);
         assert_last_logits(f, s, ids + P / 2, P / 2 + 2);
         kv_session_reset(s);
         assert_int_equal(kv_session_overflows(s), 0);
         assert_ok(kv_session_prefill(s, ids, 2 * P + 3, NULL, &error), error); /* halves, until it fits */
-        assert_int_equal(kv_session_length(s), 2 * P + 3 - 3 * (P / 2));
+        assert_int_equal(kv_session_lengths(s)[0], 2 * P + 3 - 3 * (P / 2));
         assert_last_logits(f, s, ids + 3 * (P / 2), 2 * P + 3 - 3 * (P / 2));
         kv_session_free(s);
     }
@@ -128,7 +128,7 @@ static void test_errors_name_the_thing(void **state)
     assert_non_null(strstr(error.message, "31 is not in 0..30"));
     assert_int_equal(kv_session_prefill(s, (int32_t[]){-1}, 1, NULL, NULL), KV_ERROR_ARGUMENT);
     assert_int_equal(kv_session_prefill(s, ids, P + 1, logits, &error), KV_ERROR_ARGUMENT);
-    assert_int_equal(kv_session_length(s), 0);
+    assert_int_equal(kv_session_lengths(s)[0], 0);
     kv_session_free(s);
 
     static const struct {
@@ -140,9 +140,10 @@ static void test_errors_name_the_thing(void **state)
         {{.batch = 1, .capacity = -1}, "capacity"},
         {{.batch = 1, .chunk = -1}, "chunk"},
         {{.batch = 1, .overflow = (enum kv_overflow)3}, "overflow"},
-        {{.batch = 1, .path = "hybrid"}, "path 'hybrid'"},
-        {{.batch = 1, .matmul = "cuda"}, "matmul 'cuda'"},
-        {{.batch = 1, .isa = "sse9"}, "isa 'sse9'"},
+        {{.batch = 1, .path = "hybrid"}, "path 'hybrid' is not known; use one of: cached, naive"},
+        {{.batch = 1, .cache = "paged"}, "cache 'paged' is not known; use one of: contiguous"},
+        {{.batch = 1, .matmul = "cuda"}, "matmul 'cuda' is not known; use one of: packed, openblas, reference"},
+        {{.batch = 1, .isa = "sse9"}, "isa 'sse9' is not known; use one of: portable"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(kv_session_create(&s, f->model, f->pool, &bad[i].options, &error), KV_ERROR_ARGUMENT);
@@ -213,7 +214,7 @@ static void test_not_a_number_is_an_error(void **state)
     int32_t token;
     struct kv_config config = small;
     config.layer_norm_epsilon = NAN;
-    assert_ok(kv_model_synthesize(&model, &config, 1, NULL, f->pool, &error), error);
+    assert_ok(kv_model_synthesize(&model, &config, 1, NULL, NULL, f->pool, &error), error);
     const struct kv_session_options options = {.batch = 1};
     assert_ok(kv_session_create(&s, model, f->pool, &options, &error), error);
     assert_ok(kv_session_prefill(s, ids, 3, NULL, &error), error);
@@ -240,6 +241,211 @@ static void test_two_sessions_do_not_meet(void **state)
     kv_session_free(b);
 }
 
+/* ---- Lengths of their own ------------------------------------------------------------------------------ */
+
+/* A window of three blocks of keys, so that lengths lie at, before and behind their boundaries; heads of whole
+ * vectors at every level, which are summed alike in whatever pass. */
+enum { LONG_P = 48, LONG_B = 5, LONG_C = 64 };
+
+struct ragged {
+    struct kv_model *model;
+    int32_t tokens[LONG_B][3 * LONG_P]; /* what each sequence has been given since it was empty, or was cut */
+    int n[LONG_B];
+};
+
+static int32_t next_token(int i)
+{
+    return (i * 7 + i / 5) % V;
+}
+
+static struct kv_session *open_long(const struct fixture *f, const struct ragged *r, struct kv_session_options options)
+{
+    struct kv_error error;
+    struct kv_session *s;
+    assert_ok(kv_session_create(&s, r->model, f->pool, &options, &error), error);
+    return s;
+}
+
+/* Gives every sequence n further tokens of its own. */
+static void give(struct ragged *r, struct kv_session *s, int batch, int n)
+{
+    struct kv_error error;
+    int32_t tokens[LONG_B * LONG_P];
+    for (int b = 0; b < batch; b++)
+        for (int i = 0; i < n; i++)
+            tokens[b * n + i] = r->tokens[b][r->n[b] + i] = next_token((r->n[b] + i) * (b + 1) + b);
+    for (int b = 0; b < batch; b++)
+        r->n[b] += n;
+    assert_ok(kv_session_prefill(s, tokens, n, NULL, &error), error);
+}
+
+static void cut(struct ragged *r, struct kv_session *s, int batch, const int *lengths)
+{
+    struct kv_error error;
+    int32_t token[LONG_B];
+    assert_ok(kv_session_truncate(s, lengths, &error), error);
+    for (int b = 0; b < batch; b++) {
+        assert_int_equal(kv_session_lengths(s)[b], lengths[b]);
+        r->n[b] = lengths[b];
+    }
+    assert_int_equal(kv_session_greedy(s, token, &error), KV_ERROR_ARGUMENT);
+}
+
+/* Each sequence's logits are, to the last bit, those of a fresh session of that path that has it alone. */
+static void assert_as_alone(const struct fixture *f, const struct ragged *r, const struct kv_session *s, int batch)
+{
+    struct kv_error error;
+    for (int b = 0; b < batch; b++) {
+        struct kv_session *alone = open_long(f, r, (struct kv_session_options){.path = kv_session_path(s), .batch = 1});
+        const int n = kv_session_lengths(s)[b];
+        assert_ok(kv_session_prefill(alone, r->tokens[b] + r->n[b] - n, n, NULL, &error), error);
+        assert_memory_equal(kv_session_logits(s) + b * V, kv_session_logits(alone), V * sizeof(float));
+        kv_session_free(alone);
+    }
+}
+
+static void with_long_model(const struct fixture *f,
+                            void (*check)(const struct fixture *f, struct ragged *r, const char *path, int chunk))
+{
+    struct kv_error error;
+    struct ragged r = {0};
+    struct kv_config config = small;
+    config.n_positions = LONG_P;
+    config.n_embd = LONG_C;
+    assert_ok(kv_model_synthesize(&r.model, &config, 7, NULL, NULL, f->pool, &error), error);
+    for (int p = 0; kv_path_choice(p); p++)
+        for (int chunk = 0; chunk <= 5; chunk += 5) {
+            memset(r.n, 0, sizeof r.n);
+            check(f, &r, kv_path_choice(p)->name, chunk);
+        }
+    kv_model_free(r.model);
+}
+
+static void check_truncation(const struct fixture *f, struct ragged *r, const char *path, int chunk)
+{
+    static const int cuts[][LONG_B] = {{0, 15, 16, 17, 33}, {1, 0, 20, 16, 33}, {8, 7, 0, 0, 0}, {0, 0, 0, 0, 0}};
+    struct kv_session *s = open_long(f, r, (struct kv_session_options){.path = path, .batch = LONG_B, .chunk = chunk});
+    give(r, s, LONG_B, 33);
+    assert_as_alone(f, r, s, LONG_B);
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        cut(r, s, LONG_B, cuts[i]);
+        give(r, s, LONG_B, i == 1 ? 14 : 1);
+        assert_as_alone(f, r, s, LONG_B);
+        give(r, s, LONG_B, 1);
+        assert_as_alone(f, r, s, LONG_B);
+        size_t positions = 0;
+        for (int b = 0; b < LONG_B; b++)
+            positions += (size_t)kv_session_lengths(s)[b];
+        assert_int_equal(kv_session_kv_live_bytes(s),
+                         kv_path_keeps(path) ? 2 * 2 * LONG_C * sizeof(float) * positions : 0);
+        if (i == 0) /* back to lengths that every cut of the table fits */
+            give(r, s, LONG_B, 13);
+    }
+    kv_session_free(s);
+}
+
+static void test_truncation(void **state)
+{
+    with_long_model(*state, check_truncation);
+}
+
+/* Each sequence slides by itself, and only once its own window is full. */
+static void check_ragged_overflow(const struct fixture *f, struct ragged *r, const char *path, int chunk)
+{
+    struct kv_error error;
+    for (enum kv_overflow policy = KV_OVERFLOW_STOP; policy <= KV_OVERFLOW_SHIFT; policy++) {
+        struct kv_session *s = open_long(
+            f, r, (struct kv_session_options){.path = path, .batch = 3, .chunk = chunk, .overflow = policy});
+        memset(r->n, 0, sizeof r->n);
+        give(r, s, 3, LONG_P);
+        cut(r, s, 3, (int[]){LONG_P - 1, LONG_P, 3});
+        if (policy == KV_OVERFLOW_STOP) {
+            assert_int_equal(kv_session_decode(s, ids, &error), KV_WINDOW_FULL);
+            assert_int_equal(kv_session_lengths(s)[0], LONG_P - 1);
+            assert_int_equal(kv_session_lengths(s)[2], 3);
+            kv_session_free(s);
+            continue;
+        }
+        give(r, s, 3, 1);
+        const int slid = policy == KV_OVERFLOW_RECOMPUTE ? LONG_P : LONG_P / 2 + 1;
+        assert_int_equal(kv_session_lengths(s)[0], LONG_P);
+        assert_int_equal(kv_session_lengths(s)[1], slid);
+        assert_int_equal(kv_session_lengths(s)[2], 4);
+        assert_int_equal(kv_session_overflows(s), 1);
+        assert_as_alone(f, r, s, 3);
+        give(r, s, 3, 2);
+        assert_int_equal(kv_session_overflows(s), 2);
+        assert_int_equal(kv_session_lengths(s)[2], 6);
+        assert_as_alone(f, r, s, 3);
+        kv_session_free(s);
+    }
+}
+
+static void test_ragged_overflow(void **state)
+{
+    with_long_model(*state, check_ragged_overflow);
+}
+
+static void test_refused_truncation(void **state)
+{
+    const struct fixture *f = *state;
+    struct kv_error error;
+    struct kv_session *s = open_session(f, NULL, 2, KV_OVERFLOW_STOP);
+    int32_t tokens[2];
+    assert_ok(kv_session_prefill(s, ids, 4, NULL, &error), error);
+    assert_int_equal(kv_session_truncate(s, (int[]){3, 5}, &error), KV_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "sequence 1"));
+    assert_int_equal(kv_session_truncate(s, (int[]){-1, 4}, &error), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_session_lengths(s)[0], 4);
+    assert_ok(kv_session_greedy(s, tokens, &error), error);
+    kv_session_free(s);
+}
+
+/* Unknown names say what there is instead. */
+static void test_choices(void **state)
+{
+    const struct fixture *f = *state;
+    struct kv_error error;
+    struct kv_session *s;
+    struct kv_model *model;
+    assert_string_equal(kv_weights_choice(0)->name, "f32");
+    assert_string_equal(kv_cache_choice(0)->name, "contiguous");
+    assert_string_equal(kv_kv_choice(0)->name, "f32");
+    assert_true(kv_path_keeps("cached"));
+    assert_false(kv_path_keeps("naive") || kv_path_keeps("hybrid"));
+    const struct kv_session_options wrong = {.batch = 1, .path = "naive", .kv = "f8"};
+    assert_int_equal(kv_session_create(&s, f->model, f->pool, &wrong, &error), KV_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "kv 'f8' is not known; use one of: f32"));
+    assert_int_equal(kv_model_synthesize(&model, &small, 1, "f33", NULL, f->pool, &error), KV_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "f32"));
+    const struct kv_session_options known = {.batch = 1, .cache = "contiguous", .kv = "f32"};
+    assert_ok(kv_session_create(&s, f->model, f->pool, &known, &error), error);
+    assert_string_equal(kv_session_cache(s), "contiguous");
+    assert_string_equal(kv_session_kv(s), "f32");
+    kv_session_free(s);
+    s = open_session(f, "naive", 1, KV_OVERFLOW_STOP);
+    assert_string_equal(kv_session_cache(s), "");
+    assert_string_equal(kv_session_kv(s), "");
+    kv_session_free(s);
+}
+
+/* The formulas of kvbench.h, by hand: one layer, C 2, I 3, V 5: 4 C^2 + 2 C I = 28 weights in it, 10 in the head. */
+static void test_work(void **state)
+{
+    (void)state;
+    const struct kv_config config = {1, 1, 2, 3, 5, 10, KV_GELU, 1e-5f};
+    struct kv_session_options options = {.path = "cached", .batch = 2};
+    struct kv_work work = kv_step_work(&config, "f32", &options, 3, 2);
+    assert_true(work.flops == 2 * (2 * 28 * 2 + 4 * 2 * (4 + 5) + 2 * 10));
+    assert_true(work.bytes == 4 * (28 + 10) + 2 * 5 * 2 * 2 * 4);
+    options.path = "naive";
+    work = kv_step_work(&config, NULL, &options, 3, 2);
+    assert_true(work.flops == 2 * (2 * 28 * 5 + 4 * 2 * (1 + 2 + 3 + 4 + 5) + 2 * 10));
+    assert_true(work.bytes == 4 * (28 + 10));
+    options.cache = "unknown";
+    assert_true(kv_step_work(&config, NULL, &options, 3, 2).flops == 0);
+}
+
 #define SESSION_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -254,6 +460,11 @@ int main(void)
         SESSION_TEST(test_defaults),
         SESSION_TEST(test_not_a_number_is_an_error),
         SESSION_TEST(test_two_sessions_do_not_meet),
+        SESSION_TEST(test_truncation),
+        SESSION_TEST(test_ragged_overflow),
+        SESSION_TEST(test_refused_truncation),
+        SESSION_TEST(test_choices),
+        SESSION_TEST(test_work),
     };
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }

@@ -66,7 +66,7 @@ static void test_unknown_is_not_a_value(void **state)
 {
     PUT_RUNS(*state, {.ttpt_ms = {2, 3}});
     struct kv_summary *summary = load(*state);
-    const struct kv_sample *p99 = &summary->configurations[0].figures[KV_FIGURE_TTPT_P99_MS];
+    const struct kv_summary_sample *p99 = &summary->configurations[0].figures[KV_FIGURE_TTPT_P99_MS];
     assert_int_equal(p99->n, 0);
     assert_true(isnan(p99->median) && isnan(p99->mad) && isnan(p99->cv) && isnan(p99->interval.low));
     kv_summary_free(summary);

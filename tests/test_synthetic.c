@@ -39,7 +39,7 @@ static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed
     struct kv_model *model;
     struct kv_error error;
     assert_ok(kv_pool_create(&pool, n_threads, &error), error);
-    assert_ok(kv_model_synthesize(&model, config, seed, "reference", pool, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, seed, NULL, "reference", pool, &error), error);
     kv_pool_free(pool);
     return model;
 }
@@ -142,10 +142,13 @@ static void test_independent(void **state)
     const double deviation = sqrt(2.0 / shape.n_embd);
     const size_t n = (size_t)(shape.n_embd * shape.n_inner);
     struct kv_model *model = synthesize(&shape, 0, 2), *other = synthesize(&shape, 1, 2);
-    check_correlation(model->layers[0].c_fc_weight, model->layers[1].c_fc_weight, n, 0, deviation);
-    check_correlation(model->layers[0].c_fc_weight, model->layers[0].mlp_proj_weight, n, 0, deviation);
-    check_correlation(model->layers[0].c_fc_weight, other->layers[0].c_fc_weight, n, 0, deviation);
-    check_correlation(model->wte, model->wte + 1, n - 1, 0, deviation);
+    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&model->layers[1].c_fc_weight),
+                      n, 0, deviation);
+    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight),
+                      kv_matrix_floats(&model->layers[0].mlp_proj_weight), n, 0, deviation);
+    check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&other->layers[0].c_fc_weight),
+                      n, 0, deviation);
+    check_correlation(kv_matrix_floats(&model->wte), kv_matrix_floats(&model->wte) + 1, n - 1, 0, deviation);
     check_correlation(model->layers[0].ln_1_weight, model->layers[1].ln_1_weight, 64, 1, 0.1);
     kv_model_free(model);
     kv_model_free(other);
@@ -188,7 +191,8 @@ static void test_no_denormals_in_wide_models(void **state)
     struct kv_model *model = synthesize(&wide, 0, 2);
     const size_t n = (size_t)wide.vocab_size * (size_t)wide.n_embd;
     for (size_t i = 0; i < n; i++)
-        assert_true(model->wte[i] == 0 || fabs((double)model->wte[i]) >= sqrt(2.0 / 4096) / 37838);
+        assert_true(kv_matrix_floats(&model->wte)[i] == 0 ||
+                    fabs((double)kv_matrix_floats(&model->wte)[i]) >= sqrt(2.0 / 4096) / 37838);
     kv_model_free(model);
 }
 
@@ -201,9 +205,9 @@ static void test_label_and_shape(void **state)
     } labels[] = {{0, "synthetic:0"}, {42, "synthetic:42"}, {UINT64_MAX, "synthetic:18446744073709551615"}};
     for (size_t i = 0; i < COUNT(labels); i++) {
         struct kv_model *model = synthesize(&shape, labels[i].seed, 1);
-        assert_string_equal(kv_model_weights(model), labels[i].label);
+        assert_string_equal(kv_model_source(model), labels[i].label);
         assert_memory_equal(kv_model_config(model), &shape, sizeof shape);
-        assert_in_range(kv_model_bytes(model), 4 * kv_config_parameters(&shape), 5 * kv_config_parameters(&shape));
+        assert_string_equal(kv_model_format(model), "f32");
         kv_model_free(model);
     }
     kv_model_free(NULL);
@@ -239,14 +243,14 @@ static void test_refused_shapes(void **state)
         struct kv_config config = wide;
         struct kv_model *model;
         memcpy((char *)&config + wrong[i].field, &wrong[i].value, sizeof wrong[i].value);
-        assert_refused(kv_model_synthesize(&model, &config, 0, "reference", pool, &error), wrong[i].status, error,
+        assert_refused(kv_model_synthesize(&model, &config, 0, NULL, "reference", pool, &error), wrong[i].status, error,
                        "model", wrong[i].named);
         assert_null(model);
     }
     const struct kv_config all = {INT32_MAX, 1, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, KV_GELU, 0};
     struct kv_model *model;
-    assert_refused(kv_model_synthesize(&model, &all, 0, "reference", pool, &error), KV_ERROR_MEMORY, error, "model",
-                   "overflows");
+    assert_refused(kv_model_synthesize(&model, &all, 0, NULL, "reference", pool, &error), KV_ERROR_MEMORY, error,
+                   "model", "overflows");
     kv_pool_free(pool);
 }
 

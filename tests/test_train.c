@@ -19,7 +19,7 @@ static void open_case(struct bench *bench, struct reference_case *c, const char 
     load_case(c, name);
     const int T = c->n_tokens - 1;
     assert_ok(kv_pool_create(&pool, 1, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, "openblas", pool, &error), error);
+    assert_ok(kv_model_load(&model, c->folder, NULL, "openblas", pool, &error), error);
     open_bench(bench, kv_model_config(model), c->batch, T, n_threads);
     assert_ok(kv_trainer_copy_weights(bench->trainer, model, &error), error);
     for (int b = 0; b < c->batch; b++) {
@@ -36,7 +36,6 @@ static void check_reference_gradients(int n_threads)
     struct reference_case c;
     struct kv_safetensors *file;
     char path[600];
-    int n_slots;
     open_case(&bench, &c, "tiny-f32", n_threads);
     snprintf(path, sizeof path, "%s/expected.json", c.folder);
     json_t *json = json_load_file(path, 0, NULL);
@@ -45,9 +44,9 @@ static void check_reference_gradients(int n_threads)
     assert_true(fabs(bench_step(&bench, 0) - expected) < 1e-5);
     snprintf(path, sizeof path, "%s/grads.safetensors", c.folder);
     assert_ok(kv_safetensors_open(&file, path, &error), error);
-    const struct kv_tensor_slot *slots = kv_trainer_slots(bench.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    assert_int_equal(kv_safetensors_count(file), n_slots);
-    for (int i = 0; i < n_slots; i++) {
+    const struct kv_tensor_slot *slots = bench.trainer->slots[KV_TRAINER_GRADIENTS];
+    assert_int_equal(kv_safetensors_count(file), bench.trainer->n_slots);
+    for (int i = 0; i < bench.trainer->n_slots; i++) {
         const struct kv_tensor *tensor = kv_safetensors_find(file, slots[i].name);
         assert_non_null(tensor);
         assert_int_equal(tensor->n_elements, slots[i].n_elements);
@@ -112,9 +111,8 @@ static double slope_along(const struct bench *bench, const struct kv_tensor_slot
  * so some single elements, spread over the tensor, are moved as well. */
 static void check_slopes(const struct bench *bench, int index)
 {
-    int n_slots;
-    const struct kv_tensor_slot *slot = &kv_trainer_slots(bench->trainer, KV_TRAINER_WEIGHTS, &n_slots)[index];
-    const float *gradient = kv_trainer_slots(bench->trainer, KV_TRAINER_GRADIENTS, &n_slots)[index].data;
+    const struct kv_tensor_slot *slot = &bench->trainer->slots[KV_TRAINER_WEIGHTS][index];
+    const float *gradient = bench->trainer->slots[KV_TRAINER_GRADIENTS][index].data;
     const size_t n = slot->n_elements;
     double squares = 0, largest = 0;
     float *direction = calloc(n, sizeof *direction);
@@ -144,12 +142,11 @@ static void check_finite_differences(enum kv_activation activation, int n_thread
 {
     struct bench bench;
     struct kv_config config = odd_shape;
-    int n_slots;
     config.activation = activation;
     open_synthetic(&bench, &config, 2, 70, n_threads);
     assert_true(fabs(bench_step(&bench, 0) - bench_loss(&bench)) < 1e-12);
-    const struct kv_tensor_slot *gradients = kv_trainer_slots(bench.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    for (int i = 0; i < n_slots; i++)
+    const struct kv_tensor_slot *gradients = bench.trainer->slots[KV_TRAINER_GRADIENTS];
+    for (int i = 0; i < bench.trainer->n_slots; i++)
         check_slopes(&bench, i);
     assert_string_equal(gradients[1].name, "wpe.weight");
     for (size_t k = (size_t)70 * (size_t)config.n_embd; k < gradients[1].n_elements; k++)
@@ -181,28 +178,19 @@ static void test_head_in_parts(void **state)
 {
     (void)state;
     struct bench whole, parts;
-    int n_slots;
     open_synthetic(&whole, &odd_shape, 2, 70, 2);
     open_synthetic(&parts, &odd_shape, 2, 70, 2);
     parts.trainer->buffers.head_rows = 9; /* and 5 rows in the last */
     assert_true(fabs(bench_step(&whole, 0) - bench_step(&parts, 0)) < 1e-6);
-    const struct kv_tensor_slot *expected = kv_trainer_slots(whole.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    const struct kv_tensor_slot *slots = kv_trainer_slots(parts.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    for (int i = 0; i < n_slots; i++)
+    const struct kv_tensor_slot *expected = whole.trainer->slots[KV_TRAINER_GRADIENTS];
+    const struct kv_tensor_slot *slots = parts.trainer->slots[KV_TRAINER_GRADIENTS];
+    for (int i = 0; i < whole.trainer->n_slots; i++)
         assert_close(slots[i].data, expected[i].data, slots[i].n_elements, 1e-5);
     close_bench(&whole);
     close_bench(&parts);
 }
 
 /* ---- Kernels ------------------------------------------------------------------------------------------ */
-
-static const struct kv_train_kernels *const levels[] = {
-    &kv_train_kernels_portable,
-#if defined(__x86_64__)
-    &kv_train_kernels_avx2,
-    &kv_train_kernels_avx512,
-#endif
-};
 
 enum { N_RESULTS = 12 };
 
@@ -236,11 +224,9 @@ static void test_levels_agree(void **state)
         const size_t n = (size_t)sizes[s];
         float *expected = malloc(N_RESULTS * n * sizeof *expected), *results = malloc(N_RESULTS * n * sizeof *results);
         assert_true(expected && results);
-        run_kernels(levels[0], sizes[s], expected);
-        for (size_t level = 1; level < COUNT(levels); level++) {
-            if (!kv_isa_supported(levels[level]->name))
-                continue;
-            run_kernels(levels[level], sizes[s], results);
+        run_kernels(supported_kernels(0)->train, sizes[s], expected);
+        for (int level = 1; supported_kernels(level); level++) {
+            run_kernels(supported_kernels(level)->train, sizes[s], results);
             for (size_t r = 0; r < N_RESULTS; r++)
                 assert_close(results + r * n, expected + r * n, n, 2e-5);
         }
@@ -265,12 +251,10 @@ static void test_adamw_as_pytorch(void **state)
     static const float second[N] = {0.0111403121f,  0.00330345007f, 0.00534645049f, 0.00766631309f, 0.00431561284f,
                                     0.00752951298f, 0.00497880019f, 0.00468000025f, 6.85124957e-19f};
     static const float rates[] = {0.02f, 0.01f, 0.03f};
-    for (size_t level = 0; level < 2 * COUNT(levels); level++) {
-        const struct kv_train_kernels *kernels = levels[level / 2];
+    for (int level = 0; supported_kernels(level / 2); level++) {
+        const struct kv_train_kernels *kernels = supported_kernels(level / 2)->train;
         struct kv_trainer t = {.options = kv_trainer_default_options()};
         float w[N], g[N], m[N] = {0}, v[N] = {0};
-        if (!kv_isa_supported(kernels->name))
-            continue;
         t.options.weight_decay = level % 2 ? 0.1f : 0.0f;
         memcpy(w, start, sizeof w);
         for (t.steps = 0; t.steps < 3; t.steps++) {

@@ -1,4 +1,4 @@
-/* A trainer: steps, what they learn, and what it promises besides: the same bits, a resumed run, memory stated
+/* A trainer: steps, what they learn, and what it promises besides: the same bits, memory stated
  * beforehand, nothing allocated in a step, errors that change nothing. */
 #include "train_bench.h"
 
@@ -62,26 +62,25 @@ static void test_step_clips_and_decays(void **state)
 {
     (void)state;
     struct bench bench;
-    int n_slots;
     double sum = 0;
     open_synthetic(&bench, &odd_shape, 2, 20, 2);
-    const struct kv_tensor_slot *w = kv_trainer_slots(bench.trainer, KV_TRAINER_WEIGHTS, &n_slots);
-    const struct kv_tensor_slot *g = kv_trainer_slots(bench.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-    const struct kv_tensor_slot *m = kv_trainer_slots(bench.trainer, KV_TRAINER_FIRST_MOMENT, &n_slots);
+    const struct kv_tensor_slot *w = bench.trainer->slots[KV_TRAINER_WEIGHTS];
+    const struct kv_tensor_slot *g = bench.trainer->slots[KV_TRAINER_GRADIENTS];
+    const struct kv_tensor_slot *m = bench.trainer->slots[KV_TRAINER_FIRST_MOMENT];
     bench_step(&bench, 0); /* for the gradients; the moments are then put back */
-    for (int i = 0; i < n_slots; i++)
+    for (int i = 0; i < bench.trainer->n_slots; i++)
         for (size_t k = 0; k < g[i].n_elements; k++)
             sum += (double)g[i].data[k] * (double)g[i].data[k];
     assert_true(sum > 1);
     assert_true(fabs(kv_trainer_gradient_norm(bench.trainer) - sqrt(sum)) < 1e-5 * sqrt(sum));
     for (int part = KV_TRAINER_FIRST_MOMENT; part <= KV_TRAINER_SECOND_MOMENT; part++)
         memset(bench.trainer->parts[part].base, 0, bench.trainer->parts[part].bytes);
-    kv_trainer_set_steps(bench.trainer, 0);
+    bench.trainer->steps = 0;
     float *before = malloc(bench.trainer->parts[0].bytes);
     assert_non_null(before);
     memcpy(before, bench.trainer->parts[0].base, bench.trainer->parts[0].bytes);
     bench_step(&bench, 0.01f);
-    for (int i = 0; i < n_slots; i++) {
+    for (int i = 0; i < bench.trainer->n_slots; i++) {
         const float *old = before + (w[i].data - (const float *)(const void *)bench.trainer->parts[0].base);
         const double keep = w[i].role == KV_ROLE_MATRIX ? 1 - 0.01 * 0.1 : 1;
         for (size_t k = 0; k < w[i].n_elements; k++) {
@@ -197,62 +196,25 @@ static void test_threads_agree(void **state)
 {
     (void)state;
     struct bench one;
-    int n_slots;
     open_synthetic(&one, &odd_shape, 3, 70, 1);
     const double loss = bench_step(&one, 1e-2f);
-    const struct kv_tensor_slot *expected = kv_trainer_slots(one.trainer, KV_TRAINER_GRADIENTS, &n_slots);
+    const struct kv_tensor_slot *expected = one.trainer->slots[KV_TRAINER_GRADIENTS];
     for (int n_threads = 2; n_threads <= 7; n_threads += n_threads == 3 ? 4 : 1) {
         struct bench more;
         open_synthetic(&more, &odd_shape, 3, 70, n_threads);
         assert_true(fabs(bench_step(&more, 1e-2f) - loss) < 1e-6);
-        const struct kv_tensor_slot *slots = kv_trainer_slots(more.trainer, KV_TRAINER_GRADIENTS, &n_slots);
-        for (int i = 0; i < n_slots; i++)
+        const struct kv_tensor_slot *slots = more.trainer->slots[KV_TRAINER_GRADIENTS];
+        for (int i = 0; i < one.trainer->n_slots; i++)
             assert_close(slots[i].data, expected[i].data, slots[i].n_elements, 1e-5);
         close_bench(&more);
     }
     close_bench(&one);
 }
 
-/* Through the slots, as a checkpoint does it. */
-static void copy_state(const struct bench *from, struct bench *to)
-{
-    static const enum kv_trainer_part parts[] = {KV_TRAINER_WEIGHTS, KV_TRAINER_FIRST_MOMENT, KV_TRAINER_SECOND_MOMENT};
-    int n_slots;
-    for (size_t p = 0; p < COUNT(parts); p++) {
-        const struct kv_tensor_slot *source = kv_trainer_slots(from->trainer, parts[p], &n_slots);
-        const struct kv_tensor_slot *target = kv_trainer_slots(to->trainer, parts[p], &n_slots);
-        for (int i = 0; i < n_slots; i++)
-            memcpy(target[i].data, source[i].data, source[i].n_elements * sizeof(float));
-    }
-    kv_trainer_set_steps(to->trainer, kv_trainer_steps(from->trainer));
-}
-
-static void test_resumes_with_the_same_bits(void **state)
-{
-    (void)state;
-    struct bench whole, resumed;
-    open_bench(&whole, &small_shape, 2, 32, 2);
-    open_bench(&resumed, &small_shape, 2, 32, 2);
-    assert_ok(kv_trainer_initialize(whole.trainer, 5, &error), error);
-    for (int i = 0; i < 5; i++)
-        bench_step(&whole, 1e-2f);
-    copy_state(&whole, &resumed);
-    for (int i = 0; i < 5; i++) {
-        bench_loss(&whole); /* a look at the loss in between changes nothing */
-        assert_true(bench_step(&whole, 1e-2f) == bench_step(&resumed, 1e-2f));
-    }
-    for (int part = 0; part < KV_TRAINER_N_PARTS; part++)
-        assert_same_part(&whole, &resumed, (enum kv_trainer_part)part);
-    assert_int_equal(kv_trainer_steps(resumed.trainer), 10);
-    close_bench(&whole);
-    close_bench(&resumed);
-}
-
 static void test_initial_weights(void **state)
 {
     (void)state;
     struct bench a, b;
-    int n_slots;
     open_bench(&a, &small_shape, 1, 8, 1);
     open_bench(&b, &small_shape, 1, 8, 3);
     assert_ok(kv_trainer_initialize(a.trainer, 5, &error), error);
@@ -260,8 +222,8 @@ static void test_initial_weights(void **state)
     assert_same_part(&a, &b, KV_TRAINER_WEIGHTS);
     assert_ok(kv_trainer_initialize(b.trainer, 6, &error), error);
     assert_false(same_weights(kv_trainer_model(a.trainer), kv_trainer_model(b.trainer)));
-    const struct kv_tensor_slot *slots = kv_trainer_slots(a.trainer, KV_TRAINER_WEIGHTS, &n_slots);
-    for (int i = 0; i < n_slots; i++) {
+    const struct kv_tensor_slot *slots = a.trainer->slots[KV_TRAINER_WEIGHTS];
+    for (int i = 0; i < a.trainer->n_slots; i++) {
         double sum = 0, expected = strstr(slots[i].name, "c_proj") ? 0.01 : 0.02; /* sqrt(2 L) = 2 */
         for (size_t k = 0; k < slots[i].n_elements; k++)
             sum += (double)slots[i].data[k] * (double)slots[i].data[k];
@@ -359,14 +321,27 @@ static void test_copying_refuses(void **state)
     struct kv_model *packed, *other;
     struct kv_config c = small_shape;
     open_bench(&bench, &small_shape, 1, 8, 1);
-    assert_ok(kv_model_synthesize(&packed, &c, 1, "packed", bench.pool, &error), error);
+    assert_ok(kv_model_synthesize(&packed, &c, 1, NULL, "packed", bench.pool, &error), error);
     c.n_head = 4; /* the same tensors, another model */
-    assert_ok(kv_model_synthesize(&other, &c, 1, "openblas", bench.pool, &error), error);
+    assert_ok(kv_model_synthesize(&other, &c, 1, NULL, "openblas", bench.pool, &error), error);
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, packed, &error), KV_ERROR_ARGUMENT);
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, other, &error), KV_ERROR_ARGUMENT);
     kv_model_free(packed);
     kv_model_free(other);
     close_bench(&bench);
+}
+
+/* Through the slots, as a checkpoint does it. */
+static void copy_state(const struct bench *from, struct bench *to)
+{
+    static const enum kv_trainer_part parts[] = {KV_TRAINER_WEIGHTS, KV_TRAINER_FIRST_MOMENT, KV_TRAINER_SECOND_MOMENT};
+    for (size_t p = 0; p < COUNT(parts); p++) {
+        const struct kv_tensor_slot *source = from->trainer->slots[parts[p]];
+        const struct kv_tensor_slot *target = to->trainer->slots[parts[p]];
+        for (int i = 0; i < from->trainer->n_slots; i++)
+            memcpy(target[i].data, source[i].data, source[i].n_elements * sizeof(float));
+    }
+    to->trainer->steps = kv_trainer_steps(from->trainer);
 }
 
 /* Nothing but the loss, and the error, tells that a step was tried. */
@@ -391,7 +366,6 @@ static void test_steps_refuse(void **state)
 {
     (void)state;
     struct bench bench;
-    int n_slots;
     double loss;
     open_synthetic(&bench, &small_shape, 2, 16, 2);
     bench_step(&bench, 1e-3f);
@@ -403,7 +377,7 @@ static void test_steps_refuse(void **state)
     bench.targets[3] = -1;
     assert_refused_step(&bench, 1e-3f, KV_ERROR_ARGUMENT);
     bench.targets[3] = 0;
-    float *weight = kv_trainer_slots(bench.trainer, KV_TRAINER_WEIGHTS, &n_slots)[2].data; /* ln_f.weight */
+    float *weight = bench.trainer->slots[KV_TRAINER_WEIGHTS][2].data; /* ln_f.weight */
     const float good = *weight;
     *weight = NAN;
     assert_refused_step(&bench, 1e-3f, KV_ERROR_NUMERIC);
@@ -418,12 +392,12 @@ static void test_steps_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_step_clips_and_decays),  cmocka_unit_test(test_learning_rate),
-        cmocka_unit_test(test_learns_a_text),          cmocka_unit_test(test_twice_the_same_bits),
-        cmocka_unit_test(test_threads_agree),          cmocka_unit_test(test_resumes_with_the_same_bits),
-        cmocka_unit_test(test_initial_weights),        cmocka_unit_test(test_memory_is_as_stated),
-        cmocka_unit_test(test_steps_allocate_nothing), cmocka_unit_test(test_creation_refuses),
-        cmocka_unit_test(test_copying_refuses),        cmocka_unit_test(test_steps_refuse),
+        cmocka_unit_test(test_step_clips_and_decays), cmocka_unit_test(test_learning_rate),
+        cmocka_unit_test(test_learns_a_text),         cmocka_unit_test(test_twice_the_same_bits),
+        cmocka_unit_test(test_threads_agree),         cmocka_unit_test(test_initial_weights),
+        cmocka_unit_test(test_memory_is_as_stated),   cmocka_unit_test(test_steps_allocate_nothing),
+        cmocka_unit_test(test_creation_refuses),      cmocka_unit_test(test_copying_refuses),
+        cmocka_unit_test(test_steps_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

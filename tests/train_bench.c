@@ -28,7 +28,7 @@ void open_synthetic(struct bench *bench, const struct kv_config *config, int B, 
     struct kv_error error;
     struct kv_model *model;
     open_bench(bench, config, B, T, n_threads);
-    assert_ok(kv_model_synthesize(&model, config, 3, "reference", bench->pool, &error), error);
+    assert_ok(kv_model_synthesize(&model, config, 3, NULL, "reference", bench->pool, &error), error);
     assert_ok(kv_trainer_copy_weights(bench->trainer, model, &error), error);
     kv_model_free(model);
 }

@@ -3,21 +3,14 @@
 #define KV_CLI_BENCH_H
 
 #include "cli/cli.h"
-#include "measure/folder.h"
-#include "measure/run.h"
-
-enum { BENCH_MAX_NAMES = 16 };
-
-/* A comma-separated list of known names, none twice. */
-struct name_list {
-    const char *names[BENCH_MAX_NAMES];
-    int n;
-};
+#include "plan/plan.h"
 
 struct bench_settings {
     struct model_options model;
     struct name_list suites; /* n = 0: all */
-    struct name_list paths;
+    /* Of each axis, in the order of kv_axis_at: what was asked for. */
+    struct name_list names[KV_MAX_AXES];
+    struct int_list counts[KV_MAX_AXES];
     struct int_list batches;
     struct int_list prompts;
     int n_new;
@@ -31,20 +24,16 @@ struct bench_settings {
     bool quiet;
     int argc; /* as typed (of the first part, when a run is resumed), for the record */
     char **argv;
+    char **first_argv; /* of the run that is resumed; owned */
 };
 
-/* Reads the arguments into settings that hold the defaults or an earlier reading: --benchmark_ flags first, by Google
- * Benchmark. False: *status is the exit status, said. */
+/* Reads the arguments, --benchmark_ flags first, by Google Benchmark; of a run that is resumed, those in its
+ * context.json and then what was typed now. False: *status is the exit status, said. bench_settings_free after it. */
 bool bench_parse(struct bench_settings *settings, int argc, char **argv, int *status);
-struct bench_settings bench_settings_default(void);
 void bench_settings_free(struct bench_settings *settings);
 
-/* The arguments that a run in `folder` was started with, from its context.json: argv [*argc], ended by NULL, and given
- * back with arguments_free. Errors: IO, FORMAT, MEMORY. */
-kv_status bench_read_arguments(const char *folder, int *argc, char ***argv, struct kv_error *error);
-
-/* Prints the plan and how long it will take, by the machine's limits. */
-int bench_dry_run(const char *command, const struct kv_run_settings *settings, const struct kv_plan *plan,
-                  const struct kv_model *model, struct kv_pool *pool);
+/* The cells of the suites that were asked for; kv_plan_free after it, also after an error. Errors: MEMORY. */
+kv_status bench_plan(const struct bench_settings *settings, const struct kv_config *config, struct kv_plan *plan,
+                     struct kv_error *error);
 
 #endif

@@ -1,117 +1,155 @@
+/* From the arguments of bench, or those that a run was started with, to its plan. */
 #include "cli/bench.h"
 
+#include "base/error.h"
 #include "gbench/gbench.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *find_name(const struct kv_choice *(*choice)(int index), const char *name, size_t length)
+static struct bench_settings default_settings(int argc, char **argv)
 {
-    for (int i = 0; choice(i); i++)
-        if (strlen(choice(i)->name) == length && strncmp(choice(i)->name, name, length) == 0)
-            return choice(i)->name;
-    return NULL;
-}
-
-static bool parse_names(const char *text, struct name_list *out, const struct kv_choice *(*choice)(int index),
-                        struct kv_error *error)
-{
-    struct name_list list = {.n = 0};
-    for (const char *at = text;; at++) {
-        const size_t length = strcspn(at, ",");
-        const char *name = find_name(choice, at, length);
-        for (int i = 0; name && i < list.n; i++)
-            name = list.names[i] == name ? NULL : name;
-        if (!name || list.n == BENCH_MAX_NAMES) {
-            int n = snprintf(error->message, sizeof error->message, "'%.60s' is not a list of different names of",
-                             text);
-            for (int i = 0; choice(i) && n < (int)sizeof error->message - 40; i++)
-                n += snprintf(error->message + n, sizeof error->message - (size_t)n, "%s%s", i ? ", " : " ",
-                              choice(i)->name);
-            return false;
-        }
-        list.names[list.n++] = name;
-        at += length;
-        if (!*at)
-            break;
-    }
-    *out = list;
-    return true;
-}
-
-static bool parse_paths(const char *text, void *value, struct kv_error *error)
-{
-    return parse_names(text, value, kv_path_choice, error);
-}
-
-static bool parse_suites(const char *text, void *value, struct kv_error *error)
-{
-    return parse_names(text, value, kv_suite_choice, error);
-}
-
-struct bench_settings bench_settings_default(void)
-{
+    /* Three repetitions against three cannot reach p < 0.05 in a rank test. */
     return (struct bench_settings){
-        .model = model_options_default("gpt2"),
-        .paths = {{"naive", "cached"}, 2},
-        .repetitions = 3,
-    };
+        .model = model_options_default("gpt2"), .repetitions = 4, .argc = argc, .argv = argv};
 }
 
-void bench_settings_free(struct bench_settings *s)
+static void free_lists(struct bench_settings *s)
 {
+    for (int i = 0; i < KV_MAX_AXES; i++)
+        int_list_free(&s->counts[i]);
     int_list_free(&s->batches);
     int_list_free(&s->prompts);
 }
 
-static bool check(const struct bench_settings *s, int *status)
+static void free_arguments(char **argv)
 {
-    if (s->quick && s->full) {
+    for (int i = 0; argv && argv[i]; i++)
+        free(argv[i]);
+    free(argv);
+}
+
+void bench_settings_free(struct bench_settings *s)
+{
+    free_lists(s);
+    free_arguments(s->first_argv);
+    s->first_argv = NULL;
+}
+
+/* ---- Options ---------------------------------------------------------------------------------------- */
+
+static bool check(struct bench_settings *s, int *status)
+{
+    const char *wrong_isa = s->model.isa && !kv_isa_supported(s->model.isa) ? s->model.isa : NULL;
+    for (int i = 0; kv_axis_at(i); i++)
+        if (kv_axis_at(i)->column == KV_COLUMN_ISA) {
+            if (s->names[i].n == 0 && s->model.isa)
+                s->names[i] = (struct name_list){.names = {s->model.isa}, .n = 1};
+            for (int k = 0; k < s->names[i].n; k++)
+                wrong_isa = kv_isa_supported(s->names[i].names[k]) ? wrong_isa : s->names[i].names[k];
+        }
+    if (s->quick && s->full)
         *status = cli_fail("bench", CLI_USAGE, "--quick and --full exclude each other; see kvbench bench --help");
-        return false;
-    }
-    if (s->resume && s->out) {
+    else if (s->resume && s->out)
         *status = cli_fail("bench", CLI_USAGE, "--resume goes on in its own folder, so --out cannot be given with it");
-        return false;
-    }
-    return true;
+    else if (wrong_isa)
+        *status = cli_fail("bench", CLI_USAGE,
+                           "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", wrong_isa);
+    else
+        return true;
+    return false;
+}
+
+/* An option a row of the axes' table: a list, whose values take turns. */
+static struct option_table axis_rows(struct bench_settings *s, struct option_row rows[KV_MAX_AXES])
+{
+    int n = 0;
+    for (const struct kv_axis *axis; (axis = kv_axis_at(n)); n++)
+        rows[n] = (struct option_row){
+            .name = kv_column_info(axis->column)->name,
+            .letter = axis->letter,
+            .argument = "LIST",
+            .help = axis->help,
+            .names = axis->choice ? &s->names[n] : NULL,
+            .choice = axis->choice,
+            .sizes = axis->choice ? NULL : &s->counts[n],
+            .low = axis->low,
+            .high = axis->high,
+        };
+    return (struct option_table){.rows = rows, .n_rows = n};
 }
 
 static bool parse_own(struct bench_settings *s, int argc, char **argv, int *status)
 {
+    struct source_rows source;
+    struct option_row axes_rows[KV_MAX_AXES];
+    const struct option_table axes = axis_rows(s, axes_rows);
     const struct option_row rows[] = {
-        {"suite", 's', "LIST", "what to sweep (default: all):", OPTION_PARSED, &s->suites, 0, 0, kv_suite_choice,
-         parse_suites},
-        {"quick", 0, NULL, "small sizes, under 2 minutes on two cores", OPTION_FLAG, &s->quick, 0, 0, NULL, NULL},
-        {"full", 0, NULL, "every size, however long it takes", OPTION_FLAG, &s->full, 0, 0, NULL, NULL},
-        MODEL_OPTION_ROWS(&s->model, "gpt2"),
-        {"path", 0, "LIST", "measured in turn (default naive,cached):", OPTION_PARSED, &s->paths, 0, 0, kv_path_choice,
-         parse_paths},
-        {"batch", 'b', "LIST", "batch sizes: 4 or 1,2,8 or 1-32*2 (default: as the suite likes)", OPTION_PARSED,
-         &s->batches, 0, 0, NULL, int_list_parse},
-        {"prompt", 'p', "LIST", "prompt lengths: 21 or 64-1024+64 (default: as the suite likes)", OPTION_PARSED,
-         &s->prompts, 0, 0, NULL, int_list_parse},
-        {"new", 'n', "N", "new tokens (default: as the suite likes; 50 in batch)", OPTION_INTEGER, &s->n_new, 1,
-         INT32_MAX / 4, NULL, NULL},
-        {"reps", 'r', "N", "repetitions of every configuration (default 3)", OPTION_INTEGER, &s->repetitions, 1, 10000,
-         NULL, NULL},
-        {"min-time", 0, "S", "go on repeating a configuration until it was measured for S seconds", OPTION_SECONDS,
-         &s->min_time_s, 0, 0, NULL, NULL},
-        {"cell-budget", 0, "S", "skip a configuration that is predicted to take more than S seconds", OPTION_SECONDS,
-         &s->cell_budget_s, 0, 0, NULL, NULL},
-        {"out", 'o', "DIR", "folder for the results (default results/DATE-HOST, and results/latest leads to it)",
-         OPTION_TEXT, &s->out, 0, 0, NULL, NULL},
-        {"resume", 0, "DIR", "finish the run in DIR that was stopped or killed", OPTION_TEXT, &s->resume, 0, 0, NULL,
-         NULL},
-        {"dry-run", 0, NULL, "print the plan and how long it will take, and stop", OPTION_FLAG, &s->dry_run, 0, 0, NULL,
-         NULL},
-        {"quiet", 'q', NULL, "no progress on stderr", OPTION_FLAG, &s->quiet, 0, 0, NULL, NULL},
+        {.name = "suite",
+         .letter = 's',
+         .argument = "LIST",
+         .help = "what to sweep (default: all):",
+         .names = &s->suites,
+         .choice = kv_suite_choice},
+        {.name = "quick", .help = "small sizes, under 2 minutes on two cores", .flag = &s->quick},
+        {.name = "full", .help = "every size, however long it takes", .flag = &s->full},
+        {.table = model_source_rows(&source, &s->model, NULL)},
+        {.table = &axes},
+        {.name = "batch",
+         .letter = 'b',
+         .argument = "LIST",
+         .help = "batch sizes: 4 or 1,2,8 or 1-32*2 (default: as the suite likes)",
+         .sizes = &s->batches,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "prompt",
+         .letter = 'p',
+         .argument = "LIST",
+         .help = "prompt lengths: 21 or 64-1024+64 (default: as the suite likes)",
+         .sizes = &s->prompts,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "new",
+         .letter = 'n',
+         .argument = "N",
+         .help = "new tokens (default: as the suite likes; 50 in batch)",
+         .integer = &s->n_new,
+         .low = 1,
+         .high = INT32_MAX / 4},
+        {.name = "reps",
+         .letter = 'r',
+         .argument = "N",
+         .help = "repetitions of every configuration (default 4; fewer can show no p < 0.05)",
+         .integer = &s->repetitions,
+         .low = 1,
+         .high = 10000},
+        {.name = "min-time",
+         .argument = "S",
+         .help = "go on repeating a configuration until it was measured for S seconds",
+         .seconds = &s->min_time_s},
+        {.name = "cell-budget",
+         .argument = "S",
+         .help = "skip a configuration that is predicted to take more than S seconds",
+         .seconds = &s->cell_budget_s},
+        {.name = "out",
+         .letter = 'o',
+         .argument = "DIR",
+         .help = "folder for the results (default results/DATE-HOST, and results/latest leads to it)",
+         .text = &s->out},
+        {.name = "resume",
+         .argument = "DIR",
+         .help = "finish the run in DIR that was stopped or killed",
+         .text = &s->resume},
+        {.name = "dry-run", .help = "print the plan and how long it will take, and stop", .flag = &s->dry_run},
+        {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &s->quiet},
     };
     const struct option_table table = {
         .command = "bench",
         .usage = "[OPTIONS] [--benchmark_FLAG...]",
         .summary = "Measures the inference paths side by side and writes what it finds as CSV, a row a repetition.\n"
+                   "Options from --path to --chunk take lists: every combination is an arm, and arms take turns.\n"
                    "Google Benchmark's flags work too: --benchmark_filter=REGEX, --benchmark_list_tests,\n"
                    "--benchmark_out=FILE.json.",
         .rows = rows,
@@ -120,7 +158,7 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
     return options_parse(&table, argc, argv, status) && check(s, status);
 }
 
-bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
+static bool parse(struct bench_settings *s, int argc, char **argv, int *status)
 {
     struct kv_error error = {""};
     /* Google Benchmark takes its flags out of its copy; the record keeps them. */
@@ -132,10 +170,102 @@ bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
     memcpy(own, argv, (size_t)argc * sizeof *own);
     bool good = false;
     /* Run with nothing registered, it looks at its filter and measures nothing. */
-    if (gb_initialize(&argc, own, &error) != KV_OK || (!gb_lists_only() && gb_run(NULL, NULL, NULL, &error) != KV_OK))
+    if (gb_initialize(&argc, own, &error) != KV_OK || (!gb_lists_only() && gb_run(NULL, &error) != KV_OK))
         *status = cli_fail("bench", CLI_USAGE, "%s", error.message);
     else
         good = parse_own(s, argc, own, status);
     free(own);
     return good;
+}
+
+/* ---- Resuming --------------------------------------------------------------------------------------- */
+
+/* The arguments that a run in `folder` was started with: argv [*argc], ended by NULL, for free_arguments. */
+static kv_status read_arguments(const char *folder, int *argc, char ***argv, struct kv_error *error)
+{
+    char file[4096];
+    json_error_t json_error;
+    snprintf(file, sizeof file, "%s/context.json", folder);
+    json_t *context = json_load_file(file, 0, &json_error);
+    if (!context)
+        return kv_fail(error, KV_ERROR_IO, "%s holds no run to resume: %.160s", folder, json_error.text);
+    const json_t *list = json_object_get(json_object_get(context, "run"), "command");
+    const size_t n = json_array_size(list);
+    char **texts = calloc(n + 1, sizeof *texts);
+    bool good = texts && n > 0;
+    for (size_t i = 0; good && i < n; i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        texts[i] = text ? strdup(text) : NULL;
+        good = texts[i];
+    }
+    json_decref(context);
+    if (!good) {
+        free_arguments(texts);
+        return kv_fail(error, KV_ERROR_FORMAT, "%.400s: run.command is no list of arguments", file);
+    }
+    *argc = (int)n;
+    *argv = texts;
+    return KV_OK;
+}
+
+bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
+{
+    struct kv_error error = {""};
+    int first_argc = 0;
+    char **first_argv = NULL;
+    *s = default_settings(argc, argv);
+    if (!parse(s, argc, argv, status))
+        return false;
+    if (!s->resume)
+        return true;
+    if (read_arguments(s->resume, &first_argc, &first_argv, &error) != KV_OK) {
+        *status = cli_fail("bench", CLI_FAILED, "%s", error.message);
+        return false;
+    }
+    /* The settings of the run to go on with, then what was typed now on top. */
+    free_lists(s);
+    *s = default_settings(first_argc, first_argv);
+    s->first_argv = first_argv;
+    if (!parse(s, first_argc, first_argv, status))
+        return false;
+    s->out = NULL; /* the folder is the one that is resumed, wherever it lies now */
+    return parse(s, argc, argv, status);
+}
+
+/* ---- The plan --------------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct name_list *suites, const char *name)
+{
+    for (int i = 0; i < suites->n; i++)
+        if (strcmp(suites->names[i], name) == 0)
+            return true;
+    return suites->n == 0;
+}
+
+kv_status bench_plan(const struct bench_settings *s, const struct kv_config *config, struct kv_plan *plan,
+                     struct kv_error *error)
+{
+    struct kv_sweep sweep = {
+        .batches = s->batches.values,
+        .n_batches = s->batches.n,
+        .prompts = s->prompts.values,
+        .n_prompts = s->prompts.n,
+        .n_new = s->n_new,
+        .repetitions = s->repetitions,
+        .extent = s->quick ? KV_EXTENT_QUICK : (s->full ? KV_EXTENT_FULL : KV_EXTENT_REPORT),
+        .config = config,
+        .default_prompt = default_prompt_length,
+        .default_threads = kv_default_threads(),
+    };
+    for (int i = 0; kv_axis_at(i); i++)
+        sweep.axes[i] = (struct kv_axis_values){
+            .names = s->names[i].names,
+            .counts = s->counts[i].values,
+            .n = kv_axis_at(i)->choice ? s->names[i].n : s->counts[i].n,
+        };
+    kv_status status = KV_OK;
+    for (int i = 0; !status && kv_suite_at(i); i++)
+        if (is_wanted(&s->suites, kv_suite_at(i)->choice.name))
+            status = kv_suite_at(i)->plan(kv_suite_at(i), &sweep, plan, error);
+    return status;
 }

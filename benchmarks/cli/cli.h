@@ -29,33 +29,77 @@ int command_train(int argc, char **argv);
 /* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);
 
+/* ---- Being asked to stop ------------------------------------------------------------------------------
+ * A command ends after what it is doing, the second time at once. */
+
+/* From now on SIGINT, SIGTERM and SIGHUP are remembered, unless the caller ignores them. On the first one `notice`, a
+ * text that stays, is written to stderr (NULL: nothing); a second one ends the program. */
+void signals_listen(const char *notice);
+
+/* The signal that came, 0: none. */
+int signals_received(void);
+
+/* A text that stays, written to stdout when a second signal ends the program: what puts a terminal back; NULL: none. */
+void signals_last_words(const char *last_words);
+
+/* ---- Lists ------------------------------------------------------------------------------------------ */
+
+/* Whole numbers 1..INT32_MAX: "4", "1,2,8", "1-32*2" (factor), "64-1024+64" (step), or a list of such. */
+struct int_list {
+    int *values;
+    int n;
+};
+bool int_list_parse(const char *text, struct int_list *list, struct kv_error *error);
+void int_list_free(struct int_list *list);
+
+/* "a, b, c", the names of a table of choices, in text [CHOICE_NAMES_SIZE], which it returns. */
+enum { CHOICE_NAMES_SIZE = 300 };
+const char *choice_names(const struct kv_choice *(*choice)(int index), char *text);
+
+/* A comma-separated list of names that choice(0), choice(1), .. know, none twice. */
+enum { MAX_NAMES = 16 };
+struct name_list {
+    const char *names[MAX_NAMES];
+    int n;
+};
+bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index), struct name_list *list,
+                     struct kv_error *error);
+
+/* Token ids: sequences of the same length, "1,2,3" or "1,2,3;4,5,6". */
+struct token_rows {
+    int32_t *tokens; /* [batch, length] */
+    int batch, length;
+};
+bool token_rows_parse(const char *text, void *rows, struct kv_error *error);
+void token_rows_free(struct token_rows *rows);
+
 /* ---- Options ---------------------------------------------------------------------------------------- */
 
-enum option_kind {
-    OPTION_FLAG,    /* bool */
-    OPTION_TEXT,    /* const char * */
-    OPTION_INTEGER, /* int, low..high */
-    OPTION_SECONDS, /* double, 0 or more */
-    OPTION_NUMBER,  /* double, 0 or more */
-    OPTION_SEED,    /* uint64_t */
-    OPTION_CHOICE,  /* const char *, one of choice(0), choice(1), .. */
-    OPTION_PARSED,  /* parse(text, value) writes a message and returns false when it cannot be read */
-    OPTION_OPERAND, /* const char *, the next argument that is no option; it must be there when low is 1 */
-};
-
-/* One option of a command: a row gives its name, its place and its line of help. */
+/* One option of a command: its name, its line of help, and where its value goes, in one of the typed pointers, which
+ * say what it takes. Or all the options of another table, at this place. */
 struct option_row {
-    const char *name;     /* without the dashes */
-    char letter;          /* short form, 0: none */
-    const char *argument; /* as help shows it, NULL for a flag */
+    const struct option_table *table; /* stands for its rows, which name no further table; nothing else is set */
+    const char *name;                 /* without the dashes */
+    char letter;                      /* short form, 0: none */
+    const char *argument;             /* as help shows it, NULL for a flag */
     const char *help;
-    enum option_kind kind;
-    void *value;
-    int low, high;
-    const struct kv_choice *(*choice)(int index);
+    bool *flag;
+    const char **text;
+    int *integer;             /* low..high */
+    double *number, *seconds; /* 0 or more */
+    uint64_t *seed;
+    const char **chosen;     /* one of choice(0), choice(1), .. */
+    struct name_list *names; /* some of them */
+    struct int_list *sizes;  /* each low..high */
+    const char **operand;    /* the next argument that is no option */
+    bool required;           /* that there is one */
+    void *value; /* anything else: parse(text, value) writes a message and returns false when it cannot be read */
     bool (*parse)(const char *text, void *value, struct kv_error *error);
+    const struct kv_choice *(*choice)(int index);
+    int low, high;
 };
 
+/* Of a table that a row stands for, only the rows matter. */
 struct option_table {
     const char *command;
     const char *usage;   /* after the command's name */
@@ -68,23 +112,11 @@ struct option_table {
  * was printed (CLI_OK) or an argument was wrong and said so (CLI_USAGE). */
 bool options_parse(const struct option_table *table, int argc, char **argv, int *status);
 
-/* ---- Lists ------------------------------------------------------------------------------------------ */
+/* Sets the option `name`, as from --name TEXT; texts and choices are kept by address. The table has no tables in it.
+ * False: the error says what is wrong. */
+bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error);
 
-/* Whole numbers 1..INT32_MAX: "4", "1,2,8", "1-32*2" (factor), "64-1024+64" (step), or a list of such. */
-struct int_list {
-    int *values;
-    int n;
-};
-bool int_list_parse(const char *text, void *list, struct kv_error *error);
-void int_list_free(struct int_list *list);
-
-/* Token ids: sequences of the same length, "1,2,3" or "1,2,3;4,5,6". */
-struct token_rows {
-    int32_t *tokens; /* [batch, length] */
-    int batch, length;
-};
-bool token_rows_parse(const char *text, void *rows, struct kv_error *error);
-void token_rows_free(struct token_rows *rows);
+/* ---- Prompts ----------------------------------------------------------------------------------------- */
 
 /* The tokenizer of that name, or, where it is NULL, of that model (NULL: the first). KVBENCH_DATA names the folder with
  * gpt2/vocab.bpe. Errors: as kv_tokenizer_create and kv_tokenizer_of_config. */
@@ -105,8 +137,8 @@ struct model_options {
     uint64_t seed;
     bool synthetic;
     int threads; /* 0: kv_default_threads() */
-    const char *gemm;
-    const char *isa;
+    /* NULL: the first of each table. */
+    const char *weights, *cache, *kv, *gemm, *isa;
 };
 
 /* The small model that comes with the program, in data/models: what commands that show something run by default. */
@@ -119,38 +151,37 @@ char *model_folder(const char *model);
 /* The shape of a published model. Errors: ARGUMENT, which names all models that there are. */
 kv_status model_preset(const char *model, struct kv_config *config, struct kv_error *error);
 
+/* Those of a session on `path`, its batch and all else unset. */
+struct kv_session_options model_session_options(const struct model_options *options, const char *path);
+
 /* Defaults, KVBENCH_ISA among them. */
 struct model_options model_options_default(const char *model);
 
-/* Rows for option_table, whose values are in *options; help names the default model, a literal. */
-#define MODEL_OPTION_ROWS(options, default_model)                                                                      \
-    {"model",                                                                                                          \
-     'm',                                                                                                              \
-     "MODEL",                                                                                                          \
-     "gpt2, gpt2-medium, gpt2-large, gpt2-xl, " EMBEDDED_MODEL ", or a checkpoint's folder (default " default_model    \
-     ")",                                                                                                              \
-     OPTION_TEXT,                                                                                                      \
-     &(options)->model,                                                                                                \
-     0,                                                                                                                \
-     0,                                                                                                                \
-     NULL,                                                                                                             \
-     NULL},                                                                                                            \
-        {"synthetic", 0,                                                                                               \
-         NULL,        "synthetic weights even where a checkpoint has been fetched",                                    \
-         OPTION_FLAG, &(options)->synthetic,                                                                           \
-         0,           0,                                                                                               \
-         NULL,        NULL},                                                                                           \
-        {"seed", 0, "N", "seed of synthetic weights (default 42)", OPTION_SEED, &(options)->seed, 0, 0, NULL, NULL},   \
-        {"threads",      't',  "N", "threads (default: the physical cores)", OPTION_INTEGER, &(options)->threads, 1,   \
-         KV_MAX_THREADS, NULL, NULL},                                                                                  \
-        {"gemm", 0, "NAME", "matrix product:", OPTION_CHOICE, &(options)->gemm, 0, 0, kv_matmul_choice, NULL},         \
-    {                                                                                                                  \
-        "isa", 0, "NAME", "instruction set of the other kernels (or KVBENCH_ISA):", OPTION_CHOICE, &(options)->isa, 0, \
-            0, kv_isa_choice, NULL                                                                                     \
-    }
+/* The options that commands with a model share, as tables for a row of theirs; their values are in *options, and
+ * `rows` is to live as long as the table. First which model: --model, --synthetic, --seed (its help; NULL: that of a
+ * command without draws). The default model that help names is that of *options. */
+struct source_rows {
+    struct option_table table;
+    struct option_row rows[3];
+    char model_help[160];
+};
+const struct option_table *model_source_rows(struct source_rows *rows, struct model_options *options,
+                                             const char *seed_help);
+
+/* Then what runs it: --threads, --weights, --cache, --kv, --gemm, --isa, a value each. */
+struct engine_rows {
+    struct option_table table;
+    struct option_row rows[6];
+};
+const struct option_table *engine_rows(struct engine_rows *rows, struct model_options *options);
 
 /* The shape of that model, without its weights. On failure says why and returns CLI_FAILED or CLI_USAGE. */
 int model_shape(const char *command, const struct model_options *options, struct kv_config *config);
+
+/* Loads or synthesizes the model; says so on stderr when weights are synthetic. Errors: as kv_model_load and
+ * kv_model_synthesize. */
+kv_status model_load(const char *command, const struct model_options *options, struct kv_pool *pool,
+                     struct kv_model **model, struct kv_error *error);
 
 /* Starts the threads and loads or synthesizes the model; says so on stderr when weights are synthetic. On failure
  * says why and returns CLI_FAILED or CLI_USAGE. */

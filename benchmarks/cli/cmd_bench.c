@@ -1,8 +1,9 @@
-#include "cli/arguments.h"
 #include "cli/bench.h"
 
 #include "gbench/gbench.h"
 #include "machine/context.h"
+#include "measure/folder.h"
+#include "measure/run.h"
 #include "results/summary.h"
 #include "results/summary_kernels.h"
 
@@ -19,39 +20,86 @@ static void stop_on_signal(int number)
     signal(number, SIG_DFL); /* a second one ends the program at once */
 }
 
-static bool is_wanted(const struct name_list *suites, const char *name)
+/* What a run is made of, while it lives. */
+struct bench {
+    const char *command;
+    const struct bench_settings *asked;
+    struct kv_config config;
+    struct kv_plan plan;
+    struct kv_run_folder folder;
+    struct kv_run_settings settings;
+    struct kv_run run;
+    struct kv_context context;
+    char gemms[128], isas[128]; /* of the plan, "a,b" */
+};
+
+/* kv_run_settings.load */
+static kv_status load_model(void *context, const char *weights, const char *gemm, struct kv_pool *pool,
+                            struct kv_model **model, struct kv_error *error)
 {
-    for (int i = 0; i < suites->n; i++)
-        if (strcmp(suites->names[i], name) == 0)
-            return true;
-    return suites->n == 0;
+    const struct bench *bench = context;
+    struct model_options options = bench->asked->model;
+    options.weights = weights;
+    options.gemm = gemm;
+    return model_load(bench->command, &options, pool, model, error);
 }
 
-static kv_status make_plan(const struct bench_settings *s, int n_positions, struct kv_plan *plan,
-                           struct kv_error *error)
+/* The thread counts that were asked for: the first, 0 being the default, and the largest. */
+static int threads_asked(const struct bench_settings *asked, bool largest)
 {
-    const struct kv_sweep sweep = {
-        .batches = s->batches.values,
-        .n_batches = s->batches.n,
-        .prompts = s->prompts.values,
-        .n_prompts = s->prompts.n,
-        .paths = s->paths.names,
-        .n_paths = s->paths.n,
-        .n_new = s->n_new,
-        .repetitions = s->repetitions,
-        .extent = s->quick ? KV_EXTENT_QUICK : (s->full ? KV_EXTENT_FULL : KV_EXTENT_REPORT),
-        .n_positions = n_positions,
-        .default_prompt = default_prompt_length,
+    int threads = 0;
+    for (int i = 0; kv_axis_at(i); i++)
+        if (kv_axis_at(i)->column == KV_COLUMN_THREADS)
+            for (int k = 0; k < asked->counts[i].n; k++)
+                if (k == 0 || (largest && asked->counts[i].values[k] > threads))
+                    threads = asked->counts[i].values[k];
+    return threads ? threads : kv_default_threads();
+}
+
+static const struct name_list *names_asked(const struct bench_settings *asked, enum kv_column column)
+{
+    int i = 0;
+    while (kv_axis_at(i)->column != column)
+        i++;
+    return &asked->names[i];
+}
+
+/* "a,b", or the default. */
+static void join_names(const struct name_list *list, const char *otherwise, char *text, size_t size)
+{
+    size_t at = (size_t)snprintf(text, size, "%s", list->n ? list->names[0] : otherwise);
+    for (int i = 1; i < list->n && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, ",%s", list->names[i]);
+}
+
+static void set_up(struct bench *bench)
+{
+    const struct bench_settings *asked = bench->asked;
+    const struct name_list *gemms = names_asked(asked, KV_COLUMN_GEMM), *isas = names_asked(asked, KV_COLUMN_ISA);
+    join_names(gemms, kv_matmul_choice(0)->name, bench->gemms, sizeof bench->gemms);
+    join_names(isas, kv_isa_default(), bench->isas, sizeof bench->isas);
+    bench->settings = (struct kv_run_settings){
+        .run_id = bench->folder.id,
+        .folder = bench->folder.path,
+        .model_name = asked->model.model,
+        .config = &bench->config,
+        .load = load_model,
+        .load_context = bench,
+        .limits_isa = isas->n == 1 ? isas->names[0] : NULL,
+        .default_threads = threads_asked(asked, false),
+        .min_time_s = asked->min_time_s,
+        .cell_budget_s = asked->cell_budget_s,
+        .prompt = default_prompt,
+        .n_prompt = default_prompt_length,
+        .kernel_min_time_s = asked->quick ? 0.02 : 0.05,
+        .resume = asked->resume != NULL,
+        .progress = asked->quiet            ? KV_PROGRESS_NONE
+                    : isatty(STDERR_FILENO) ? KV_PROGRESS_BAR
+                                            : KV_PROGRESS_LINES,
     };
-    kv_status status = KV_OK;
-    for (int i = 0; !status && kv_suite_at(i); i++)
-        if (is_wanted(&s->suites, kv_suite_at(i)->choice.name))
-            status = kv_suite_at(i)->plan(&sweep, plan, error);
-    return status;
 }
 
-static void start_context(struct kv_context *context, const struct bench_settings *s, const struct kv_model *model,
-                          const struct kv_pool *pool)
+static void start_context(struct bench *bench)
 {
     struct kv_build_info build;
     const struct kv_library_info libraries = {
@@ -61,16 +109,16 @@ static void start_context(struct kv_context *context, const struct bench_setting
         .openblas_config = kv_openblas_config(),
     };
     const struct kv_run_info run = {
-        .argc = s->argc,
-        .argv = s->argv,
-        .model = s->model.model,
-        .weights = kv_model_weights(model),
-        .gemm = s->model.gemm ? s->model.gemm : kv_matmul_choice(0)->name,
-        .isa = s->model.isa ? s->model.isa : kv_isa_default(),
-        .threads = kv_pool_size(pool),
+        .argc = bench->asked->argc,
+        .argv = bench->asked->argv,
+        .model = bench->asked->model.model,
+        .weights = bench->run.n_models ? kv_model_source(bench->run.models[0]) : NULL,
+        .gemm = bench->gemms,
+        .isa = bench->isas,
+        .threads = threads_asked(bench->asked, true),
     };
     kv_build_info_get(&build);
-    kv_context_start(context, &build, &libraries, &run, NULL);
+    kv_context_start(&bench->context, &build, &libraries, &run, NULL);
 }
 
 static void print_warnings(const char *command, const struct kv_warning *warnings, int n)
@@ -78,28 +126,6 @@ static void print_warnings(const char *command, const struct kv_warning *warning
     for (int i = 0; i < n; i++)
         fprintf(stderr, "kvbench %s: %s: %s\n", command,
                 warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
-}
-
-static struct kv_run_settings run_settings(const struct bench_settings *s, const struct kv_run_folder *folder)
-{
-    return (struct kv_run_settings){
-        .run_id = folder ? folder->id : "",
-        .folder = folder ? folder->path : "",
-        .model_name = s->model.model,
-        .gemm = s->model.gemm ? s->model.gemm : kv_matmul_choice(0)->name,
-        .isa = s->model.isa ? s->model.isa : kv_isa_default(),
-        .only_gemm = s->model.gemm,
-        .only_isa = s->model.isa,
-        .min_time_s = s->min_time_s,
-        .cell_budget_s = s->cell_budget_s,
-        .prompt = default_prompt,
-        .n_prompt = default_prompt_length,
-        .resume = s->resume != NULL,
-        .quick = s->quick,
-        .progress = s->quiet                ? KV_PROGRESS_NONE
-                    : isatty(STDERR_FILENO) ? KV_PROGRESS_BAR
-                                            : KV_PROGRESS_LINES,
-    };
 }
 
 /* Of what stands in the folder: summary.csv, the tables on stdout, the warnings on stderr. */
@@ -146,149 +172,167 @@ static void warn_if_moved(const char *command, const char *what, const char *uni
 
 static void warn_of_limits(const char *command, const struct kv_run *run)
 {
-    const struct kv_limits *start = &run->limits, *end = &run->limits_at_end;
-    if (!start->threads || !end->threads)
-        return;
-    warn_if_moved(command, "read bandwidth", "GB/s", start->read_bytes_per_s, end->read_bytes_per_s);
-    warn_if_moved(command, "the arithmetic peak", "GFLOPS", start->fma_flop_per_s, end->fma_flop_per_s);
+    for (int threads = 1; threads <= KV_MAX_THREADS; threads++) {
+        const struct kv_limits *start = &run->limits[threads], *end = &run->limits_at_end[threads];
+        if (!start->threads || !end->threads)
+            continue;
+        warn_if_moved(command, "read bandwidth", "GB/s", start->read_bytes_per_s, end->read_bytes_per_s);
+        warn_if_moved(command, "the arithmetic peak", "GFLOPS", start->fma_flop_per_s, end->fma_flop_per_s);
+    }
+}
+
+static int count_cells(const struct kv_plan *plan, enum kv_file_kind file)
+{
+    int n = 0;
+    for (int i = 0; i < plan->n_cells; i++)
+        n += kv_kind_info(plan->cells[i].kind)->file == file;
+    return n;
 }
 
 /* What is said at the end; returns the exit status. */
-static int conclude(const char *command, const struct kv_run *run, const struct kv_run_folder *folder,
-                    const struct kv_context *context)
+static int conclude(const struct bench *bench)
 {
+    const char *command = bench->command;
+    const struct kv_run *run = &bench->run;
+    const int n_runs = count_cells(&bench->plan, KV_FILE_RUNS), n_kernels = bench->plan.n_cells - n_runs;
     struct kv_error error = {""};
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     const double share = kv_run_instrument_share(run);
-    if (run->plan->n_cells && summarize(command, folder, &error) != KV_OK)
+    if (n_runs && summarize(command, &bench->folder, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
-    if (run->plan->kernels && !gb_stop_requested() && summarize_kernels(folder, &error) != KV_OK)
+    if (n_kernels && !gb_stop_requested() && summarize_kernels(&bench->folder, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
-    print_warnings(command, warnings, kv_context_warnings(context, warnings));
+    print_warnings(command, warnings, kv_context_warnings(&bench->context, warnings));
     warn_of_limits(command, run);
     if (!isnan(share))
         printf("\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    printf("Files in %s: %slimits.csv, context.json%s\n", folder->path,
-           run->plan->n_cells ? "runs.csv, tokens.csv, summary.csv, " : "", run->plan->kernels ? ", kernels.csv" : "");
+    printf("Files in %s: %slimits.csv, context.json%s\n", bench->folder.path,
+           n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "");
     fflush(stdout);
     if (gb_stop_requested())
-        return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here", folder->path);
+        return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",
+                        bench->folder.path);
     if (run->n_failed)
         return cli_fail(command, CLI_FAILED, "%d of %d configurations failed; %s/runs.csv says why", run->n_failed,
-                        run->plan->n_cells, folder->path);
+                        n_runs, bench->folder.path);
     if (run->n_kernels_failed)
         return cli_fail(command, CLI_FAILED, "%d kernel configurations failed; %s/kernels.csv says why",
-                        run->n_kernels_failed, folder->path);
+                        run->n_kernels_failed, bench->folder.path);
     return CLI_OK;
 }
 
-static int measure(const char *command, const struct bench_settings *s, const struct kv_plan *plan,
-                   const struct kv_model *model, struct kv_pool *pool)
+/* ---- The ways to go ---------------------------------------------------------------------------------- */
+
+/* Prints the plan and how long it will take, by the machine's limits. */
+static int dry_run(struct bench *bench)
 {
     struct kv_error error = {""};
-    struct kv_run_folder folder;
-    struct kv_context context;
-    struct kv_run run;
-    kv_status status = s->resume ? kv_run_folder_open(&folder, s->resume, &error)
-                                 : kv_run_folder_make(&folder, s->out, &error);
-    if (status)
-        return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
-    start_context(&context, s, model, pool);
-    status = kv_context_write(&context, folder.path, &error);
-    if (status)
-        return cli_fail(command, CLI_FAILED, "%s", error.message);
-    const struct kv_run_settings settings = run_settings(s, &folder);
-    status = kv_run_measure(&run, &settings, plan, model, pool, &error);
-    kv_context_finish(&context);
-    if (!status)
-        status = kv_context_write(&context, folder.path, &error);
-    if (!status)
-        status = kv_run_folder_link(&folder, &error);
-    const int exit_status = status ? cli_fail(command, CLI_FAILED, "%s", error.message)
-                                   : conclude(command, &run, &folder, &context);
-    kv_run_free(&run);
-    return exit_status;
+    double kernel_seconds = 0;
+    const int n_kernels = count_cells(&bench->plan, KV_FILE_KERNELS);
+    char value[KV_AXIS_TEXT_SIZE];
+    if (kv_run_measure_limits(&bench->run, &error) != KV_OK)
+        return cli_fail(bench->command, CLI_FAILED, "%s", error.message);
+    printf("suite   path      batch  prompt    new  reps    seconds\n");
+    for (int i = 0; i < bench->plan.n_cells; i++) {
+        const struct kv_cell *cell = &bench->plan.cells[i];
+        const double seconds = kv_predict_seconds(&bench->run, i) * cell->repetitions;
+        const bool over = bench->asked->cell_budget_s > 0 && seconds > bench->asked->cell_budget_s;
+        if (cell->kind != KV_KIND_GENERATION) {
+            kernel_seconds += seconds;
+            continue;
+        }
+        printf("%-7s %-8s %6d %7d %6d %5d %10.1f", cell->suite, cell->arm.path, cell->point.batch, cell->point.n_prompt,
+               cell->point.n_new, cell->repetitions, seconds);
+        for (int k = 0; kv_axis_at(k); k++)
+            if (kv_axis_at(k)->column != KV_COLUMN_PATH && kv_plan_varies(&bench->plan, cell->kind, kv_axis_at(k)) &&
+                *kv_axis_text(kv_axis_at(k), &cell->arm, value))
+                printf("  %s %s", kv_column_info(kv_axis_at(k)->column)->name, value);
+        printf("%s\n", over ? "  skipped: over the budget" : "");
+    }
+    if (n_kernels)
+        printf("kernels %d products and attentions %52.1f\n", n_kernels, kernel_seconds);
+    printf("\n%d configurations, about %.1f minutes with warm-up\n", bench->plan.n_cells,
+           kv_predict_left(&bench->run) / 60);
+    return CLI_OK;
 }
 
-/* Only the names, one a configuration: neither weights nor threads are needed. */
-static int list(const char *command, const struct bench_settings *s)
+static int measure(struct bench *bench)
 {
+    const struct bench_settings *asked = bench->asked;
     struct kv_error error = {""};
-    struct kv_plan plan = {0};
-    struct kv_config config;
-    const char *names[2];
-    const int exit_status = model_shape(command, &s->model, &config);
-    if (exit_status)
-        return exit_status;
-    const struct kv_run_settings settings = run_settings(s, NULL);
-    const struct kv_kernel_suite_options kernels = kv_run_kernel_options(&settings, &config, names);
-    kv_status status = make_plan(s, config.n_positions, &plan, &error);
-    if (!status && plan.n_cells)
-        status = kv_run_list(&plan, &error);
-    if (!status && plan.kernels)
-        status = kv_kernel_suite_list(&kernels, &error);
-    kv_plan_free(&plan);
-    return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
+    kv_status status = asked->resume ? kv_run_folder_open(&bench->folder, asked->resume, &error)
+                                     : kv_run_folder_make(&bench->folder, asked->out, &error);
+    if (status)
+        return cli_fail(bench->command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+    start_context(bench);
+    status = kv_context_write(&bench->context, bench->folder.path, &error);
+    if (status)
+        return cli_fail(bench->command, CLI_FAILED, "%s", error.message);
+    status = kv_run_measure(&bench->run, &error);
+    kv_context_finish(&bench->context);
+    if (!status)
+        status = kv_context_write(&bench->context, bench->folder.path, &error);
+    if (!status)
+        status = kv_run_folder_link(&bench->folder, &error);
+    return status ? cli_fail(bench->command, CLI_FAILED, "%s", error.message) : conclude(bench);
 }
 
-static int run(const char *command, const struct bench_settings *s)
+/* The model of the first arm, before a folder is made for what it cannot measure. */
+static int load_first_model(struct bench *bench)
 {
     struct kv_error error = {""};
-    struct kv_plan plan = {0};
+    const struct kv_model *model;
     struct kv_pool *pool;
-    struct kv_model *model;
-    if (gb_lists_only())
-        return list(command, s);
-    int exit_status = model_open(command, &s->model, &pool, &model);
-    if (exit_status)
-        return exit_status;
-    signal(SIGINT, stop_on_signal);
-    signal(SIGTERM, stop_on_signal);
-    if (make_plan(s, kv_model_config(model)->n_positions, &plan, &error) != KV_OK) {
-        exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
-    } else if (s->dry_run) {
-        const struct kv_run_settings settings = run_settings(s, NULL);
-        exit_status = bench_dry_run(command, &settings, &plan, model, pool);
-    } else {
-        exit_status = measure(command, s, &plan, model, pool);
-    }
-    kv_plan_free(&plan);
-    kv_model_free(model);
-    kv_pool_free(pool);
-    return exit_status;
+    const struct kv_arm *arm = NULL;
+    for (int i = 0; !arm && i < bench->plan.n_cells; i++)
+        if (bench->plan.cells[i].kind == KV_KIND_GENERATION)
+            arm = &bench->plan.cells[i].arm;
+    kv_status status = kv_run_pool(&bench->run, arm ? arm->threads : bench->settings.default_threads, &pool, &error);
+    if (!status && arm)
+        status = kv_run_model(&bench->run, arm->weights, arm->gemm, pool, &model, &error);
+    if (!status)
+        return CLI_OK;
+    return cli_fail(bench->command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
 }
 
-/* The settings of the run to go on with, then what was typed now on top. */
-static bool parse_resumed(struct bench_settings *s, int argc, char **argv, char ***first_argv, int *status)
+static int run(const char *command, const struct bench_settings *asked)
 {
     struct kv_error error = {""};
-    int first_argc;
-    if (bench_read_arguments(s->resume, &first_argc, first_argv, &error) != KV_OK) {
-        *status = cli_fail("bench", CLI_FAILED, "%s", error.message);
-        return false;
+    struct bench *bench = calloc(1, sizeof *bench);
+    if (!bench)
+        return cli_fail(command, CLI_FAILED, "no memory for a run");
+    bench->command = command;
+    bench->asked = asked;
+    int exit_status = model_shape(command, &asked->model, &bench->config);
+    if (!exit_status) {
+        set_up(bench);
+        kv_status status = bench_plan(asked, &bench->config, &bench->plan, &error);
+        if (!status)
+            status = kv_run_open(&bench->run, &bench->settings, &bench->plan, &error);
+        if (!status && gb_lists_only())
+            status = kv_run_list(&bench->run, &error);
+        if (status)
+            exit_status = cli_fail(command, CLI_FAILED, "%s", error.message);
+        if (!exit_status && !gb_lists_only()) {
+            exit_status = load_first_model(bench);
+            signal(SIGINT, stop_on_signal);
+            signal(SIGTERM, stop_on_signal);
+            if (!exit_status)
+                exit_status = asked->dry_run ? dry_run(bench) : measure(bench);
+        }
+        kv_run_free(&bench->run);
     }
-    bench_settings_free(s);
-    *s = bench_settings_default();
-    if (!bench_parse(s, first_argc, *first_argv, status))
-        return false;
-    s->out = NULL; /* the folder is the one that is resumed, wherever it lies now */
-    if (!bench_parse(s, argc, argv, status))
-        return false;
-    s->argc = first_argc;
-    s->argv = *first_argv;
-    return true;
+    kv_plan_free(&bench->plan);
+    free(bench);
+    return exit_status;
 }
 
 int command_bench(int argc, char **argv)
 {
-    struct bench_settings s = bench_settings_default();
-    char **first_argv = NULL;
+    struct bench_settings settings;
     int status;
-    s.argc = argc;
-    s.argv = argv;
-    if (bench_parse(&s, argc, argv, &status) && (!s.resume || parse_resumed(&s, argc, argv, &first_argv, &status)))
-        status = run(argv[0], &s);
-    bench_settings_free(&s);
-    arguments_free(first_argv);
+    if (bench_parse(&settings, argc, argv, &status))
+        status = run(argv[0], &settings);
+    bench_settings_free(&settings);
     return status;
 }

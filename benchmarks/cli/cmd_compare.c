@@ -209,31 +209,57 @@ int command_compare(int argc, char **argv)
         .fail_above = -1,
     };
     const struct option_row rows[] = {
-        {"A", 0, NULL, "the base: the folder of a run, or its runs.csv", OPTION_OPERAND, &s.base_place, 1, 0, NULL,
-         NULL},
-        {"B", 0, NULL, "the run to hold against it", OPTION_OPERAND, &s.other_place, 0, 0, NULL, NULL},
-        {"by", 0, "COLUMN", "compare within A: configurations that differ in this column only, such as path or gemm",
-         OPTION_PARSED, &s.compare.by, 0, 0, NULL, parse_by},
-        {"base", 0, "VALUE", "with --by: the value to compare the others with (default: the first in the file)",
-         OPTION_TEXT, &s.compare.base, 0, 0, NULL, NULL},
-        {"ignore", 0, "LIST", "match configurations although they differ in these columns, such as gemm,isa",
-         OPTION_PARSED, s.compare.ignored, 0, 0, NULL, parse_ignored},
-        {"metric", 0, "LIST", "columns to compare (default ttpt_ms,ttft_ms)", OPTION_PARSED, &s.compare, 0, 0, NULL,
-         parse_metrics},
-        {"noise", 0, "SHARE", "medians less far apart are no difference (default 2%)", OPTION_PARSED, &s.compare.noise,
-         0, 0, NULL, parse_share},
-        {"alpha", 0, "P", "a difference needs a p below this (default 0.05)", OPTION_PARSED, &s.compare.alpha, 0, 0,
-         NULL, parse_alpha},
-        {"fail-above", 0, "SHARE", "exit 1 when any result has the verdict slower and takes so much longer, as 5%",
-         OPTION_PARSED, &s.fail_above, 0, 0, NULL, parse_share},
-        {"csv", 0, "FILE", "write the results there too, a row each", OPTION_TEXT, &s.csv, 0, 0, NULL, NULL},
+        {.name = "A",
+         .help = "the base: the folder of a run, or its runs.csv",
+         .operand = &s.base_place,
+         .required = true},
+        {.name = "B", .help = "the run to hold against it", .operand = &s.other_place},
+        {.name = "by",
+         .argument = "COLUMN",
+         .help = "compare within A: configurations that differ in this column only, such as path or gemm",
+         .value = &s.compare.by,
+         .parse = parse_by},
+        {.name = "base",
+         .argument = "VALUE",
+         .help = "with --by: the value to compare the others with (default: the first in the file)",
+         .text = &s.compare.base},
+        {.name = "ignore",
+         .argument = "LIST",
+         .help = "match configurations although they differ in these columns, such as gemm,isa",
+         .value = s.compare.ignored,
+         .parse = parse_ignored},
+        {.name = "metric",
+         .argument = "LIST",
+         .help = "columns to compare (default ttpt_ms,ttft_ms)",
+         .value = &s.compare,
+         .parse = parse_metrics},
+        {.name = "noise",
+         .argument = "SHARE",
+         .help = "medians less far apart are no difference (default 2%)",
+         .value = &s.compare.noise,
+         .parse = parse_share},
+        {.name = "alpha",
+         .argument = "P",
+         .help = "a difference needs a p below this (default 0.05)",
+         .value = &s.compare.alpha,
+         .parse = parse_alpha},
+        {.name = "fail-above",
+         .argument = "SHARE",
+         .help = "exit 1 when any result has the verdict slower and takes so much longer, as 5%",
+         .value = &s.fail_above,
+         .parse = parse_share},
+        {.name = "csv", .argument = "FILE", .help = "write the results there too, a row each", .text = &s.csv},
     };
-    const struct option_table table = {argv[0], "A B [OPTIONS]\n       kvbench compare A --by COLUMN [OPTIONS]",
-                                       "Holds run B against run A, configuration by configuration: ratio of medians "
-                                       "with its 95 % bootstrap interval,\n"
-                                       "Mann-Whitney U test, verdict. With --by, the arms of one run instead.\n"
-                                       "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
-                                       rows, sizeof rows / sizeof rows[0]};
+    const struct option_table table = {
+        .command = argv[0],
+        .usage = "A B [OPTIONS]\n       kvbench compare A --by COLUMN [OPTIONS]",
+        .summary = "Holds run B against run A, configuration by configuration: ratio of medians with its 95 % "
+                   "bootstrap interval,\n"
+                   "Mann-Whitney U test, verdict. With --by, the arms of one run instead.\n"
+                   "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;

@@ -10,7 +10,7 @@ enum { UNSET = -2, DEFAULT_LAYER = 5, DEFAULT_HEAD = 0, DEFAULT_NEW = 20 };
 
 /* Short, so that rows of the picture stay high enough to read. */
 static const char default_text[] = " vibe coding to learn kv cache.";
-/* Of the benchmark's prompt, for a model whose tokenizer nobody knows. */
+/* Of the benchmark's prompt, for a model without a known tokenizer. */
 enum { DEFAULT_PROMPT_LENGTH = 10 };
 
 struct settings {
@@ -20,7 +20,8 @@ struct settings {
     const char *all_heads; /* "all" or NULL */
     const char *all_layers;
     const char *out;
-    int layer, head; /* UNSET, KV_DASHBOARD_ALL once resolved, or 0.. */
+    const char *from, *tables; /* both or none */
+    int layer, head;           /* UNSET, KV_DASHBOARD_ALL once resolved, or 0.. */
     int n_new;
 };
 
@@ -52,12 +53,14 @@ static int check(const char *command, const struct settings *s)
         return cli_fail(command, CLI_USAGE, "--layers all and --layer exclude each other; choose one");
     if (s->rows.batch > 1)
         return cli_fail(command, CLI_USAGE, "--tokens has %d sequences; the dashboard shows one", s->rows.batch);
+    if (!s->from != !s->tables)
+        return cli_fail(command, CLI_USAGE, "--from and --tables go together; see kvbench dashboard --help");
     if (s->out && !ends_with(s->out, ".gif"))
         return cli_fail(command, CLI_USAGE, "--out '%.60s' does not end in .gif", s->out);
     return CLI_OK;
 }
 
-/* Which layer and head: those that were named must be in the model, the default ones give way. */
+/* Which layer and head: those that were given must be in the model, the defaults are adapted to it. */
 static int choose(const char *command, struct settings *s, const struct kv_config *config)
 {
     if (s->layer >= config->n_layer)
@@ -90,7 +93,7 @@ static int use_default_prompt(const char *command, struct settings *s, const str
     return CLI_OK;
 }
 
-/* The prompt's ids. A model that nobody knows the tokenizer of is shown with ids, unless its prompt is text. */
+/* The prompt's ids. A model without a known tokenizer is shown with ids; a text prompt is then an error. */
 static int use_prompt(const char *command, struct settings *s, const struct kv_config *config,
                       struct kv_tokenizer **tokenizer)
 {
@@ -143,24 +146,35 @@ static int record(const char *command, const struct settings *s, const struct kv
         .prompt = s->rows.tokens,
         .n_prompt = s->rows.length,
         .n_new = s->n_new,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
+        .session = model_session_options(&s->model, "cached"),
     };
     struct kv_error error = {""};
     struct kv_dashboard *dashboard;
     char *file = csv_name(s);
     if (!file)
         return cli_fail(command, CLI_FAILED, "no memory for a file's name: close other programs");
-    kv_status status = kv_dashboard_record(&dashboard, model, pool, &options, &error);
+    kv_status status = kv_dashboard_record(&dashboard, model, pool, s->model.model, tokenizer, &options, &error);
     if (!status)
-        status = kv_dashboard_write(dashboard, s->model.model, kv_model_weights(model), tokenizer, file, &error);
-    if (!status && kv_dashboard_steps(dashboard) < s->n_new)
+        status = kv_dashboard_write(dashboard, file, &error);
+    if (!status && dashboard->n_steps < s->n_new)
         fprintf(stderr, "kvbench %s: warning: %d of %d new tokens are shown: the window ends there (n_positions %d)\n",
-                command, kv_dashboard_steps(dashboard), s->n_new, kv_model_config(model)->n_positions);
+                command, dashboard->n_steps, s->n_new, kv_model_config(model)->n_positions);
     if (!status)
         puts(file);
     kv_dashboard_free(dashboard);
     free(file);
+    return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
+}
+
+/* From a record to what gnuplot draws. */
+static int write_tables(const char *command, const struct settings *s)
+{
+    struct kv_error error = {""};
+    struct kv_dashboard *dashboard;
+    kv_status status = kv_dashboard_read(&dashboard, s->from, &error);
+    if (!status)
+        status = kv_dashboard_tables(dashboard, s->from, s->tables, &error);
+    kv_dashboard_free(dashboard);
     return status ? cli_fail(command, CLI_FAILED, "%s", error.message) : CLI_OK;
 }
 
@@ -169,6 +183,8 @@ static int run(const char *command, struct settings *s)
     struct kv_pool *pool;
     struct kv_model *model;
     int status = check(command, s);
+    if (!status && s->from)
+        return write_tables(command, s);
     if (!status)
         status = model_open(command, &s->model, &pool, &model);
     if (status)
@@ -193,27 +209,70 @@ int command_dashboard(int argc, char **argv)
 {
     struct settings s = {
         .model = model_options_default(EMBEDDED_MODEL), .layer = UNSET, .head = UNSET, .n_new = DEFAULT_NEW};
+    struct source_rows source;
+    struct engine_rows engine;
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
-        {"prompt", 0, "TEXT", "the prompt (default: \" vibe coding to learn kv cache.\")", OPTION_TEXT, &s.prompt, 0, 0,
-         NULL, NULL},
-        {"tokens", 0, "IDS", "the prompt as ids: \"1,2,3\"", OPTION_PARSED, &s.rows, 0, 0, NULL, token_rows_parse},
-        {"layer", 0, "N", "the layer, from 0 (default 5; of fewer the middle one)", OPTION_INTEGER, &s.layer, 0,
-         INT32_MAX, NULL, NULL},
-        {"head", 0, "N", "the head, from 0 (default 0)", OPTION_INTEGER, &s.head, 0, INT32_MAX, NULL, NULL},
-        {"layers", 0, "all", "one head's attention in every layer:", OPTION_CHOICE, &s.all_layers, 0, 0, all_choice,
-         NULL},
-        {"heads", 0, "all", "one layer's attention in every head:", OPTION_CHOICE, &s.all_heads, 0, 0, all_choice,
-         NULL},
-        {"new", 'n', "N", "new tokens, each a frame (default 20)", OPTION_INTEGER, &s.n_new, 1, 1000, NULL, NULL},
-        {"out", 'o', "FILE.gif", "the picture (default kv_dashboard_lN_hN.gif, after layer and head)", OPTION_TEXT,
-         &s.out, 0, 0, NULL, NULL},
+        {.table = model_source_rows(&source, &s.model, NULL)},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "prompt",
+         .argument = "TEXT",
+         .help = "the prompt (default: \" vibe coding to learn kv cache.\")",
+         .text = &s.prompt},
+        {.name = "tokens",
+         .argument = "IDS",
+         .help = "the prompt as ids: \"1,2,3\"",
+         .value = &s.rows,
+         .parse = token_rows_parse},
+        {.name = "layer",
+         .argument = "N",
+         .help = "the layer, from 0 (default 5; of fewer the middle one)",
+         .integer = &s.layer,
+         .high = INT32_MAX},
+        {.name = "head",
+         .argument = "N",
+         .help = "the head, from 0 (default 0)",
+         .integer = &s.head,
+         .high = INT32_MAX},
+        {.name = "layers",
+         .argument = "all",
+         .help = "one head's attention in every layer:",
+         .chosen = &s.all_layers,
+         .choice = all_choice},
+        {.name = "heads",
+         .argument = "all",
+         .help = "one layer's attention in every head:",
+         .chosen = &s.all_heads,
+         .choice = all_choice},
+        {.name = "new",
+         .letter = 'n',
+         .argument = "N",
+         .help = "new tokens, each a frame (default 20)",
+         .integer = &s.n_new,
+         .low = 1,
+         .high = 1000},
+        {.name = "out",
+         .letter = 'o',
+         .argument = "FILE.gif",
+         .help = "the picture (default kv_dashboard_lN_hN.gif, after layer and head)",
+         .text = &s.out},
+        {.name = "from",
+         .argument = "FILE.csv",
+         .help = "record nothing, take this record; with --tables",
+         .text = &s.from},
+        {.name = "tables",
+         .argument = "DIR",
+         .help = "write into DIR what gnuplot draws, for plots/dashboard.sh",
+         .text = &s.tables},
     };
     const struct option_table table = {
-        argv[0], "[OPTIONS]",
-        "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
-        "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
-        rows, sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary =
+            "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
+            "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (options_parse(&table, argc, argv, &status))
         status = run(argv[0], &s);

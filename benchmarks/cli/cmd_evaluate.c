@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
 #include "text/evaluate.h"
-#include "text/text_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,11 +36,9 @@ static kv_status read_text(const struct settings *s, struct text *text, struct k
         status = kv_text_file_read(s->text, &bytes, &n_bytes, error);
     if (!status)
         status = kv_tokenizer_encode(tokenizer, bytes, n_bytes, false, &text->ids, &text->n_ids, error);
-    if (!status && text->n_ids < 2) {
-        snprintf(error->message, sizeof error->message, "%.400s: one token is no text to predict; give a longer one",
-                 s->text);
-        status = KV_ERROR_ARGUMENT;
-    }
+    if (!status && text->n_ids < 2)
+        status = kv_fail(error, KV_ERROR_ARGUMENT, "%.400s: one token is no text to predict; give a longer one",
+                         s->text);
     for (size_t i = 1; !status && i < text->n_ids; i++) {
         size_t n;
         kv_tokenizer_token(tokenizer, text->ids[i], &n);
@@ -60,7 +58,7 @@ static void show_progress(const char *command, const struct kv_evaluation *so_fa
                 100.0 * (double)so_far->n_tokens / (double)(text->n_ids - 1), so_far->loss);
 }
 
-/* Where somebody watches, `batch` windows at a time; else all at once, which spares the room for logits anew. */
+/* On a terminal `batch` windows at a time, to show progress; else all in one call, which allocates logits once. */
 static kv_status evaluate(const char *command, const struct settings *s, struct kv_session *session,
                           const struct kv_config *config, const struct text *text, struct kv_evaluation *whole,
                           struct kv_error *error)
@@ -85,14 +83,16 @@ static kv_status evaluate(const char *command, const struct settings *s, struct 
 }
 
 static void print(const struct settings *s, const struct text *text, const struct kv_session *session,
-                  const struct kv_evaluation *e)
+                  const char *format, const struct kv_evaluation *e)
 {
     const double bits_per_byte = e->loss * (double)e->n_tokens / (log(2) * (double)text->n_bytes);
     const double rate = (double)e->n_tokens / e->seconds;
     if (s->csv) {
-        printf("path,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,tokens_per_second\n");
-        printf("%s,%d,%d,%d,%zu,%zu,%.9f,%.9f,%.6f,%.3f,%.1f\n", kv_session_path(session), s->chunk, s->context,
-               s->batch, e->n_tokens, text->n_bytes, e->loss, bits_per_byte, exp(e->loss), e->seconds, rate);
+        printf("path,cache,kv,weights,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,"
+               "tokens_per_second\n");
+        printf("%s,%s,%s,%s,%d,%d,%d,%zu,%zu,%.9f,%.9f,%.6f,%.3f,%.1f\n", kv_session_path(session),
+               kv_session_cache(session), kv_session_kv(session), format, s->chunk, s->context, s->batch, e->n_tokens,
+               text->n_bytes, e->loss, bits_per_byte, exp(e->loss), e->seconds, rate);
         return;
     }
     printf("predicted    %zu tokens, %zu bytes\n", e->n_tokens, text->n_bytes);
@@ -109,21 +109,17 @@ static void print(const struct settings *s, const struct text *text, const struc
 static kv_status evaluate_model(const char *command, const struct settings *s, const struct kv_model *model,
                                 struct kv_pool *pool, const struct text *text, struct kv_error *error)
 {
-    const struct kv_session_options options = {
-        .path = s->path,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
-        .batch = s->batch,
-        .capacity = s->context,
-        .chunk = s->chunk,
-    };
+    struct kv_session_options options = model_session_options(&s->model, s->path);
+    options.batch = s->batch;
+    options.capacity = s->context;
+    options.chunk = s->chunk;
     struct kv_session *session;
     struct kv_evaluation evaluation;
     kv_status status = kv_session_create(&session, model, pool, &options, error);
     if (!status)
         status = evaluate(command, s, session, kv_model_config(model), text, &evaluation, error);
     if (!status)
-        print(s, text, session, &evaluation);
+        print(s, text, session, kv_model_format(model), &evaluation);
     kv_session_free(session);
     return status;
 }
@@ -172,24 +168,45 @@ static int run(const char *command, struct settings *s)
 int command_evaluate(int argc, char **argv)
 {
     struct settings s = {.model = model_options_default(EMBEDDED_MODEL)};
+    struct source_rows source;
+    struct engine_rows engine;
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
-        {"text", 0, "FILE", "the text to predict; the model's tokenizer makes its ids", OPTION_TEXT, &s.text, 0, 0,
-         NULL, NULL},
-        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, kv_path_choice, NULL},
-        {"chunk", 0, "N", "run N positions at a time (default: all at once); with 1, cached reads all from its cache",
-         OPTION_INTEGER, &s.chunk, 1, INT32_MAX, NULL, NULL},
-        {"context", 0, "T", "positions of a window (default: the model's n_positions)", OPTION_INTEGER, &s.context, 1,
-         INT32_MAX, NULL, NULL},
-        {"batch", 0, "B", "windows at a time, at most (default: up to 16 whose logits take 64 MiB)", OPTION_INTEGER,
-         &s.batch, 1, INT32_MAX, NULL, NULL},
-        {"csv", 0, NULL, "print a header and a row of CSV", OPTION_FLAG, &s.csv, 0, 0, NULL, NULL},
+        {.table = model_source_rows(&source, &s.model, NULL)},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "text",
+         .argument = "FILE",
+         .help = "the text to predict; the model's tokenizer makes its ids",
+         .text = &s.text},
+        {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s.path, .choice = kv_path_choice},
+        {.name = "chunk",
+         .argument = "N",
+         .help = "run N positions at a time (default: all at once); with 1, cached reads all from its cache",
+         .integer = &s.chunk,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "context",
+         .argument = "T",
+         .help = "positions of a window (default: the model's n_positions)",
+         .integer = &s.context,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "batch",
+         .argument = "B",
+         .help = "windows at a time, at most (default: up to 16 whose logits take 64 MiB)",
+         .integer = &s.batch,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "csv", .help = "print a header and a row of CSV", .flag = &s.csv},
     };
     const struct option_table table = {
-        argv[0], "--text FILE [OPTIONS]",
-        "How well a model predicts a text: cross-entropy over windows of T ids, each but the text's first predicted\n"
-        "once, from those before it in its window. Prints nats and perplexity a token, and bits a byte.",
-        rows, sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "--text FILE [OPTIONS]",
+        .summary = "How well a model predicts a text: cross-entropy over windows of T ids, each but the text's first "
+                   "predicted\n"
+                   "once, from those before it in its window. Prints nats and perplexity a token, and bits a byte.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;

@@ -1,4 +1,5 @@
-#include "cli/cli.h"
+/* kvbench generate: what is to be continued, and one path's continuation, written while it is made. Both paths side by
+ * side are in generate_both.c. */
 #include "cli/generate.h"
 
 #include <math.h>
@@ -8,6 +9,168 @@
 #define TEXT_TOP_K       40
 #define TEXT_TEMPERATURE 1.0
 #define BYTES_PROMPT     "In the beginning"
+
+static const struct kv_choice overflows[] = {
+    [KV_OVERFLOW_STOP] = {"stop", "generation ends there"},
+    [KV_OVERFLOW_RECOMPUTE] = {"recompute", "every step runs the last n_positions tokens again"},
+    [KV_OVERFLOW_SHIFT] = {"shift", "the older half is dropped, the rest is run again"},
+};
+enum { N_OVERFLOWS = sizeof overflows / sizeof overflows[0] };
+
+static const struct kv_choice *overflow_choice(int index)
+{
+    return index >= 0 && index < N_OVERFLOWS ? &overflows[index] : NULL;
+}
+
+/* ---- Text and ids ---------------------------------------------------------------------------------------- */
+
+static void write_bytes(struct text_stream *s, const char *bytes, int n)
+{
+    if (n == 0)
+        return;
+    fwrite(bytes, 1, (size_t)n, stdout);
+    s->last = bytes[n - 1];
+}
+
+void text_stream_put(struct text_stream *s, const int32_t *tokens, int n_tokens)
+{
+    char whole[4];
+    for (int i = 0; i < n_tokens; i++) {
+        size_t n_bytes;
+        const char *bytes = kv_tokenizer_token(s->tokenizer, tokens[i], &n_bytes);
+        for (size_t k = 0; k < n_bytes; k++)
+            write_bytes(s, whole, kv_utf8_take(&s->holder, bytes[k], whole));
+    }
+    fflush(stdout);
+}
+
+void text_stream_end(struct text_stream *s)
+{
+    char rest[4];
+    write_bytes(s, rest, kv_utf8_rest(&s->holder, rest));
+    if (s->last != '\n')
+        putchar('\n');
+    fflush(stdout);
+}
+
+void generate_print_ids(const struct kv_decoder *d)
+{
+    for (int b = 0; b < d->generation.batch; b++) {
+        int n_new;
+        const int32_t *new_tokens = kv_decoder_tokens(d, b, &n_new);
+        for (int i = 0; i < d->generation.n_prompt; i++)
+            printf("%s%d", i ? "," : (b ? ";" : ""), d->prompt[(size_t)b * (size_t)d->generation.n_prompt + (size_t)i]);
+        for (int i = 0; i < n_new; i++)
+            printf(",%d", new_tokens[i]);
+    }
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* The sequences after the first, each whole, after a line with its number. */
+static void print_other_texts(const struct generate_job *job, const struct kv_decoder *d)
+{
+    for (int b = 1; b < d->generation.batch; b++) {
+        int n_new;
+        const int32_t *new_tokens = kv_decoder_tokens(d, b, &n_new);
+        struct text_stream stream = {.tokenizer = job->tokenizer};
+        printf("--- %d of %d ---\n", b + 1, d->generation.batch);
+        text_stream_put(&stream, d->prompt + (size_t)b * (size_t)d->generation.n_prompt, d->generation.n_prompt);
+        text_stream_put(&stream, new_tokens, n_new);
+        text_stream_end(&stream);
+    }
+}
+
+/* ---- Figures --------------------------------------------------------------------------------------------- */
+
+const char *generate_rate_text(double rate, char *text)
+{
+    if (isnan(rate))
+        snprintf(text, RATE_TEXT_SIZE, "-");
+    else
+        snprintf(text, RATE_TEXT_SIZE, "%.*f", rate < 100 ? 1 : 0, rate);
+    return text;
+}
+
+void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *d)
+{
+    const int n_positions = kv_model_config(job->model)->n_positions;
+    const struct kv_choice *policy = &overflows[job->options.session.overflow];
+    if (d->window_full)
+        fprintf(stderr,
+                "kvbench %s: warning: stopped after %d of %d new tokens at the window's end (n_positions %d); "
+                "--overflow recompute or shift goes on\n",
+                job->command, kv_generation_tokens(&d->generation), d->n_wanted, n_positions);
+    else if (kv_session_overflows(d->session))
+        fprintf(stderr, "kvbench %s: warning: the window's end (n_positions %d) was passed: %s (--overflow %s)\n",
+                job->command, n_positions, policy->summary, policy->name);
+}
+
+static void print_figures(const struct generate_job *job, const struct kv_decoder *d)
+{
+    const struct kv_generation *g = &d->generation;
+    struct kv_figures f;
+    char rate[RATE_TEXT_SIZE], sequences[32] = "";
+    if (kv_generation_tokens(g) == 0 || kv_figures_of(g, &f, NULL) != KV_OK)
+        return;
+    if (d->generation.batch > 1)
+        snprintf(sequences, sizeof sequences, "%d x ", d->generation.batch);
+    fprintf(stderr, "kvbench %s: %s, %s%d new token%s%s, TTFT %.2f ms", job->command, kv_session_path(d->session),
+            sequences, kv_generation_tokens(g), kv_generation_tokens(g) == 1 ? "" : "s",
+            d->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
+    if (!isnan(f.ttpt_ms))
+        fprintf(stderr, ", TTPT %.2f ms, %s tokens/s", f.ttpt_ms,
+                generate_rate_text(kv_generation_rate(&d->generation), rate));
+    fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
+}
+
+/* ---- The run --------------------------------------------------------------------------------------------- */
+
+static kv_status make(const struct generate_job *job, struct kv_decoder *d, struct text_stream *stream,
+                      struct kv_error *error)
+{
+    int n_written = 0, n_new;
+    if (!job->as_ids)
+        text_stream_put(stream, d->prompt, d->generation.n_prompt);
+    while (!kv_decoder_done(d) && !ferror(stdout) && !signals_received()) {
+        const kv_status status = kv_decoder_step(d, error);
+        if (status)
+            return status;
+        const int32_t *new_tokens = kv_decoder_tokens(d, 0, &n_new);
+        if (!job->as_ids)
+            text_stream_put(stream, new_tokens + n_written, n_new - n_written);
+        n_written = n_new;
+    }
+    return KV_OK;
+}
+
+static int generate_on_path(const struct generate_job *job)
+{
+    struct kv_error error = {""};
+    struct kv_decoder d;
+    struct text_stream stream = {.tokenizer = job->tokenizer};
+    kv_status status = kv_decoder_create(&d, job->model, job->pool, &job->options, &error);
+    if (status)
+        return cli_fail(job->command, CLI_FAILED, "%s", error.message);
+    signals_listen(NULL);
+    status = make(job, &d, &stream, &error);
+    if (!job->as_ids) {
+        text_stream_end(&stream);
+        print_other_texts(job, &d);
+    } else if (!status) {
+        generate_print_ids(&d);
+    }
+    if (!status) {
+        generate_warn_of_window(job, &d);
+        print_figures(job, &d);
+    }
+    kv_decoder_free(&d);
+    if (status)
+        return cli_fail(job->command, CLI_FAILED, "%s", error.message);
+    return signals_received() ? 128 + signals_received() : CLI_OK;
+}
+
+/* ---- What was asked for ---------------------------------------------------------------------------------- */
 
 enum { UNSET = -1, IDS_NEW = 50, TEXT_NEW = 200 };
 
@@ -26,8 +189,6 @@ struct settings {
     bool stop_at_eot;
     bool ids;
 };
-
-/* ---- What was asked for ---------------------------------------------------------------------------------- */
 
 static const struct kv_choice both = {"both", "side by side, with the same share of the machine"};
 
@@ -73,7 +234,7 @@ static void complete(struct settings *s)
     if (isnan(s->top_p))
         s->top_p = 1;
     if (!s->overflow)
-        s->overflow = generate_overflow(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
+        s->overflow = overflow_choice(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
 }
 
 /* ---- The prompt ------------------------------------------------------------------------------------------ */
@@ -131,20 +292,15 @@ static int generate(const char *command, const struct settings *s, const struct 
                     const struct kv_tokenizer *tokenizer)
 {
     int overflow = 0;
-    while (strcmp(generate_overflow(overflow)->name, s->overflow) != 0)
+    while (strcmp(overflow_choice(overflow)->name, s->overflow) != 0)
         overflow++;
-    const struct generate_job job = {
+    struct generate_job job = {
         .command = command,
         .model = model,
         .pool = pool,
         .tokenizer = tokenizer,
         .as_ids = s->ids,
-        .options = {.session = {.path = s->path,
-                                .matmul = s->model.gemm,
-                                .isa = s->model.isa,
-                                .batch = s->batch ? s->batch : s->rows.batch,
-                                .chunk = s->chunk,
-                                .overflow = (enum kv_overflow)overflow},
+        .options = {.session = model_session_options(&s->model, s->path),
                     .sampling = {.temperature = (float)s->temperature,
                                  .top_k = s->top_k,
                                  .top_p = (float)s->top_p,
@@ -155,6 +311,9 @@ static int generate(const char *command, const struct settings *s, const struct 
                     .n_new = s->n_new,
                     .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1},
     };
+    job.options.session.batch = s->batch ? s->batch : s->rows.batch;
+    job.options.session.chunk = s->chunk;
+    job.options.session.overflow = (enum kv_overflow)overflow;
     const int n_positions = kv_model_config(model)->n_positions;
     if (s->n_new > 0 && job.options.session.overflow == KV_OVERFLOW_STOP && s->rows.length > n_positions)
         return cli_fail(command, CLI_FAILED,
@@ -183,14 +342,6 @@ static int run(const char *command, struct settings *s)
     return status;
 }
 
-/* Gives an option that commands share the help that it has here. */
-static void set_help(struct option_row *rows, size_t n_rows, const char *name, const char *help)
-{
-    for (size_t i = 0; i < n_rows; i++)
-        if (strcmp(rows[i].name, name) == 0)
-            rows[i].help = help;
-}
-
 int command_generate(int argc, char **argv)
 {
     struct settings s = {.model = model_options_default(EMBEDDED_MODEL),
@@ -198,41 +349,77 @@ int command_generate(int argc, char **argv)
                          .temperature = (double)NAN,
                          .top_k = UNSET,
                          .top_p = (double)NAN};
-    struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, EMBEDDED_MODEL),
-        {"prompt", 'p', "TEXT",
-         "what is continued (default: \"" BYTES_PROMPT "\" for a model on bytes, else the\n"
-         "                           benchmark's prompt)",
-         OPTION_TEXT, &s.prompt, 0, 0, NULL, NULL},
-        {"tokens", 0, "IDS", "prompts as ids, \"1,2,3\" or \"1,2,3;4,5,6\": ids are printed, too", OPTION_PARSED,
-         &s.rows, 0, 0, NULL, token_rows_parse},
-        {"new", 'n', "N", "new tokens (default 200; ids: 50)", OPTION_INTEGER, &s.n_new, 0, INT32_MAX / 2, NULL, NULL},
-        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, path_choice, NULL},
-        {"temperature", 0, "T", "0: the most probable token; more: more surprise (default 1.0; ids: 0)", OPTION_NUMBER,
-         &s.temperature, 0, 0, NULL, NULL},
-        {"top-k", 0, "K", "draw from the K most probable tokens, 0: all (default 40; ids: 0)", OPTION_INTEGER, &s.top_k,
-         0, INT32_MAX, NULL, NULL},
-        {"top-p", 0, "P", "and of those the fewest whose probabilities reach P (default 1.0)", OPTION_NUMBER, &s.top_p,
-         0, 0, NULL, NULL},
-        {"batch", 'b', "B", "sequences from the same prompt, each with draws of its own (default 1)", OPTION_INTEGER,
-         &s.batch, 1, INT32_MAX, NULL, NULL},
-        {"stop-at-eot", 0, NULL, "end a sequence at <|endoftext|>, which is not printed", OPTION_FLAG, &s.stop_at_eot,
-         0, 0, NULL, NULL},
-        {"overflow", 0, "POLICY", "at the window's end (default shift; ids: stop):", OPTION_CHOICE, &s.overflow, 0, 0,
-         generate_overflow, NULL},
-        {"chunk", 0, "N", "prefill N positions at a time (default: all at once)", OPTION_INTEGER, &s.chunk, 1,
-         INT32_MAX, NULL, NULL},
-        {"ids", 0, NULL, "print token ids, on one line, in place of text", OPTION_FLAG, &s.ids, 0, 0, NULL, NULL},
+    struct source_rows source;
+    struct engine_rows engine;
+    const struct option_row rows[] = {
+        {.table = model_source_rows(&source, &s.model, "seed of the draws, and of synthetic weights (default 42)")},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "prompt",
+         .letter = 'p',
+         .argument = "TEXT",
+         .help = "what is continued (default: \"" BYTES_PROMPT "\" for a model on bytes, else the\n"
+                 "                           benchmark's prompt)",
+         .text = &s.prompt},
+        {.name = "tokens",
+         .argument = "IDS",
+         .help = "prompts as ids, \"1,2,3\" or \"1,2,3;4,5,6\": ids are printed, too",
+         .value = &s.rows,
+         .parse = token_rows_parse},
+        {.name = "new",
+         .letter = 'n',
+         .argument = "N",
+         .help = "new tokens (default 200; ids: 50)",
+         .integer = &s.n_new,
+         .high = INT32_MAX / 2},
+        {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s.path, .choice = path_choice},
+        {.name = "temperature",
+         .argument = "T",
+         .help = "0: the most probable token; higher: more random (default 1.0; ids: 0)",
+         .number = &s.temperature},
+        {.name = "top-k",
+         .argument = "K",
+         .help = "draw from the K most probable tokens, 0: all (default 40; ids: 0)",
+         .integer = &s.top_k,
+         .high = INT32_MAX},
+        {.name = "top-p",
+         .argument = "P",
+         .help = "and of those the fewest whose probabilities reach P (default 1.0)",
+         .number = &s.top_p},
+        {.name = "batch",
+         .letter = 'b',
+         .argument = "B",
+         .help = "sequences from the same prompt, each with draws of its own (default 1)",
+         .integer = &s.batch,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "stop-at-eot",
+         .help = "end a sequence at <|endoftext|>, which is not printed",
+         .flag = &s.stop_at_eot},
+        {.name = "overflow",
+         .argument = "POLICY",
+         .help = "at the window's end (default shift; ids: stop):",
+         .chosen = &s.overflow,
+         .choice = overflow_choice},
+        {.name = "chunk",
+         .argument = "N",
+         .help = "prefill N positions at a time (default: all at once)",
+         .integer = &s.chunk,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "ids", .help = "print token ids on one line instead of text", .flag = &s.ids},
     };
-    const size_t n_rows = sizeof rows / sizeof rows[0];
     const struct option_table table = {
-        argv[0], "[OPTIONS]",
-        "Continues a text and writes it as it is made. The same seed gives the same text, on every path and with any\n"
-        "number of threads. --path both runs the naive and the cached path side by side. Figures go to stderr, and\n"
-        "are of the time that the model takes: writing is not in them.",
-        rows, (int)n_rows};
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary = "Continues a text and writes it as it is made. The same seed gives the same text, on every path and "
+                   "with any\n"
+                   "number of threads. --path both runs the naive and the cached path side by side. Figures go to "
+                   "stderr, and\n"
+                   "are of the time that the model takes: writing is not in them.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
-    set_help(rows, n_rows, "seed", "seed of the draws, and of synthetic weights (default 42)");
     if (options_parse(&table, argc, argv, &status))
         status = run(argv[0], &s);
     token_rows_free(&s.rows);

@@ -1,7 +1,6 @@
 #include "cli/cli.h"
 
-#include "machine/build_info.h"
-#include "machine/machine.h"
+#include "machine/context.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +52,11 @@ static void print_machine(void)
 
 int command_info(int argc, char **argv)
 {
-    const struct option_table table = {argv[0], "", "Shows this machine, this build and what can be chosen.", NULL, 0};
+    const struct option_table table = {
+        .command = argv[0],
+        .usage = "",
+        .summary = "Shows this machine, this build and what can be chosen.",
+    };
     struct kv_build_info build;
     int status;
     if (!options_parse(&table, argc, argv, &status))
@@ -68,6 +71,9 @@ int command_info(int argc, char **argv)
     printf("%-12s %s kernels%s%s\n", "OpenBLAS", kv_openblas_core(), better ? ", better here: OPENBLAS_CORETYPE=" : "",
            better ? better : "");
     print_choices("paths", kv_path_choice);
+    print_choices("weights", kv_weights_choice);
+    print_choices("cache", kv_cache_choice);
+    print_choices("kv", kv_kv_choice);
     print_choices("gemm", kv_matmul_choice);
     print_isa();
     print_models();

@@ -30,15 +30,27 @@ int command_limits(int argc, char **argv)
 {
     struct model_options options = model_options_default("gpt2");
     const struct option_row rows[] = {
-        {"threads", 't', "N", "measure N threads only (default: 1 and all physical cores)", OPTION_INTEGER,
-         &options.threads, 1, KV_MAX_THREADS, NULL, NULL},
-        {"isa", 0, "NAME", "instruction set (default: the highest, or KVBENCH_ISA):", OPTION_CHOICE, &options.isa, 0, 0,
-         kv_isa_choice, NULL},
+        {.name = "threads",
+         .letter = 't',
+         .argument = "N",
+         .help = "measure N threads only (default: 1 and all physical cores)",
+         .integer = &options.threads,
+         .low = 1,
+         .high = KV_MAX_THREADS},
+        {.name = "isa",
+         .argument = "NAME",
+         .help = "instruction set (default: the highest, or KVBENCH_ISA):",
+         .chosen = &options.isa,
+         .choice = kv_isa_choice},
     };
-    const struct option_table table = {argv[0], "[OPTIONS]",
-                                       "Measures the two rates that no inference can pass: reading main memory, and "
-                                       "multiplying and adding.",
-                                       rows, sizeof rows / sizeof rows[0]};
+    const struct option_table table = {
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary =
+            "Measures the two rates that no inference can pass: reading main memory, and multiplying and adding.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;

@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,24 +17,18 @@ static kv_status write_logits(const struct settings *s, const struct kv_model *m
                               struct kv_error *error)
 {
     const size_t shape[] = {(size_t)s->rows.batch, (size_t)s->rows.length, (size_t)kv_model_config(model)->vocab_size};
-    const struct kv_session_options options = {
-        .path = s->path,
-        .matmul = s->model.gemm,
-        .isa = s->model.isa,
-        .batch = s->rows.batch,
-        .capacity = s->rows.length,
-        .chunk = s->chunk,
-    };
+    struct kv_session_options options = model_session_options(&s->model, s->path);
+    options.batch = s->rows.batch;
+    options.capacity = s->rows.length;
+    options.chunk = s->chunk;
     struct kv_session *session;
     kv_status status = kv_session_create(&session, model, pool, &options, error);
     if (status)
         return status;
     float *logits = calloc(shape[0] * shape[1], shape[2] * sizeof *logits);
-    if (!logits) {
-        snprintf(error->message, sizeof error->message, "no memory for logits [%zu, %zu, %zu]; give fewer tokens",
-                 shape[0], shape[1], shape[2]);
-        status = KV_ERROR_MEMORY;
-    }
+    if (!logits)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for logits [%zu, %zu, %zu]; give fewer tokens", shape[0],
+                         shape[1], shape[2]);
     if (!status)
         status = kv_session_prefill(session, s->rows.tokens, s->rows.length, logits, error);
     if (!status)
@@ -67,19 +63,33 @@ static int run(const char *command, const struct settings *s)
 int command_logits(int argc, char **argv)
 {
     struct settings s = {.model = model_options_default("gpt2")};
+    struct source_rows source;
+    struct engine_rows engine;
     const struct option_row rows[] = {
-        MODEL_OPTION_ROWS(&s.model, "gpt2"),
-        {"tokens", 0, "IDS", "sequences of ids: \"1,2,3\" or \"1,2,3;4,5,6\"", OPTION_PARSED, &s.rows, 0, 0, NULL,
-         token_rows_parse},
-        {"path", 0, "NAME", "inference path:", OPTION_CHOICE, &s.path, 0, 0, kv_path_choice, NULL},
-        {"chunk", 0, "N", "prefill N positions at a time (default: all at once)", OPTION_INTEGER, &s.chunk, 1,
-         INT32_MAX, NULL, NULL},
-        {"out", 'o', "FILE", "the safetensors file to write", OPTION_TEXT, &s.out, 0, 0, NULL, NULL},
+        {.table = model_source_rows(&source, &s.model, NULL)},
+        {.table = engine_rows(&engine, &s.model)},
+        {.name = "tokens",
+         .argument = "IDS",
+         .help = "sequences of ids: \"1,2,3\" or \"1,2,3;4,5,6\"",
+         .value = &s.rows,
+         .parse = token_rows_parse},
+        {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s.path, .choice = kv_path_choice},
+        {.name = "chunk",
+         .argument = "N",
+         .help = "prefill N positions at a time (default: all at once)",
+         .integer = &s.chunk,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "out", .letter = 'o', .argument = "FILE", .help = "the safetensors file to write", .text = &s.out},
     };
     const struct option_table table = {
-        argv[0], "--tokens IDS --out FILE [OPTIONS]",
-        "Writes the logits of every position as tensor \"logits\" [B, T, V], float32, in a safetensors file.", rows,
-        sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "--tokens IDS --out FILE [OPTIONS]",
+        .summary =
+            "Writes the logits of every position as tensor \"logits\" [B, T, V], float32, in a safetensors file.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (options_parse(&table, argc, argv, &status)) {
         if (!s.rows.tokens || !s.out)

@@ -38,16 +38,28 @@ int command_report(int argc, char **argv)
     struct kv_report_settings settings = {0};
     char latest[4096], file[4096 + 16];
     const struct option_row rows[] = {
-        {"DIR", 0, NULL, "folder of a run (default: latest in $KVBENCH_RESULTS, or in results)", OPTION_OPERAND,
-         &settings.folder, 0, 0, NULL, NULL},
-        {"against", 0, "DIR", "an earlier run, to tell what changed", OPTION_TEXT, &settings.against, 0, 0, NULL, NULL},
-        {"out", 'o', "FILE", "the page (default: DIR/report.html)", OPTION_TEXT, &settings.file, 0, 0, NULL, NULL},
+        {.name = "DIR",
+         .help = "folder of a run (default: latest in $KVBENCH_RESULTS, or in results)",
+         .operand = &settings.folder},
+        {.name = "against",
+         .argument = "DIR",
+         .help = "an earlier run, to tell what changed",
+         .text = &settings.against},
+        {.name = "out",
+         .letter = 'o',
+         .argument = "FILE",
+         .help = "the page (default: DIR/report.html)",
+         .text = &settings.file},
     };
-    const struct option_table table = {argv[0], "[DIR] [OPTIONS]",
-                                       "Writes a run as one HTML page that needs no network and no other file: "
-                                       "findings, figures, tables with intervals,\n"
-                                       "the machine, warnings. Figures are those that kvbench plots drew.",
-                                       rows, sizeof rows / sizeof rows[0]};
+    const struct option_table table = {
+        .command = argv[0],
+        .usage = "[DIR] [OPTIONS]",
+        .summary = "Writes a run as one HTML page that needs no network and no other file: findings, figures, tables "
+                   "with intervals,\n"
+                   "the machine, warnings. Figures are those that kvbench plots drew.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;

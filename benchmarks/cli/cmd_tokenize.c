@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
-#include "text/text_file.h"
+#include "base/error.h"
+#include "text/evaluate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ struct settings {
     bool special;
 };
 
-/* What was read from stdin, and a zero behind it. */
+/* All of stdin, ended by a zero. */
 struct input {
     char *bytes;
     size_t n_bytes;
@@ -22,8 +23,7 @@ struct input {
 
 static kv_status no_memory(struct kv_error *error)
 {
-    snprintf(error->message, sizeof error->message, "no memory for what stdin holds; give less at once");
-    return KV_ERROR_MEMORY;
+    return kv_fail(error, KV_ERROR_MEMORY, "no memory for what stdin holds; give less at once");
 }
 
 /* Ids with commas or white space between them: ids [n_bytes], of which *n_ids are written. */
@@ -35,11 +35,9 @@ static kv_status parse_ids(const struct input *input, int32_t *ids, size_t *n_id
         char *after;
         errno = 0;
         const long id = strtol(at, &after, 10);
-        if (*at < '0' || *at > '9' || errno || id > INT32_MAX || (*after && !strchr(between, *after))) {
-            snprintf(error->message, sizeof error->message, "stdin: no id at byte %zu; give ids such as 15496,11,995",
-                     (size_t)(at - input->bytes));
-            return KV_ERROR_ARGUMENT;
-        }
+        if (*at < '0' || *at > '9' || errno || id > INT32_MAX || (*after && !strchr(between, *after)))
+            return kv_fail(error, KV_ERROR_ARGUMENT, "stdin: no id at byte %zu; give ids such as 15496,11,995",
+                           (size_t)(at - input->bytes));
         ids[*n_ids] = (int32_t)id;
         at = after;
     }
@@ -99,19 +97,28 @@ int command_tokenize(int argc, char **argv)
 {
     struct settings s = {0};
     const struct option_row rows[] = {
-        {"decode", 'd', NULL, "read ids, write the text that they stand for", OPTION_FLAG, &s.decode, 0, 0, NULL, NULL},
-        {"special", 0, NULL, "<|endoftext|> in the text is the one id 50256", OPTION_FLAG, &s.special, 0, 0, NULL,
-         NULL},
-        {"tokenizer", 0, "NAME", "tokenizer (default: the model's):", OPTION_CHOICE, &s.tokenizer, 0, 0,
-         kv_tokenizer_choice, NULL},
-        {"model", 'm', "MODEL", "gpt2 and its kin, or a checkpoint's folder (default gpt2)", OPTION_TEXT, &s.model, 0,
-         0, NULL, NULL},
+        {.name = "decode", .letter = 'd', .help = "read ids, write the text that they stand for", .flag = &s.decode},
+        {.name = "special", .help = "<|endoftext|> in the text is the one id 50256", .flag = &s.special},
+        {.name = "tokenizer",
+         .argument = "NAME",
+         .help = "tokenizer (default: the model's):",
+         .chosen = &s.tokenizer,
+         .choice = kv_tokenizer_choice},
+        {.name = "model",
+         .letter = 'm',
+         .argument = "MODEL",
+         .help = "a model's name, or a checkpoint's folder (default gpt2)",
+         .text = &s.model},
     };
     const struct option_table table = {
-        argv[0], "[OPTIONS]",
-        "Reads text on stdin and writes its token ids, comma-separated; with --decode the other way round.\n"
-        "KVBENCH_DATA names the folder that holds gpt2/vocab.bpe (default: the data folder of the source tree).",
-        rows, sizeof rows / sizeof rows[0]};
+        .command = argv[0],
+        .usage = "[OPTIONS]",
+        .summary =
+            "Reads text on stdin and writes its token ids, comma-separated; with --decode the other way round.\n"
+            "KVBENCH_DATA names the folder that holds gpt2/vocab.bpe (default: the data folder of the source tree).",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof rows[0],
+    };
     int status;
     return options_parse(&table, argc, argv, &status) ? run(argv[0], &s) : status;
 }

@@ -1,8 +1,8 @@
-#include "cli/arguments.h"
 #include "cli/train.h"
 
-#include "text/evaluate.h"
+#include "base/error.h"
 #include "measure/measure.h"
+#include "text/evaluate.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* All that a run needs, in the order it comes about. */
+/* All that a run needs, in the order in which it is made. */
 struct work {
     struct kv_training training;
     struct kv_config config;
@@ -56,8 +56,7 @@ static kv_status refuse_file_in(const char *folder, const char *name, const char
 {
     if (!has_file(folder, name))
         return KV_OK;
-    snprintf(error->message, sizeof error->message, "%.300s holds %s already: %s", folder, name, remedy);
-    return KV_ERROR_ARGUMENT;
+    return kv_fail(error, KV_ERROR_ARGUMENT, "%.300s holds %s already: %s", folder, name, remedy);
 }
 
 /* A new run wants a folder that holds no other one. */
@@ -71,14 +70,14 @@ static kv_status check_folder(const char *folder, struct kv_error *error)
 
 static kv_status refuse_folder(const char *folder, const char *what, struct kv_error *error)
 {
-    snprintf(error->message, sizeof error->message, "%.300s: %s", folder, what);
-    return KV_ERROR_IO;
+    return kv_fail(error, KV_ERROR_IO, "%.300s: %s", folder, what);
 }
 
-/* What a killed run has left half-written; nobody else writes here while the folder is locked. */
-static void remove_leavings(int folder)
+/* Removes half-written files of a run that was killed; the lock keeps every other writer out. */
+static void remove_partial_files(int folder)
 {
-    static const char *const names[] = {"checkpoint.safetensors.part", "model.safetensors.part", "config.json.part"};
+    static const char *const names[] = {"checkpoint.safetensors.part", "model.safetensors.part", "config.json.part",
+                                        "training.csv.part"};
     const int fd = dup(folder);
     DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
     for (const struct dirent *entry; entries && (entry = readdir(entries));)
@@ -105,8 +104,8 @@ static kv_status take_folder(struct work *w, const char *folder, struct kv_error
         return refuse_folder(folder, reason, error);
     }
     if (flock(w->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return refuse_folder(folder, "another kvbench train is at work in it; wait for its end", error);
-    remove_leavings(w->lock);
+        return refuse_folder(folder, "another kvbench train is running in it; wait until it ends", error);
+    remove_partial_files(w->lock);
     return KV_OK;
 }
 
@@ -118,23 +117,18 @@ static kv_status choose_shape_of_init(struct work *w, const struct kv_training_o
 {
     char *file;
     w->init = o->resume && has_file(o->out, "config.json") ? strdup(o->out) : model_folder(o->init);
-    if (!w->init) {
-        snprintf(error->message, sizeof error->message, "--init %.200s: there are no weights of that name", o->init);
-        return KV_ERROR_ARGUMENT;
-    }
-    if (asprintf(&file, "%s/config.json", w->init) < 0) {
-        snprintf(error->message, sizeof error->message, "%.300s: no memory to open it", w->init);
-        return KV_ERROR_MEMORY;
-    }
+    if (!w->init)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--init %.200s: there are no weights of that name", o->init);
+    if (asprintf(&file, "%s/config.json", w->init) < 0)
+        return kv_fail(error, KV_ERROR_MEMORY, "%.300s: no memory to open it", w->init);
     kv_status status = kv_config_load(file, &w->config, error);
     free(file);
     if (!status)
         status = text_tokenizer(o->tokenizer, w->init, &w->tokenizer, error);
-    if (!status && kv_tokenizer_vocab_size(w->tokenizer) > w->config.vocab_size) {
-        snprintf(error->message, sizeof error->message, "tokenizer '%s' has %d ids, the model in %.200s knows %d",
-                 kv_tokenizer_name(w->tokenizer), kv_tokenizer_vocab_size(w->tokenizer), w->init, w->config.vocab_size);
-        status = KV_ERROR_ARGUMENT;
-    }
+    if (!status && kv_tokenizer_vocab_size(w->tokenizer) > w->config.vocab_size)
+        status = kv_fail(error, KV_ERROR_ARGUMENT, "tokenizer '%s' has %d ids, the model in %.200s knows %d",
+                         kv_tokenizer_name(w->tokenizer), kv_tokenizer_vocab_size(w->tokenizer), w->init,
+                         w->config.vocab_size);
     return status;
 }
 
@@ -144,9 +138,14 @@ static kv_status choose_shape(struct work *w, const struct kv_training_options *
         return choose_shape_of_init(w, o, error);
     const kv_status status = text_tokenizer(o->tokenizer ? o->tokenizer : "bytes", NULL, &w->tokenizer, error);
     if (!status)
-        w->config = (struct kv_config){
-            o->n_layer, o->n_head,   o->n_embd, 4 * o->n_embd, kv_tokenizer_vocab_size(w->tokenizer),
-            o->context, KV_GELU_NEW, 1e-5f};
+        w->config = (struct kv_config){.n_layer = o->n_layer,
+                                       .n_head = o->n_head,
+                                       .n_embd = o->n_embd,
+                                       .n_inner = 4 * o->n_embd,
+                                       .vocab_size = kv_tokenizer_vocab_size(w->tokenizer),
+                                       .n_positions = o->context,
+                                       .activation = KV_GELU_NEW,
+                                       .layer_norm_epsilon = 1e-5f};
     return status;
 }
 
@@ -155,7 +154,7 @@ static int window_of(const struct kv_training_options *o, const struct kv_config
     return o->context ? o->context : config->n_positions < 256 ? config->n_positions : 256;
 }
 
-/* Trainer, session and buffers: after this nothing large is taken but for a moment. */
+/* Trainer, session and buffers: nothing large is allocated for long after this. */
 static kv_status allocate(struct work *w, const struct kv_training_options *o, struct kv_error *error)
 {
     struct kv_training *t = &w->training;
@@ -174,10 +173,8 @@ static kv_status allocate(struct work *w, const struct kv_training_options *o, s
     const size_t rows = (size_t)o->batch * (size_t)t->n_positions;
     t->tokens = malloc(rows * sizeof *t->tokens);
     t->targets = malloc(rows * sizeof *t->targets);
-    if (!status && !(t->tokens && t->targets)) {
-        snprintf(error->message, sizeof error->message, "no memory for a batch of %d windows", o->batch);
-        status = KV_ERROR_MEMORY;
-    }
+    if (!status && !(t->tokens && t->targets))
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for a batch of %d windows", o->batch);
     return status;
 }
 
@@ -187,7 +184,7 @@ static kv_status set_weights(struct work *w, const struct kv_training_options *o
     struct kv_model *model;
     if (!o->init)
         return kv_trainer_initialize(w->training.trainer, o->seed, error);
-    kv_status status = kv_model_load(&model, w->init, "openblas", w->training.pool, error);
+    kv_status status = kv_model_load(&model, w->init, NULL, "openblas", w->training.pool, error);
     if (!status)
         status = kv_trainer_copy_weights(w->training.trainer, model, error);
     kv_model_free(model);
@@ -218,6 +215,83 @@ static void announce(const struct work *w, const struct kv_training_options *o, 
             (double)peak_bytes(w, o, resident_before) / 0x1p20);
 }
 
+/* ---- Progress ---------------------------------------------------------------------------------------- */
+
+/* Writes progress to stderr; ends a training at the first SIGINT or SIGTERM, between two steps. */
+struct progress {
+    struct kv_training_watcher watcher;
+    bool redraws; /* a terminal: one line, drawn over */
+    int64_t began_ns, drawn_ns;
+    int64_t first_step; /* of this process; -1: not begun */
+};
+
+#define REDRAW_NS 500000000
+
+static bool stopped(void *context)
+{
+    (void)context;
+    return signals_received() != 0;
+}
+
+/* "51,234 tokens/s, 12:03 left", by the steps of this process. */
+static void print_rate(const struct progress *p, const struct kv_training *t)
+{
+    const int64_t step = kv_trainer_steps(t->trainer), done = step - p->first_step;
+    const double seconds = (double)(kv_now_ns() - p->began_ns) / 1e9;
+    char left[32];
+    if (done > 0)
+        fprintf(stderr, ", %.0f tokens/s, %s left", (double)(done * t->options->batch * t->n_positions) / seconds,
+                kv_clock_text((double)(t->options->steps - step) * seconds / (double)done, left));
+}
+
+static void on_step(void *context, const struct kv_training *t)
+{
+    struct progress *p = context;
+    const int64_t now = kv_now_ns();
+    if (p->first_step < 0) /* resumed between two evaluations */
+        p->first_step = kv_trainer_steps(t->trainer) - 1;
+    if (!p->redraws || now - p->drawn_ns < REDRAW_NS)
+        return;
+    p->drawn_ns = now;
+    fprintf(stderr, "\r\033[Kstep %lld of %d, loss %.3f", (long long)kv_trainer_steps(t->trainer), t->options->steps,
+            t->state.smooth_loss);
+    print_rate(p, t);
+}
+
+static void on_evaluation(void *context, const struct kv_training *t, const struct kv_training_row *row)
+{
+    struct progress *p = context;
+    if (p->first_step < 0) { /* what comes before the first step, an evaluation, is no part of the steps' rate */
+        p->first_step = row->step;
+        p->began_ns = kv_now_ns();
+    }
+    fprintf(stderr, "%sstep %lld of %d: ", p->redraws ? "\r\033[K" : "", (long long)row->step, t->options->steps);
+    if (!isnan(row->train_loss))
+        fprintf(stderr, "training loss %.4f, ", row->train_loss);
+    fprintf(stderr, "validation loss %.4f%s", row->validation_loss,
+            row->step && t->state.best_step == (double)row->step ? " (lowest)" : "");
+    print_rate(p, t);
+    fputc('\n', stderr);
+}
+
+static void progress_begin(struct progress *p)
+{
+    *p = (struct progress){
+        .watcher = {on_step, on_evaluation, stopped, p},
+        .redraws = isatty(STDERR_FILENO),
+        .began_ns = kv_now_ns(),
+        .first_step = -1,
+    };
+    signals_listen(
+        "\nstopping after this step; once more to end at once, without what came since the last evaluation\n");
+}
+
+static void progress_end(const struct progress *p)
+{
+    if (p->redraws)
+        fputs("\r\033[K", stderr);
+}
+
 /* ---- Run ----------------------------------------------------------------------------------------------- */
 
 static kv_status start_or_resume(struct work *w, const struct kv_training_options *o, struct kv_error *error)
@@ -229,10 +303,10 @@ static kv_status start_or_resume(struct work *w, const struct kv_training_option
     if (status)
         return status;
     if (*notices.bits)
-        fprintf(stderr, "kvbench train: warning: %s: the bits will not be those of a run that was never stopped\n",
+        fprintf(stderr, "kvbench train: warning: %s: the result will not be bit for bit that of an uninterrupted run\n",
                 notices.bits);
     if (*notices.rows)
-        fprintf(stderr, "kvbench train: warning: %s: training.csv begins anew, training goes on\n", notices.rows);
+        fprintf(stderr, "kvbench train: warning: %s: training.csv starts again from here\n", notices.rows);
     if (kv_trainer_steps(w->training.trainer) >= o->steps)
         fprintf(stderr, "kvbench train: all %d steps are done; a larger --steps goes on\n", o->steps);
     return KV_OK;
@@ -265,7 +339,7 @@ static kv_status load_text(struct work *w, const struct kv_training_options *o, 
 static int train(const char *command, struct work *w, const struct kv_training_options *o)
 {
     struct kv_error error = {""};
-    struct train_progress progress;
+    struct progress progress;
     bool finished = false;
     kv_status status = o->resume ? KV_OK : check_folder(o->out, &error);
     if (!status)
@@ -284,10 +358,10 @@ static int train(const char *command, struct work *w, const struct kv_training_o
         status = start_or_resume(w, o, &error);
     }
     if (!status) {
-        train_progress_begin(&progress);
+        progress_begin(&progress);
         w->training.watcher = &progress.watcher;
         status = kv_training_run(&w->training, &finished, &error);
-        train_progress_end(&progress);
+        progress_end(&progress);
     }
     if (status)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
@@ -301,19 +375,17 @@ static int train(const char *command, struct work *w, const struct kv_training_o
 
 int command_train(int argc, char **argv)
 {
-    struct kv_training_options options;
+    struct train_settings settings;
     struct work work = {.lock = -1};
-    char *arguments, **kept;
     int status;
-    if (train_parse(&options, argc, argv, &arguments, &kept, &status)) {
-        work.training.options = &options;
+    if (train_parse(&settings, argc, argv, &status)) {
+        work.training.options = &settings.options;
         work.training.config = &work.config;
         work.training.text = &work.text;
-        work.training.arguments = arguments;
-        status = train(argv[0], &work, &options);
+        work.training.settings = settings.record;
+        status = train(argv[0], &work, &settings.options);
         free_work(&work);
     }
-    free(arguments);
-    arguments_free(kept);
+    train_settings_free(&settings);
     return status;
 }

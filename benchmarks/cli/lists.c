@@ -1,8 +1,11 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const int32_t default_prompt[] = {314, 716, 27426, 19617, 284,   2193, 479, 85, 12940, 13, 1675,
                                   466, 326, 314,   716,   18335, 278,  479, 85, 12940, 13};
@@ -11,13 +14,7 @@ const int default_prompt_length = sizeof default_prompt / sizeof default_prompt[
 /* Longest list: more would be a mistake, not a sweep. */
 #define MAX_VALUES 100000
 
-static bool fail(struct kv_error *error, const char *format, const char *text)
-{
-    snprintf(error->message, sizeof error->message, format, text);
-    return false;
-}
-
-/* A whole number of low..INT32_MAX at *text, which moves behind it. */
+/* A whole number of low..INT32_MAX at *text, which then points past it. */
 static bool read_number(const char **text, long low, int *value)
 {
     char *end;
@@ -70,9 +67,9 @@ static bool read_range(const char **text, struct int_list *list)
     return true;
 }
 
-bool int_list_parse(const char *text, void *value, struct kv_error *error)
+bool int_list_parse(const char *text, struct int_list *out, struct kv_error *error)
 {
-    struct int_list *out = value, list = {0};
+    struct int_list list = {0};
     const char *at = text;
     bool good = read_range(&at, &list);
     while (good && *at == ',') {
@@ -81,7 +78,9 @@ bool int_list_parse(const char *text, void *value, struct kv_error *error)
     }
     if (!good || *at) {
         free(list.values);
-        return fail(error, "'%.60s' is not a list of whole numbers such as 4 or 1,2,8 or 1-32*2 or 64-1024+64", text);
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "'%.60s' is not a list of whole numbers such as 4 or 1,2,8 or 1-32*2 or 64-1024+64",
+                       text) == KV_OK;
     }
     int_list_free(out);
     *out = list;
@@ -94,6 +93,46 @@ void int_list_free(struct int_list *list)
     *list = (struct int_list){0};
 }
 
+const char *choice_names(const struct kv_choice *(*choice)(int index), char *text)
+{
+    size_t at = 0;
+    *text = '\0';
+    for (int i = 0; choice(i) && at < CHOICE_NAMES_SIZE; i++)
+        at += (size_t)snprintf(text + at, CHOICE_NAMES_SIZE - at, "%s%s", i ? ", " : "", choice(i)->name);
+    return text;
+}
+
+static const char *find_name(const struct kv_choice *(*choice)(int index), const char *name, size_t length)
+{
+    for (int i = 0; choice(i); i++)
+        if (strlen(choice(i)->name) == length && strncmp(choice(i)->name, name, length) == 0)
+            return choice(i)->name;
+    return NULL;
+}
+
+bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index), struct name_list *out,
+                     struct kv_error *error)
+{
+    struct name_list list = {.n = 0};
+    for (const char *at = text;; at++) {
+        const size_t length = strcspn(at, ",");
+        const char *name = find_name(choice, at, length);
+        for (int i = 0; name && i < list.n; i++)
+            name = list.names[i] == name ? NULL : name;
+        if (!name || list.n == MAX_NAMES) {
+            char names[CHOICE_NAMES_SIZE];
+            return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a list of different names of %s", text,
+                           choice_names(choice, names)) == KV_OK;
+        }
+        list.names[list.n++] = name;
+        at += length;
+        if (!*at)
+            break;
+    }
+    *out = list;
+    return true;
+}
+
 bool token_rows_parse(const char *text, void *value, struct kv_error *error)
 {
     struct token_rows *out = value, rows = {0};
@@ -102,7 +141,7 @@ bool token_rows_parse(const char *text, void *value, struct kv_error *error)
         capacity += *at == ',' || *at == ';';
     rows.tokens = malloc(capacity * sizeof *rows.tokens);
     if (!rows.tokens)
-        return fail(error, "no memory for '%.60s'", text);
+        return kv_fail(error, KV_ERROR_ARGUMENT, "no memory for '%.60s'", text) == KV_OK;
     int n = 0, row_length = 0;
     bool good = true, ragged = false;
     for (const char *at = text; good; at++) {
@@ -120,10 +159,10 @@ bool token_rows_parse(const char *text, void *value, struct kv_error *error)
     }
     if (!good || ragged) {
         free(rows.tokens);
-        return fail(error,
-                    ragged ? "the sequences of '%.60s' differ in length; give all the same number of ids"
-                           : "'%.60s' is not token ids such as 1,2,3 or 1,2,3;4,5,6",
-                    text);
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       ragged ? "the sequences of '%.60s' differ in length; give all the same number of ids"
+                              : "'%.60s' is not token ids such as 1,2,3 or 1,2,3;4,5,6",
+                       text) == KV_OK;
     }
     token_rows_free(out);
     *out = rows;

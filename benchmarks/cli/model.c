@@ -1,5 +1,7 @@
-/* From --model, --threads and their kin to a pool and a model. */
+/* From --model, --threads, --tokenizer and --prompt to a pool, a model, and the ids of a text. */
 #include "cli/cli.h"
+
+#include "base/error.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,68 @@ struct model_options model_options_default(const char *model)
 {
     const char *isa = getenv("KVBENCH_ISA");
     return (struct model_options){.model = model, .seed = 42, .isa = isa && *isa ? isa : NULL};
+}
+
+const struct option_table *model_source_rows(struct source_rows *r, struct model_options *o, const char *seed_help)
+{
+    snprintf(r->model_help, sizeof r->model_help,
+             "gpt2, gpt2-medium, gpt2-large, gpt2-xl, " EMBEDDED_MODEL ", or a checkpoint's folder (default %s)",
+             o->model);
+    const struct option_row rows[] = {
+        {.name = "model", .letter = 'm', .argument = "MODEL", .help = r->model_help, .text = &o->model},
+        {.name = "synthetic",
+         .help = "synthetic weights even where a checkpoint has been fetched",
+         .flag = &o->synthetic},
+        {.name = "seed",
+         .argument = "N",
+         .help = seed_help ? seed_help : "seed of synthetic weights (default 42)",
+         .seed = &o->seed},
+    };
+    memcpy(r->rows, rows, sizeof rows);
+    r->table = (struct option_table){.rows = r->rows, .n_rows = sizeof rows / sizeof rows[0]};
+    return &r->table;
+}
+
+const struct option_table *engine_rows(struct engine_rows *r, struct model_options *o)
+{
+    const struct option_row rows[] = {
+        {.name = "threads",
+         .letter = 't',
+         .argument = "N",
+         .help = "threads (default: the physical cores)",
+         .integer = &o->threads,
+         .low = 1,
+         .high = KV_MAX_THREADS},
+        {.name = "weights",
+         .argument = "NAME",
+         .help = "format of the weights in memory:",
+         .chosen = &o->weights,
+         .choice = kv_weights_choice},
+        {.name = "cache",
+         .argument = "NAME",
+         .help = "layout of the KV cache:",
+         .chosen = &o->cache,
+         .choice = kv_cache_choice},
+        {.name = "kv",
+         .argument = "NAME",
+         .help = "type of keys and values in it:",
+         .chosen = &o->kv,
+         .choice = kv_kv_choice},
+        {.name = "gemm", .argument = "NAME", .help = "matrix product:", .chosen = &o->gemm, .choice = kv_matmul_choice},
+        {.name = "isa",
+         .argument = "NAME",
+         .help = "instruction set of the other kernels (or KVBENCH_ISA):",
+         .chosen = &o->isa,
+         .choice = kv_isa_choice},
+    };
+    memcpy(r->rows, rows, sizeof rows);
+    r->table = (struct option_table){.rows = r->rows, .n_rows = sizeof rows / sizeof rows[0]};
+    return &r->table;
+}
+
+struct kv_session_options model_session_options(const struct model_options *o, const char *path)
+{
+    return (struct kv_session_options){.path = path, .cache = o->cache, .kv = o->kv, .matmul = o->gemm, .isa = o->isa};
 }
 
 static bool is_folder(const char *path)
@@ -42,7 +106,7 @@ static bool is_preset(const char *name)
     return false;
 }
 
-/* A name means that model wherever one is: a folder that is called like it is given as ./NAME. */
+/* A known name always means that model; a folder of the same name is given as ./NAME. */
 static bool is_name(const char *model)
 {
     return is_preset(model) || strcmp(model, EMBEDDED_MODEL) == 0;
@@ -76,16 +140,15 @@ kv_status model_preset(const char *model, struct kv_config *config, struct kv_er
 {
     if (is_preset(model))
         return kv_config_preset(model, config, error);
-    size_t at = (size_t)snprintf(error->message, sizeof error->message,
-                                 "model '%.100s' is neither a folder nor one of ", model);
-    for (int i = 0; kv_config_preset_name(i); i++)
-        at += (size_t)snprintf(error->message + at, sizeof error->message - at, "%s, ", kv_config_preset_name(i));
-    snprintf(error->message + at, sizeof error->message - at, "%s", EMBEDDED_MODEL);
+    char names[200] = "";
     if (strcmp(model, EMBEDDED_MODEL) == 0)
-        snprintf(error->message, sizeof error->message,
-                 "model '%s' is missing: KVBENCH_DATA is to name the project's data folder, with models/%s in it",
-                 model, model);
-    return KV_ERROR_ARGUMENT;
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "model '%s' is missing: KVBENCH_DATA is to name the project's data folder, with models/%s in it",
+                       model, model);
+    for (int i = 0, at = 0; kv_config_preset_name(i); i++)
+        at += snprintf(names + at, sizeof names - (size_t)at, "%s, ", kv_config_preset_name(i));
+    return kv_fail(error, KV_ERROR_ARGUMENT, "model '%.100s' is neither a folder nor one of %s%s", model, names,
+                   EMBEDDED_MODEL);
 }
 
 static kv_status shape_of(const char *model, const char *folder, struct kv_config *config, struct kv_error *error)
@@ -93,27 +156,25 @@ static kv_status shape_of(const char *model, const char *folder, struct kv_confi
     if (!folder || is_preset(model))
         return model_preset(model, config, error);
     char *file = join(folder, "config.json");
-    if (!file) {
-        snprintf(error->message, sizeof error->message, "%.400s: no memory for its name", folder);
-        return KV_ERROR_MEMORY;
-    }
+    if (!file)
+        return kv_fail(error, KV_ERROR_MEMORY, "%.400s: no memory for its name", folder);
     const kv_status status = kv_config_load(file, config, error);
     free(file);
     return status;
 }
 
-static kv_status load_or_synthesize(const char *command, const struct model_options *options, struct kv_pool *pool,
-                                    struct kv_model **model, struct kv_error *error)
+kv_status model_load(const char *command, const struct model_options *options, struct kv_pool *pool,
+                     struct kv_model **model, struct kv_error *error)
 {
     struct kv_config config;
     char *folder = model_folder(options->model);
     kv_status status;
     if (folder && !options->synthetic) {
-        status = kv_model_load(model, folder, options->gemm, pool, error);
+        status = kv_model_load(model, folder, options->weights, options->gemm, pool, error);
     } else {
         status = shape_of(options->model, folder, &config, error);
         if (!status)
-            status = kv_model_synthesize(model, &config, options->seed, options->gemm, pool, error);
+            status = kv_model_synthesize(model, &config, options->seed, options->weights, options->gemm, pool, error);
         if (!status)
             fprintf(stderr, "kvbench %s: %s: synthetic weights, seed %llu (timings are as real, texts are not%s)\n",
                     command, options->model, (unsigned long long)options->seed,
@@ -144,10 +205,67 @@ int model_open(const char *command, const struct model_options *options, struct 
                         "isa '%.40s' is unknown, or more than this CPU has; kvbench info lists them", options->isa);
     kv_status status = kv_pool_create(pool, options->threads ? options->threads : kv_default_threads(), &error);
     if (!status)
-        status = load_or_synthesize(command, options, *pool, model, &error);
+        status = model_load(command, options, *pool, model, &error);
     if (!status)
         return CLI_OK;
     kv_pool_free(*pool);
     *pool = NULL;
     return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+}
+
+/* ---- Text -------------------------------------------------------------------------------------------- */
+
+static kv_status no_memory(struct kv_error *error)
+{
+    return kv_fail(error, KV_ERROR_MEMORY, "no memory for a tokenizer: close other programs");
+}
+
+/* The tokenizer of a model on disk, or of a published one. */
+static kv_status name_of_model(const char *model, const char **name, struct kv_error *error)
+{
+    struct kv_config config;
+    char *folder = model_folder(model), *file;
+    if (!folder) {
+        *name = "gpt2";
+        return model_preset(model, &config, error);
+    }
+    const bool joined = asprintf(&file, "%s/config.json", folder) >= 0;
+    free(folder);
+    if (!joined)
+        return no_memory(error);
+    const kv_status status = kv_tokenizer_of_config(file, name, error);
+    free(file);
+    return status;
+}
+
+kv_status text_tokenizer(const char *name, const char *model, struct kv_tokenizer **tokenizer, struct kv_error *error)
+{
+    const char *data = getenv("KVBENCH_DATA");
+    *tokenizer = NULL;
+    kv_status status = name || !model ? KV_OK : name_of_model(model, &name, error);
+    if (status)
+        return status;
+    char *file;
+    if (asprintf(&file, "%s/gpt2/vocab.bpe", data && *data ? data : KV_DATA_DIR) < 0)
+        return no_memory(error);
+    status = kv_tokenizer_create(tokenizer, name, file, error);
+    free(file);
+    return status;
+}
+
+kv_status text_rows(const struct kv_tokenizer *tokenizer, const char *text, struct token_rows *rows,
+                    struct kv_error *error)
+{
+    int32_t *ids;
+    size_t n_ids;
+    const kv_status status = kv_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &n_ids, error);
+    if (status)
+        return status;
+    if (n_ids == 0) {
+        free(ids);
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--prompt: the text is empty; give at least one character");
+    }
+    token_rows_free(rows);
+    *rows = (struct token_rows){ids, 1, (int)n_ids};
+    return KV_OK;
 }

@@ -1,17 +1,36 @@
 #include "cli/cli.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP = 256, FIRST_ROW };
+enum { HELP = 256, FIRST_ROW, MAX_ROWS = 62 };
+
+/* Puts the rows of tables that rows stand for in their place: rows [MAX_ROWS]. */
+static struct option_table flatten(const struct option_table *table, struct option_row *rows)
+{
+    struct option_table flat = *table;
+    flat.rows = rows;
+    flat.n_rows = 0;
+    for (int i = 0; i < table->n_rows; i++) {
+        const struct option_table *part = table->rows[i].table;
+        const int n = part ? part->n_rows : 1;
+        if (flat.n_rows + n > MAX_ROWS)
+            abort(); /* a table of ours, so a mistake of ours */
+        memcpy(rows + flat.n_rows, part ? part->rows : &table->rows[i], (size_t)n * sizeof *rows);
+        flat.n_rows += n;
+    }
+    return flat;
+}
 
 static void print_row(const struct option_row *row)
 {
     char left[64];
-    if (row->kind == OPTION_OPERAND) {
+    if (row->operand) {
         printf("  %-24s %s\n", row->name, row->help);
         return;
     }
@@ -37,25 +56,21 @@ static bool parse_integer(const struct option_row *row, const char *text, struct
     char *end;
     errno = 0;
     const long number = strtol(text, &end, 10);
-    if (end == text || *end || errno || number < row->low || number > row->high) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a whole number of %d to %d", text, row->low,
-                 row->high);
-        return false;
-    }
-    *(int *)row->value = (int)number;
+    if (end == text || *end || errno || number < row->low || number > row->high)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a whole number of %d to %d", text, row->low,
+                       row->high) == KV_OK;
+    *row->integer = (int)number;
     return true;
 }
 
-static bool parse_number(const struct option_row *row, const char *text, const char *what, struct kv_error *error)
+static bool parse_number(double *value, const char *text, const char *what, struct kv_error *error)
 {
     char *end;
     errno = 0;
     const double number = strtod(text, &end);
-    if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9)) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a number%s such as 0.5 or 10", text, what);
-        return false;
-    }
-    *(double *)row->value = number;
+    if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a number%s such as 0.5 or 10", text, what) == KV_OK;
+    *value = number;
     return true;
 }
 
@@ -64,54 +79,67 @@ static bool parse_seed(const struct option_row *row, const char *text, struct kv
     char *end;
     errno = 0;
     const unsigned long long number = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a whole number of 0 to 18446744073709551615",
-                 text);
-        return false;
-    }
-    *(uint64_t *)row->value = number;
+    if (*text < '0' || *text > '9' || *end || errno)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a whole number of 0 to 18446744073709551615", text) ==
+               KV_OK;
+    *row->seed = number;
     return true;
 }
 
 static bool parse_choice(const struct option_row *row, const char *text, struct kv_error *error)
 {
-    size_t at = (size_t)snprintf(error->message, sizeof error->message, "'%.60s' is not one of", text);
+    char names[CHOICE_NAMES_SIZE];
     for (int i = 0; row->choice(i); i++) {
         if (strcmp(row->choice(i)->name, text) == 0) {
-            *(const char **)row->value = row->choice(i)->name;
+            *row->chosen = row->choice(i)->name;
             return true;
         }
-        at += (size_t)snprintf(error->message + at, sizeof error->message - at, "%s%s", i ? ", " : " ",
-                               row->choice(i)->name);
     }
-    return false;
+    return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not one of %s", text, choice_names(row->choice, names)) ==
+           KV_OK;
+}
+
+static bool parse_sizes(const struct option_row *row, const char *text, struct kv_error *error)
+{
+    struct int_list list = {0};
+    if (!int_list_parse(text, &list, error))
+        return false;
+    for (int i = 0; i < list.n; i++) {
+        if (list.values[i] < row->low || list.values[i] > row->high) {
+            kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s': %d is not in %d to %d", text, list.values[i], row->low,
+                    row->high);
+            int_list_free(&list);
+            return false;
+        }
+    }
+    int_list_free(row->sizes);
+    *row->sizes = list;
+    return true;
 }
 
 static bool parse_value(const struct option_row *row, const char *text, struct kv_error *error)
 {
-    switch (row->kind) {
-    case OPTION_FLAG:
-        *(bool *)row->value = true;
+    if (row->flag)
+        return *row->flag = true;
+    if (row->text) {
+        *row->text = text;
         return true;
-    case OPTION_TEXT:
-        *(const char **)row->value = text;
-        return true;
-    case OPTION_INTEGER:
-        return parse_integer(row, text, error);
-    case OPTION_SECONDS:
-        return parse_number(row, text, " of seconds", error);
-    case OPTION_NUMBER:
-        return parse_number(row, text, "", error);
-    case OPTION_SEED:
-        return parse_seed(row, text, error);
-    case OPTION_CHOICE:
-        return parse_choice(row, text, error);
-    case OPTION_PARSED:
-        return row->parse(text, row->value, error);
-    case OPTION_OPERAND: /* is taken after the options */
-        break;
     }
-    return false;
+    if (row->integer)
+        return parse_integer(row, text, error);
+    if (row->number)
+        return parse_number(row->number, text, "", error);
+    if (row->seconds)
+        return parse_number(row->seconds, text, " of seconds", error);
+    if (row->seed)
+        return parse_seed(row, text, error);
+    if (row->chosen)
+        return parse_choice(row, text, error);
+    if (row->names)
+        return name_list_parse(text, row->choice, row->names, error);
+    if (row->sizes)
+        return parse_sizes(row, text, error);
+    return row->parse(text, row->value, error);
 }
 
 static int usage_error(const struct option_table *table, const char *what, const char *argument)
@@ -126,9 +154,9 @@ static void make_tables(const struct option_table *table, struct option *long_op
     *letters++ = 'h';
     for (int i = 0; i < table->n_rows; i++) {
         const struct option_row *row = &table->rows[i];
-        if (row->kind == OPTION_OPERAND)
+        if (row->operand)
             continue;
-        const int has_argument = row->kind == OPTION_FLAG ? no_argument : required_argument;
+        const int has_argument = row->flag ? no_argument : required_argument;
         *long_options++ = (struct option){row->name, has_argument, NULL, FIRST_ROW + i};
         if (row->letter) {
             *letters++ = row->letter;
@@ -189,11 +217,11 @@ static bool take_operands(const struct option_table *table, int argc, char **arg
 {
     for (int i = 0; i < table->n_rows; i++) {
         const struct option_row *row = &table->rows[i];
-        if (row->kind != OPTION_OPERAND)
+        if (!row->operand)
             continue;
         if (optind < argc) {
-            *(const char **)row->value = argv[optind++];
-        } else if (row->low) {
+            *row->operand = argv[optind++];
+        } else if (row->required) {
             *status = usage_error(table, "missing argument", row->name);
             return false;
         }
@@ -207,15 +235,23 @@ static bool take_operands(const struct option_table *table, int argc, char **arg
 
 bool options_parse(const struct option_table *table, int argc, char **argv, int *status)
 {
-    struct option long_options[64];
-    char letters[128];
-    if (table->n_rows > (int)(sizeof long_options / sizeof long_options[0]) - 2)
-        abort(); /* a table of ours, so a mistake of ours */
-    make_tables(table, long_options, letters);
+    struct option_row rows[MAX_ROWS];
+    struct option long_options[MAX_ROWS + 2];
+    char letters[2 * MAX_ROWS + 4];
+    const struct option_table flat = flatten(table, rows);
+    make_tables(&flat, long_options, letters);
     opterr = 0;
     optind = 1;
     for (int found; (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1;)
-        if (!take(table, found, argv, status))
+        if (!take(&flat, found, argv, status))
             return false;
-    return take_operands(table, argc, argv, status);
+    return take_operands(&flat, argc, argv, status);
+}
+
+bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error)
+{
+    for (int i = 0; i < table->n_rows; i++)
+        if (!table->rows[i].operand && strcmp(table->rows[i].name, name) == 0)
+            return parse_value(&table->rows[i], text, error);
+    return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is no option of %s", name, table->command) == KV_OK;
 }

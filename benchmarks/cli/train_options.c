@@ -1,13 +1,13 @@
-#include "cli/arguments.h"
 #include "cli/train.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { NOT_GIVEN = -1 };
 
-/* What 0 would mean something for is NOT_GIVEN until somebody gives it. */
+/* The defaults; NOT_GIVEN where they depend on other options and 0 is a value. */
 static struct kv_training_options not_given(void)
 {
     return (struct kv_training_options){
@@ -49,48 +49,137 @@ static const struct kv_choice *dtype_choice(int index)
     return index >= 0 && index < (int)(sizeof dtypes / sizeof dtypes[0]) ? &dtypes[index] : NULL;
 }
 
-static bool parse(struct kv_training_options *o, int argc, char **argv, int *status)
+/* The options' rows, whose values are in *o. */
+struct train_rows {
+    struct option_row rows[21];
+};
+
+static struct train_rows train_rows(struct kv_training_options *o)
 {
     const int most = INT32_MAX / 2;
-    const struct option_row rows[] = {
-        {"text", 0, "FILE", "the text to learn", OPTION_TEXT, &o->text, 0, 0, NULL, NULL},
-        {"out", 'o', "DIR", "folder for the model, the checkpoint and training.csv", OPTION_TEXT, &o->out, 0, 0, NULL,
-         NULL},
-        {"resume", 0, NULL, "go on with the run in --out, to the same bits; other options change it", OPTION_FLAG,
-         &o->resume, 0, 0, NULL, NULL},
-        {"init", 0, "MODEL", "start from this checkpoint, a folder or a name as --model takes (default: from scratch)",
-         OPTION_TEXT, &o->init, 0, 0, NULL, NULL},
-        {"layers", 0, "N", "layers (default 4)", OPTION_INTEGER, &o->n_layer, 1, most, NULL, NULL},
-        {"heads", 0, "N", "attention heads (default 4)", OPTION_INTEGER, &o->n_head, 1, most, NULL, NULL},
-        {"embd", 0, "N", "width, a multiple of the heads (default 128)", OPTION_INTEGER, &o->n_embd, 1, most / 8, NULL,
-         NULL},
-        {"context", 0, "N", "tokens of a window (default 256)", OPTION_INTEGER, &o->context, 1, most, NULL, NULL},
-        {"tokenizer", 0, "NAME", "tokens of the text (default: that of --init, else bytes):", OPTION_CHOICE,
-         &o->tokenizer, 0, 0, kv_tokenizer_choice, NULL},
-        {"batch", 'b', "N", "windows a step (default 16)", OPTION_INTEGER, &o->batch, 1, most, NULL, NULL},
-        {"steps", 'n', "N", "steps in all (default 2000)", OPTION_INTEGER, &o->steps, 1, most, NULL, NULL},
-        {"lr", 0, "X", "learning rate (default 0.002, with --init 0.0001)", OPTION_NUMBER, &o->rate, 0, 0, NULL, NULL},
-        {"min-lr", 0, "X", "where its cosine ends (default: a tenth)", OPTION_NUMBER, &o->floor_rate, 0, 0, NULL, NULL},
-        {"warmup", 0, "N", "steps until it is reached (default 100, at most a tenth of all)", OPTION_INTEGER,
-         &o->warmup, 0, most, NULL, NULL},
-        {"weight-decay", 0, "X", "of matrices (default 0.1)", OPTION_NUMBER, &o->weight_decay, 0, 0, NULL, NULL},
-        {"clip", 0, "X", "largest norm of the gradients (default 1; 0: any)", OPTION_NUMBER, &o->clip, 0, 0, NULL,
-         NULL},
-        {"validation", 0, "PERCENT", "of the text, its end, to hold out (default 5)", OPTION_INTEGER, &o->validation, 1,
-         90, NULL, NULL},
-        {"every", 0, "N", "steps between evaluations, when files are written (default 250)", OPTION_INTEGER, &o->every,
-         1, most, NULL, NULL},
-        {"dtype", 0, "NAME", "of model.safetensors (default F32):", OPTION_CHOICE, &o->dtype, 0, 0, dtype_choice, NULL},
-        {"seed", 0, "N", "of the first weights and the order of the text (default 42)", OPTION_SEED, &o->seed, 0, 0,
-         NULL, NULL},
-        {"threads", 't', "N", "threads (default: the physical cores)", OPTION_INTEGER, &o->threads, 1, KV_MAX_THREADS,
-         NULL, NULL},
+    return (struct train_rows){{
+        {.name = "text", .argument = "FILE", .help = "the text to learn", .text = &o->text},
+        {.name = "out",
+         .letter = 'o',
+         .argument = "DIR",
+         .help = "folder for the model, the checkpoint and training.csv",
+         .text = &o->out},
+        {.name = "resume",
+         .help = "go on with the run in --out, to the same bits; other options change it",
+         .flag = &o->resume},
+        {.name = "init",
+         .argument = "MODEL",
+         .help = "start from this checkpoint, a folder or a name as --model takes (default: from scratch)",
+         .text = &o->init},
+        {.name = "layers",
+         .argument = "N",
+         .help = "layers (default 4)",
+         .integer = &o->n_layer,
+         .low = 1,
+         .high = most},
+        {.name = "heads",
+         .argument = "N",
+         .help = "attention heads (default 4)",
+         .integer = &o->n_head,
+         .low = 1,
+         .high = most},
+        {.name = "embd",
+         .argument = "N",
+         .help = "width, a multiple of the heads (default 128)",
+         .integer = &o->n_embd,
+         .low = 1,
+         .high = most / 8},
+        {.name = "context",
+         .argument = "N",
+         .help = "tokens of a window (default 256)",
+         .integer = &o->context,
+         .low = 1,
+         .high = most},
+        {.name = "tokenizer",
+         .argument = "NAME",
+         .help = "tokens of the text (default: that of --init, else bytes):",
+         .chosen = &o->tokenizer,
+         .choice = kv_tokenizer_choice},
+        {.name = "batch",
+         .letter = 'b',
+         .argument = "N",
+         .help = "windows a step (default 16)",
+         .integer = &o->batch,
+         .low = 1,
+         .high = most},
+        {.name = "steps",
+         .letter = 'n',
+         .argument = "N",
+         .help = "steps in all (default 2000)",
+         .integer = &o->steps,
+         .low = 1,
+         .high = most},
+        {.name = "lr",
+         .argument = "X",
+         .help = "learning rate (default 0.002, with --init 0.0001)",
+         .number = &o->rate},
+        {.name = "min-lr",
+         .argument = "X",
+         .help = "where its cosine ends (default: a tenth)",
+         .number = &o->floor_rate},
+        {.name = "warmup",
+         .argument = "N",
+         .help = "steps until it is reached (default 100, at most a tenth of all)",
+         .integer = &o->warmup,
+         .high = most},
+        {.name = "weight-decay", .argument = "X", .help = "of matrices (default 0.1)", .number = &o->weight_decay},
+        {.name = "clip",
+         .argument = "X",
+         .help = "largest norm of the gradients (default 1; 0: any)",
+         .number = &o->clip},
+        {.name = "validation",
+         .argument = "PERCENT",
+         .help = "of the text, its end, to hold out (default 5)",
+         .integer = &o->validation,
+         .low = 1,
+         .high = 90},
+        {.name = "every",
+         .argument = "N",
+         .help = "steps between evaluations, when files are written (default 250)",
+         .integer = &o->every,
+         .low = 1,
+         .high = most},
+        {.name = "dtype",
+         .argument = "NAME",
+         .help = "of model.safetensors (default F32):",
+         .chosen = &o->dtype,
+         .choice = dtype_choice},
+        {.name = "seed",
+         .argument = "N",
+         .help = "of the first weights and the order of the text (default 42)",
+         .seed = &o->seed},
+        {.name = "threads",
+         .letter = 't',
+         .argument = "N",
+         .help = "threads (default: the physical cores)",
+         .integer = &o->threads,
+         .low = 1,
+         .high = KV_MAX_THREADS},
+    }};
+}
+
+static struct option_table train_table(const struct train_rows *rows)
+{
+    return (struct option_table){
+        .command = "train",
+        .usage = "--text FILE --out DIR [OPTIONS]",
+        .summary = "Trains a GPT on a text, from scratch or from a checkpoint, on this CPU. Ctrl-C stops it; --out DIR "
+                   "--resume\n"
+                   "goes on. The model in DIR, which --model takes, is that of the lowest loss on the held-out text.",
+        .rows = rows->rows,
+        .n_rows = sizeof rows->rows / sizeof rows->rows[0],
     };
-    const struct option_table table = {
-        "train", "--text FILE --out DIR [OPTIONS]",
-        "Trains a GPT on a text, from scratch or from a checkpoint, on this CPU. Ctrl-C stops it; --out DIR --resume\n"
-        "goes on. The model in DIR, which --model takes, is that of the lowest loss on the held-out text.",
-        rows, sizeof rows / sizeof rows[0]};
+}
+
+static bool parse(struct kv_training_options *o, int argc, char **argv, int *status)
+{
+    const struct train_rows rows = train_rows(o);
+    const struct option_table table = train_table(&rows);
     return options_parse(&table, argc, argv, status);
 }
 
@@ -109,28 +198,6 @@ static bool check(const struct kv_training_options *o, int *status)
     if (o->init && (o->n_layer || o->n_head || o->n_embd))
         return refuse(status, "--layers, --heads and --embd are those of --init; leave them out");
     return true;
-}
-
-/* The options of the run that the folder's checkpoint is of. */
-static bool parse_interrupted(struct kv_training_options *o, const char *folder, char ***kept, int *status)
-{
-    struct kv_error error = {""};
-    char *text;
-    if (kv_training_read_arguments(folder, &text, &error) != KV_OK) {
-        *status = cli_fail("train", CLI_FAILED, "nothing to resume: %s", error.message);
-        return false;
-    }
-    json_t *array = json_loads(text, 0, NULL);
-    free(text);
-    *kept = json_is_array(array) ? arguments_of_json(array) : NULL;
-    const int n = (int)json_array_size(array);
-    json_decref(array);
-    if (!*kept) {
-        *status = cli_fail("train", CLI_FAILED, "%s/checkpoint.safetensors: note 'arguments' is no command", folder);
-        return false;
-    }
-    *o = not_given();
-    return parse(o, n, *kept, status);
 }
 
 /* Whether both name the same thing, as text or as a path; NULL is a name, too. */
@@ -175,70 +242,92 @@ static bool check_resumed(const struct kv_training_options *before, const struct
 
 /* ---- What --resume starts from --------------------------------------------------------------------------- */
 
-enum { MAX_ARGUMENTS = 48, NUMBER_SIZE = 32 };
-
-struct argument_list {
-    char *argv[MAX_ARGUMENTS];
-    char numbers[MAX_ARGUMENTS][NUMBER_SIZE];
-    int n;
-};
-
-static void add_text(struct argument_list *list, const char *name, const char *value)
+static bool no_settings(const char *folder, const char *what, int *status)
 {
-    if (!value)
-        return;
-    list->argv[list->n++] = (char *)(uintptr_t)name;
-    list->argv[list->n++] = (char *)(uintptr_t)value;
+    *status = cli_fail("train", CLI_FAILED, "%s/checkpoint.safetensors: note 'settings': %s", folder, what);
+    return false;
 }
 
-static void add_integer(struct argument_list *list, const char *name, int value)
+/* Early versions kept a command line, ["train", "--layers", "4", ..]: the same by name, NULL without memory. */
+static json_t *settings_of_command(const json_t *command)
 {
-    if (!value)
-        return;
-    snprintf(list->numbers[list->n], NUMBER_SIZE, "%d", value);
-    add_text(list, name, list->numbers[list->n]);
+    json_t *settings = json_object();
+    for (size_t i = 1; settings && i + 1 < json_array_size(command); i += 2) {
+        const char *name = json_string_value(json_array_get(command, i));
+        if (!name || strncmp(name, "--", 2) != 0 ||
+            json_object_set(settings, name + 2, json_array_get(command, i + 1)) != 0) {
+            json_decref(settings);
+            return NULL;
+        }
+    }
+    return settings;
 }
 
-static void add_number(struct argument_list *list, const char *name, double value)
+/* The options of the run that the folder's checkpoint is of; their texts stay in s->before. */
+static bool read_interrupted(struct train_settings *s, const char *folder, int *status)
 {
-    snprintf(list->numbers[list->n], NUMBER_SIZE, "%.17g", value);
-    add_text(list, name, list->numbers[list->n]);
+    struct kv_error error = {""};
+    char *text, number[64];
+    const char *name;
+    json_t *value;
+    if (kv_training_read_settings(folder, &text, &error) != KV_OK) {
+        *status = cli_fail("train", CLI_FAILED, "nothing to resume: %s", error.message);
+        return false;
+    }
+    json_t *json = json_loads(text, 0, NULL);
+    free(text);
+    s->before = json_is_array(json) ? settings_of_command(json) : json_incref(json);
+    json_decref(json);
+    if (!json_is_object(s->before))
+        return no_settings(folder, "no object of options", status);
+    s->options = not_given();
+    const struct train_rows rows = train_rows(&s->options);
+    const struct option_table table = train_table(&rows);
+    json_object_foreach(s->before, name, value)
+    {
+        if (json_is_real(value))
+            snprintf(number, sizeof number, "%.17g", json_real_value(value));
+        else
+            snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        if (!options_set(&table, name, json_is_string(value) ? json_string_value(value) : number, &error))
+            return no_settings(folder, error.message, status);
+    }
+    if (s->options.text == number || s->options.init == number || s->options.out == number)
+        return no_settings(folder, "a number where a path should be", status);
+    return true;
 }
 
-/* The settled options as a command, wherever --resume will be typed: paths lead from the root. Not --out, which is
- * typed then, and not what the folder cannot know. */
-static char *arguments_of(const struct kv_training_options *o)
+static int add_size(json_t *settings, const char *name, int value)
 {
-    struct argument_list list = {.argv = {"train"}, .n = 1};
-    char *text = realpath(o->text, NULL), *init = o->init ? realpath(o->init, NULL) : NULL, *json;
-    add_text(&list, "--text", text ? text : o->text);
-    add_text(&list, "--init", init ? init : o->init);
-    add_text(&list, "--tokenizer", o->tokenizer);
-    add_text(&list, "--dtype", o->dtype);
-    add_integer(&list, "--layers", o->n_layer);
-    add_integer(&list, "--heads", o->n_head);
-    add_integer(&list, "--embd", o->n_embd);
-    add_integer(&list, "--context", o->context);
-    add_integer(&list, "--batch", o->batch);
-    add_integer(&list, "--steps", o->steps);
-    add_integer(&list, "--every", o->every);
-    add_integer(&list, "--validation", o->validation);
-    add_integer(&list, "--threads", o->threads);
-    add_number(&list, "--warmup", o->warmup);
-    add_number(&list, "--lr", o->rate);
-    add_number(&list, "--min-lr", o->floor_rate);
-    add_number(&list, "--weight-decay", o->weight_decay);
-    add_number(&list, "--clip", o->clip);
-    snprintf(list.numbers[list.n], NUMBER_SIZE, "%llu", (unsigned long long)o->seed);
-    add_text(&list, "--seed", list.numbers[list.n]);
-    json = arguments_to_json(list.n, list.argv);
+    return value ? json_object_set_new(settings, name, json_integer(value)) : 0;
+}
+
+/* All options by their names, defaults filled in, for --resume from any folder: paths are absolute. Not --out, which is
+ * given then, and nothing that was left to --init. The seed is a text: unsigned 64-bit numbers do not fit JSON's
+ * integers. NULL without memory, or when a path is not UTF-8. */
+static char *record_of(const struct kv_training_options *o)
+{
+    char *text = realpath(o->text, NULL), *init = o->init ? realpath(o->init, NULL) : NULL, *record = NULL;
+    char seed[32];
+    snprintf(seed, sizeof seed, "%" PRIu64, o->seed);
+    json_t *settings = json_pack("{s:s, s:s*, s:s*, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s}", "text",
+                                 text ? text : o->text, "init", init ? init : o->init, "tokenizer", o->tokenizer,
+                                 "dtype", o->dtype, "batch", o->batch, "steps", o->steps, "every", o->every,
+                                 "validation", o->validation, "warmup", o->warmup, "lr", o->rate, "min-lr",
+                                 o->floor_rate, "weight-decay", o->weight_decay, "clip", o->clip, "seed", seed);
+    if (settings && add_size(settings, "layers", o->n_layer) == 0 && add_size(settings, "heads", o->n_head) == 0 &&
+        add_size(settings, "embd", o->n_embd) == 0 && add_size(settings, "context", o->context) == 0 &&
+        add_size(settings, "threads", o->threads) == 0)
+        record = json_dumps(settings, JSON_COMPACT);
+    json_decref(settings);
     free(text);
     free(init);
-    return json;
+    return record;
 }
 
-static bool parse_all(struct kv_training_options *o, int argc, char **argv, char ***kept, int *status)
+static bool parse_all(struct train_settings *s, int argc, char **argv, int *status)
 {
+    struct kv_training_options *o = &s->options;
     *o = not_given();
     if (!parse(o, argc, argv, status))
         return false;
@@ -247,24 +336,29 @@ static bool parse_all(struct kv_training_options *o, int argc, char **argv, char
     const char *folder = o->out;
     if (!folder)
         return refuse(status, "--resume needs --out: the folder of the run to go on with");
-    if (!parse_interrupted(o, folder, kept, status))
+    if (!read_interrupted(s, folder, status))
         return false;
     const struct kv_training_options before = *o;
     return parse(o, argc, argv, status) && check_resumed(&before, o, status);
 }
 
-bool train_parse(struct kv_training_options *o, int argc, char **argv, char **arguments, char ***kept, int *status)
+bool train_parse(struct train_settings *s, int argc, char **argv, int *status)
 {
-    *arguments = NULL;
-    *kept = NULL;
-    if (!parse_all(o, argc, argv, kept, status) || !check(o, status))
+    *s = (struct train_settings){.before = NULL};
+    if (!parse_all(s, argc, argv, status) || !check(&s->options, status))
         return false;
-    fill_in(o);
-    if (!o->init && o->n_embd % o->n_head)
+    fill_in(&s->options);
+    if (!s->options.init && s->options.n_embd % s->options.n_head)
         return refuse(status, "--embd must be a multiple of --heads");
-    *arguments = arguments_of(o);
-    if (*arguments)
+    s->record = record_of(&s->options);
+    if (s->record)
         return true;
     *status = cli_fail("train", CLI_FAILED, "no memory, or a path that is not UTF-8: it could not be resumed");
     return false;
+}
+
+void train_settings_free(struct train_settings *s)
+{
+    json_decref(s->before);
+    free(s->record);
 }

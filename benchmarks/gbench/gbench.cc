@@ -1,6 +1,7 @@
 /* The whole of Google Benchmark that the project touches, behind gbench.h. */
 #include "gbench.h"
 
+#include <strings.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -9,12 +10,12 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <limits>
 #include <memory>
 #include <new>
 #include <sstream>
@@ -24,12 +25,10 @@
 
 #include <benchmark/benchmark.h>
 
-#include "gbench_library.h"
-
 namespace
 {
 
-const char stopped_message[] = "stopped before it ran";
+const char passed_over[] = "passed over"; /* the error of what leaves no trace */
 
 /* Written by a signal handler, hence lock-free. */
 std::atomic<bool> stop_requested{false};
@@ -126,12 +125,18 @@ class json_file
     bool has_context_ = false;
 };
 
+struct registration {
+    void (*run)(gb_state *state, void *context);
+    void (*done)(void *context, const char *error);
+    void *context;
+};
+
 /* As Google Benchmark's flags and registry, once for the process. */
 struct process_state {
     std::string program;            /* the library keeps a pointer to it */
     std::unique_ptr<json_file> out; /* null without --benchmark_out */
     bool lists_only = false;
-    void *last_context = nullptr; /* of the benchmark whose fixture was called last */
+    const struct registration *last = nullptr; /* whose fixture was called last */
 };
 
 process_state &process()
@@ -146,11 +151,10 @@ process_state &process()
 
 struct gb_state {
     benchmark::State &library;
-    const int n_arguments;
     enum { READY, RUNNING, DONE } phase = READY;
     bool skipped = false;
     bool out_of_memory = false;
-    double manual_seconds = 0;
+    double seconds = 0;
 
     /* Runs `body` between two C frames, where no exception may pass. */
     template <typename Body> void guard(Body body) noexcept
@@ -172,33 +176,26 @@ struct gb_state {
 namespace
 {
 
-struct registration {
-    gb_fixture run;
-    void *context;
-    int n_arguments;
-    bool manual;
-};
-
 void call_fixture(const registration &registered, benchmark::State &library)
 {
-    process().last_context = registered.context;
+    process().last = &registered;
     if (stop_requested) {
-        library.SkipWithError(stopped_message);
+        library.SkipWithError(passed_over);
         return;
     }
-    gb_state state{library, registered.n_arguments};
+    gb_state state{library};
     registered.run(&state, registered.context);
-    /* The library aborts when a loop was not finished, and without manual time goes on to 1e9 iterations. */
+    /* The library aborts when a loop was not finished, and without a time goes on to 1e9 iterations. */
     if (!state.skipped && state.phase != gb_state::DONE)
         state.skip("the fixture returned without gb_begin and gb_end; call each once");
-    if (!state.skipped && registered.manual && !(state.manual_seconds > 0 && std::isfinite(state.manual_seconds)))
-        state.skip("no time was measured; give gb_set_iteration_time a number of seconds above 0");
+    if (!state.skipped && !(state.seconds > 0 && std::isfinite(state.seconds)))
+        state.skip("no time was measured; give gb_set_time a number of seconds above 0");
     /* So short that the string needs no memory of its own. */
     if (state.out_of_memory)
         library.SkipWithError("out of memory");
 }
 
-/* ---- Rows --------------------------------------------------------------------------------------- */
+/* ---- What was measured --------------------------------------------------------------------------------------- */
 
 /* The error of a run, null when there is none: Google Benchmark up to 1.7, and from 1.8 on. */
 template <typename Run> auto run_error(const Run &run, int) -> decltype(run.error_message.c_str())
@@ -211,10 +208,10 @@ template <typename Run> auto run_error(const Run &run, long) -> decltype(run.ski
     return static_cast<unsigned>(run.skipped) != 0 ? run.skip_message.c_str() : nullptr;
 }
 
-class row_reporter : public benchmark::BenchmarkReporter
+class reporter : public benchmark::BenchmarkReporter
 {
   public:
-    row_reporter(gb_report report, void *context) : report_(report), context_(context) { SetErrorStream(&complaints_); }
+    reporter() { SetErrorStream(&complaints_); }
 
     bool ReportContext(const Context &context) override
     {
@@ -228,13 +225,13 @@ class row_reporter : public benchmark::BenchmarkReporter
         std::vector<Run> runs;
         std::copy_if(all.begin(), all.end(), std::back_inserter(runs), [](const Run &run) {
             const char *error = run_error(run, 0);
-            return !error || std::strcmp(error, stopped_message) != 0;
+            return !error || std::strcmp(error, passed_over) != 0;
         });
         if (process().out)
             process().out->add_runs(runs);
         for (const Run &run : runs)
-            if (report_ && run.run_type == Run::RT_Iteration)
-                report_row(run);
+            if (run.run_type == Run::RT_Iteration && process().last->done)
+                process().last->done(process().last->context, run_error(run, 0));
     }
 
     /* With no benchmark matched, the library says so, or that the filter is no regular expression. */
@@ -245,32 +242,6 @@ class row_reporter : public benchmark::BenchmarkReporter
     }
 
   private:
-    void report_row(const Run &run) const
-    {
-        const std::string name = run.run_name.str();
-        const char *error = run_error(run, 0);
-        const double divisor = error ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(run.iterations);
-        std::vector<gb_counter> counters;
-        for (const auto &counter : run.counters)
-            counters.push_back({counter.first.c_str(), counter.second.value});
-
-        gb_row row{};
-        row.name = name.c_str();
-        row.benchmark_context = process().last_context;
-        row.label = run.report_label.c_str();
-        row.error = error;
-        row.iterations = run.iterations;
-        row.repetition_index = static_cast<int>(run.repetition_index);
-        row.repetitions = static_cast<int>(run.repetitions);
-        row.real_time_s = run.real_accumulated_time / divisor;
-        row.cpu_time_s = run.cpu_accumulated_time / divisor;
-        row.counters = counters.data();
-        row.n_counters = static_cast<int>(counters.size());
-        report_(&row, context_);
-    }
-
-    const gb_report report_;
-    void *const context_;
     std::ostringstream complaints_;
 };
 
@@ -278,10 +249,8 @@ const char *refusal(const gb_benchmark &benchmark)
 {
     if (!benchmark.run)
         return "has no fixture; set run";
-    if (benchmark.n_arguments < 0 || (benchmark.n_arguments > 0 && !benchmark.arguments))
-        return "has n_arguments without arguments; set both";
-    if (benchmark.iterations < 0 || benchmark.repetitions < 0 || !(benchmark.min_time_s >= 0))
-        return "has a negative number of iterations, repetitions or seconds; use 0 for the default";
+    if (benchmark.iterations < 0 || !(benchmark.min_time_s >= 0))
+        return "has a negative number of iterations or seconds; use 0 for the default";
     if (benchmark.iterations > 0 && benchmark.min_time_s > 0)
         return "has both iterations and min_time_s; set one of them";
     return nullptr;
@@ -289,37 +258,23 @@ const char *refusal(const gb_benchmark &benchmark)
 
 kv_status register_benchmark(const gb_benchmark &benchmark)
 {
-    static const benchmark::TimeUnit units[] = {benchmark::kNanosecond, benchmark::kMicrosecond,
-                                                benchmark::kMillisecond, benchmark::kSecond};
-    const registration registered{benchmark.run, benchmark.context, benchmark.n_arguments,
-                                  benchmark.clock == GB_MANUAL_TIME};
+    const registration registered{benchmark.run, benchmark.done, benchmark.context};
     auto *added = benchmark::RegisterBenchmark(
         benchmark.name, [registered](benchmark::State &state) { call_fixture(registered, state); });
-    added->Unit(units[benchmark.unit]);
-    if (benchmark.n_arguments > 0)
-        added->Args({benchmark.arguments, benchmark.arguments + benchmark.n_arguments});
-    if (benchmark.n_arguments > 0 && benchmark.argument_names)
-        added->ArgNames({benchmark.argument_names, benchmark.argument_names + benchmark.n_arguments});
+    added->Unit(benchmark.unit == GB_MICROSECONDS ? benchmark::kMicrosecond : benchmark::kMillisecond);
+    added->Repetitions(1);
+    added->UseManualTime();
     if (benchmark.iterations > 0)
         added->Iterations(benchmark.iterations);
-    if (benchmark.repetitions > 0)
-        added->Repetitions(benchmark.repetitions);
     if (benchmark.min_time_s > 0)
         added->MinTime(benchmark.min_time_s);
-    if (registered.manual)
-        added->UseManualTime();
-    else
-        added->UseRealTime();
     return KV_OK;
 }
 
-} // namespace
+/* ---- Flags -------------------------------------------------------------------------------------- */
 
-/* ---- For gbench_flags.c ------------------------------------------------------------------------- */
-
-namespace
-{
-
+/* Google Benchmark's own parser prints, and exits on some values; here each flag is tried alone, so that the error can
+ * name it. */
 struct usage_requested : std::exception {
 };
 
@@ -336,9 +291,8 @@ class silenced_cerr
     std::streambuf *buffer_;
 };
 
-} // namespace
-
-bool gb_library_takes(const char *program, const char *flag)
+/* Gives the library one flag, or with null the environment alone. False when it does not take it. */
+bool library_takes(const char *program, const char *flag)
 {
     const silenced_cerr silenced;
     int argc = flag ? 2 : 1;
@@ -353,26 +307,134 @@ bool gb_library_takes(const char *program, const char *flag)
     return argc == 1;
 }
 
-kv_status gb_library_write_to(const char *file, struct kv_error *error)
+struct flags {
+    std::string out; /* empty: no file */
+    std::string out_format;
+    bool lists_only;
+};
+
+std::string environment(const char *name, const char *otherwise)
 {
-    return guarded(error, [&] {
-        process().out.reset();
-        if (!file)
-            return KV_OK;
-        auto out = std::make_unique<json_file>(file);
-        const kv_status status = out->check(error);
-        if (status == KV_OK)
-            process().out = std::move(out);
-        return status;
-    });
+    const char *value = std::getenv(name);
+    return value ? value : otherwise;
 }
 
-void gb_library_list_only(bool lists_only)
+/* The text after "name=" when `argument` is that flag, otherwise null. */
+const char *flag_value(const char *argument, const char *name)
 {
-    process().lists_only = lists_only;
+    const size_t length = std::strlen(name);
+    return std::strncmp(argument, name, length) == 0 && argument[length] == '=' ? argument + length + 1 : nullptr;
 }
+
+/* Google Benchmark's reading of a boolean flag. */
+bool is_true(const std::string &value)
+{
+    for (const char *no : {"0", "f", "n", "false", "no", "off"})
+        if (strcasecmp(value.c_str(), no) == 0)
+            return false;
+    return true;
+}
+
+/* A number from `least` up, and nothing after it but one of the letters in `units`. */
+bool is_number(const char *text, double least, const char *units)
+{
+    char *end;
+    const double number = std::strtod(text, &end);
+    return end != text && number >= least && number <= 1e9 && (!*end || (std::strchr(units, *end) && !end[1]));
+}
+
+/* Refuses what Google Benchmark would take, and then exit on or run nothing. */
+bool is_in_range(const char *flag)
+{
+    if (const char *value = flag_value(flag, "--benchmark_repetitions"))
+        return is_number(value, 1, "");
+    if (const char *value = flag_value(flag, "--benchmark_min_time"))
+        return is_number(value, 0, "sx");
+    if (const char *value = flag_value(flag, "--benchmark_min_warmup_time"))
+        return is_number(value, 0, "");
+    return true;
+}
+
+bool take(flags &flags, const char *program, const char *flag)
+{
+    if (const char *value = flag_value(flag, "--benchmark_out")) {
+        flags.out = value;
+        return true;
+    }
+    if (const char *value = flag_value(flag, "--benchmark_out_format")) {
+        flags.out_format = value;
+        return flags.out_format == "json";
+    }
+    if (!is_in_range(flag) || !library_takes(program, flag))
+        return false;
+    if (const char *value = flag_value(flag, "--benchmark_list_tests"))
+        flags.lists_only = is_true(value);
+    else if (std::strcmp(flag, "--benchmark_list_tests") == 0)
+        flags.lists_only = true;
+    return true;
+}
+
+/* Takes flags out of argv up to the first that cannot be taken. */
+kv_status take_all(flags &flags, int *argc, char **argv, kv_error *error)
+{
+    static const char prefix[] = "--benchmark_";
+    const char *refused = nullptr;
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        const bool is_ours = !refused && std::strncmp(argv[i], prefix, std::strlen(prefix)) == 0;
+        if (is_ours && take(flags, argv[0], argv[i]))
+            continue;
+        if (is_ours)
+            refused = argv[i];
+        argv[kept++] = argv[i];
+    }
+    if (kept < *argc)
+        argv[kept] = nullptr;
+    *argc = kept;
+    if (!refused)
+        return KV_OK;
+    return fail(error, KV_ERROR_ARGUMENT,
+                "%s: unknown to Google Benchmark, or not a value that can be used here; correct it or leave it out",
+                refused);
+}
+
+kv_status initialize(int *argc, char **argv, kv_error *error)
+{
+    if (!library_takes(argv[0], nullptr))
+        return fail(error, KV_ERROR_ARGUMENT,
+                    "a BENCHMARK_* environment variable has a value Google Benchmark cannot use; unset it");
+    flags flags{environment("BENCHMARK_OUT", ""), environment("BENCHMARK_OUT_FORMAT", "json"),
+                is_true(environment("BENCHMARK_LIST_TESTS", "no"))};
+    const kv_status status = take_all(flags, argc, argv, error);
+    if (status != KV_OK)
+        return status;
+    if (!flags.out.empty() && flags.out_format != "json")
+        return fail(error, KV_ERROR_ARGUMENT, "BENCHMARK_OUT_FORMAT is set to something else than json; unset it");
+    /* The file is written by us, and nothing may be dropped, whatever the environment says. */
+    library_takes(argv[0], "--benchmark_out=");
+    library_takes(argv[0], "--benchmark_report_aggregates_only=false");
+    library_takes(argv[0], "--benchmark_display_aggregates_only=false");
+    process().lists_only = flags.lists_only;
+    process().out.reset();
+    if (flags.out.empty())
+        return KV_OK;
+    auto out = std::make_unique<json_file>(flags.out);
+    const kv_status checked = out->check(error);
+    if (checked == KV_OK)
+        process().out = std::move(out);
+    return checked;
+}
+
+} // namespace
 
 /* ---- The C interface ---------------------------------------------------------------------------- */
+
+kv_status gb_initialize(int *argc, char **argv, struct kv_error *error)
+{
+    if (*argc < 1 || !argv[0])
+        return fail(error, KV_ERROR_ARGUMENT, "gb_initialize: argv has no program name; pass what main was given");
+    return guarded(error, [&] { return initialize(argc, argv, error); });
+}
 
 bool gb_lists_only(void)
 {
@@ -391,15 +453,7 @@ kv_status gb_register(const struct gb_benchmark *benchmark, struct kv_error *err
 void gb_clear(void)
 {
     benchmark::ClearRegisteredBenchmarks();
-    process().last_context = nullptr;
-}
-
-int64_t gb_argument(struct gb_state *state, int index)
-{
-    if (index >= 0 && index < state->n_arguments)
-        return state->library.range(static_cast<size_t>(index));
-    state->skip("gb_argument has no argument of that index; register more arguments");
-    return 0;
+    process().last = nullptr;
 }
 
 int64_t gb_begin(struct gb_state *state)
@@ -426,9 +480,9 @@ void gb_end(struct gb_state *state)
     state->phase = gb_state::DONE;
 }
 
-void gb_set_iteration_time(struct gb_state *state, double seconds)
+void gb_set_time(struct gb_state *state, double seconds)
 {
-    state->manual_seconds += seconds;
+    state->seconds = seconds;
     state->library.SetIterationTime(seconds);
 }
 
@@ -437,22 +491,22 @@ void gb_set_counter(struct gb_state *state, const char *name, double value)
     state->guard([&] { state->library.counters[name] = value; });
 }
 
-void gb_set_label(struct gb_state *state, const char *text)
-{
-    state->guard([&] { state->library.SetLabel(text); });
-}
-
 void gb_skip_with_error(struct gb_state *state, const char *message)
 {
     state->skip(message);
 }
 
-kv_status gb_run(gb_report report, void *context, size_t *matched, struct kv_error *error)
+void gb_pass_over(struct gb_state *state)
+{
+    state->skip(passed_over);
+}
+
+kv_status gb_run(size_t *matched, struct kv_error *error)
 {
     if (matched)
         *matched = 0;
     return guarded(error, [&] {
-        row_reporter reporter(report, context);
+        reporter reporter;
         const size_t count = benchmark::RunSpecifiedBenchmarks(&reporter);
         std::cout.flush();
         if (count == 0 && reporter.refused_filter())

@@ -1,4 +1,4 @@
-#include "machine/build_info.h"
+#include "machine/context.h"
 
 #include "machine/build_commit.h" /* made at every build */
 #include "machine/build_config.h" /* made when the build is configured */

@@ -10,16 +10,25 @@
 #ifndef KV_MACHINE_CONTEXT_H
 #define KV_MACHINE_CONTEXT_H
 
-#include <stdbool.h>
-#include <time.h>
-
-#include "machine/build_info.h"
 #include "kvbench.h"
 #include "machine/machine.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include <time.h>
+
+/* How this program was compiled: what meson knew, and what the compiler tells in its own macros (build_info.c). */
+struct kv_build_info {
+    const char *version;    /* of the project */
+    const char *compiler;   /* name and version, as one text */
+    const char *flags;      /* that apply to all C files */
+    const char *build_type; /* meson's buildtype */
+    const char *sanitizers; /* "address,undefined"; "none" when there are none */
+    const char *commit;     /* hash, then "-dirty" when tracked files differ from it; "unknown" outside git */
+    bool optimized;         /* compiled with optimization at all */
+    bool assertions;        /* assert() checks */
+};
+
+/* All texts are constants. Any number of threads may call. */
+void kv_build_info_get(struct kv_build_info *build);
 
 /* Libraries that this part is not linked with. */
 struct kv_library_info {
@@ -84,9 +93,5 @@ struct kv_warning {
  * What is unknown warns of nothing. Fills `warnings` in this order and returns how many there are. */
 #define KV_CONTEXT_MAX_WARNINGS 7
 int kv_context_warnings(const struct kv_context *context, struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS]);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

@@ -3,11 +3,10 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "machine/limits_kernels.h"
+#include "kernels/kernels.h"
 #include "machine/machine.h"
 #include "results/stats.h"
 
-#include <string.h>
 #include <time.h>
 
 /* More than the largest single last-level cache on sale in 2025 (504 MiB), because a virtual machine may show less than
@@ -17,16 +16,6 @@
 #define PASS_SECONDS       0.05
 enum { N_PASSES = 9, CACHES_PER_BUFFER = 4 };
 
-/* Highest level first. */
-static const struct kv_limits_kernels *const levels[] = {
-#ifdef __x86_64__
-    &kv_limits_avx512,
-    &kv_limits_avx2,
-#endif
-    &kv_limits_portable,
-};
-enum { N_LEVELS = sizeof levels / sizeof levels[0] };
-
 struct rank_result {
     double start, end; /* seconds of CLOCK_MONOTONIC */
     double value;      /* of the kernel: kept, so that no compiler can drop the work */
@@ -34,7 +23,7 @@ struct rank_result {
 
 struct measurement {
     struct kv_pool *pool;
-    const struct kv_limits_kernels *kernels;
+    const struct kv_probe_kernels *kernels;
     float *data; /* [threads, share] */
     size_t share;
     size_t rounds;
@@ -45,26 +34,6 @@ struct measurement {
 struct rate {
     double best, median;
 };
-
-static kv_status choose_level(const struct kv_limits_kernels **kernels, const char *isa, struct kv_error *error)
-{
-    int i = 0;
-    if (isa) {
-        while (i < N_LEVELS && strcmp(levels[i]->isa, isa) != 0)
-            i++;
-        if (i == N_LEVELS)
-            return kv_fail(error, KV_ERROR_ARGUMENT, "limits: isa '%.40s' is not known; use %s", isa,
-                           N_LEVELS > 1 ? "portable, avx2 or avx512" : "portable");
-        if (!kv_isa_supported(isa))
-            return kv_fail(error, KV_ERROR_UNSUPPORTED,
-                           "limits: isa '%s' is not supported by this CPU or its system; use a lower one", isa);
-    } else {
-        while (i < N_LEVELS - 1 && !kv_isa_supported(levels[i]->isa)) /* the last, portable, always is */
-            i++;
-    }
-    *kernels = levels[i];
-    return KV_OK;
-}
 
 static kv_status allocate_buffer(struct measurement *measurement, struct kv_block *block, struct kv_error *error)
 {
@@ -184,18 +153,20 @@ kv_status kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_lim
 {
     struct measurement measurement = {.pool = pool};
     struct kv_block block = {0};
-    kv_status status = choose_level(&measurement.kernels, isa, error);
+    const struct kv_kernels *level;
+    kv_status status = kv_kernels_find(isa, &level, error);
     if (status == KV_OK)
         status = allocate_buffer(&measurement, &block, error);
     if (status != KV_OK)
         return status;
 
+    measurement.kernels = level->probe;
     const struct rate read = measure_read(&measurement);
     kv_block_free(&block);
     const struct rate multiply_add = measure_multiply_add(&measurement);
     *limits = (struct kv_limits){
         .threads = kv_pool_size(pool),
-        .isa = measurement.kernels->isa,
+        .isa = level->choice.name,
         .read_bytes_per_s = read.best,
         .read_bytes_per_s_median = read.median,
         .fma_flop_per_s = multiply_add.best,

@@ -11,10 +11,6 @@
 
 #include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 struct kv_machine_cache {
     int64_t bytes; /* of one instance, that of the first CPU */
     int instances; /* over all CPUs that are online */
@@ -68,9 +64,5 @@ void kv_cpu_time_read(struct kv_cpu_time *time, const char *root);
 
 /* Share of the CPU time between two readings that was stolen, in percent; -1 when it is unknown. */
 double kv_cpu_time_steal_percent(const struct kv_cpu_time *start, const struct kv_cpu_time *end);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

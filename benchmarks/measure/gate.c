@@ -1,8 +1,9 @@
-#include "measure/run.h"
+#include "measure/fixture.h"
 
 #include "base/error.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,81 +11,117 @@
 #define GATE_TOKENS       4
 #define GATE_STEP_SECONDS 1.0
 
+/* The formats and types that are lossy by design, and how far their logits may be off: none is built in yet. */
+#define REFERENCE_WEIGHTS "f32"
+static const struct kv_gate_rule *built_in_rules;
+enum { N_BUILT_IN_RULES = 0 };
+
+/* NULL: exact. */
+static const struct kv_gate_rule *rule_of(const struct kv_run_settings *settings, const struct kv_arm *arm)
+{
+    const struct kv_gate_rule *rules = settings->gate_rules ? settings->gate_rules : built_in_rules;
+    const int n = settings->gate_rules ? settings->n_gate_rules : N_BUILT_IN_RULES;
+    for (int i = 0; i < n; i++)
+        if ((!rules[i].weights || strcmp(rules[i].weights, arm->weights) == 0) &&
+            (!rules[i].kv || strcmp(rules[i].kv, arm->kv) == 0))
+            return &rules[i];
+    return NULL;
+}
+
+/* ---- References ------------------------------------------------------------------------------------- */
+
 /* What the naive path says of the benchmark's prompt of one length. */
-struct kv_truth {
-    struct kv_truth *next;
+struct kv_reference {
+    struct kv_reference *next;
+    const char *weights, *gemm, *isa;
     int n_prompt;
     int n_tokens;    /* compared, 1..GATE_TOKENS */
     float *logits;   /* [n_tokens, V] */
     int32_t *tokens; /* [n_tokens] */
 };
 
-void kv_truths_free(struct kv_truth *truth)
+void kv_references_free(struct kv_reference *reference)
 {
-    while (truth) {
-        struct kv_truth *next = truth->next;
-        free(truth->logits);
-        free(truth->tokens);
-        free(truth);
-        truth = next;
+    while (reference) {
+        struct kv_reference *next = reference->next;
+        free(reference->logits);
+        free(reference->tokens);
+        free(reference);
+        reference = next;
     }
 }
 
-static kv_status fill_truth(const struct kv_run *run, struct kv_truth *truth, const int32_t *prompt,
-                            struct kv_error *error)
+static kv_status fill_reference(struct kv_run *run, struct kv_reference *reference, int threads, const int32_t *prompt,
+                                struct kv_error *error)
 {
-    const size_t V = (size_t)kv_model_config(run->model)->vocab_size;
+    const size_t V = (size_t)run->settings->config->vocab_size;
     const struct kv_session_options options = {
         .path = "naive",
-        .matmul = run->settings->gemm,
-        .isa = run->settings->isa,
+        .matmul = reference->gemm,
+        .isa = reference->isa,
         .batch = 1,
-        .capacity = truth->n_prompt + truth->n_tokens - 1,
+        .capacity = reference->n_prompt + reference->n_tokens - 1,
     };
-    struct kv_session *session;
-    kv_status status = kv_session_create(&session, run->model, run->pool, &options, error);
-    if (status)
-        return status;
-    status = kv_session_prefill(session, prompt, truth->n_prompt, NULL, error);
-    for (int i = 0; !status && i < truth->n_tokens; i++) {
-        memcpy(truth->logits + (size_t)i * V, kv_session_logits(session), V * sizeof *truth->logits);
-        status = kv_session_greedy(session, &truth->tokens[i], error);
-        if (!status && i + 1 < truth->n_tokens)
-            status = kv_session_decode(session, &truth->tokens[i], error);
+    struct kv_session *session = NULL;
+    const struct kv_model *model;
+    struct kv_pool *pool;
+    kv_status status = kv_run_pool(run, threads, &pool, error);
+    if (!status)
+        status = kv_run_model(run, reference->weights, reference->gemm, pool, &model, error);
+    if (!status)
+        status = kv_session_create(&session, model, pool, &options, error);
+    if (!status)
+        status = kv_session_prefill(session, prompt, reference->n_prompt, NULL, error);
+    for (int i = 0; !status && i < reference->n_tokens; i++) {
+        memcpy(reference->logits + (size_t)i * V, kv_session_logits(session), V * sizeof *reference->logits);
+        status = kv_session_greedy(session, &reference->tokens[i], error);
+        if (!status && i + 1 < reference->n_tokens)
+            status = kv_session_decode(session, &reference->tokens[i], error);
     }
     kv_session_free(session);
     return status;
 }
 
-/* The truth for a prompt of that length, made when it is first asked for. */
-static kv_status find_truth(struct kv_run *run, const int32_t *prompt, int n_prompt, int n_tokens,
-                            const struct kv_truth **out, struct kv_error *error)
+/* The reference for such weights and a prompt of that length, made when it is first asked for. */
+static kv_status find_reference(struct kv_cell_run *cell, const char *weights, const int32_t *prompt, int n_tokens,
+                                const struct kv_reference **out, struct kv_error *error)
 {
-    for (struct kv_truth *t = run->truths; t; t = t->next)
-        if (t->n_prompt == n_prompt && t->n_tokens >= n_tokens) {
-            *out = t;
+    struct kv_run *run = cell->run;
+    const struct kv_arm *arm = &cell->cell->arm;
+    const int n_prompt = cell->cell->point.n_prompt;
+    const size_t V = (size_t)run->settings->config->vocab_size;
+    for (struct kv_reference *r = run->references; r; r = r->next)
+        if (r->n_prompt == n_prompt && r->n_tokens >= n_tokens && strcmp(r->weights, weights) == 0 &&
+            strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
+            *out = r;
             return KV_OK;
         }
-    const size_t V = (size_t)kv_model_config(run->model)->vocab_size;
-    struct kv_truth *truth = calloc(1, sizeof *truth);
-    if (!truth)
+    struct kv_reference *r = calloc(1, sizeof *r);
+    if (!r)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for the equality gate");
-    truth->n_prompt = n_prompt;
-    truth->n_tokens = n_tokens;
-    truth->logits = calloc((size_t)n_tokens * V, sizeof *truth->logits);
-    truth->tokens = calloc((size_t)n_tokens, sizeof *truth->tokens);
-    const kv_status status = truth->logits && truth->tokens
-                                 ? fill_truth(run, truth, prompt, error)
+    *r = (struct kv_reference){
+        .weights = weights,
+        .gemm = arm->gemm,
+        .isa = arm->isa,
+        .n_prompt = n_prompt,
+        .n_tokens = n_tokens,
+        .logits = calloc((size_t)n_tokens * V, sizeof *r->logits),
+        .tokens = calloc((size_t)n_tokens, sizeof *r->tokens),
+    };
+    const kv_status status = r->logits && r->tokens
+                                 ? fill_reference(run, r, arm->threads, prompt, error)
                                  : kv_fail(error, KV_ERROR_MEMORY, "no memory for the equality gate");
     if (status) {
-        kv_truths_free(truth);
+        kv_references_free(r);
         return status;
     }
-    truth->next = run->truths;
-    run->truths = truth;
-    *out = truth;
+    r->next = run->references;
+    run->references = r;
+    *out = r;
     return KV_OK;
 }
+
+/* ---- The comparison --------------------------------------------------------------------------------- */
 
 /* Largest |a - b| over the largest |b|; NaN counts as infinite. */
 static double difference(const float *a, const float *b, size_t n)
@@ -98,46 +135,67 @@ static double difference(const float *a, const float *b, size_t n)
     return worst == 0 ? 0 : worst / largest;
 }
 
-static kv_status compare(const struct kv_run *run, const struct kv_cell *cell, const struct kv_cell_state *state,
-                         const struct kv_truth *truth, int step, struct kv_error *error)
+struct comparison {
+    const struct kv_decoder *decoder;
+    const struct kv_reference *reference;
+    size_t V;
+    double bound;
+    bool lossy;
+    double worst;
+};
+
+/* One step of all sequences; *same: they still have the reference's tokens. */
+static kv_status compare(struct comparison *c, int step, bool *same, struct kv_error *error)
 {
-    const size_t V = (size_t)kv_model_config(run->model)->vocab_size;
-    const float *logits = kv_session_logits(state->session), *expected = truth->logits + (size_t)step * V;
-    for (int b = 0; b < cell->batch; b++) {
-        const double off = difference(logits + (size_t)b * V, expected, V);
-        if (!(off <= KV_GATE_BOUND))
+    const float *logits = kv_session_logits(c->decoder->session);
+    const char *whose = c->lossy ? "the float32 reference's" : "the naive path's";
+    for (int b = 0; b < c->decoder->generation.batch; b++) {
+        const double off = difference(logits + (size_t)b * c->V, c->reference->logits + (size_t)step * c->V, c->V);
+        const int token = c->decoder->newest[b], expected = c->reference->tokens[step];
+        c->worst = fmax(c->worst, off);
+        if (!(off <= c->bound))
             return kv_fail(error, KV_ERROR_UNSUPPORTED,
-                           "equality gate: logits of new token %d of sequence %d are off the naive path's by %.2g of "
+                           "equality gate: logits of new token %d of sequence %d are off %s by %.2g of "
                            "the largest (bound %.0e): not timed",
-                           step + 1, b + 1, off, KV_GATE_BOUND);
-        if (state->generation.step[b] != truth->tokens[step])
+                           step + 1, b + 1, whose, off, c->bound);
+        *same &= token == expected;
+        if (!c->lossy && token != expected)
             return kv_fail(error, KV_ERROR_UNSUPPORTED,
-                           "equality gate: new token %d of sequence %d is %d, the naive path's is %d: not timed",
-                           step + 1, b + 1, state->generation.step[b], truth->tokens[step]);
+                           "equality gate: new token %d of sequence %d is %d, %s is %d: not timed", step + 1, b + 1,
+                           token, whose, expected);
     }
     return KV_OK;
 }
 
-kv_status kv_gate_check(struct kv_run *run, const struct kv_cell *cell, struct kv_cell_state *state,
-                        double *cold_ttft_ms, struct kv_error *error)
+kv_status kv_gate_check(struct kv_cell_run *cell, struct kv_decoder *decoder, double *cold_ttft_ms,
+                        struct kv_error *error)
 {
-    const bool slow = kv_predict_seconds(run, cell) / cell->n_new > GATE_STEP_SECONDS;
-    const int n_tokens = slow ? 1 : (cell->n_new < GATE_TOKENS ? cell->n_new : GATE_TOKENS);
-    const struct kv_truth *truth = NULL;
-    const int64_t start = kv_now_ns();
-    kv_status status = kv_session_prefill(state->session, state->prompt, cell->n_prompt, NULL, error);
+    const struct kv_gate_rule *rule = rule_of(cell->run->settings, &cell->cell->arm);
+    const int n_new = cell->cell->point.n_new;
+    const bool slow = kv_predict_seconds(cell->run, (int)(cell - cell->run->cells)) / n_new > GATE_STEP_SECONDS;
+    const int n_tokens = slow ? 1 : (n_new < GATE_TOKENS ? n_new : GATE_TOKENS);
+    struct comparison c = {
+        .decoder = decoder,
+        .V = (size_t)cell->run->settings->config->vocab_size,
+        .bound = rule ? rule->bound : KV_GATE_BOUND,
+        .lossy = rule != NULL,
+    };
+    kv_decoder_reset(decoder, n_tokens);
+    kv_status status = kv_decoder_step(decoder, error);
+    *cold_ttft_ms = (double)kv_generation_ns(&decoder->generation) * 1e-6;
     if (!status)
-        status = kv_session_greedy(state->session, state->generation.step, error);
-    *cold_ttft_ms = (double)(kv_now_ns() - start) * 1e-6;
-    if (!status)
-        status = find_truth(run, state->prompt, cell->n_prompt, n_tokens, &truth, error);
-    for (int step = 0; !status; step++) {
-        status = compare(run, cell, state, truth, step, error);
+        status = find_reference(cell, rule ? REFERENCE_WEIGHTS : cell->cell->arm.weights, decoder->prompt, n_tokens,
+                                &c.reference, error);
+    if (status)
+        return status;
+    kv_row_set_text(&cell->row, KV_COLUMN_GATE, rule ? "lossy" : "exact");
+    bool same = true;
+    for (int step = 0; !status && same; step++) {
+        status = compare(&c, step, &same, error);
         if (status || step + 1 == n_tokens)
             break;
-        status = kv_session_decode(state->session, state->generation.step, error);
-        if (!status)
-            status = kv_session_greedy(state->session, state->generation.step, error);
+        status = kv_decoder_step(decoder, error);
     }
+    kv_row_set_number(&cell->row, KV_COLUMN_LOGIT_DIFFERENCE, c.worst);
     return status;
 }

@@ -1,7 +1,8 @@
 /* kernels.csv: written row by row, read back to resume a run and for its results. */
 #include "base/error.h"
+#include "measure/kernel_suite.h"
+#include "results/csv.h"
 #include "results/stats.h"
-#include "measure/kernel_cell.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -37,46 +38,6 @@ static const char *const columns[N_COLUMNS] = {
 static void name_file(char *file, size_t size, const char *folder)
 {
     snprintf(file, size, "%s/kernels.csv", folder);
-}
-
-/* ---- Writing ------------------------------------------------------------------------------------ */
-
-kv_status kv_kernel_rows_open(struct kv_csv_writer **writer, const char *folder, struct kv_error *error)
-{
-    char file[4200];
-    name_file(file, sizeof file, folder);
-    return kv_csv_append(writer, file, columns, N_COLUMNS, error);
-}
-
-static void add_count(struct kv_csv_writer *writer, int count)
-{
-    if (count)
-        kv_csv_add_integer(writer, count);
-    else
-        kv_csv_add_unknown(writer);
-}
-
-kv_status kv_kernel_rows_write(struct kv_csv_writer *writer, const char *run_id, int threads,
-                               const struct kv_kernel_row *row, struct kv_error *error)
-{
-    kv_csv_add_text(writer, run_id);
-    kv_csv_add_text(writer, row->kernel);
-    kv_csv_add_text(writer, row->shape);
-    kv_csv_add_text(writer, row->gemm);
-    kv_csv_add_text(writer, row->isa);
-    kv_csv_add_integer(writer, threads);
-    add_count(writer, row->rows);
-    add_count(writer, row->n);
-    add_count(writer, row->k);
-    add_count(writer, row->context_tokens);
-    add_count(writer, row->repetition);
-    kv_csv_add_text(writer, row->skipped ? "skipped" : (row->error ? "failed" : "ok"));
-    kv_csv_add_double(writer, row->seconds);
-    kv_csv_add_double(writer, row->gflops);
-    kv_csv_add_double(writer, row->gbytes_s);
-    kv_csv_add_double(writer, row->limit_pct);
-    kv_csv_add_text(writer, row->error);
-    return kv_csv_end_row(writer, error);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------ */
@@ -144,35 +105,6 @@ static bool same_configuration(const struct kv_kernel_row *a, const struct kv_ke
     return strcmp(a->kernel, b->kernel) == 0 && strcmp(a->shape, b->shape) == 0 &&
            strcmp(a->gemm ? a->gemm : "", b->gemm ? b->gemm : "") == 0 && strcmp(a->isa, b->isa) == 0 &&
            a->rows == b->rows && a->n == b->n && a->k == b->k && a->context_tokens == b->context_tokens;
-}
-
-kv_status kv_kernel_rows_done(struct kv_kernel_plan *plan, const char *folder, int threads, int repetitions, bool *done,
-                              struct kv_error *error)
-{
-    struct reader reader;
-    kv_status status = open_reader(&reader, folder, error);
-    if (status)
-        return status;
-    for (size_t i = 0; !status && i < kv_csv_rows(reader.table); i++) {
-        struct kv_kernel_row row;
-        int row_threads;
-        status = read_row(&reader, i, &row, &row_threads, error);
-        if (status || row_threads != threads || row.repetition > repetitions)
-            continue;
-        for (int c = 0; c < plan->n_cells; c++) {
-            bool *cell_done = done + (size_t)c * (size_t)repetitions;
-            if (!same_configuration(&row, &plan->cells[c].row))
-                continue;
-            if (row.repetition) {
-                cell_done[row.repetition - 1] = true;
-                plan->cells[c].call_seconds = row.seconds;
-            } else {
-                memset(cell_done, true, (size_t)repetitions * sizeof *cell_done);
-            }
-        }
-    }
-    kv_csv_free(reader.table);
-    return status;
 }
 
 /* ---- Results ------------------------------------------------------------------------------------ */

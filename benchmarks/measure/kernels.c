@@ -1,59 +1,454 @@
-#include "gbench/gbench.h"
-#include "measure/run.h"
-#include "measure/kernel_suite.h"
+/* The fixtures of kernels: a model's matrix products and its attention, each alone, called as the forward pass calls
+ * them: on the pool's threads, in one parallel region, a product's columns and attention's heads shared out by rank, a
+ * barrier after each. Bias, GELU and residual are part of a product where the model has them.
+ *
+ *   seconds    of one call, the mean over the calls of one repetition; wall clock from the first rank's start to the
+ *              last one's end
+ *   flops      matmul 2 rows n k; attention 4 head_size flops for each head, query and position that it sees:
+ *              n_context positions in decode, n_context (n_context + 1) / 2 in all in prefill
+ *   bytes      what has to come from memory: the weights and the bias of a product, the keys and values of an
+ *              attention. Activations are not counted, a cache may hold them
+ * Weights, keys and values stream from memory as in a step of a whole model: each call takes the next of a ring of
+ * matrices (of keys and values: the next layer), and the ring is too large for the caches. */
+#include "measure/fixture.h"
 
+#include "base/error.h"
+#include "cache/cache.h"
+#include "kernels/matmul.h"
+#include "machine/machine.h"
+#include "results/stats.h"
+
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-struct kv_kernel_suite_options kv_run_kernel_options(const struct kv_run_settings *settings,
-                                                     const struct kv_config *config, const char *names[2])
+/* As the read bandwidth of limits.c, which the figures are held against. */
+#define LEAST_RING_BYTES ((size_t)512 << 20)
+#define CACHES_PER_RING  4
+
+/* What the kernels of a run share; the activations are those of one turn. */
+struct kv_kernel_memory {
+    struct kv_block ring;
+    size_t cursor; /* items of the ring that were used so far */
+    int turn;
+    struct kv_block work;
+    float *x;      /* [rows, k] input; of attention [rows, 3C] queries, keys, values */
+    float *y;      /* [rows, n] output; of attention [rows, C] */
+    float *bias;   /* [n] */
+    float *scores; /* [threads, KV_MAX_QUERY_TILE, context rounded up to key blocks] */
+};
+
+/* What one call works on. */
+struct shape {
+    struct kv_matrix w;    /* of a product, */
+    size_t data, scales;   /*   its parts' offsets in an item of the ring */
+    struct kv_cache cache; /* of attention: one layer and one sequence */
+    size_t item_bytes;     /* of the ring: one w, or one such cache; a whole number of KV_ALIGNMENT */
+    size_t x, y, bias;     /* floats */
+    size_t scores;         /* floats of one rank */
+    struct kv_work work;
+};
+
+struct span {
+    int64_t start_ns, end_ns;
+};
+
+struct kernel_state {
+    const struct kv_matmul_backend *backend; /* NULL: attention */
+    const struct kv_kernels *kernels;
+    struct kv_pool *pool;
+    int n_threads;
+    struct shape shape;
+    /* of the parallel region that runs */
+    const struct kv_cell_run *cell;
+    int64_t n_calls;
+    struct span spans[KV_MAX_THREADS];
+};
+
+/* ---- Sizes ------------------------------------------------------------------------------------------ */
+
+static bool has_bias(const struct kv_cell *cell)
 {
-    names[0] = settings->only_gemm;
-    names[1] = settings->only_isa;
-    return (struct kv_kernel_suite_options){
-        .config = config,
-        .gemms = &names[0],
-        .n_gemms = names[0] != NULL,
-        .isas = &names[1],
-        .n_isas = names[1] != NULL,
-        .quick = settings->quick,
-        .cell_budget_s = settings->cell_budget_s,
-        .run_id = settings->run_id,
-        .folder = settings->folder,
-    };
+    return strcmp(cell->point.shape, "lm_head") != 0;
 }
 
-static void print_progress(const struct kv_kernel_progress *progress, void *context)
+static void shape_matmul(const struct kv_cell *cell, struct shape *shape)
 {
-    const struct kv_run *run = context;
-    const struct kv_kernel_row *row = progress->row;
-    if (run->settings->progress == KV_PROGRESS_BAR)
-        fputs("\r\033[K", stderr);
-    fprintf(stderr, "kernels %d/%d: %s %s, %s, %d rows", progress->n_done, progress->n_total, row->kernel, row->shape,
-            row->gemm ? row->gemm : row->isa, row->rows);
-    if (row->error)
-        fprintf(stderr, ": %s", row->error);
+    const struct kv_point *p = &cell->point;
+    const double M = p->rows, N = p->n, K = p->k;
+    const struct kv_matmul_backend *backend;
+    struct kv_layout layout = {0};
+    shape->w = (struct kv_matrix){.k = p->k, .n = p->n, .transposed = !has_bias(cell)};
+    if (kv_format_find(cell->arm.weights, &shape->w.format, NULL) || kv_matmul_find(cell->arm.gemm, &backend, NULL))
+        return; /* open says so */
+    shape->w.layout = backend->layout;
+    shape->w.format->lay_out(&shape->w, &layout, &shape->data, &shape->scales);
+    shape->item_bytes = layout.bytes;
+    shape->x = (size_t)p->rows * (size_t)p->k;
+    shape->y = (size_t)p->rows * (size_t)p->n;
+    shape->bias = has_bias(cell) ? (size_t)p->n : 0;
+    shape->work = (struct kv_work){2 * M * N * K, shape->w.format->bytes(K, N) + (double)shape->bias * sizeof(float)};
+}
+
+static void shape_attention(const struct kv_config *config, const struct kv_cell *cell, struct shape *shape)
+{
+    const struct kv_point *p = &cell->point;
+    const double T = p->n_context, C = config->n_embd;
+    const size_t M = (size_t)p->rows, width = (size_t)config->n_embd;
+    struct kv_layout layout = {0};
+    shape->cache = (struct kv_cache){.n_layer = 1,
+                                     .n_kv_head = config->n_head,
+                                     .head_size = config->n_embd / config->n_head,
+                                     .batch = 1,
+                                     .capacity = kv_round_to_key_block(p->n_context)};
+    if (kv_cache_find(cell->arm.cache, cell->arm.kv, &shape->cache.kind, NULL))
+        return; /* open says so */
+    shape->cache.kind->lay_out(&shape->cache, &layout);
+    shape->item_bytes = layout.bytes;
+    shape->x = M * 3 * width;
+    shape->y = M * width;
+    shape->scores = KV_MAX_QUERY_TILE * (size_t)shape->cache.capacity;
+    shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
+                                   shape->cache.kind->bytes(config, T) / config->n_layer};
+}
+
+static struct shape shape_of(const struct kv_config *config, const struct kv_cell *cell)
+{
+    struct shape shape = {.item_bytes = 0};
+    if (cell->kind == KV_KIND_ATTENTION)
+        shape_attention(config, cell, &shape);
     else
-        fprintf(stderr, ": %.1f GFLOPS, %.1f GB/s", row->gflops, row->gbytes_s);
-    if (run->settings->progress == KV_PROGRESS_LINES || row->error)
-        fputc('\n', stderr);
+        shape_matmul(cell, &shape);
+    return shape;
 }
 
-kv_status kv_run_measure_kernels(struct kv_run *run, struct kv_error *error)
+static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
 {
-    const char *names[2];
-    struct kv_kernel_suite_options options = kv_run_kernel_options(run->settings, kv_model_config(run->model), names);
-    options.pool = run->pool;
-    options.limits = run->limits.threads ? &run->limits : NULL;
-    if (run->settings->progress != KV_PROGRESS_NONE)
-        options.progress = print_progress;
-    options.progress_context = run;
-    kv_status status = kv_kernel_suite_run(&options, error);
-    kv_progress_end(run);
-    if (!status) {
-        struct kv_kernel_results *results;
-        status = kv_kernel_results_load(&results, run->settings->folder, error);
-        run->n_kernels_failed = results ? results->n_failed : 0;
-        kv_kernel_results_free(results);
-    }
-    return status;
+    const struct kv_work work = shape_of(run->settings->config, cell).work;
+    return kv_limit_seconds(limits, work.bytes, work.flops);
 }
+
+static void expect(struct kv_cell_run *cell)
+{
+    const struct kv_work work = shape_of(cell->run->settings->config, cell->cell).work;
+    kv_row_set_number(&cell->row, KV_COLUMN_FLOPS, work.flops);
+    kv_row_set_number(&cell->row, KV_COLUMN_BYTES, work.bytes);
+}
+
+static void name_matmul(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+{
+    snprintf(text, KV_CELL_TEXT_SIZE, "matmul/%s/%s/%s/rows:%d", cell->point.shape, cell->arm.gemm, cell->arm.isa,
+             cell->point.rows);
+}
+
+static void name_attention(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+{
+    snprintf(text, KV_CELL_TEXT_SIZE, "attention/%s/%s/context:%d", cell->point.shape, cell->arm.isa,
+             cell->point.n_context);
+}
+
+static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+{
+    snprintf(text, KV_CELL_TEXT_SIZE, "%s %s, %s, %d rows", kv_kind_info(cell->kind)->kernel, cell->point.shape,
+             cell->kind == KV_KIND_MATMUL ? cell->arm.gemm : cell->arm.isa, cell->point.rows);
+}
+
+/* ---- The ring and the activations ------------------------------------------------------------------- */
+
+static int most_threads(const struct kv_plan *plan)
+{
+    int most = 1;
+    for (int i = 0; i < plan->n_cells; i++)
+        most = plan->cells[i].arm.threads > most ? plan->cells[i].arm.threads : most;
+    return most;
+}
+
+static size_t ring_bytes(const struct kv_run *run)
+{
+    struct kv_machine machine;
+    size_t bytes = LEAST_RING_BYTES;
+    if (run->settings->ring_bytes)
+        return run->settings->ring_bytes;
+    kv_machine_read(&machine, NULL);
+    if (machine.l3.bytes > 0 && machine.l3.instances > 0) {
+        const int n_threads = most_threads(run->plan);
+        const int occupied = machine.l3.instances < n_threads ? machine.l3.instances : n_threads;
+        const size_t beyond = CACHES_PER_RING * (size_t)machine.l3.bytes * (size_t)occupied;
+        bytes = beyond > bytes ? beyond : bytes;
+    }
+    return bytes;
+}
+
+/* This rank's share of n random floats within +- size, none of them denormal. */
+static void draw(float *values, size_t n, float size, int rank, int n_ranks)
+{
+    const size_t end = n * ((size_t)rank + 1) / (size_t)n_ranks;
+    struct kv_stats_random random;
+    kv_stats_random_seed(&random, (uint64_t)rank);
+    for (size_t i = n * (size_t)rank / (size_t)n_ranks; i < end; i++)
+        values[i] = (float)(int32_t)(kv_stats_random_next(&random) >> 32) * 0x1p-31f * size;
+}
+
+static void fill_ring_job(void *argument, int rank)
+{
+    const struct kernel_state *state = argument;
+    const struct kv_block *ring = &state->cell->run->kernel_memory->ring;
+    draw((float *)(void *)ring->base, ring->bytes / sizeof(float),
+         1.0f / sqrtf((float)state->cell->run->settings->config->n_embd), rank, state->n_threads);
+}
+
+/* Random float32, which is random weights, keys and values in any layout: a format of other bits has to fill a ring of
+ * its own. Whole items, so that every shape cycles through at least ring_bytes. Made once, and only when something is
+ * to be measured. */
+static kv_status open_ring(struct kernel_state *state, struct kv_error *error)
+{
+    struct kv_run *run = state->cell->run;
+    struct kv_layout largest = {0};
+    if (run->kernel_memory)
+        return KV_OK;
+    const size_t least = ring_bytes(run);
+    for (int i = 0; i < run->plan->n_cells; i++) {
+        if (run->plan->cells[i].kind == KV_KIND_GENERATION)
+            continue;
+        const size_t item = shape_of(run->settings->config, &run->plan->cells[i]).item_bytes;
+        struct kv_layout layout = {0};
+        kv_layout_add(&layout, item ? least / item + 1 : 0, item, 1);
+        largest.bytes = layout.bytes > largest.bytes ? layout.bytes : largest.bytes;
+        largest.overflow |= layout.overflow;
+    }
+    struct kv_kernel_memory *memory = calloc(1, sizeof *memory);
+    if (!memory)
+        return kv_fail(error, KV_ERROR_MEMORY, "kernels: no memory; close other programs");
+    const kv_status status = kv_block_allocate(&memory->ring, &largest, "kernels (weights beyond all caches)", error);
+    if (status) {
+        free(memory);
+        return status;
+    }
+    memory->turn = -1;
+    run->kernel_memory = memory;
+    kv_pool_run(state->pool, fill_ring_job, state);
+    return KV_OK;
+}
+
+void kv_kernel_memory_free(struct kv_kernel_memory *memory)
+{
+    if (!memory)
+        return;
+    kv_block_free(&memory->ring);
+    kv_block_free(&memory->work);
+    free(memory);
+}
+
+/* Every page is written, so that no page fault is left for the timed region. */
+static void fill_work_job(void *argument, int rank)
+{
+    const struct kernel_state *state = argument;
+    const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
+    const struct shape *shape = &state->shape;
+    const size_t begin = shape->y * (size_t)rank / (size_t)state->n_threads;
+    const size_t end = shape->y * ((size_t)rank + 1) / (size_t)state->n_threads;
+    draw(memory->x, shape->x, 1.0f, rank, state->n_threads);
+    draw(memory->bias, shape->bias, 0.1f, rank, state->n_threads);
+    memset(memory->y + begin, 0, (end - begin) * sizeof(float));
+}
+
+/* The activations of the cell's turn, in place of those of another one: its arms take turns on the same ones. */
+static kv_status open_work(struct kernel_state *state, struct kv_error *error)
+{
+    struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
+    const struct shape *shape = &state->shape;
+    const int turn = state->cell->cell->turn;
+    if (memory->turn == turn)
+        return KV_OK;
+    kv_block_free(&memory->work);
+    memory->turn = -1;
+    struct kv_layout layout = {0};
+    const size_t x = kv_layout_add(&layout, shape->x, 1, sizeof(float));
+    const size_t y = kv_layout_add(&layout, shape->y, 1, sizeof(float));
+    const size_t bias = kv_layout_add(&layout, shape->bias, 1, sizeof(float));
+    const size_t scores = kv_layout_add(&layout, shape->scores, (size_t)most_threads(state->cell->run->plan),
+                                        sizeof(float));
+    const kv_status status = kv_block_allocate(&memory->work, &layout, "kernels (activations)", error);
+    if (status)
+        return status;
+    char *base = memory->work.base;
+    memory->x = (float *)(void *)(base + x);
+    memory->y = (float *)(void *)(base + y);
+    memory->bias = (float *)(void *)(base + bias);
+    memory->scores = (float *)(void *)(base + scores);
+    memory->turn = turn;
+    kv_pool_run(state->pool, fill_work_job, state);
+    return KV_OK;
+}
+
+/* ---- Calls ------------------------------------------------------------------------------------------ */
+
+/* As run_layer and run_head of infer/forward.c call them. */
+static void call_matmul(const struct kernel_state *state, char *item, int rank)
+{
+    const struct kv_cell *cell = state->cell->cell;
+    const struct kv_config *config = state->cell->run->settings->config;
+    const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
+    const struct kv_point *p = &cell->point;
+    const bool is_proj = strcmp(p->shape, "attn_proj") == 0 || strcmp(p->shape, "mlp_proj") == 0;
+    const enum kv_epilogue gelu = config->activation == KV_GELU ? KV_EPILOGUE_GELU : KV_EPILOGUE_GELU_NEW;
+    struct kv_matrix w = state->shape.w;
+    w.data = item + state->shape.data;
+    w.scales = state->shape.scales != state->shape.data ? item + state->shape.scales : NULL;
+    const struct kv_matmul_task task = {
+        .x = memory->x,
+        .x_stride = (size_t)p->k,
+        .w = &w,
+        .bias = has_bias(cell) ? memory->bias : NULL,
+        .y = memory->y,
+        .y_stride = (size_t)p->n,
+        .m = p->rows,
+        .accumulate = is_proj,
+        .epilogue = strcmp(p->shape, "c_fc") == 0 ? gelu : KV_EPILOGUE_NONE,
+    };
+    kv_matmul(state->backend, state->kernels, &task, rank, state->n_threads);
+}
+
+/* As attend of infer/forward.c: a rank's heads one after the other, read from a cache of just that capacity. */
+static void call_attention(const struct kernel_state *state, char *item, int rank)
+{
+    const struct kv_point *p = &state->cell->cell->point;
+    const struct kv_config *config = state->cell->run->settings->config;
+    const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
+    const int n_head = config->n_head, head_size = config->n_embd / n_head;
+    const size_t C = (size_t)config->n_embd;
+    struct kv_cache cache = state->shape.cache;
+    int length = p->n_context;
+    cache.lengths = &length;
+    cache.base = item;
+    const int end = (int)((long)n_head * (rank + 1) / state->n_threads);
+    for (int head = (int)((long)n_head * rank / state->n_threads); head < end; head++) {
+        const size_t column = (size_t)head * (size_t)head_size;
+        struct kv_attention attention = {
+            .queries = memory->x + column,
+            .query_stride = 3 * C,
+            .n_queries = p->rows,
+            .first_position = p->n_context - p->rows,
+            .head_size = head_size,
+            .scale = 1.0f / sqrtf((float)head_size),
+            .out = memory->y + column,
+            .out_stride = C,
+            .scores = memory->scores + (size_t)rank * state->shape.scores,
+            .score_stride = (size_t)cache.capacity,
+        };
+        cache.kind->attend(&cache, (struct kv_cache_place){0, 0, head}, state->kernels, &attention);
+    }
+}
+
+static void calls_job(void *argument, int rank)
+{
+    struct kernel_state *state = argument;
+    const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
+    const size_t item_bytes = state->shape.item_bytes, n_items = memory->ring.bytes / item_bytes;
+    kv_pool_barrier(state->pool);
+    state->spans[rank].start_ns = kv_now_ns();
+    for (int64_t i = 0; i < state->n_calls; i++) {
+        char *item = memory->ring.base + (memory->cursor + (size_t)i) % n_items * item_bytes;
+        if (state->backend)
+            call_matmul(state, item, rank);
+        else
+            call_attention(state, item, rank);
+        kv_pool_barrier(state->pool);
+    }
+    state->spans[rank].end_ns = kv_now_ns();
+}
+
+static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, struct kv_error *error)
+{
+    struct kernel_state *state = cell->state;
+    (void)error;
+    state->n_calls = n;
+    kv_pool_run(state->pool, calls_job, state);
+    cell->run->kernel_memory->cursor += (size_t)n;
+    struct span all = state->spans[0];
+    for (int rank = 1; rank < state->n_threads; rank++) {
+        const struct span *span = &state->spans[rank];
+        all.start_ns = span->start_ns < all.start_ns ? span->start_ns : all.start_ns;
+        all.end_ns = span->end_ns > all.end_ns ? span->end_ns : all.end_ns;
+    }
+    *seconds = (double)(all.end_ns - all.start_ns) * 1e-9;
+    return KV_OK;
+}
+
+static void prepare_job(void *argument, int rank)
+{
+    const struct kernel_state *state = argument;
+    (void)rank;
+    state->backend->prepare_thread();
+}
+
+static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
+{
+    const struct kv_arm *arm = &cell->cell->arm;
+    struct kernel_state *state = calloc(1, sizeof *state);
+    if (!state)
+        return kv_fail(error, KV_ERROR_MEMORY, "kernels: no memory; close other programs");
+    cell->state = state;
+    state->cell = cell;
+    state->n_threads = arm->threads;
+    state->shape = shape_of(cell->run->settings->config, cell->cell);
+    kv_status status = kv_kernels_find(arm->isa, &state->kernels, error);
+    if (!status && cell->cell->kind == KV_KIND_MATMUL) {
+        status = kv_format_find(arm->weights, &state->shape.w.format, error);
+        if (!status)
+            status = kv_matmul_find(arm->gemm, &state->backend, error);
+    } else if (!status) {
+        status = kv_cache_find(arm->cache, arm->kv, &state->shape.cache.kind, error);
+    }
+    if (!status)
+        status = kv_run_pool(cell->run, arm->threads, &state->pool, error);
+    if (!status)
+        status = open_ring(state, error);
+    if (!status)
+        status = open_work(state, error);
+    if (status)
+        return status;
+    if (state->backend)
+        kv_pool_run(state->pool, prepare_job, state);
+    double seconds;
+    return repeat(cell, 1, &seconds, error); /* the first call is not timed */
+}
+
+static void close(struct kv_cell_run *cell)
+{
+    free(cell->state);
+}
+
+/* ---- Figures ---------------------------------------------------------------------------------------- */
+
+static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
+{
+    const struct kv_work work = ((const struct kernel_state *)cell->state)->shape.work;
+    const struct kv_limits *limits = kv_run_limits(cell->run, cell->cell->arm.threads);
+    const double seconds = cell->call_seconds;
+    (void)error;
+    kv_row_set_number(&cell->newest, KV_COLUMN_SECONDS, seconds);
+    kv_row_set_number(&cell->newest, KV_COLUMN_GFLOPS, work.flops / seconds * 1e-9);
+    kv_row_set_number(&cell->newest, KV_COLUMN_GBYTES_S, work.bytes / seconds * 1e-9);
+    kv_row_set_number(&cell->newest, KV_COLUMN_LIMIT_PCT,
+                      limits ? 100 * kv_limit_seconds(limits, work.bytes, work.flops) / seconds : NAN);
+    return KV_OK;
+}
+
+static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
+{
+    snprintf(text, KV_CELL_TEXT_SIZE, "%.1f GFLOPS, %.1f GB/s", cell->newest.numbers[KV_COLUMN_GFLOPS],
+             cell->newest.numbers[KV_COLUMN_GBYTES_S]);
+}
+
+static const enum kv_column counters[] = {KV_COLUMN_GFLOPS, KV_COLUMN_GBYTES_S, KV_COLUMN_LIMIT_PCT};
+
+#define KERNEL_FIXTURE(name_it)                                                                                        \
+    {                                                                                                                  \
+        .unit = GB_MICROSECONDS, .counters = counters, .n_counters = sizeof counters / sizeof *counters,               \
+        .name = name_it, .describe = describe, .least_seconds = least_seconds, .expect = expect, .open = open,         \
+        .repeat = repeat, .fill = fill, .tell = tell, .close = close,                                                  \
+    }
+const struct kv_fixture kv_matmul_fixture = KERNEL_FIXTURE(name_matmul);
+const struct kv_fixture kv_attention_fixture = KERNEL_FIXTURE(name_attention);

@@ -6,14 +6,14 @@
  *   cell   an arm at a point; its id (results/columns.h) is in every row
  *   turn   the cells of one point, which differ in their arm alone, take turns within each repetition
  *
- * A suite is one row in suites.c; a new axis is a field of kv_arm and a row in axes.c; an axis gets a new value where that
- * value is made (a path, a format, a cache), and nothing here changes. */
+ * A suite is one row in suites.c; a new axis is a field of kv_arm and a row in axes.c; an axis gets a new value where
+ * that value is made (a path, a format, a cache), and nothing here changes. */
 #ifndef KV_PLAN_PLAN_H
 #define KV_PLAN_PLAN_H
 
 #include "results/columns.h"
 
-/* Names are constants; "" where the axis does not apply (no cache on a path that keeps nothing). */
+/* Names are constants; "" and 0 where the axis does not apply (no cache on a path that keeps nothing). */
 struct kv_arm {
     const char *path;
     const char *weights; /* format in memory */
@@ -24,23 +24,28 @@ struct kv_arm {
     int threads;
     int chunk; /* 0: as the path likes */
 };
+bool kv_arms_equal(const struct kv_arm *a, const struct kv_arm *b);
 
 struct kv_axis {
-    enum kv_column column;                     /* its name is that of the option, too */
-    size_t field;                              /* offsetof(struct kv_arm, ..) */
+    enum kv_column column;                        /* its name is that of the option, too */
+    size_t field;                                 /* offsetof(struct kv_arm, ..) */
     const struct kv_choice *(*choice)(int index); /* of a name; NULL: a count */
-    int low, high;                             /* of a count */
+    int low, high;                                /* of a count */
+    char letter;                                  /* short form of the option, 0: none */
     const char *help;
 };
 /* Row `index`, NULL past the end. */
 const struct kv_axis *kv_axis_at(int index);
 #define KV_MAX_AXES 16
 
+/* The arm's value as text, "" where the axis does not apply. */
+#define KV_AXIS_TEXT_SIZE 64
+const char *kv_axis_text(const struct kv_axis *axis, const struct kv_arm *arm, char text[KV_AXIS_TEXT_SIZE]);
+
 /* The values of one axis that were asked for; n = 0: the default alone. */
-#define KV_MAX_AXIS_VALUES 32
 struct kv_axis_values {
-    const char *names[KV_MAX_AXIS_VALUES];
-    int counts[KV_MAX_AXIS_VALUES];
+    const char *const *names; /* [n] of a name */
+    const int *counts;        /* [n] of a count */
     int n;
 };
 
@@ -53,7 +58,7 @@ enum kv_extent {
 /* What a person asked for; a suite sweeps over its own sizes where nothing was asked for (n = 0). */
 struct kv_sweep {
     struct kv_axis_values axes[KV_MAX_AXES]; /* in the order of kv_axis_at */
-    const int *batches; /* [n_batches] */
+    const int *batches;                      /* [n_batches] */
     int n_batches;
     const int *prompts; /* [n_prompts] tokens */
     int n_prompts;
@@ -65,17 +70,32 @@ struct kv_sweep {
     int default_threads;
 };
 
-struct kv_point {
-    int batch, n_prompt, n_new;       /* of a generation */
-    int shape, rows, n, k, n_context; /* of a kernel */
+/* What one repetition of a cell is. */
+enum kv_kind {
+    KV_KIND_GENERATION, /* new tokens of B sequences */
+    KV_KIND_MATMUL,     /* one of the model's matrix products, over and over */
+    KV_KIND_ATTENTION,  /* attention of all heads of one sequence, over and over */
+    KV_N_KINDS,
 };
+struct kv_kind_info {
+    const char *kernel; /* "" for a generation */
+    enum kv_file_kind file;
+    uint64_t axes; /* that apply, a bit (1 << column) each */
+};
+const struct kv_kind_info *kv_kind_info(enum kv_kind kind);
 
-struct kv_fixture;
+struct kv_point {
+    int batch, n_prompt, n_new; /* of a generation */
+    const char *shape;          /* of a kernel */
+    int rows;                   /* of x; queries a head of attention */
+    int n, k;                   /* the weights of a product are [k, n] */
+    int n_context;              /* positions that the last query of attention sees */
+};
 
 struct kv_cell {
     char id[KV_CELL_ID_SIZE];
     const char *suite;
-    const struct kv_fixture *fixture; /* what one repetition of it is (measure/fixture.h) */
+    enum kv_kind kind;
     struct kv_arm arm;
     struct kv_point point;
     int repetitions;
@@ -98,17 +118,19 @@ struct kv_suite {
 const struct kv_suite *kv_suite_at(int index);
 const struct kv_choice *kv_suite_choice(int index);
 
-/* Adds a turn: one cell for every arm of the sweep that makes sense for the fixture and is no other's equal (the naive
- * path keeps nothing, so it is one arm whatever caches are swept). Errors: MEMORY, ARGUMENT. */
-kv_status kv_plan_add(struct kv_plan *plan, const char *suite, const struct kv_fixture *fixture,
-                      const struct kv_sweep *sweep, const struct kv_point *point, int repetitions,
-                      struct kv_error *error);
+/* Adds a turn: one cell for every arm of the sweep that makes sense for the kind and is no other's equal (the naive
+ * path keeps nothing, so it is one arm whatever caches are swept). A cell that the plan has already is not added again.
+ * Errors: MEMORY. */
+kv_status kv_plan_add(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
+                      const struct kv_point *point, int repetitions, struct kv_error *error);
 void kv_plan_free(struct kv_plan *plan);
 
-/* The kinds, axes and sizes of a cell, as its rows have them. */
+/* The kinds, axes and sizes of a cell, and its id, as its rows have them; the texts are the cell's. */
 void kv_cell_describe(const struct kv_cell *cell, struct kv_row *row);
-
 /* The cell of that id, -1: none. */
 int kv_plan_find(const struct kv_plan *plan, const char *id);
+/* Whether cells of that kind have different values of the axis. */
+bool kv_plan_varies(const struct kv_plan *plan, enum kv_kind kind, const struct kv_axis *axis);
+bool kv_plan_has(const struct kv_plan *plan, enum kv_file_kind file);
 
 #endif

@@ -1,60 +1,231 @@
-#include "plan/suite.h"
+/* The suites: which points each of them sweeps. The arms at every point are axes.c's. */
+#include "plan/plan.h"
 
-#include "base/error.h"
-
-#include <stdlib.h>
-
-/* In the order in which they are measured: what is shown first is there first. */
-static const struct kv_suite *const suites[] = {
-    &kv_suite_batch,  &kv_suite_trace,   &kv_suite_grid,   &kv_suite_depth,
-    &kv_suite_memory, &kv_suite_kernels, &kv_suite_limits,
+/* A list of sizes. */
+struct sizes {
+    const int *values;
+    int n;
 };
-enum { N_SUITES = sizeof suites / sizeof suites[0] };
+#define SIZES(array) ((struct sizes){(array), (int)(sizeof(array) / sizeof *(array))})
+/* The sizes of this extent, of three arrays. */
+#define BY_EXTENT(sweep, quick, report, full)                                                                          \
+    ((sweep)->extent == KV_EXTENT_QUICK    ? SIZES(quick)                                                              \
+     : (sweep)->extent == KV_EXTENT_REPORT ? SIZES(report)                                                             \
+                                           : SIZES(full))
+
+static const int one[] = {1};
+
+static struct sizes batches_of(const struct kv_sweep *sweep, struct sizes otherwise)
+{
+    return sweep->n_batches ? (struct sizes){sweep->batches, sweep->n_batches} : otherwise;
+}
+
+static struct sizes prompts_of(const struct kv_sweep *sweep, struct sizes otherwise)
+{
+    return sweep->n_prompts ? (struct sizes){sweep->prompts, sweep->n_prompts} : otherwise;
+}
+
+/* `n_new`, or the most new tokens that the model's window takes after such a prompt, and 1 at least. */
+static int fitting(const struct kv_sweep *sweep, int n_prompt, int n_new)
+{
+    const int most = sweep->config->n_positions - n_prompt + 1;
+    return n_new < most ? n_new : (most > 1 ? most : 1);
+}
+
+/* The window, cut to `most` where sizes are to be quick. */
+static int window_of(const struct kv_sweep *sweep, int most)
+{
+    const int window = sweep->config->n_positions;
+    return sweep->extent == KV_EXTENT_QUICK && window > most ? most : window;
+}
+
+/* Every batch with every prompt; `most_new` new tokens where nothing was asked for, as far as they fit. */
+static kv_status add_generations(struct kv_plan *plan, const char *suite, const struct kv_sweep *sweep,
+                                 struct sizes batches, struct sizes prompts, int most_new, int repetitions,
+                                 struct kv_error *error)
+{
+    kv_status status = KV_OK;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            const struct kv_point point = {
+                .batch = batches.values[b],
+                .n_prompt = prompts.values[p],
+                .n_new = sweep->n_new ? sweep->n_new : fitting(sweep, prompts.values[p], most_new),
+            };
+            status = kv_plan_add(plan, suite, KV_KIND_GENERATION, sweep, &point, repetitions, error);
+        }
+    return status;
+}
+
+static kv_status plan_batch(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                            struct kv_error *error)
+{
+    static const int quick[] = {1, 2, 4, 8}, all[] = {1, 2, 4, 8, 16, 32};
+    const bool small = sweep->extent == KV_EXTENT_QUICK;
+    return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, BY_EXTENT(sweep, quick, all, all)),
+                           prompts_of(sweep, (struct sizes){&sweep->default_prompt, 1}), small ? 8 : 50,
+                           sweep->repetitions, error);
+}
+
+static kv_status plan_trace(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                            struct kv_error *error)
+{
+    static const int new_tokens[] = {24, 128, INT32_MAX}; /* quick, report, full: the whole window */
+    enum { LEAST_REPETITIONS = 5 };                       /* fewer make no band around a token's latency */
+    return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, SIZES(one)),
+                           prompts_of(sweep, (struct sizes){&sweep->default_prompt, 1}), new_tokens[sweep->extent],
+                           sweep->repetitions > LEAST_REPETITIONS ? sweep->repetitions : LEAST_REPETITIONS, error);
+}
+
+/* ---- Lengths up to the window ------------------------------------------------------------------------ */
+
+enum { MAX_LENGTHS = 64 };
+
+/* 64, 64 factor, .. below the window, then the window; the last of n_new tokens stands at the end of each. */
+static struct sizes lengths_by_factor(int values[MAX_LENGTHS], int factor, int window, int n_new)
+{
+    int n = 0;
+    for (long length = 64; length < window && n < MAX_LENGTHS - 1; length *= factor)
+        values[n++] = (int)length;
+    values[n++] = window;
+    for (int i = 0; i < n; i++)
+        values[i] = values[i] > n_new - 1 ? values[i] - (n_new - 1) : 1;
+    return (struct sizes){values, n};
+}
+
+/* 1, then n_steps lengths in equal steps up to `last`; none twice. */
+static struct sizes lengths_by_step(int values[MAX_LENGTHS], int n_steps, int last)
+{
+    int n = 0;
+    values[n++] = 1;
+    for (int i = 1; i <= n_steps && n < MAX_LENGTHS; i++) {
+        const int length = (int)((long)last * i / n_steps);
+        if (length > values[n - 1])
+            values[n++] = length;
+    }
+    return (struct sizes){values, n};
+}
+
+static kv_status plan_grid(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                           struct kv_error *error)
+{
+    static const int quick[] = {1, 4}, report[] = {1, 4, 16}, full[] = {1, 2, 4, 8, 16, 32};
+    const int n_new = sweep->n_new ? sweep->n_new : 2; /* one step: the naive path runs the whole window for each */
+    int values[MAX_LENGTHS];
+    const struct sizes lengths = lengths_by_factor(values, sweep->extent == KV_EXTENT_FULL ? 2 : 4,
+                                                   window_of(sweep, 256), n_new);
+    return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, BY_EXTENT(sweep, quick, report, full)),
+                           prompts_of(sweep, lengths), n_new, sweep->repetitions, error);
+}
+
+static kv_status plan_depth(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                            struct kv_error *error)
+{
+    static const int steps[] = {[KV_EXTENT_QUICK] = 2, [KV_EXTENT_REPORT] = 8, [KV_EXTENT_FULL] = 32};
+    const int n_new = sweep->n_new ? sweep->n_new : 3; /* two steps at nearly the same depth */
+    const int last = window_of(sweep, 512) - (n_new - 1);
+    int values[MAX_LENGTHS];
+    const struct sizes lengths = lengths_by_step(values, steps[sweep->extent], last > 1 ? last : 1);
+    const struct sizes batches = batches_of(sweep, SIZES(one));
+    kv_status status = KV_OK;
+    for (int b = 0; !status && b < batches.n; b++) /* a curve of all lengths a batch */
+        status = add_generations(plan, suite->choice.name, sweep, (struct sizes){&batches.values[b], 1},
+                                 prompts_of(sweep, lengths), n_new, sweep->repetitions, error);
+    return status;
+}
+
+/* One prefill of each, once: what is reserved and live does not vary. */
+static kv_status plan_memory(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                             struct kv_error *error)
+{
+    static const int quick[] = {1, 4}, all[] = {1, 2, 4, 8};
+    int values[MAX_LENGTHS];
+    const struct sizes lengths = lengths_by_factor(values, sweep->extent == KV_EXTENT_FULL ? 2 : 4,
+                                                   window_of(sweep, 256), 1);
+    return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, BY_EXTENT(sweep, quick, all, all)),
+                           prompts_of(sweep, lengths), 1, 1, error);
+}
+
+/* ---- Kernels ------------------------------------------------------------------------------------------ */
+
+static kv_status plan_products(const char *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                               struct kv_error *error)
+{
+    static const int quick[] = {1, 8, 64, 512}, all[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
+    const struct sizes rows = BY_EXTENT(sweep, quick, all, all);
+    const struct kv_config *c = sweep->config;
+    const struct {
+        const char *name;
+        int k, n;
+    } shapes[] = {
+        {"c_attn", c->n_embd, 3 * c->n_embd}, {"attn_proj", c->n_embd, c->n_embd},   {"c_fc", c->n_embd, c->n_inner},
+        {"mlp_proj", c->n_inner, c->n_embd},  {"lm_head", c->n_embd, c->vocab_size},
+    };
+    kv_status status = KV_OK;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int i = 0; !status && i < rows.n; i++) {
+            const struct kv_point point = {
+                .shape = shapes[s].name, .rows = rows.values[i], .n = shapes[s].n, .k = shapes[s].k};
+            status = kv_plan_add(plan, suite, KV_KIND_MATMUL, sweep, &point, sweep->repetitions, error);
+        }
+    return status;
+}
+
+/* One new query over a context (decode), or as many queries as there are positions (prefill). */
+static kv_status plan_attention(const char *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                                struct kv_error *error)
+{
+    const int longest = sweep->config->n_positions;
+    kv_status status = KV_OK;
+    for (int prefill = 0; prefill < 2; prefill++) {
+        long context = 64;
+        for (bool more = true; !status && more;) {
+            more = context < longest;
+            const int n = more ? (int)context : longest;
+            const struct kv_point point = {
+                .shape = prefill ? "prefill" : "decode", .rows = prefill ? n : 1, .n_context = n};
+            status = kv_plan_add(plan, suite, KV_KIND_ATTENTION, sweep, &point, sweep->repetitions, error);
+            context = sweep->extent == KV_EXTENT_QUICK ? longest : 2 * context;
+        }
+    }
+    return status;
+}
+
+static kv_status plan_kernels(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                              struct kv_error *error)
+{
+    const kv_status status = plan_products(suite->choice.name, sweep, plan, error);
+    return status ? status : plan_attention(suite->choice.name, sweep, plan, error);
+}
+
+/* Every run measures the limits of its own threads; this suite asks for fewer threads, too. */
+static kv_status plan_limits(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                             struct kv_error *error)
+{
+    (void)suite;
+    (void)sweep;
+    (void)error;
+    plan->limits = true;
+    return KV_OK;
+}
+
+static const struct kv_suite suites[] = {
+    {{"batch", "batch 1 to 32: TTFT, TTPT, throughput, memory"}, plan_batch},
+    {{"trace", "one long generation: every token's latency"}, plan_trace},
+    {{"grid", "batch x sequence length: TTFT, a step at that depth, memory"}, plan_grid},
+    {{"depth", "context 1 to n_positions: step latency against context"}, plan_depth},
+    {{"memory", "batch x length: live, reserved and resident memory"}, plan_memory},
+    {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, plan_kernels},
+    {{"limits", "read bandwidth and arithmetic peak of this machine"}, plan_limits},
+};
 
 const struct kv_suite *kv_suite_at(int index)
 {
-    return index >= 0 && index < N_SUITES ? suites[index] : NULL;
+    return index >= 0 && index < (int)(sizeof suites / sizeof *suites) ? &suites[index] : NULL;
 }
 
 const struct kv_choice *kv_suite_choice(int index)
 {
     const struct kv_suite *suite = kv_suite_at(index);
     return suite ? &suite->choice : NULL;
-}
-
-struct kv_sizes kv_sweep_batches(const struct kv_sweep *sweep, struct kv_sizes otherwise)
-{
-    return sweep->n_batches ? (struct kv_sizes){sweep->batches, sweep->n_batches} : otherwise;
-}
-
-struct kv_sizes kv_sweep_prompts(const struct kv_sweep *sweep, struct kv_sizes otherwise)
-{
-    return sweep->n_prompts ? (struct kv_sizes){sweep->prompts, sweep->n_prompts} : otherwise;
-}
-
-int kv_sweep_fitting(const struct kv_sweep *sweep, int n_prompt, int n_new)
-{
-    const int most = sweep->n_positions - n_prompt + 1;
-    return n_new < most ? n_new : (most > 1 ? most : 1);
-}
-
-kv_status kv_plan_add(struct kv_plan *plan, const char *suite, const struct kv_sweep *sweep, int batch, int n_prompt,
-                      int n_new, int repetitions, struct kv_error *error)
-{
-    const size_t n = (size_t)(plan->n_cells + sweep->n_paths);
-    struct kv_cell *cells = realloc(plan->cells, n * sizeof *cells);
-    if (!cells)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a plan of %zu configurations", n);
-    plan->cells = cells;
-    for (int i = 0; i < sweep->n_paths; i++)
-        plan->cells[plan->n_cells++] = (struct kv_cell){suite, sweep->paths[i], batch,         n_prompt,
-                                                        n_new, repetitions,     plan->n_groups};
-    plan->n_groups++;
-    return KV_OK;
-}
-
-void kv_plan_free(struct kv_plan *plan)
-{
-    free(plan->cells);
-    *plan = (struct kv_plan){0};
 }

@@ -54,9 +54,9 @@ static const char *name_of(const struct kv_measurements *run)
 
 void kv_changes_print_sentence(const struct kv_changes *changes, FILE *page)
 {
-    size_t n_verdicts[KV_VERDICTS] = {0};
+    size_t n_verdicts[KV_N_VERDICTS] = {0};
     for (size_t i = 0; i < changes->comparison->n_sections; i++)
-        for (int verdict = 0; verdict < KV_VERDICTS; verdict++)
+        for (int verdict = 0; verdict < KV_N_VERDICTS; verdict++)
             n_verdicts[verdict] += changes->comparison->sections[i].n_verdicts[verdict];
     kv_page_print(page,
                   "<p>Against the earlier run <b>%s</b>, %zu results are faster, %zu slower, and of %zu no difference "
@@ -100,7 +100,7 @@ static bool is_column(const struct kv_comparison *comparison, int key)
 
 static void print_result(const struct kv_comparison *comparison, const struct kv_result *result, FILE *page)
 {
-    static const char *const classes[KV_VERDICTS] = {"faster", "slower", "same"};
+    static const char *const classes[KV_N_VERDICTS] = {"faster", "slower", "same"};
     char text[KV_CELL_SIZE];
     fputs("<tr>", page);
     for (int key = 0; key < KV_ARM_KEYS; key++) {

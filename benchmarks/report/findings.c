@@ -70,7 +70,7 @@ static void print_growths(const struct kv_report *report, FILE *page)
 {
     for (size_t i = 0; i < report->summary->n_configurations; i++) {
         const struct kv_configuration *c = &report->summary->configurations[i];
-        const struct kv_sample *growth = &c->figures[KV_FIGURE_GROWTH];
+        const struct kv_summary_sample *growth = &c->figures[KV_FIGURE_GROWTH];
         char number[KV_NUMBER_SIZE], range[128], meaning[KV_WHERE_SIZE];
         if (!kv_configuration_is_timed(c) || !growth->n)
             continue;
@@ -88,7 +88,7 @@ static void print_memory(const struct kv_report *report, FILE *page)
 {
     for (size_t i = 0; i < report->summary->n_configurations; i++) {
         const struct kv_configuration *c = &report->summary->configurations[i];
-        const struct kv_sample *live = &c->figures[KV_FIGURE_KV_LIVE_BYTES];
+        const struct kv_summary_sample *live = &c->figures[KV_FIGURE_KV_LIVE_BYTES];
         char number[KV_NUMBER_SIZE], meaning[KV_WHERE_SIZE];
         if (c->status != KV_CONFIGURATION_OK || !live->n || live->values[live->n - 1] <= 0)
             continue;

@@ -59,7 +59,7 @@ kv_status kv_report_speed(const struct kv_report *report, const struct kv_config
     *speed = (struct kv_report_speed){NAN, {NAN, NAN}};
     if (!base || base == configuration || !kv_configuration_is_timed(configuration))
         return KV_OK;
-    const struct kv_sample *a = &base->figures[KV_FIGURE_TTPT_MS], *b = &configuration->figures[KV_FIGURE_TTPT_MS];
+    const struct kv_summary_sample *a = &base->figures[KV_FIGURE_TTPT_MS], *b = &configuration->figures[KV_FIGURE_TTPT_MS];
     struct kv_stats_random random;
     speed->ratio = a->median / b->median;
     kv_stats_random_seed(&random, KV_SUMMARY_SEED);

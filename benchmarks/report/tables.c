@@ -130,7 +130,7 @@ static kv_status print_cell(const struct table *table, const struct kv_configura
                             const struct column *column, struct kv_error *error)
 {
     const bool has_figure = column->kind == KIND_INTERVAL || column->kind == KIND_MEDIAN || column->kind == KIND_MIB;
-    const struct kv_sample *sample = has_figure ? &configuration->figures[column->index] : NULL;
+    const struct kv_summary_sample *sample = has_figure ? &configuration->figures[column->index] : NULL;
     struct kv_report_speed speed;
     kv_status status = KV_OK;
     fputs("<td>", table->page);

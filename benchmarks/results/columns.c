@@ -1,10 +1,15 @@
 #include "results/columns.h"
 
+#include "base/error.h"
+#include "base/file.h"
 #include "results/csv.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ORIGIN(text)          .type = KV_TYPE_TEXT, .role = KV_ROLE_ORIGIN, .unit = "", .meaning = text
 #define NAME_AXIS(p, text)    .type = KV_TYPE_TEXT, .role = KV_ROLE_AXIS, .unit = "", .prefix = p, .meaning = text
@@ -277,7 +282,7 @@ const char *kv_row_cell_id(const struct kv_row *row, char id[KV_CELL_ID_SIZE])
 }
 
 kv_status kv_result_file_append(struct kv_csv_writer **writer, const char *folder, enum kv_file_kind kind,
-                         struct kv_error *error)
+                                struct kv_error *error)
 {
     const char *names[KV_N_COLUMNS];
     char file[4200];
@@ -288,7 +293,7 @@ kv_status kv_result_file_append(struct kv_csv_writer **writer, const char *folde
 }
 
 kv_status kv_row_write(struct kv_csv_writer *writer, enum kv_file_kind kind, const struct kv_row *row,
-                        struct kv_error *error)
+                       struct kv_error *error)
 {
     for (int i = 0; i < files[kind].n_columns; i++) {
         const enum kv_column c = files[kind].columns[i];
@@ -302,4 +307,62 @@ kv_status kv_row_write(struct kv_csv_writer *writer, enum kv_file_kind kind, con
             kv_csv_add_double(writer, row->numbers[c]);
     }
     return kv_csv_end_row(writer, error);
+}
+
+/* ---- datapackage.json ---------------------------------------------------------------------------------------- */
+
+static json_t *describe_column(const struct kv_column_info *column)
+{
+    static const char *const types[] = {
+        [KV_TYPE_TEXT] = "string", [KV_TYPE_COUNT] = "integer", [KV_TYPE_NUMBER] = "number"};
+    json_t *field = json_pack("{s:s, s:s, s:s}", "name", column->name, "type", types[column->type], "description",
+                              column->meaning);
+    if (column->label)
+        json_object_set_new(field, "title", json_string(column->label));
+    if (*column->unit)
+        json_object_set_new(field, "unit", json_string(column->unit));
+    if (column->type != KV_TYPE_TEXT)
+        json_object_set_new(field, "constraints", json_pack("{s:i}", "minimum", 0));
+    return field;
+}
+
+static json_t *describe_file(const struct kv_file_info *file)
+{
+    json_t *fields = json_array();
+    for (int i = 0; i < file->n_columns; i++)
+        json_array_append_new(fields, describe_column(&columns[file->columns[i]]));
+    return json_pack("{s:s#, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:o, s:[s]}}", "name", file->name,
+                     (int)strcspn(file->name, "."), "path", file->name, "description", file->meaning, "profile",
+                     "tabular-data-resource", "format", "csv", "mediatype", "text/csv", "encoding", "utf-8", "schema",
+                     "fields", fields, "missingValues", "");
+}
+
+kv_status kv_datapackage_write(const char *folder, struct kv_error *error)
+{
+    char path[4200];
+    json_t *resources = json_array();
+    for (int i = 0; i < KV_N_FILES; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, files[i].name);
+        if (access(path, F_OK) == 0)
+            json_array_append_new(resources, describe_file(&files[i]));
+    }
+    json_t *package = json_pack("{s:s, s:s, s:s, s:o}", "name", "kvbench-run", "title", "A run of kvbench", "profile",
+                                "tabular-data-package", "resources", resources);
+    char *text = package ? json_dumps(package, JSON_INDENT(2)) : NULL;
+    json_decref(package);
+    if (!text)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for %s/datapackage.json: close other programs", folder);
+    struct kv_file file = {0};
+    snprintf(path, sizeof path, "%s/datapackage.json", folder);
+    kv_status status = kv_file_open(&file, path, error);
+    if (!status) {
+        kv_file_write(&file, text, strlen(text));
+        kv_file_write(&file, "\n", 1);
+        status = kv_file_finish(&file, error);
+    }
+    if (!status)
+        status = kv_file_publish(&file, error);
+    kv_file_close(&file);
+    free(text);
+    return status;
 }

@@ -1,11 +1,10 @@
 /* The columns of all result files, each once: name, unit, type and meaning. The writer, the readers, the glossary of
- * benchmarks/README.md, datapackage.json and the tests take them from here. A new column is one row in columns.c and its
- * name in the list of each file that has it.
+ * benchmarks/README.md, datapackage.json and the tests take them from here. A new column is one row in columns.c and
+ * its name in the list of each file that has it.
  *
- *   unknown   an empty field, never 0; an axis that does not apply to a cell (the cache of a path that keeps nothing) is
- *             empty, too
- *   cell      an arm (the values of the axes) at a point (the sizes). Its id is made of its key columns alone, so that
- *             two rows belong together exactly when their ids are equal
+ *   unknown   an empty field, never 0; an axis that does not apply to a cell (the cache of a path that keeps nothing)
+ * is empty, too cell      an arm (the values of the axes) at a point (the sizes). Its id is made of its key columns
+ * alone, so that two rows belong together exactly when their ids are equal
  */
 #ifndef KV_RESULTS_COLUMNS_H
 #define KV_RESULTS_COLUMNS_H
@@ -142,7 +141,8 @@ void kv_row_set_number(struct kv_row *row, enum kv_column column, double value);
 
 #define KV_CELL_ID_SIZE 192
 /* The id of the row's cell, from its key columns in the table's order: each known value behind its prefix, joined by
- * "/": "batch/cached/w-f32/contiguous/kv-f32/packed/avx512/t2/b8/p21/n50/x70". A chunk of 0 is left out. Returns `id`. */
+ * "/": "batch/cached/w-f32/contiguous/kv-f32/packed/avx512/t2/b8/p21/n50/x70". A chunk of 0 is left out. Returns `id`.
+ */
 const char *kv_row_cell_id(const struct kv_row *row, char id[KV_CELL_ID_SIZE]);
 
 /* ---- Writing ------------------------------------------------------------------------------------------------ */
@@ -151,10 +151,10 @@ struct kv_csv_writer;
 
 /* Opens folder/NAME.csv of that kind to add rows at its end, as kv_csv_append. */
 kv_status kv_result_file_append(struct kv_csv_writer **writer, const char *folder, enum kv_file_kind kind,
-                         struct kv_error *error);
+                                struct kv_error *error);
 /* Writes the file's columns of the row, as one line at once. Errors: IO, MEMORY. */
 kv_status kv_row_write(struct kv_csv_writer *writer, enum kv_file_kind kind, const struct kv_row *row,
-                        struct kv_error *error);
+                       struct kv_error *error);
 
 /* Writes folder/datapackage.json: a Frictionless Data Package with a Table Schema of every result file that is in the
  * folder (https://specs.frictionlessdata.io/table-schema/). Errors: IO, MEMORY. */

@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *kv_verdict_name(enum kv_verdict verdict)
-{
-    static const char *const names[] = {
-        [KV_VERDICT_FASTER] = "faster", [KV_VERDICT_SLOWER] = "slower", [KV_VERDICT_NONE] = "no difference seen"};
-    return names[verdict];
-}
-
 /* Two-sided p when every value of one sample is above every value of the other: of the C(a + b, a) ways to deal the
  * ranks, two are that. */
 static double smallest_p(size_t n_a, size_t n_b)

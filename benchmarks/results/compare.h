@@ -21,7 +21,7 @@
 #include "kvbench.h"
 #include "machine/context.h"
 #include "results/csv.h"
-#include "results/stats.h"
+#include "results/results.h"
 
 /* ---- What is compared --------------------------------------------------------------------------- */
 
@@ -120,8 +120,6 @@ struct kv_side {
     const char *value; /* of the column `by`; NULL: the whole run */
 };
 
-enum kv_verdict { KV_VERDICT_FASTER, KV_VERDICT_SLOWER, KV_VERDICT_NONE, KV_VERDICTS };
-const char *kv_verdict_name(enum kv_verdict verdict); /* of the other side */
 
 struct kv_pair {
     const struct kv_arm *base, *other;
@@ -149,7 +147,7 @@ struct kv_section {
     struct kv_result *results; /* [n_results] */
     size_t n_results;
     size_t n_unknown; /* pairs of which a side has no value of this metric */
-    size_t n_verdicts[KV_VERDICTS];
+    size_t n_verdicts[KV_N_VERDICTS];
     double geometric_mean; /* of the ratios */
 };
 

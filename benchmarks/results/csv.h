@@ -52,6 +52,9 @@ void kv_csv_free(struct kv_csv_table *table);
 /* Rows after the header. */
 size_t kv_csv_rows(const struct kv_csv_table *table);
 
+/* The line of the file at which that row begins, from 1 (the header). */
+size_t kv_csv_line(const struct kv_csv_table *table, size_t row);
+
 /* Number of the column of that name, for the two functions below. Errors: FORMAT (no such column). */
 kv_status kv_csv_column(const struct kv_csv_table *table, const char *name, size_t *column, struct kv_error *error);
 

@@ -205,6 +205,11 @@ size_t kv_csv_rows(const struct kv_csv_table *table)
     return table->n_lines - 1;
 }
 
+size_t kv_csv_line(const struct kv_csv_table *table, size_t row)
+{
+    return table->starts[row + 1];
+}
+
 kv_status kv_csv_column(const struct kv_csv_table *table, const char *name, size_t *column, struct kv_error *error)
 {
     for (*column = 0; *column < table->n_columns; ++*column)

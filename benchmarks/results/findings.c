@@ -54,7 +54,7 @@ static struct comparison compare(struct finder *finder, const struct kv_configur
                                  const struct kv_configuration *below, enum kv_figure figure)
 {
     struct comparison c = {.ratio = NAN};
-    const struct kv_sample *a = &above->figures[figure], *b = &below->figures[figure];
+    const struct kv_summary_sample *a = &above->figures[figure], *b = &below->figures[figure];
     if (finder->status || !kv_configuration_is_timed(above) || !kv_configuration_is_timed(below))
         return c;
     struct kv_stats_random random;
@@ -216,7 +216,7 @@ static void find_trace_growth(struct finder *finder)
 {
     for (size_t i = 0; i < finder->summary->n_configurations; i++) {
         const struct kv_configuration *c = &finder->summary->configurations[i];
-        const struct kv_sample *sample = &c->figures[KV_FIGURE_GROWTH];
+        const struct kv_summary_sample *sample = &c->figures[KV_FIGURE_GROWTH];
         if (!kv_configuration_is_timed(c) || sample->n < 2)
             continue;
         const struct comparison growth = {
@@ -278,7 +278,7 @@ static void find_depth_growth(struct finder *finder)
 
 static double live_bytes(const struct kv_configuration *configuration)
 {
-    const struct kv_sample *sample = &configuration->figures[KV_FIGURE_KV_LIVE_BYTES];
+    const struct kv_summary_sample *sample = &configuration->figures[KV_FIGURE_KV_LIVE_BYTES];
     return configuration->status == KV_CONFIGURATION_OK && sample->n ? sample->values[sample->n - 1] : 0;
 }
 
@@ -321,11 +321,11 @@ static void find_memory(struct finder *finder)
 /* Those that reach into the interval of the best one; without an interval nobody can tell. */
 static size_t count_equals(const struct kv_summary *summary, const struct kv_configuration *best)
 {
-    const struct kv_sample *top = &best->figures[KV_FIGURE_DECODE_TOK_S];
+    const struct kv_summary_sample *top = &best->figures[KV_FIGURE_DECODE_TOK_S];
     size_t n = 0;
     for (size_t i = 0; i < summary->n_configurations; i++) {
         const struct kv_configuration *c = &summary->configurations[i];
-        const struct kv_sample *sample = &c->figures[KV_FIGURE_DECODE_TOK_S];
+        const struct kv_summary_sample *sample = &c->figures[KV_FIGURE_DECODE_TOK_S];
         const double reach = sample->n > 1 ? sample->interval.high : sample->median;
         n += c != best && kv_configuration_is_timed(c) && reach >= top->interval.low;
     }
@@ -345,7 +345,7 @@ static void find_throughput(struct finder *finder)
     }
     if (!best)
         return;
-    const struct kv_sample *sample = &best->figures[KV_FIGURE_DECODE_TOK_S];
+    const struct kv_summary_sample *sample = &best->figures[KV_FIGURE_DECODE_TOK_S];
     const size_t n_equals = count_equals(summary, best);
     char where[KV_WHERE_SIZE], others[64] = "";
     struct kv_interval_text text = {.range = "one repetition"};

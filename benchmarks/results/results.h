@@ -7,14 +7,16 @@
  *                  cache and kv are those of that time (f32, contiguous, f32); ids are made from the columns. The rows
  *                  of tokens.csv without ids belong to no cell
  *   unknown        NaN for a number, "" for a text
- *   errors         damaged files name the row and the column: a text that should be a number, a count that is none, a
- *                  negative number, an unknown status, a row that repeats a repetition
+ *   errors         damaged files name the line and the column: a text that should be a number, a count that is none, a
+ *                  negative number or one that nothing measured can be, an unknown status, a row that repeats a
+ *                  repetition, rows of one id that disagree
  *   ownership      everything belongs to the kv_results and lives as long; nothing of it changes once it is loaded, so
  *                  any number of threads may read it
  */
 #ifndef KV_RESULTS_RESULTS_H
 #define KV_RESULTS_RESULTS_H
 
+#include "machine/context.h"
 #include "results/columns.h"
 #include "results/stats.h"
 
@@ -35,26 +37,26 @@ const char *kv_cell_status_name(enum kv_cell_status status);
 
 /* Figures that follow from tokens.csv, a value a repetition: with q = a quarter of the steps (tokens 2..N),
  *   growth  median latency of the last q steps / median latency of the first q
- *   slope   (that last median - that first median) / tokens from the middle of the first to that of the last q, in us */
+ *   slope   (that last median - that first median) / tokens from the middle of the first to that of the last q, in us
+ */
 enum kv_token_figure { KV_TOKEN_GROWTH, KV_TOKEN_SLOPE_US, KV_N_TOKEN_FIGURES };
 
 struct kv_cell_results {
     const char *id;
-    const char *texts[KV_N_COLUMNS]; /* of kinds, axes, points and origin, as the file has them; "" unknown */
-    double numbers[KV_N_COLUMNS];    /* of those that are counts; NaN unknown */
-    enum kv_file_kind file;          /* runs or kernels */
-    enum kv_cell_status status;      /* of its last row: what failed and was then measured is ok */
-    const char *error;               /* why, when it is not ok */
-    size_t n;                        /* repetitions that were measured, whatever the status */
-    struct kv_sample figures[KV_N_COLUMNS];            /* of the columns with role time, rate or size */
+    const char *texts[KV_N_COLUMNS];        /* of kinds, axes, points and origin, as the file has them; "" unknown */
+    double numbers[KV_N_COLUMNS];           /* of those that are counts; NaN unknown */
+    enum kv_file_kind file;                 /* runs or kernels */
+    enum kv_cell_status status;             /* of its last row: what failed and was then measured is ok */
+    const char *error;                      /* why, when it is not ok */
+    size_t n;                               /* repetitions that were measured, whatever the status */
+    size_t n_failed, n_skipped;             /* rows */
+    struct kv_sample figures[KV_N_COLUMNS]; /* of the columns with role time, rate or size */
     struct kv_sample token_figures[KV_N_TOKEN_FIGURES];
 };
 
 /* One token of one repetition. */
 struct kv_token_row {
-    int repetition;
-    int token;
-    int context_tokens;
+    int repetition, token, context_tokens;
     double latency_ns;
     double limit_ns; /* NaN unknown */
 };
@@ -63,28 +65,29 @@ struct kv_limits_row {
     const char *moment, *isa;
     int threads;
     double read_bytes_per_s, fma_flop_per_s; /* the best that was seen */
+    double read_bytes_per_s_median, fma_flop_per_s_median;
 };
 
 struct kv_results {
-    const char *folder;
+    const char *folder, *file;     /* file: its runs.csv, or its kernels.csv where there is no runs.csv */
     const char *run_id;            /* of its first row, "" without rows */
     struct kv_cell_results *cells; /* [n_cells] in order of first appearance, generations first */
     size_t n_cells;
     struct kv_limits_row *limits; /* [n_limits] */
     size_t n_limits;
     const struct kv_context_facts *context; /* of context.json; never NULL */
-    void *own;                              /* what the reader keeps: files, samples */
+    struct kv_results_own *own;             /* what the reader keeps: files, samples */
 };
 
-/* What context.json says of where the run was measured; texts are "" and threads -1 when unknown. */
+/* What context.json says of where the run was measured; texts are printable, "" when unknown, as threads are -1. */
 struct kv_context_facts {
     const char *cpu, *openblas_core, *commit;
     int threads;
     const char *problem; /* why a context.json that is there could not be read, or "" */
 };
 
-/* `place` is the folder of a run, or a file such as its runs.csv, whose folder may have the rest. There must be a runs.csv
- * or a kernels.csv. Errors: IO, FORMAT (each naming the file, the row and the column), MEMORY. */
+/* `place` is the folder of a run, or a file such as its runs.csv, whose folder may have the rest. There must be a
+ * runs.csv or a kernels.csv. Errors: IO, FORMAT (each naming the file, the row and the column), MEMORY. */
 kv_status kv_results_load(struct kv_results **results, const char *place, struct kv_error *error);
 void kv_results_free(struct kv_results *results);
 
@@ -110,15 +113,23 @@ bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const
 double kv_results_bandwidth(const struct kv_results *results, int threads);
 double kv_results_peak(const struct kv_results *results, int threads);
 
+/* What makes the samples less than they seem, each with its remedy:
+ *   variation    coefficient of variation of TTFT, TTPT or E2E above 5 %: the three worst, and how many more (4)
+ *   outliers     beyond Tukey's fences; they are kept (info, 1)
+ *   repetitions  fewer than KV_RESULTS_REPETITIONS, and one alone, but in suite memory, which times nothing (2)
+ * Fills `warnings` in this order and returns how many there are. */
+#define KV_RESULTS_VARIATION    0.05
+#define KV_RESULTS_REPETITIONS  6
+#define KV_RESULTS_MAX_WARNINGS 7
+int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_RESULTS_MAX_WARNINGS]);
+
 /* ---- The one rule of significance -------------------------------------------------------------------------- */
 
 #define KV_JUDGE_ALPHA 0.05
 #define KV_JUDGE_NOISE 0.02
-#define KV_JUDGE_RESAMPLES 5000
-#define KV_JUDGE_SEED      42
 
 enum kv_verdict {
-    KV_VERDICT_FASTER,    /* of the other side: p < alpha, and medians further apart than the noise */
+    KV_VERDICT_FASTER, /* of the other side: p < alpha, and medians further apart than the noise */
     KV_VERDICT_SLOWER,
     KV_VERDICT_NONE,      /* no difference seen */
     KV_VERDICT_UNDECIDED, /* so few repetitions that p < alpha cannot be */
@@ -133,13 +144,16 @@ struct kv_judgement {
     struct kv_stats_interval interval; /* 95 % bootstrap of the ratio; NaN with one repetition on a side */
     double u, p;                       /* Mann-Whitney, two-sided; with equal values p is no less than smallest_p */
     double smallest_p;                 /* 2 / C(n_base + n_other, n_base): what a complete separation gives */
-    double speed;                      /* how many times as fast the other side is: ratio of a rate, 1 / ratio of a time */
+    double speed; /* how many times as fast the other side is: ratio of a rate, 1 / ratio of a time */
     enum kv_verdict verdict;
 };
 
-/* Judges figure `column` of `other` against that of `base`: findings, tables, compare and the page all ask here.
- * Errors: MEMORY. */
+/* Judges figure `column` of `other` against that of `base`: findings, tables, compare and the page all ask here. Where
+ * a side has no value, n is 0, figures are NaN and the verdict is UNDECIDED. Errors: MEMORY. */
 kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_results *other, enum kv_column column,
                    double alpha, double noise, struct kv_judgement *judgement, struct kv_error *error);
+
+/* Repetitions on each side from which p < alpha is possible: 4 for 0.05. */
+int kv_judge_needed_repetitions(double alpha);
 
 #endif

@@ -73,6 +73,21 @@ struct kv_stats_interval {
     double high;
 };
 
+/* The most values of a sample of an interval. */
+#define KV_STATS_BOOTSTRAP_MAX 10000
+
+/* 95 % percentile interval of the median (Efron & Tibshirani 1993, section 13.3), counted and not drawn: the ends are
+ * those that ever more resamples come to (bootstrap.c has the formulas). n = 1: NaN. Below n = 6 the truth lies outside
+ * even [min, max] with a probability of 2^(1 - n), more than 5 %: such an interval promises less than its name.
+ * Errors: ARGUMENT (more than KV_STATS_BOOTSTRAP_MAX values), MEMORY. */
+kv_status kv_stats_bootstrap_median(const double *sorted, size_t n, struct kv_stats_interval *interval,
+                                    struct kv_error *error);
+
+/* The same of median(numerator) / median(denominator), both sorted, each resampled on its own. Either n = 1, or a value
+ * that is not positive: NaN. Errors: ARGUMENT, MEMORY. */
+kv_status kv_stats_bootstrap_ratio(const double *numerator, size_t n_numerator, const double *denominator,
+                                   size_t n_denominator, struct kv_stats_interval *interval, struct kv_error *error);
+
 /* 95 % percentile interval (Efron & Tibshirani 1993, section 13.3): the 0.025 and 0.975 quantiles (type 7) of
  * the medians of `resamples` samples of n values drawn with replacement. A few thousand resamples steady the
  * ends. n = 1: NaN. Below n = 6 the truth lies outside even [min, max] with a probability of 2^(1 - n), more

@@ -163,7 +163,7 @@ static kv_status read_samples(struct kv_summary *summary, const struct reader *r
             continue;
         struct kv_configuration *c = &summary->configurations[reader->owners[row]];
         for (int i = 0; i < KV_N_ROW_FIGURES; i++) {
-            struct kv_sample *sample = &c->figures[i];
+            struct kv_summary_sample *sample = &c->figures[i];
             double value;
             const kv_status status = kv_csv_number(reader->rows, row, reader->figures[i], &value, reader->error);
             if (status)
@@ -175,7 +175,7 @@ static kv_status read_samples(struct kv_summary *summary, const struct reader *r
     return KV_OK;
 }
 
-static kv_status describe(struct kv_sample *sample, bool with_interval, struct kv_error *error)
+static kv_status describe(struct kv_summary_sample *sample, bool with_interval, struct kv_error *error)
 {
     kv_stats_sort(sample->values, sample->n);
     sample->median = kv_stats_median(sample->values, sample->n);

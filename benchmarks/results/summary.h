@@ -66,7 +66,7 @@ enum kv_figure {
     KV_N_FIGURES,
 };
 
-struct kv_sample {
+struct kv_summary_sample {
     double *values; /* [n] those that are known, ascending */
     size_t n;
     double median;
@@ -90,7 +90,7 @@ struct kv_configuration {
     enum kv_configuration_status status; /* of its last row: what failed and was then measured is ok */
     const char *error;                   /* why, when it is not ok */
     size_t n;                            /* repetitions that were measured, whatever the status */
-    struct kv_sample figures[KV_N_FIGURES];
+    struct kv_summary_sample figures[KV_N_FIGURES];
 };
 
 struct kv_summary {

@@ -52,7 +52,7 @@ static kv_status write_row(struct kv_csv_writer *writer, const struct kv_configu
     kv_csv_add_text(writer, kv_configuration_status_name(configuration->status));
     kv_csv_add_integer(writer, (int64_t)configuration->n);
     for (int i = 0; i < KV_N_SPREAD_FIGURES; i++) {
-        const struct kv_sample *sample = &configuration->figures[i];
+        const struct kv_summary_sample *sample = &configuration->figures[i];
         kv_csv_add_double(writer, sample->median);
         kv_csv_add_double(writer, sample->mad);
         kv_csv_add_double(writer, sample->cv);
@@ -60,7 +60,7 @@ static kv_status write_row(struct kv_csv_writer *writer, const struct kv_configu
         kv_csv_add_double(writer, sample->interval.high);
     }
     for (int i = 0; i < N_MEMORY; i++) {
-        const struct kv_sample *sample = &configuration->figures[memory_figures[i]];
+        const struct kv_summary_sample *sample = &configuration->figures[memory_figures[i]];
         if (sample->n)
             kv_csv_add_integer(writer, (int64_t)sample->values[sample->n - 1]);
         else

@@ -115,7 +115,7 @@ static bool is_left(const struct column *column)
 
 static const char *cell_text(const struct kv_configuration *configuration, const struct column *column, char *text)
 {
-    const struct kv_sample *sample = column->kind == KIND_KEY ? NULL : &configuration->figures[column->index];
+    const struct kv_summary_sample *sample = column->kind == KIND_KEY ? NULL : &configuration->figures[column->index];
     double value = NAN;
     switch (column->kind) {
     case KIND_KEY:

@@ -73,8 +73,8 @@ static void add_repetition(struct kv_configuration *configuration, double *laten
     const size_t n_steps = (size_t)configuration->new_tokens - 1;
     double *steps = latencies + 1; /* the first latency is TTFT */
     const double first = median_of(steps, quarter), last = median_of(steps + n_steps - quarter, quarter);
-    struct kv_sample *growth = &configuration->figures[KV_FIGURE_GROWTH];
-    struct kv_sample *slope = &configuration->figures[KV_FIGURE_SLOPE_US];
+    struct kv_summary_sample *growth = &configuration->figures[KV_FIGURE_GROWTH];
+    struct kv_summary_sample *slope = &configuration->figures[KV_FIGURE_SLOPE_US];
     if (isnan(first) || isnan(last) || first <= 0)
         return;
     growth->values[growth->n++] = last / first;

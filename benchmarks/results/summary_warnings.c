@@ -88,7 +88,7 @@ static void warn_of_outliers(struct list *list, const struct kv_summary *summary
     size_t n = 0, n_extreme = 0, n_values = 0;
     for (size_t i = 0; i < summary->n_configurations; i++)
         for (int w = 0; w < N_WATCHED; w++) {
-            const struct kv_sample *sample = &summary->configurations[i].figures[watched[w].figure];
+            const struct kv_summary_sample *sample = &summary->configurations[i].figures[watched[w].figure];
             const struct kv_stats_outliers o = kv_stats_tukey_outliers(sample->values, sample->n);
             n_extreme += o.low_extreme + o.high_extreme;
             n += o.low_extreme + o.low_mild + o.high_mild + o.high_extreme;

@@ -33,13 +33,19 @@ kv_status kv_table_create(struct kv_table **table, const char *title, const stru
 void kv_table_free(struct kv_table *table);
 
 /* The next field of the current row; the last one ends the row. A failed allocation is kept until kv_table_print.
- *   shown  what text and Markdown print, as "10.2 (10.1 to 10.3)"; NULL: three significant digits, "-" when unknown */
+ *   shown  what text, Markdown and the page print, as "10.2 (10.1 to 10.3)": the page sets what stands in parentheses
+ *          smaller; NULL: three significant digits, "-" when unknown */
 void kv_table_add_text(struct kv_table *table, const char *text);
 void kv_table_add_number(struct kv_table *table, double value, const char *shown);
+/* Ends the current row early, as of a cell that failed: text, Markdown and the page print `reason` from the next field
+ * on; of the other formats the rest is unknown. */
+void kv_table_end_row(struct kv_table *table, const char *reason);
 
 size_t kv_table_rows(const struct kv_table *table);
 /* What text and Markdown would print there; for the page. */
 const char *kv_table_shown(const struct kv_table *table, size_t row, int column);
+/* What kv_table_end_row said, and from which column on; NULL for a row that is whole. */
+const char *kv_table_reason(const struct kv_table *table, size_t row, int *column);
 const struct kv_table_column *kv_table_columns(const struct kv_table *table, int *n_columns);
 const char *kv_table_title(const struct kv_table *table);
 
@@ -50,9 +56,15 @@ kv_status kv_table_print(const struct kv_table *table, enum kv_format format, FI
 
 struct kv_results;
 
-/* Table `index` of the run: one a suite that it has, then the kernels; *table is NULL past the last. The terminal's
- * columns; with `full`, those of summary.csv (every figure with median, spread and interval). Errors: MEMORY. */
-kv_status kv_results_table(const struct kv_results *results, int index, bool full, struct kv_table **table,
+enum kv_view {
+    KV_VIEW_TERMINAL, /* medians, and half their interval in percent */
+    KV_VIEW_PAGE,     /* medians with their intervals, and speeds against path naive; kernels a row a cell */
+    KV_VIEW_FULL,     /* the columns of summary.csv: every figure with median, spread and interval */
+};
+
+/* Table `index` of the run: one a suite that it has, then the kernels; *table is NULL past the last. A cell that was
+ * not measured has its keys and a reason. Errors: MEMORY. */
+kv_status kv_results_table(const struct kv_results *results, int index, enum kv_view view, struct kv_table **table,
                            struct kv_error *error);
 
 /* Writes folder/summary.csv, a row a cell, whole or not at all. Errors: IO, MEMORY. */

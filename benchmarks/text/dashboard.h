@@ -21,32 +21,68 @@
 /* In place of a layer or a head: all of them. */
 #define KV_DASHBOARD_ALL (-1)
 
+/* Bytes of a label: more than a row of the picture has room for. */
+#define KV_DASHBOARD_LABEL 64
+
 struct kv_dashboard_options {
     int layer, head;       /* 0.., at most one of them KV_DASHBOARD_ALL */
     const int32_t *prompt; /* [n_prompt] */
     int n_prompt;
-    int n_new;          /* tokens to generate, greedily, at least 1 */
-    const char *matmul; /* kv_matmul_choice name; NULL: the first */
-    const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
+    int n_new;                         /* tokens to generate, greedily, at least 1 */
+    struct kv_session_options session; /* batch, capacity and overflow are not read */
 };
 
-struct kv_dashboard;
+/* What was recorded, from a run or from a file; to be read by others. What a file lacks is NaN, or an empty label. */
+struct kv_dashboard {
+    int first_layer, n_layers;
+    int first_head, n_heads;
+    bool detailed; /* one head of one layer, with its queries, keys and values */
+    int head_size; /* 0 when not detailed */
+    int n_prompt;
+    int n_steps;      /* tokens generated */
+    int n_positions;  /* of the cache at the last step: the prompt's, and one more for each step but the first */
+    int32_t *tokens;  /* [n_positions + 1] the last one selected only */
+    float *queries;   /* [n_steps, head_size] */
+    float *keys;      /* [n_positions, head_size] */
+    float *values;    /* [n_positions, head_size] */
+    float *attention; /* [n_layers, n_heads, n_steps, n_positions] */
+    char (*labels)[KV_DASHBOARD_LABEL]; /* [n_positions + 1] of the tokens */
+    char model[256], weights[64];       /* for the title */
+};
 
-/* Generates on the cached path and records what its observer sees; at the window's end there are fewer than n_new
- * tokens. The dashboard is the caller's, to be given back with kv_dashboard_free, and keeps no reference to the
- * model, the pool or the options. Errors: ARGUMENT (no such layer or head, tokens out of range), KV_WINDOW_FULL (not
- * even one token), UNSUPPORTED, MEMORY, NUMERIC. */
+/* Generates and records what the session's observer sees; at the window's end there are fewer than n_new tokens. The
+ * dashboard is the caller's, to be given back with kv_dashboard_free, and keeps no reference to anything given.
+ *   name       of the model, for the title
+ *   tokenizer  labels tokens with their text, a space at its start as a middle dot, where that is plain ASCII; other
+ *              tokens, and all where it is NULL, have their id
+ * Errors: ARGUMENT (no such layer or head, tokens out of range), KV_WINDOW_FULL (not even one token), UNSUPPORTED,
+ * MEMORY, NUMERIC. */
 kv_status kv_dashboard_record(struct kv_dashboard **dashboard, const struct kv_model *model, struct kv_pool *pool,
+                              const char *name, const struct kv_tokenizer *tokenizer,
                               const struct kv_dashboard_options *options, struct kv_error *error);
 void kv_dashboard_free(struct kv_dashboard *dashboard);
 
-/* Tokens that were generated. */
-int kv_dashboard_steps(const struct kv_dashboard *dashboard);
+/* Makes room for what the sizes say, all numbers NaN. Errors: MEMORY. */
+kv_status kv_dashboard_allocate(struct kv_dashboard *dashboard, struct kv_error *error);
 
-/* Writes the CSV, whole or not at all; `model` and `weights` are for the title. Tokens are labelled with their text by
- * `tokenizer`, a space at its start as a middle dot, where that is plain ASCII; else, or when it is NULL, with their
- * id. Errors: IO, MEMORY. */
-kv_status kv_dashboard_write(const struct kv_dashboard *dashboard, const char *model, const char *weights,
-                             const struct kv_tokenizer *tokenizer, const char *file, struct kv_error *error);
+/* The attention weights [n_positions] of a step, from 0, of which the first n_prompt + step are there. */
+float *kv_dashboard_attention(const struct kv_dashboard *dashboard, int layer, int head, int step);
+
+/* Writes the CSV, whole or not at all. Errors: IO, MEMORY. */
+kv_status kv_dashboard_write(const struct kv_dashboard *dashboard, const char *file, struct kv_error *error);
+
+/* Reads it again. Errors: IO, FORMAT (each with its line), MEMORY. */
+kv_status kv_dashboard_read(struct kv_dashboard **dashboard, const char *file, struct kv_error *error);
+
+/* Writes what plots/dashboard.gp draws into a folder that exists, as tables with tabs between their columns:
+ *   tokens          position, label
+ *   attention.STEP  for every panel a block of position and weight
+ *   query.STEP, key.STEP, value.STEP   of one head of one layer: position, dimension and number of what that step
+ *                   computed
+ *   view            what holds for the whole picture, as assignments for gnuplot. Colours reach as far on both sides as
+ *                   the 5th or the 95th percentile of all numbers of a kind, whichever is farther from 0.
+ * `file` is the record's name, for errors: IO, MEMORY, FORMAT (a number is missing). */
+kv_status kv_dashboard_tables(const struct kv_dashboard *dashboard, const char *file, const char *folder,
+                              struct kv_error *error);
 
 #endif

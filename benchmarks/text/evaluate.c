@@ -1,11 +1,62 @@
 #include "text/evaluate.h"
 
+#include "base/error.h"
 #include "measure/measure.h"
 
+#include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- Text files ---------------------------------------------------------------------------------------- */
+
+/* Grows as it reads: a pipe has no size. */
+static kv_status read_all(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error)
+{
+    size_t room = 0, n_read = 1;
+    for (*n_bytes = 0; n_read; *n_bytes += n_read) {
+        if (room - *n_bytes < BUFSIZ) { /* also leaves a byte for the zero */
+            room = room ? 2 * room : 16 * (size_t)BUFSIZ;
+            char *larger = realloc(*bytes, room);
+            if (!larger)
+                return kv_fail(error, KV_ERROR_MEMORY, "%.400s: no memory to read it; give less at once", name);
+            *bytes = larger;
+        }
+        n_read = fread(*bytes + *n_bytes, 1, room - *n_bytes - 1, stream);
+    }
+    (*bytes)[*n_bytes] = '\0';
+    return ferror(stream) ? kv_fail(error, KV_ERROR_IO, "%.400s: cannot be read: %s", name, strerror(errno)) : KV_OK;
+}
+
+kv_status kv_text_stream_read(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error)
+{
+    *bytes = NULL;
+    const kv_status status = read_all(stream, name, bytes, n_bytes, error);
+    if (status) {
+        free(*bytes);
+        *bytes = NULL;
+    }
+    return status;
+}
+
+kv_status kv_text_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error)
+{
+    *bytes = NULL;
+    *n_bytes = 0;
+    FILE *stream = fopen(file, "re");
+    if (!stream)
+        return kv_fail(error, KV_ERROR_IO, "%.400s: %s", file, strerror(errno));
+    kv_status status = kv_text_stream_read(stream, file, bytes, n_bytes, error);
+    fclose(stream);
+    if (!status && *n_bytes == 0) {
+        status = kv_fail(error, KV_ERROR_ARGUMENT, "%.400s: the file is empty; give a text", file);
+        free(*bytes);
+        *bytes = NULL;
+    }
+    return status;
+}
+
+/* ---- Cross-entropy ------------------------------------------------------------------------------------- */
 
 #define LOGITS_BYTES (64u << 20)
 #define MOST_BATCH   16
@@ -17,7 +68,7 @@ int kv_evaluation_batch(const struct kv_config *config, int context)
 }
 
 /* -ln softmax(logits)[target], logits [V]; the largest is taken out first, so that no power overflows. */
-static double surprise(const float *logits, int V, int32_t target)
+static double negative_log_likelihood(const float *logits, int V, int32_t target)
 {
     float largest = logits[0];
     for (int i = 1; i < V; i++)
@@ -45,7 +96,7 @@ static kv_status add_windows(const struct evaluator *e, const int32_t *ids, int 
     kv_session_reset(e->session);
     const kv_status status = kv_session_prefill(e->session, e->tokens, length, e->logits, error);
     for (size_t i = 0; !status && i < (size_t)n * T; i++)
-        *total += surprise(e->logits + i * (size_t)e->V, e->V, ids[i + 1]);
+        *total += negative_log_likelihood(e->logits + i * (size_t)e->V, e->V, ids[i + 1]);
     return status;
 }
 
@@ -65,17 +116,13 @@ static kv_status add_all(const struct evaluator *e, int context, const int32_t *
 
 static kv_status check_ids(const int32_t *ids, size_t n_ids, int V, struct kv_error *error)
 {
-    if (n_ids < 2) {
-        snprintf(error->message, sizeof error->message, "a text of %zu token%s predicts nothing; give a longer one",
-                 n_ids, n_ids == 1 ? "" : "s");
-        return KV_ERROR_ARGUMENT;
-    }
+    if (n_ids < 2)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "a text of %zu token%s predicts nothing; give a longer one", n_ids,
+                       n_ids == 1 ? "" : "s");
     for (size_t i = 0; i < n_ids; i++) {
-        if (ids[i] < 0 || ids[i] >= V) {
-            snprintf(error->message, sizeof error->message,
-                     "id %d at %zu is not in 0..%d (the model's vocab_size is %d)", (int)ids[i], i, V - 1, V);
-            return KV_ERROR_ARGUMENT;
-        }
+        if (ids[i] < 0 || ids[i] >= V)
+            return kv_fail(error, KV_ERROR_ARGUMENT, "id %d at %zu is not in 0..%d (the model's vocab_size is %d)",
+                           (int)ids[i], i, V - 1, V);
     }
     return KV_OK;
 }
@@ -94,19 +141,16 @@ kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config
     e.tokens = malloc(positions * sizeof *e.tokens);
     e.logits = malloc(positions * (size_t)e.V * sizeof *e.logits);
     if (!e.tokens || !e.logits) {
-        snprintf(error->message, sizeof error->message,
-                 "no memory for the logits of %d windows of %d positions; use a smaller batch or context", batch,
-                 context);
-        status = KV_ERROR_MEMORY;
+        status = kv_fail(error, KV_ERROR_MEMORY,
+                         "no memory for the logits of %d windows of %d positions; use a smaller batch or context",
+                         batch, context);
     } else {
         status = add_all(&e, context, ids, n_ids - 1, &total, error);
     }
     free(e.tokens);
     free(e.logits);
-    if (!status && !isfinite(total)) {
-        snprintf(error->message, sizeof error->message, "the loss is not a number: this model's weights are not sound");
-        status = KV_ERROR_NUMERIC;
-    }
+    if (!status && !isfinite(total))
+        status = kv_fail(error, KV_ERROR_NUMERIC, "the loss is not a number: this model's weights are not sound");
     if (!status)
         *evaluation = (struct kv_evaluation){total / (double)(n_ids - 1), n_ids - 1,
                                              (double)(kv_now_ns() - begin) / 1e9};

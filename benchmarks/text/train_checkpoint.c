@@ -1,13 +1,113 @@
-/* What a checkpoint's notes tell beside the weights: the run's arguments, its state, and what its bits depend on. */
+/* What a training run writes and reads again: training.csv, and the checkpoint's notes beside the weights, which are
+ * the run's settings, its state, and what its bits depend on. */
 #include "text/training.h"
 
+#include "base/error.h"
+#include "base/file.h"
 #include "model/safetensors.h"
+#include "results/csv.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- Rows --------------------------------------------------------------------------------------------- */
+
+static const char *const columns[] = {"step",          "tokens", "learning_rate", "train_loss", "validation_loss",
+                                      "gradient_norm", "seconds"};
+enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+
+kv_status kv_training_history_add(struct kv_training_history *history, const struct kv_training_row *row,
+                                  struct kv_error *error)
+{
+    struct kv_training_row *rows = realloc(history->rows, ((size_t)history->n_rows + 1) * sizeof *rows);
+    if (!rows)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for %d evaluations", history->n_rows + 1);
+    history->rows = rows;
+    history->rows[history->n_rows++] = *row;
+    return KV_OK;
+}
+
+/* Writes "NUMBER,", of NaN the comma alone; returns how many bytes. */
+static int put_number(char *line, size_t size, double value)
+{
+    return isnan(value) ? snprintf(line, size, ",") : snprintf(line, size, "%.9g,", value);
+}
+
+static void write_row(struct kv_file *file, const struct kv_training_row *row)
+{
+    const double numbers[] = {row->learning_rate, row->train_loss, row->validation_loss, row->gradient_norm,
+                              row->seconds};
+    char line[256];
+    int n = snprintf(line, sizeof line, "%" PRId64 ",%" PRId64 ",", row->step, row->tokens);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        n += put_number(line + n, sizeof line - (size_t)n, numbers[i]);
+    line[n - 1] = '\n';
+    kv_file_write(file, line, (size_t)n);
+}
+
+kv_status kv_training_history_write(const struct kv_training_history *history, const char *name, struct kv_error *error)
+{
+    struct kv_file file;
+    kv_status status = kv_file_open(&file, name, error);
+    for (int i = 0; !status && i < N_COLUMNS; i++) {
+        kv_file_write(&file, columns[i], strlen(columns[i]));
+        kv_file_write(&file, i + 1 < N_COLUMNS ? "," : "\n", 1);
+    }
+    for (int i = 0; !status && i < history->n_rows; i++)
+        write_row(&file, &history->rows[i]);
+    if (!status)
+        status = kv_file_finish(&file, error);
+    if (!status)
+        status = kv_file_publish(&file, error);
+    kv_file_close(&file);
+    return status;
+}
+
+static kv_status read_row(const struct kv_csv_table *table, size_t at, struct kv_training_row *row,
+                          struct kv_error *error)
+{
+    double values[N_COLUMNS];
+    kv_status status = KV_OK;
+    for (int i = 0; !status && i < N_COLUMNS; i++) {
+        size_t column;
+        status = kv_csv_column(table, columns[i], &column, error);
+        if (!status)
+            status = kv_csv_number(table, at, column, &values[i], error);
+    }
+    if (!status)
+        *row = (struct kv_training_row){(int64_t)values[0], (int64_t)values[1], values[2], values[3],
+                                        values[4],          values[5],          values[6]};
+    return status;
+}
+
+kv_status kv_training_history_read(struct kv_training_history *history, const char *file, int64_t last_step,
+                                   struct kv_error *error)
+{
+    struct kv_csv_table *table;
+    *history = (struct kv_training_history){0};
+    kv_status status = kv_csv_read(&table, file, error);
+    for (size_t i = 0; !status && i < kv_csv_rows(table); i++) {
+        struct kv_training_row row;
+        status = read_row(table, i, &row, error);
+        if (!status && row.step <= last_step)
+            status = kv_training_history_add(history, &row, error);
+    }
+    kv_csv_free(table);
+    if (status)
+        kv_training_history_free(history);
+    return status;
+}
+
+void kv_training_history_free(struct kv_training_history *history)
+{
+    free(history->rows);
+    *history = (struct kv_training_history){0};
+}
+
+/* ---- Checkpoint ---------------------------------------------------------------------------------------- */
 
 enum { NOTE_BYTES = 48 };
 
@@ -38,8 +138,7 @@ static char *file_in(const char *folder, const char *name)
 
 static kv_status no_memory(const char *folder, struct kv_error *error)
 {
-    snprintf(error->message, sizeof error->message, "%.400s: no memory for its checkpoint", folder);
-    return KV_ERROR_MEMORY;
+    return kv_fail(error, KV_ERROR_MEMORY, "%.400s: no memory for its checkpoint", folder);
 }
 
 kv_status kv_training_save_checkpoint(const struct kv_training *t, struct kv_error *error)
@@ -60,7 +159,7 @@ kv_status kv_training_save_checkpoint(const struct kv_training *t, struct kv_err
                                      {"threads", texts[n + 1]},
                                      {"openblas", kv_openblas_core()},
                                      {"isa", kv_isa_default()},
-                                     {"arguments", t->arguments}};
+                                     {"settings", t->settings}};
     memcpy(&notes[n], others, sizeof others);
     n += (int)(sizeof others / sizeof others[0]);
     char *file = file_in(t->options->out, "checkpoint.safetensors");
@@ -86,23 +185,20 @@ static kv_status find_note(const struct kv_safetensors *file, const char *folder
     *text = kv_safetensors_note(file, name);
     if (*text)
         return KV_OK;
-    snprintf(error->message, sizeof error->message,
-             "%.300s/checkpoint.safetensors: note '%s' is missing: no checkpoint of this command", folder, name);
-    return KV_ERROR_FORMAT;
+    return kv_fail(error, KV_ERROR_FORMAT,
+                   "%.300s/checkpoint.safetensors: note '%s' is missing: no checkpoint of this command", folder, name);
 }
 
-kv_status kv_training_read_arguments(const char *folder, char **arguments, struct kv_error *error)
+kv_status kv_training_read_settings(const char *folder, char **settings, struct kv_error *error)
 {
     struct kv_safetensors *file;
-    const char *text;
-    *arguments = NULL;
+    *settings = NULL;
     kv_status status = open_checkpoint(folder, &file, error);
-    if (!status)
-        status = find_note(file, folder, "arguments", &text, error);
-    if (!status) {
-        *arguments = strdup(text);
-        status = *arguments ? KV_OK : no_memory(folder, error);
-    }
+    const char *text = status ? NULL : kv_safetensors_note(file, "arguments"); /* as it was called at first */
+    if (!status && !text)
+        status = find_note(file, folder, "settings", &text, error);
+    if (!status && !(*settings = strdup(text)))
+        status = no_memory(folder, error);
     kv_safetensors_close(file);
     return status;
 }
@@ -120,12 +216,11 @@ static kv_status read_state(const struct kv_safetensors *file, const char *folde
         if (status)
             break;
         *numbers[i].value = strtod(text, &end);
-        if (end == text || *end || !isfinite(*numbers[i].value)) {
-            snprintf(error->message, sizeof error->message,
-                     "%.300s/checkpoint.safetensors: note '%s' is '%.40s', which is no number: the file is damaged",
-                     folder, numbers[i].name, text);
-            status = KV_ERROR_FORMAT;
-        }
+        if (end == text || *end || !isfinite(*numbers[i].value))
+            status = kv_fail(
+                error, KV_ERROR_FORMAT,
+                "%.300s/checkpoint.safetensors: note '%s' is '%.40s', which is no number: the file is damaged", folder,
+                numbers[i].name, text);
     }
     return status;
 }
@@ -138,10 +233,9 @@ static kv_status check_text(const struct kv_safetensors *file, const struct kv_t
     snprintf(hash, sizeof hash, "%016" PRIx64, t->text->hash);
     if (status || strcmp(text, hash) == 0)
         return status;
-    snprintf(error->message, sizeof error->message,
-             "%.200s: not the text that the run in %.200s was started with; give that one with --text",
-             t->options->text, t->options->out);
-    return KV_ERROR_ARGUMENT;
+    return kv_fail(error, KV_ERROR_ARGUMENT,
+                   "%.200s: not the text that the run in %.200s was started with; give that one with --text",
+                   t->options->text, t->options->out);
 }
 
 /* Says of the first thing that is not as it was. */

@@ -51,7 +51,7 @@ struct kv_training_state {
     double lowest_smooth;        /* its lowest value so far */
     double best_loss, best_step; /* lowest validation loss, and where; 0: none yet */
     double gradient_norm;        /* of the last step */
-    double seconds;              /* of training and evaluation, over all its sittings */
+    double seconds;              /* of training and evaluation, of all processes that ran it */
 };
 
 /* A row of training.csv. Losses in nats a token, of the mean since the row before, and of all held-out text. */
@@ -72,10 +72,10 @@ struct kv_training_history {
 
 kv_status kv_training_history_add(struct kv_training_history *history, const struct kv_training_row *row,
                                   struct kv_error *error);
-/* Writes the file anew. Errors: IO, MEMORY. */
+/* Replaces the file. Errors: IO, MEMORY. */
 kv_status kv_training_history_write(const struct kv_training_history *history, const char *file,
                                     struct kv_error *error);
-/* Rows up to `last_step`; later ones were written by a sitting that did not get as far as its checkpoint. */
+/* Rows up to `last_step`; later ones were written by a process that ended before its next checkpoint. */
 kv_status kv_training_history_read(struct kv_training_history *history, const char *file, int64_t last_step,
                                    struct kv_error *error);
 void kv_training_history_free(struct kv_training_history *history);
@@ -84,7 +84,7 @@ void kv_training_history_free(struct kv_training_history *history);
 
 struct kv_training;
 
-/* Who looks on, and may end it between two steps. */
+/* Callbacks: progress, and a question whether to stop between two steps. */
 struct kv_training_watcher {
     void (*on_step)(void *context, const struct kv_training *training);
     void (*on_evaluation)(void *context, const struct kv_training *training, const struct kv_training_row *row);
@@ -92,14 +92,14 @@ struct kv_training_watcher {
     void *context;
 };
 
-/* All but state and history is the caller's, and made for each other. */
+/* All but state and history belongs to the caller. */
 struct kv_training {
     const struct kv_training_options *options;
     const struct kv_training_text *text;
     const struct kv_config *config;
     const struct kv_training_watcher *watcher;
     const char *tokenizer; /* its name */
-    const char *arguments; /* of the command, a JSON array: what --resume starts with */
+    const char *settings;  /* a JSON object of all options: what --resume starts with */
     int n_positions;       /* T */
     int evaluation_batch;
     struct kv_pool *pool;
@@ -124,13 +124,14 @@ kv_status kv_training_save_checkpoint(const struct kv_training *training, struct
 /* The model as it is now, under the folder's name for the best one. Errors: as kv_model_save. */
 kv_status kv_training_save_model(const struct kv_training *training, struct kv_error *error);
 
-/* The arguments of the run in that folder, for the caller to free(). Errors: IO, FORMAT, MEMORY. */
-kv_status kv_training_read_arguments(const char *folder, char **arguments, struct kv_error *error);
+/* The settings of the run in that folder, for the caller to free(); of an early version a JSON array, the command line.
+ * Errors: IO, FORMAT, MEMORY. */
+kv_status kv_training_read_settings(const char *folder, char **settings, struct kv_error *error);
 
-/* What a resumed run may have to say; "" where there is nothing. */
+/* Warnings of a resumed run; "": none. */
 struct kv_training_notices {
     char bits[128]; /* why the bits will not be those of a run that was never stopped */
-    char rows[512]; /* why training.csv begins anew */
+    char rows[512]; /* why training.csv starts again from here */
 };
 
 /* Puts trainer, state and history where the folder's checkpoint has them, and the best model beside it if that is its

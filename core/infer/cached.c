@@ -1,53 +1,49 @@
 /* The KV cache: keys and values of every position stay where they were first written, so that an extension
  * runs its new positions only. */
-#include "infer/path.h"
+#include "infer/infer.h"
 
-static void plan(int batch, int capacity, struct kv_path_plan *plan)
+static int plan(struct kv_cache *cache, int capacity)
 {
-    plan->max_rows = kv_smaller((long)batch * capacity, KV_PASS_ROWS);
-    plan->store_rows = (size_t)batch * (size_t)kv_round_to_key_block(capacity);
-    plan->store_per_layer = true;
+    return kv_smaller((long)cache->batch * capacity, KV_PASS_ROWS);
 }
 
-/* New positions [begin, begin + n) of the extension, for `n_sequences` sequences from `b`. */
-static void run(struct kv_session *s, const struct kv_extension *x, int b, int n_sequences, int begin, int n)
+/* `n` of the extension's new positions, `left` of them behind these, for its sequences [i, i + n_sequences). */
+static void run(struct kv_session *s, const struct kv_extension *x, int i, int n_sequences, int n, int left)
 {
-    const struct kv_config *c = &s->engine.model->config;
-    const size_t place = (size_t)b * (size_t)s->store.capacity * (size_t)c->n_embd;
+    const int b = x->first_sequence + i;
     const bool all = x->n_logits == x->n_positions;
-    const bool last = begin + n == x->n_positions;
+    const size_t before = all ? (size_t)(x->n_positions - left - n) * (size_t)s->engine.model->config.vocab_size : 0;
     const struct kv_pass pass = {
-        .tokens = s->tokens + (size_t)b * (size_t)s->capacity + x->first_position + begin,
+        .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
         .token_stride = (size_t)s->capacity,
         .first_sequence = b,
         .n_sequences = n_sequences,
-        .first_position = x->first_position + begin,
         .n_positions = n,
-        .store = {s->store.keys + place, s->store.values + place, s->store.layer_stride, s->store.capacity},
-        .n_logits = all ? n : (last ? x->n_logits : 0),
-        .logits = x->logits + (size_t)b * x->logits_stride + (all ? (size_t)begin * (size_t)c->vocab_size : 0),
+        .cache = &s->cache,
+        .first_in_cache = b,
+        .n_logits = all ? n : (left ? 0 : x->n_logits),
+        .logits = x->logits + (size_t)i * x->logits_stride + before,
         .logits_stride = x->logits_stride,
     };
     kv_forward(&s->engine, &pass);
+    for (int j = b; j < b + n_sequences; j++)
+        s->cache.lengths[j] += n;
 }
 
 static void extend(struct kv_session *s, const struct kv_extension *x)
 {
     const int step = kv_smaller(x->n_positions, s->engine.max_rows);
     const int group = s->engine.max_rows / step;
-    for (int b = 0; b < s->batch; b += group)
-        for (int begin = 0; begin < x->n_positions; begin += step)
-            run(s, x, b, kv_smaller(group, s->batch - b), begin, kv_smaller(step, x->n_positions - begin));
-}
-
-static struct kv_work work(const struct kv_config *config, int batch, int n_before, int n_new)
-{
-    return kv_work_of_positions(config, batch, n_before, n_new, true);
+    for (int i = 0; i < x->n_sequences; i += group)
+        for (int left = x->n_positions, n; left > 0; left -= n) {
+            n = kv_smaller(step, left);
+            run(s, x, i, kv_smaller(group, x->n_sequences - i), n, left - n);
+        }
 }
 
 const struct kv_path kv_path_cached = {
     .choice = {"cached", "KV cache: prefill once, then one position a step"},
+    .keeps = true,
     .plan = plan,
     .extend = extend,
-    .work = work,
 };

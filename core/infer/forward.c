@@ -6,12 +6,9 @@
  * All threads run the whole pass side by side. Rows (one new position of one sequence each) are divided for
  * what works on a row, columns for a matrix product, heads for attention; a barrier stands wherever a thread goes
  * on to read what another one wrote. */
-#include "infer/forward.h"
-
-#include "kernels/packed.h"
+#include "infer/infer.h"
 
 #include <math.h>
-#include <string.h>
 
 struct job {
     const struct kv_engine *engine;
@@ -28,20 +25,23 @@ static struct range share(int n, int rank, int n_ranks)
     return (struct range){(int)((long)n * rank / n_ranks), (int)((long)n * (rank + 1) / n_ranks)};
 }
 
+/* Of the new positions of the pass's sequence `b`. */
+static int first_position(const struct kv_pass *pass, int b)
+{
+    return pass->cache->lengths[pass->first_in_cache + b];
+}
+
 static void embed(const struct job *job, struct range rows)
 {
     const struct kv_model *model = job->engine->model;
     const struct kv_pass *pass = job->pass;
     const int C = model->config.n_embd;
     for (int row = rows.begin; row < rows.end; row++) {
-        const int b = row / pass->n_positions, i = row % pass->n_positions;
-        const int token = pass->tokens[(size_t)b * pass->token_stride + (size_t)i];
-        const float *position = model->wpe + (size_t)(pass->first_position + i) * (size_t)C;
+        const int b = row / pass->n_positions, t = first_position(pass, b) + row % pass->n_positions;
+        const int token = pass->tokens[(size_t)b * pass->token_stride + (size_t)t];
+        const float *position = model->wpe + (size_t)t * (size_t)C;
         float *x = job->engine->work.x + (size_t)row * (size_t)C;
-        if (model->layout == KV_WEIGHTS_PACKED)
-            kv_unpack_column(model->wte, C, token, x);
-        else
-            memcpy(x, model->wte + (size_t)token * (size_t)C, (size_t)C * sizeof *x);
+        model->format->unpack_column(&model->wte, token, x);
         for (int c = 0; c < C; c++)
             x[c] += position[c];
     }
@@ -58,19 +58,17 @@ static void normalize(const struct job *job, struct range rows, const float *gai
 }
 
 /* y [rows of the pass, n] = epilogue(x [.., k] w + bias), or y += x w + bias */
-static void linear(const struct job *job, int rank, const float *x, int k, const float *w, const float *bias, float *y,
-                   int n, bool accumulate, enum kv_epilogue epilogue)
+static void linear(const struct job *job, int rank, const float *x, const struct kv_matrix *w, const float *bias,
+                   float *y, bool accumulate, enum kv_epilogue epilogue)
 {
     const struct kv_matmul_task task = {
         .x = x,
-        .x_stride = (size_t)k,
+        .x_stride = (size_t)w->k,
         .w = w,
         .bias = bias,
         .y = y,
-        .y_stride = (size_t)n,
+        .y_stride = (size_t)w->n,
         .m = job->pass->n_sequences * job->pass->n_positions,
-        .n = n,
-        .k = k,
         .accumulate = accumulate,
         .epilogue = epilogue,
     };
@@ -78,33 +76,22 @@ static void linear(const struct job *job, int rank, const float *x, int k, const
     kv_pool_barrier(job->engine->pool);
 }
 
-/* The new positions' keys and values of one head, from rows of qkv [.., 3C] to their places in the store. */
-static void keep(const float *qkv, int C, int n_positions, int first_position, int head_size, float *keys,
-                 float *values)
+/* Apart from attend(), so that its code is the same with and without an observer. */
+static __attribute__((cold, noinline)) void show(const struct job *job, const struct kv_attention *a, int head,
+                                                 struct kv_cache_place place)
 {
-    for (int i = 0; i < n_positions; i++) {
-        const float *key = qkv + (size_t)i * 3 * (size_t)C + C, *value = key + C;
-        const int t = first_position + i;
-        float *block = keys + (size_t)(t / KV_KEY_BLOCK * KV_KEY_BLOCK) * (size_t)head_size + t % KV_KEY_BLOCK;
-        for (int d = 0; d < head_size; d++)
-            block[d * KV_KEY_BLOCK] = key[d];
-        memcpy(values + (size_t)t * (size_t)head_size, value, (size_t)head_size * sizeof *value);
-    }
-}
-
-/* Apart from attend(), so that its code is the same whether or not anybody ever looks. */
-static __attribute__((cold, noinline)) void show(const struct kv_observer *observer, const struct kv_attention *a,
-                                                 int layer, int head, int sequence)
-{
+    const struct kv_observer *observer = job->engine->observer;
+    const struct kv_pass *pass = job->pass;
     const struct kv_attention_view view = {
-        .layer = layer,
+        .layer = place.layer,
         .head = head,
-        .sequence = sequence,
+        .sequence = pass->first_sequence + place.sequence - pass->first_in_cache,
         .n_positions = a->first_position + a->n_queries,
         .head_size = a->head_size,
         .query = a->queries + (size_t)(a->n_queries - 1) * a->query_stride,
-        .keys = a->keys,
-        .values = a->values,
+        .kept = pass->cache,
+        .kept_sequence = place.sequence,
+        .kept_head = place.head,
     };
     observer->attention(observer->context, &view);
 }
@@ -114,23 +101,19 @@ static void attend(const struct job *job, int rank, int layer)
 {
     const struct kv_engine *e = job->engine;
     const struct kv_pass *pass = job->pass;
+    const struct kv_cache *cache = pass->cache;
     const int C = e->model->config.n_embd, n_head = e->model->config.n_head, head_size = C / n_head;
-    const size_t head_floats = (size_t)pass->store.capacity * (size_t)head_size;
     const struct range heads = share(pass->n_sequences * n_head, rank, job->n_ranks);
     for (int item = heads.begin; item < heads.end; item++) {
-        const size_t row = (size_t)(item / n_head) * (size_t)pass->n_positions;
-        const size_t column = (size_t)(item % n_head) * (size_t)head_size;
-        const size_t place = (size_t)layer * pass->store.layer_stride + (size_t)item * head_floats;
-        float *keys = pass->store.keys + place, *values = pass->store.values + place;
-        const float *qkv = e->work.qkv + row * 3 * (size_t)C + column;
-        keep(qkv, C, pass->n_positions, pass->first_position, head_size, keys, values);
-        const struct kv_attention attention = {
-            .queries = qkv,
+        const int b = item / n_head, head = item % n_head;
+        const size_t row = (size_t)b * (size_t)pass->n_positions, column = (size_t)head * (size_t)head_size;
+        const struct kv_cache_place place = {layer, pass->first_in_cache + b, head};
+        const float *queries = e->work.qkv + row * 3 * (size_t)C + column;
+        struct kv_attention attention = {
+            .queries = queries,
             .query_stride = 3 * (size_t)C,
             .n_queries = pass->n_positions,
-            .first_position = pass->first_position,
-            .keys = keys,
-            .values = values,
+            .first_position = first_position(pass, b),
             .head_size = head_size,
             .scale = 1.0f / sqrtf((float)head_size),
             .out = e->work.h + row * (size_t)C + column,
@@ -138,9 +121,10 @@ static void attend(const struct job *job, int rank, int layer)
             .scores = e->work.scores + (size_t)rank * KV_MAX_QUERY_TILE * e->work.score_stride,
             .score_stride = e->work.score_stride,
         };
-        e->kernels->attention(&attention);
+        cache->kind->append(cache, place, pass->n_positions, queries + C, queries + 2 * C, 3 * (size_t)C);
+        cache->kind->attend(cache, place, e->kernels, &attention);
         if (e->observer && pass->n_logits > 0)
-            show(e->observer, &attention, layer, item % n_head, pass->first_sequence + item / n_head);
+            show(job, &attention, head, place);
     }
     kv_pool_barrier(e->pool);
 }
@@ -151,18 +135,17 @@ static void run_layer(const struct job *job, int rank, struct range rows, int la
     const struct kv_layer_weights *w = &job->engine->model->layers[layer];
     const struct kv_workspace *work = &job->engine->work;
     const enum kv_epilogue gelu = c->activation == KV_GELU ? KV_EPILOGUE_GELU : KV_EPILOGUE_GELU_NEW;
-    const int C = c->n_embd, I = c->n_inner;
 
     normalize(job, rows, w->ln_1_weight, w->ln_1_bias);
     kv_pool_barrier(job->engine->pool);
-    linear(job, rank, work->h, C, w->c_attn_weight, w->c_attn_bias, work->qkv, 3 * C, false, KV_EPILOGUE_NONE);
+    linear(job, rank, work->h, &w->c_attn_weight, w->c_attn_bias, work->qkv, false, KV_EPILOGUE_NONE);
     attend(job, rank, layer);
-    linear(job, rank, work->h, C, w->attn_proj_weight, w->attn_proj_bias, work->x, C, true, KV_EPILOGUE_NONE);
+    linear(job, rank, work->h, &w->attn_proj_weight, w->attn_proj_bias, work->x, true, KV_EPILOGUE_NONE);
 
     normalize(job, rows, w->ln_2_weight, w->ln_2_bias);
     kv_pool_barrier(job->engine->pool);
-    linear(job, rank, work->h, C, w->c_fc_weight, w->c_fc_bias, work->inner, I, false, gelu);
-    linear(job, rank, work->inner, I, w->mlp_proj_weight, w->mlp_proj_bias, work->x, C, true, KV_EPILOGUE_NONE);
+    linear(job, rank, work->h, &w->c_fc_weight, w->c_fc_bias, work->inner, false, gelu);
+    linear(job, rank, work->inner, &w->mlp_proj_weight, w->mlp_proj_bias, work->x, true, KV_EPILOGUE_NONE);
 }
 
 /* Only the positions whose logits were asked for go through the final norm and the LM head. */
@@ -188,13 +171,10 @@ static void run_head(const struct job *job, int rank)
         const struct kv_matmul_task task = {
             .x = e->work.last + (size_t)p * (size_t)m * C,
             .x_stride = C,
-            .w = e->model->wte,
-            .w_transposed = true,
+            .w = &e->model->wte,
             .y = pass->logits + (size_t)p * pass->logits_stride,
             .y_stride = (size_t)c->vocab_size,
             .m = m,
-            .n = c->vocab_size,
-            .k = c->n_embd,
         };
         kv_matmul(e->matmul, e->kernels, &task, rank, job->n_ranks);
     }

@@ -1,48 +1,53 @@
 /* No cache: every extension runs its whole window again, from position 0, and keeps nothing. Like nanoGPT's
  * generate(), only the positions that were asked for go through the LM head. */
-#include "infer/path.h"
+#include "infer/infer.h"
 
-/* A window must be in one pass, since nothing of it is kept; further sequences join it up to KV_PASS_ROWS. */
-static void plan(int batch, int capacity, struct kv_path_plan *plan)
+/* One layer's keys and values during a pass, taken in turn by all layers. A window must be in one pass, since nothing
+ * of it is kept; further sequences join it up to KV_PASS_ROWS. */
+static int plan(struct kv_cache *cache, int capacity)
 {
-    const int window = kv_round_to_key_block(capacity);
-    const int rows = kv_smaller((long)batch * window, KV_PASS_ROWS);
-    plan->max_rows = rows > window ? rows : window;
-    plan->store_rows = (size_t)plan->max_rows;
-    plan->store_per_layer = false;
+    (void)capacity;
+    const int rows = kv_smaller((long)cache->batch * cache->capacity, KV_PASS_ROWS);
+    cache->n_layer = 1;
+    cache->batch = 1;
+    cache->capacity = rows > cache->capacity ? rows : cache->capacity;
+    return cache->capacity;
 }
 
-static void extend(struct kv_session *s, const struct kv_extension *extension)
+/* Sequences whose windows are equally long share a pass. */
+static void extend(struct kv_session *s, const struct kv_extension *x)
 {
-    if (extension->n_logits == 0)
-        return; /* nothing is kept, so there is nothing to run */
-    const int window = extension->first_position + extension->n_positions;
-    const int padded = kv_round_to_key_block(window), group = s->engine.max_rows / padded;
-    for (int b = 0; b < s->batch; b += group) {
+    const int *lengths = s->cache.lengths + x->first_sequence;
+    int empty[KV_PASS_ROWS / KV_KEY_BLOCK] = {0};                       /* lengths of the scratch cache before a pass */
+    for (int i = 0, n; x->n_logits > 0 && i < x->n_sequences; i += n) { /* without logits there is nothing to run */
+        const int b = x->first_sequence + i, window = lengths[i] + x->n_positions;
+        struct kv_cache scratch = s->cache;
+        scratch.lengths = empty;
+        scratch.layer_stride = 0;
+        scratch.capacity = kv_round_to_key_block(window);
+        scratch.batch = s->engine.max_rows / scratch.capacity;
+        for (n = 1; n < scratch.batch && i + n < x->n_sequences && lengths[i + n] == lengths[i];)
+            n++;
         const struct kv_pass pass = {
             .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
             .token_stride = (size_t)s->capacity,
             .first_sequence = b,
-            .n_sequences = kv_smaller(group, s->batch - b),
-            .first_position = 0,
+            .n_sequences = n,
             .n_positions = window,
-            .store = {s->store.keys, s->store.values, 0, padded},
-            .n_logits = extension->n_logits,
-            .logits = extension->logits + (size_t)b * extension->logits_stride,
-            .logits_stride = extension->logits_stride,
+            .cache = &scratch,
+            .first_in_cache = 0,
+            .n_logits = x->n_logits,
+            .logits = x->logits + (size_t)i * x->logits_stride,
+            .logits_stride = x->logits_stride,
         };
         kv_forward(&s->engine, &pass);
     }
-}
-
-static struct kv_work work(const struct kv_config *config, int batch, int n_before, int n_new)
-{
-    return kv_work_of_positions(config, batch, 0, n_before + n_new, false);
+    for (int b = x->first_sequence; b < x->first_sequence + x->n_sequences; b++)
+        s->cache.lengths[b] += x->n_positions;
 }
 
 const struct kv_path kv_path_naive = {
     .choice = {"naive", "no cache: every step runs the whole window again"},
     .plan = plan,
     .extend = extend,
-    .work = work,
 };

@@ -29,7 +29,7 @@ struct kv_sampler {
     struct candidate candidates[]; /* [room] */
 };
 
-/* ---- Creation ------------------------------------------------------------------------------------- */
+/* ---- Creation ------------------------------------------------------------------------------------------------ */
 
 static kv_status check(const struct kv_sampling *s, int vocab_size, int batch, struct kv_error *error)
 {
@@ -82,7 +82,7 @@ void kv_sampler_reset(struct kv_sampler *s)
     s->step = 0;
 }
 
-/* ---- The best of a set ---------------------------------------------------------------------------- */
+/* ---- The best of a set --------------------------------------------------------------------------------------- */
 
 static bool is_better(struct candidate a, struct candidate b)
 {
@@ -129,7 +129,7 @@ static int select_best(struct candidate *c, int n, double target, bool by_value)
     return end; /* the sum, in another order than the target was added up in, fell short of it by a rounding */
 }
 
-/* ---- One token ------------------------------------------------------------------------------------ */
+/* ---- One token ----------------------------------------------------------------------------------------------- */
 
 /* The candidates that top-k leaves, how many; 0 when no logit is above -inf, -1 when one is +inf or not a number. */
 static int gather(struct kv_sampler *s, const float *logits)

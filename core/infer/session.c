@@ -1,27 +1,72 @@
-/* The window of every sequence, and what happens at its end; the paths do the rest. */
+/* The windows of the sequences, and what happens at their end; the paths do the rest. */
 #include "base/error.h"
-#include "infer/path.h"
+#include "infer/infer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Creation: one block for everything -------------------------------------------------------------- */
+/* ---- Paths --------------------------------------------------------------------------------------------------- */
+
+static const struct kv_path *const paths[] = {
+    &kv_path_cached,
+    &kv_path_naive,
+};
+enum { N_PATHS = sizeof paths / sizeof paths[0] };
+
+const struct kv_choice *kv_path_choice(int index)
+{
+    return index >= 0 && index < N_PATHS ? &paths[index]->choice : NULL;
+}
+
+static kv_status find_path(const char *name, const struct kv_path **path, struct kv_error *error)
+{
+    const int i = kv_choice_find(kv_path_choice, "path", name, error);
+    *path = i < 0 ? NULL : paths[i];
+    return i < 0 ? KV_ERROR_ARGUMENT : KV_OK;
+}
+
+bool kv_path_keeps(const char *name)
+{
+    const struct kv_path *path;
+    return find_path(name, &path, NULL) == KV_OK && path->keeps;
+}
+
+struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
+                            const struct kv_session_options *options, int n_before, int n_new)
+{
+    const struct kv_path *path;
+    const struct kv_cache_kind *cache;
+    const struct kv_weight_format *format;
+    if (find_path(options->path, &path, NULL) || kv_cache_find(options->cache, options->kv, &cache, NULL) ||
+        kv_format_find(weights, &format, NULL))
+        return (struct kv_work){0, 0};
+    const double L = config->n_layer, C = config->n_embd, I = config->n_inner, V = config->vocab_size;
+    const double B = options->batch, first = path->keeps ? n_before : 0, last = (double)n_before + n_new;
+    const double attended = (last * (last + 1) - first * (first + 1)) / 2; /* sum of t */
+    const double layer_bytes = format->bytes(C, 3 * C) + format->bytes(C, C) + format->bytes(C, I) +
+                               format->bytes(I, C);
+    return (struct kv_work){
+        .flops = B * (L * (2 * (4 * C * C + 2 * C * I) * (last - first) + 4 * C * attended) + 2 * C * V),
+        .bytes = L * layer_bytes + format->bytes(C, V) + (path->keeps ? B * cache->bytes(config, last) : 0),
+    };
+}
+
+/* ---- Creation: one block for everything ---------------------------------------------------------------------- */
 
 struct offsets {
-    size_t tokens, logits, keys, values, x, h, qkv, inner, last, scores;
+    size_t lengths, kept, tokens, logits, x, h, qkv, inner, last, scores;
 };
 
-static struct kv_layout lay_out(const struct kv_session *s, const struct kv_path_plan *plan, struct offsets *at)
+static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
 {
     const struct kv_config *c = &s->engine.model->config;
-    const size_t rows = (size_t)plan->max_rows, C = (size_t)c->n_embd, F = sizeof(float);
-    const size_t layers = plan->store_per_layer ? (size_t)c->n_layer : 1;
-    struct kv_layout layout = {0}, one_layer = {0};
-    kv_layout_add(&one_layer, plan->store_rows, C, F);
-    at->tokens = kv_layout_add(&layout, (size_t)s->batch, (size_t)s->capacity, sizeof(int32_t));
-    at->logits = kv_layout_add(&layout, (size_t)s->batch, (size_t)c->vocab_size, F);
-    at->keys = kv_layout_add(&layout, layers, one_layer.bytes, 1);
-    at->values = kv_layout_add(&layout, layers, one_layer.bytes, 1);
+    const size_t rows = (size_t)s->engine.max_rows, C = (size_t)c->n_embd, F = sizeof(float), B = (size_t)s->batch;
+    struct kv_layout layout = {0};
+    at->lengths = kv_layout_add(&layout, B, 1, sizeof(int));
+    at->kept = kv_layout_add(&layout, B, 1, sizeof(int));
+    at->tokens = kv_layout_add(&layout, B, (size_t)s->capacity, sizeof(int32_t));
+    at->logits = kv_layout_add(&layout, B, (size_t)c->vocab_size, F);
+    s->cache.kind->lay_out(&s->cache, &layout);
     at->x = kv_layout_add(&layout, rows, C, F);
     at->h = kv_layout_add(&layout, rows, C, F);
     at->qkv = kv_layout_add(&layout, rows, 3 * C, F);
@@ -29,7 +74,6 @@ static struct kv_layout lay_out(const struct kv_session *s, const struct kv_path
     at->last = kv_layout_add(&layout, rows, C, F);
     at->scores = kv_layout_add(&layout, (size_t)kv_pool_size(s->engine.pool) * KV_MAX_QUERY_TILE,
                                s->engine.work.score_stride, F);
-    layout.overflow |= one_layer.overflow;
     return layout;
 }
 
@@ -51,25 +95,23 @@ static void prepare_job(void *argument, int rank)
 static kv_status allocate(struct kv_session *s, struct kv_error *error)
 {
     const struct kv_config *c = &s->engine.model->config;
-    struct kv_path_plan plan;
     struct offsets at;
-    s->path->plan(s->batch, s->capacity, &plan);
-    s->engine.max_rows = plan.max_rows;
-    s->engine.work.score_stride = (size_t)kv_round_to_key_block(s->capacity);
-    const struct kv_layout layout = lay_out(s, &plan, &at);
+    s->cache.n_layer = c->n_layer;
+    s->cache.n_kv_head = c->n_head;
+    s->cache.head_size = c->n_embd / c->n_head;
+    s->cache.batch = s->batch;
+    s->cache.capacity = kv_round_to_key_block(s->capacity);
+    s->engine.work.score_stride = (size_t)s->cache.capacity;
+    s->engine.max_rows = s->path->plan(&s->cache, s->capacity);
+    const struct kv_layout layout = lay_out(s, &at);
     const kv_status status = kv_block_allocate(&s->block, &layout, "session (cache and activations)", error);
     if (status)
         return status;
+    s->lengths = (int *)(void *)(s->block.base + at.lengths);
     s->tokens = (int32_t *)(void *)(s->block.base + at.tokens);
     s->logits = floats_at(s, at.logits);
-    s->store = (struct kv_store){
-        .keys = floats_at(s, at.keys),
-        .values = floats_at(s, at.values),
-        .layer_stride = plan.store_per_layer ? plan.store_rows * (size_t)c->n_embd : 0,
-        .capacity = kv_round_to_key_block(s->capacity),
-    };
-    s->store_bytes = plan.store_per_layer ? 2 * (size_t)c->n_layer * plan.store_rows * (size_t)c->n_embd * sizeof(float)
-                                          : 0;
+    s->cache.base = s->block.base;
+    s->cache.lengths = (int *)(void *)(s->block.base + at.kept);
     struct kv_workspace *work = &s->engine.work;
     work->x = floats_at(s, at.x);
     work->h = floats_at(s, at.h);
@@ -111,7 +153,11 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     s->capacity = options->capacity ? options->capacity : model->config.n_positions;
     s->chunk = options->chunk;
     s->overflow = options->overflow;
-    status = kv_path_find(options->path, &s->path, error);
+    status = find_path(options->path, &s->path, error);
+    if (!status)
+        status = kv_cache_find(options->cache, options->kv, &s->cache.kind, error);
+    if (!status && !s->path->keeps)
+        s->cache.kind = &kv_cache_contiguous_f32; /* only the scratch of a pass, whatever is chosen */
     if (!status)
         status = kv_matmul_find(options->matmul, &s->engine.matmul, error);
     if (!status && s->engine.matmul->layout != model->layout)
@@ -137,12 +183,32 @@ void kv_session_free(struct kv_session *s)
     free(s);
 }
 
-/* ---- Tokens in, logits out --------------------------------------------------------------------------- */
+/* ---- Tokens in, logits out ----------------------------------------------------------------------------------- */
+
+static void cut(struct kv_session *s, int b, int length)
+{
+    s->lengths[b] = length;
+    s->cache.kind->truncate(&s->cache, b, length);
+}
 
 void kv_session_reset(struct kv_session *s)
 {
-    s->length = 0;
+    for (int b = 0; b < s->batch; b++)
+        cut(s, b, 0);
+    s->has_logits = false;
     s->overflows = 0;
+}
+
+kv_status kv_session_truncate(struct kv_session *s, const int *lengths, struct kv_error *error)
+{
+    for (int b = 0; b < s->batch; b++)
+        if (lengths[b] < 0 || lengths[b] > s->lengths[b])
+            return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: cannot be cut to %d positions, it has %d", b,
+                           lengths[b], s->lengths[b]);
+    for (int b = 0; b < s->batch; b++)
+        cut(s, b, lengths[b]);
+    s->has_logits = false;
+    return KV_OK;
 }
 
 static kv_status check_tokens(const struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
@@ -157,10 +223,12 @@ static kv_status check_tokens(const struct kv_session *s, const int32_t *tokens,
     return KV_OK;
 }
 
-/* How many of the last `total` tokens stay when they are more than the window holds. */
+/* How many of the last `total` tokens of a sequence stay. */
 static int tokens_to_keep(const struct kv_session *s, long total)
 {
     const long window = s->engine.model->config.n_positions;
+    if (total <= window)
+        return (int)total;
     if (s->overflow == KV_OVERFLOW_RECOMPUTE)
         return (int)window;
     const long half = window / 2 ? window / 2 : 1;
@@ -168,67 +236,91 @@ static int tokens_to_keep(const struct kv_session *s, long total)
     return (int)(total - dropped);
 }
 
-/* Puts tokens [B, n] behind what is there, so that the last `keep` of each sequence are left. */
-static void slide(struct kv_session *s, const int32_t *tokens, int n, int keep)
-{
-    const int kept_new = n < keep ? n : keep, kept_old = keep - kept_new;
-    for (int b = 0; b < s->batch; b++) {
-        int32_t *window = s->tokens + (size_t)b * (size_t)s->capacity;
-        memmove(window, window + (s->length - kept_old), (size_t)kept_old * sizeof *window);
-        memcpy(window + kept_old, tokens + (size_t)b * (size_t)n + (n - kept_new), (size_t)kept_new * sizeof *window);
-    }
-}
-
-/* Runs the positions [first, length) in chunks. */
-static void extend(struct kv_session *s, int first, float *all_logits)
-{
-    const size_t V = (size_t)s->engine.model->config.vocab_size;
-    const int n = s->length - first, step = s->chunk && s->chunk < n ? s->chunk : n;
-    for (int begin = 0; begin < n; begin += step) {
-        const int end = begin + step < n ? begin + step : n;
-        struct kv_extension extension = {.first_position = first + begin, .n_positions = end - begin};
-        if (all_logits) {
-            extension.n_logits = end - begin;
-            extension.logits = all_logits + (size_t)begin * V;
-            extension.logits_stride = (size_t)n * V;
-        } else if (end == n) {
-            extension.n_logits = 1;
-            extension.logits = s->logits;
-            extension.logits_stride = V;
-        }
-        s->path->extend(s, &extension);
-    }
-    for (int b = 0; all_logits && b < s->batch; b++)
-        memcpy(s->logits + (size_t)b * V, all_logits + ((size_t)(b + 1) * (size_t)n - 1) * V, V * sizeof(float));
-}
-
-kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_tokens, float *all_logits,
-                             struct kv_error *error)
+/* Whether n further tokens can be had by sequence b. */
+static kv_status check_room(const struct kv_session *s, int b, int n, bool all_logits, struct kv_error *error)
 {
     const int window = s->engine.model->config.n_positions;
-    const kv_status invalid = check_tokens(s, tokens, n_tokens, error);
-    if (invalid)
-        return invalid;
-    const long total = (long)s->length + n_tokens;
-    const bool over = total > window;
-    if (over && s->overflow == KV_OVERFLOW_STOP)
+    const long total = (long)s->lengths[b] + n;
+    if (total > window && s->overflow == KV_OVERFLOW_STOP)
         return kv_fail(
             error, KV_WINDOW_FULL,
             "the window's end is reached: %ld tokens, n_positions is %d; give fewer, or choose overflow recompute "
             "or shift",
             total, window);
-    if (over && all_logits)
+    if (total > window && all_logits)
         return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: logits of all of %ld positions, n_positions is %d", total,
                        window);
-    const int keep = over ? tokens_to_keep(s, total) : (int)total;
-    if (keep > s->capacity)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: %d positions, the session was made for %d", keep,
-                       s->capacity);
-    slide(s, tokens, n_tokens, keep);
-    const int first = over ? 0 : s->length;
+    if (tokens_to_keep(s, total) > s->capacity)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: %d positions, the session was made for %d",
+                       tokens_to_keep(s, total), s->capacity);
+    return KV_OK;
+}
+
+/* Puts tokens [n] behind those that sequence b has, and drops the oldest when they are too many: all that are left are
+ * then to be run again. True when they were. */
+static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
+{
+    const long total = (long)s->lengths[b] + n;
+    const int keep = tokens_to_keep(s, total);
+    const int kept_new = n < keep ? n : keep, kept_old = keep - kept_new;
+    int32_t *window = s->tokens + (size_t)b * (size_t)s->capacity;
+    if (keep < total)
+        memmove(window, window + (s->lengths[b] - kept_old), (size_t)kept_old * sizeof *window);
+    memcpy(window + kept_old, tokens + (n - kept_new), (size_t)kept_new * sizeof *window);
+    if (keep < total)
+        cut(s, b, 0);
+    s->lengths[b] = keep;
+    return keep < total;
+}
+
+/* Runs the new positions, n of each, of sequences [first, first + n_sequences) in chunks. */
+static void extend(struct kv_session *s, int first, int n_sequences, int n, float *all_logits)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
+    const int step = s->chunk && s->chunk < n ? s->chunk : n;
+    for (int begin = 0; begin < n; begin += step) {
+        const int end = begin + step < n ? begin + step : n;
+        struct kv_extension extension = {
+            .first_sequence = first,
+            .n_sequences = n_sequences,
+            .n_positions = end - begin,
+        };
+        if (all_logits) {
+            extension.n_logits = end - begin;
+            extension.logits = all_logits + ((size_t)first * (size_t)n + (size_t)begin) * V;
+            extension.logits_stride = (size_t)n * V;
+        } else if (end == n) {
+            extension.n_logits = 1;
+            extension.logits = s->logits + (size_t)first * V;
+            extension.logits_stride = V;
+        }
+        s->path->extend(s, &extension);
+    }
+}
+
+kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_tokens, float *all_logits,
+                             struct kv_error *error)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size, n = (size_t)n_tokens;
+    bool over = false;
+    kv_status status = check_tokens(s, tokens, n_tokens, error);
+    for (int b = 0; !status && b < s->batch; b++)
+        status = check_room(s, b, n_tokens, all_logits, error);
+    if (status)
+        return status;
+    for (int b = 0; b < s->batch; b++)
+        over |= append(s, b, tokens + (size_t)b * n, n_tokens);
     s->overflows += over;
-    s->length = keep;
-    extend(s, first, all_logits);
+    /* Neighbours with equally many positions to run are run together: all of them, unless some were dropped from. */
+    for (int b = 0, end; b < s->batch; b = end) {
+        const int n_new = s->lengths[b] - s->cache.lengths[b];
+        for (end = b + 1; end < s->batch && s->lengths[end] - s->cache.lengths[end] == n_new;)
+            end++;
+        extend(s, b, end - b, n_new, all_logits);
+    }
+    for (int b = 0; all_logits && b < s->batch; b++)
+        memcpy(s->logits + (size_t)b * V, all_logits + ((size_t)(b + 1) * n - 1) * V, V * sizeof(float));
+    s->has_logits = true;
     return KV_OK;
 }
 
@@ -258,8 +350,8 @@ static void select_job(void *argument, int rank)
 
 kv_status kv_session_greedy(struct kv_session *s, int32_t *tokens, struct kv_error *error)
 {
-    if (s->length == 0)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "no token can be selected before the first prefill");
+    if (!s->has_logits)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "no token can be selected: there are no logits before a prefill");
     struct selection job = {s, tokens};
     kv_pool_run(s->engine.pool, select_job, &job);
     for (int b = 0; b < s->batch; b++)
@@ -274,11 +366,11 @@ void kv_session_observe(struct kv_session *s, const struct kv_observer *observer
     s->engine.observer = observer;
 }
 
-/* ---- What is in force -------------------------------------------------------------------------------- */
+/* ---- What is in force ---------------------------------------------------------------------------------------- */
 
-int kv_session_length(const struct kv_session *s)
+const int *kv_session_lengths(const struct kv_session *s)
 {
-    return s->length;
+    return s->lengths;
 }
 
 int kv_session_overflows(const struct kv_session *s)
@@ -288,9 +380,12 @@ int kv_session_overflows(const struct kv_session *s)
 
 size_t kv_session_kv_live_bytes(const struct kv_session *s)
 {
-    if (s->store_bytes == 0)
-        return 0;
-    return kv_config_kv_bytes_per_token(&s->engine.model->config) * (size_t)s->length * (size_t)s->batch;
+    return s->path->keeps ? s->cache.kind->live_bytes(&s->cache) : 0;
+}
+
+size_t kv_session_kv_reserved_bytes(const struct kv_session *s)
+{
+    return s->path->keeps ? s->cache.kind->reserved_bytes(&s->cache) : 0;
 }
 
 size_t kv_session_bytes(const struct kv_session *s)
@@ -298,14 +393,19 @@ size_t kv_session_bytes(const struct kv_session *s)
     return s->block.bytes;
 }
 
-size_t kv_session_kv_reserved_bytes(const struct kv_session *s)
-{
-    return s->store_bytes;
-}
-
 const char *kv_session_path(const struct kv_session *s)
 {
     return s->path->choice.name;
+}
+
+const char *kv_session_cache(const struct kv_session *s)
+{
+    return s->path->keeps ? kv_cache_name(s->cache.kind) : "";
+}
+
+const char *kv_session_kv(const struct kv_session *s)
+{
+    return s->path->keeps ? kv_cache_kv_name(s->cache.kind) : "";
 }
 
 const char *kv_session_matmul(const struct kv_session *s)

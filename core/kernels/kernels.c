@@ -2,8 +2,6 @@
 
 #include "base/error.h"
 
-#include <string.h>
-
 static bool always(void)
 {
     return true;
@@ -43,17 +41,9 @@ const struct kv_choice *kv_isa_choice(int index)
     return index >= 0 && index < N_LEVELS ? &levels[index].kernels->choice : NULL;
 }
 
-static int find(const char *name)
-{
-    for (int i = 0; i < N_LEVELS; i++)
-        if (strcmp(levels[i].kernels->choice.name, name) == 0)
-            return i;
-    return -1;
-}
-
 bool kv_isa_supported(const char *name)
 {
-    const int i = find(name);
+    const int i = name ? kv_choice_find(kv_isa_choice, "isa", name, NULL) : -1;
     return i >= 0 && levels[i].supported();
 }
 
@@ -71,11 +61,11 @@ kv_status kv_kernels_find(const char *name, const struct kv_kernels **kernels, s
     if (!name) {
         while (!levels[i].supported())
             i--;
-    } else if ((i = find(name)) < 0) {
-        return kv_fail(error, KV_ERROR_ARGUMENT, "isa '%.40s' is not known; use portable, avx2 or avx512", name);
+    } else if ((i = kv_choice_find(kv_isa_choice, "isa", name, error)) < 0) {
+        return KV_ERROR_ARGUMENT;
     } else if (!levels[i].supported()) {
-        return kv_fail(error, KV_ERROR_UNSUPPORTED, "isa '%s' is not supported by this CPU or its system; use less",
-                       name);
+        return kv_fail(error, KV_ERROR_UNSUPPORTED,
+                       "isa '%s' is not supported by this CPU or its system; use a lower one", name);
     }
     *kernels = levels[i].kernels;
     return KV_OK;

@@ -1,7 +1,5 @@
-/* What a forward pass does besides matrix products, once for each instruction-set level.
- *
- * A level is one file (kernels_LEVEL.c, which sets the vector width and includes kernels_tmpl.h), one row in
- * kernels.c and one row in the top meson.build. All functions are pure: they write only what they say. */
+/* All that exists once for each instruction-set level: level.h says how a level is made. The functions are pure: they
+ * write only what they say. */
 #ifndef KV_KERNELS_KERNELS_H
 #define KV_KERNELS_KERNELS_H
 
@@ -12,6 +10,12 @@
 #define KV_KEY_BLOCK 16
 /* Most queries that one call of a level works on at a time; sizes the scores' scratch. */
 #define KV_MAX_QUERY_TILE 8
+
+/* Positions rounded up to whole blocks of keys. */
+static inline int kv_round_to_key_block(int n_positions)
+{
+    return (n_positions + KV_KEY_BLOCK - 1) / KV_KEY_BLOCK * KV_KEY_BLOCK;
+}
 
 /* Causal attention of consecutive queries of one head over the cached positions 0..position:
  *   out_i = sum_t softmax_t(q_i . k_t * scale) v_t,   t <= first_position + i     (Vaswani et al. 2017, eq. 1) */
@@ -30,6 +34,75 @@ struct kv_attention {
     size_t score_stride; /* a multiple of KV_KEY_BLOCK, at least the last query's positions */
 };
 
+/* Weights of a packed product lie in panels of this many columns: matmul.h. */
+#define KV_PANEL 48
+
+/* y = f(x w + bias), w packed. */
+struct kv_matrix;
+struct kv_packed_call {
+    const float *x; /* [m, k], rows x_stride apart */
+    size_t x_stride;
+    const struct kv_matrix *w; /* packed; of it, the columns from first_column on, a multiple of KV_PANEL */
+    int first_column;
+    float *y; /* [m, n], rows y_stride apart */
+    size_t y_stride;
+    int m, n;
+    bool accumulate;   /* y += x w + bias */
+    const float *bias; /* [n], or NULL */
+    /* y = f(y + bias) on [n], or NULL: only the bias is added. With it, bias is not NULL. */
+    void (*activation)(float *y, const float *bias, int n);
+};
+
+/* One AdamW step of one tensor, all that does not depend on the element worked out beforehand:
+ *   g' = g * gradient_scale,  m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2
+ *   w  = w * keep - rate * m / (sqrt(v) * root_correction + epsilon) */
+struct kv_adamw {
+    float gradient_scale;
+    float beta1, beta2, epsilon;
+    float keep;            /* 1 - learning rate * weight decay */
+    float rate;            /* learning rate / (1 - beta1^step) */
+    float root_correction; /* 1 / sqrt(1 - beta2^step) */
+};
+
+/* What training does to a row of floats besides matrix products; rows need no alignment. */
+struct kv_train_kernels {
+    /* normalized = (x - mean) * scale, which is returned: 1 / sqrt(variance + epsilon); [n] */
+    float (*normalize)(const float *x, float epsilon, float *normalized, int n);
+    /* y = x * gain + bias; [n] */
+    void (*affine)(const float *x, const float *gain, const float *bias, float *y, int n);
+    /* y += a * b; [n] */
+    void (*multiply_add)(float *y, const float *a, const float *b, int n);
+    /* dx += the gradient of normalize's x, given dy of y = normalized * gain + bias; [n] */
+    void (*normalize_backward)(const float *dy, const float *gain, const float *normalized, float scale, float *dx,
+                               int n);
+    /* dy *= gelu'(x + bias), given y = gelu(x + bias) by the tanh formula; [n] */
+    void (*gelu_new_backward)(const float *x, const float *bias, const float *y, float *dy, int n);
+    /* The same by the error function. */
+    void (*gelu_backward)(const float *x, const float *bias, const float *y, float *dy, int n);
+    /* x = softmax(x); [n] */
+    void (*softmax)(float *x, int n);
+    /* dp = scale * p (dp - sum p dp): the gradient of softmax's input times `scale`; [n] */
+    void (*softmax_backward)(const float *p, float *dp, float scale, int n);
+    /* Returns -log softmax(x)[target] and leaves its gradient, times `scale`, in x [n]. */
+    double (*cross_entropy)(float *x, int target, float scale, int n);
+    /* Sum of squares of x [n] */
+    double (*squares)(const float *x, size_t n);
+    /* w, g, m, v [n] */
+    void (*adamw)(const struct kv_adamw *step, float *w, const float *g, float *m, float *v, size_t n);
+};
+
+/* The two loops that the machine's limits are measured with. */
+enum { KV_PROBE_BLOCK = 128, KV_PROBE_ALIGNMENT = 64 /* bytes */ };
+struct kv_probe_kernels {
+    int chains;             /* independent vector accumulators of `multiply_add` */
+    int lanes;              /* floats in a vector */
+    double flops_per_round; /* 2 chains lanes */
+    /* Sum of data [n], n a multiple of KV_PROBE_BLOCK, aligned to KV_PROBE_ALIGNMENT. */
+    double (*sum)(const float *data, size_t n);
+    /* x[c] = (c + 1) / 64 in every lane of chain c, then x = x * factor + addend, `rounds` times; the sum of all x. */
+    double (*multiply_add)(float factor, float addend, size_t rounds);
+};
+
 struct kv_kernels {
     struct kv_choice choice;
     /* y = (x - mean) / sqrt(variance + epsilon) * gain + bias; x, y, gain, bias [n] */
@@ -43,6 +116,10 @@ struct kv_kernels {
     void (*attention)(const struct kv_attention *attention);
     /* The index of the largest of x [n], the lowest among equals; -1 when one is not a number. */
     int (*argmax)(const float *x, int n);
+    /* The product of packed float32 weights. */
+    void (*packed)(const struct kv_packed_call *call);
+    const struct kv_train_kernels *train;
+    const struct kv_probe_kernels *probe;
 };
 
 /* The level of that name, NULL for the highest that this CPU and its system support.

@@ -1,14 +1,4 @@
-/* The kernels of one level. Set before including: KV_LEVEL, KV_SUMMARY, KV_LANES (floats a vector) and
- * KV_QUERY_TILE (queries that share each load of a key or value: their accumulators just fill the registers). */
-#include "kernels/kernels.h"
-#include "kernels/norm.h"
-#include "kernels/vector.h"
-
-#define JOIN_(a, b) a##b
-#define JOIN(a, b)  JOIN_(a, b)
-#define TEXT_(a)    #a
-#define TEXT(a)     TEXT_(a)
-
+/* Inference beside matrix products, at one level; see level.h. */
 _Static_assert(KV_KEY_BLOCK % KV_LANES == 0, "a block of keys is a whole number of vectors");
 _Static_assert(KV_QUERY_TILE <= KV_MAX_QUERY_TILE, "the scores' scratch holds a tile");
 
@@ -52,8 +42,7 @@ static void gelu(float *y, const float *bias, int n)
 
 /* scores[i][t] = q_i . k_t * scale for all t of the key blocks that hold positions 0..n_positions-1.
  * Inlined with a constant n_queries, so that the accumulators stay in registers. */
-static inline __attribute__((always_inline)) void score(const struct kv_attention *a, const float *queries,
-                                                        int n_queries, int n_positions)
+INLINED void score(const struct kv_attention *a, const float *queries, int n_queries, int n_positions)
 {
     for (int t = 0; t < n_positions; t += KV_KEY_BLOCK) {
         const float *block = a->keys + (size_t)t * (size_t)a->head_size;
@@ -90,8 +79,7 @@ static float softmax(float *scores, int n)
 }
 
 /* out_i[d .. d + n_vectors * KV_LANES) = sum_t weight_i[t] v_t[d ..], t < n_positions */
-static inline __attribute__((always_inline)) void weigh(const struct kv_attention *a, float *out, int n_queries,
-                                                        int n_vectors, int d, int n_positions)
+INLINED void weigh(const struct kv_attention *a, float *out, int n_queries, int n_vectors, int d, int n_positions)
 {
     vf sum[KV_QUERY_TILE][4] = {0};
     for (int t = 0; t < n_positions; t++) {
@@ -120,8 +108,7 @@ static void weigh_rest(const struct kv_attention *a, float *out, int n_queries, 
         }
 }
 
-static inline __attribute__((always_inline)) void weigh_all(const struct kv_attention *a, float *out, int n_queries,
-                                                            int n_vectors, int n_positions)
+INLINED void weigh_all(const struct kv_attention *a, float *out, int n_queries, int n_vectors, int n_positions)
 {
     int d = 0;
     for (; d + n_vectors * KV_LANES <= a->head_size; d += n_vectors * KV_LANES)
@@ -144,8 +131,7 @@ static void finish_query(const struct kv_attention *a, float *out, int i, int n_
         out[d] *= inverse_sum;
 }
 
-static inline __attribute__((always_inline)) void attend(const struct kv_attention *a, int first, int n_queries,
-                                                         int n_vectors)
+INLINED void attend(const struct kv_attention *a, int first, int n_queries, int n_vectors)
 {
     const int n_shared = a->first_position + first + 1;
     float *out = a->out + (size_t)first * a->out_stride;
@@ -192,13 +178,3 @@ static int argmax(const float *x, int n)
         index++;
     return index;
 }
-
-const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
-    .choice = {TEXT(KV_LEVEL), KV_SUMMARY},
-    .layer_norm = layer_norm,
-    .add = add,
-    .gelu_new = gelu_new,
-    .gelu = gelu,
-    .attention = attention,
-    .argmax = argmax,
-};

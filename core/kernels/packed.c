@@ -1,73 +1,8 @@
-#include "kernels/packed_kernels.h"
-
-#include <string.h>
-
-static const struct kv_packed_kernel *const levels[] = {
-    &kv_packed_portable,
-#if defined(__x86_64__)
-    &kv_packed_avx2,
-    &kv_packed_avx512,
-#endif
-};
-
-const struct kv_packed_kernel *kv_packed_kernel_of(const struct kv_kernels *kernels)
-{
-    int i = 0;
-    while (levels[i]->kernels != kernels)
-        i++;
-    return levels[i];
-}
+#include "kernels/matmul.h"
 
 size_t kv_packed_columns(int n)
 {
     return ((size_t)n + KV_PANEL - 1) / KV_PANEL * KV_PANEL;
-}
-
-/* Where column `column` of row `row` lies. */
-static size_t place(int k, int row, int column)
-{
-    return ((size_t)(column / KV_PANEL) * (size_t)k + (size_t)row) * KV_PANEL + (size_t)(column % KV_PANEL);
-}
-
-static int columns_of_panel(int n, int column)
-{
-    return n - column < KV_PANEL ? n - column : KV_PANEL;
-}
-
-void kv_pack_rows(float *packed, int k, int n, int first, int count, const float *rows, size_t row_stride)
-{
-    for (int column = 0; column < n; column += KV_PANEL) {
-        const size_t width = (size_t)columns_of_panel(n, column);
-        float *out = packed + place(k, first, column);
-        for (int i = 0; i < count; i++, out += KV_PANEL) {
-            memcpy(out, rows + (size_t)i * row_stride + column, width * sizeof *out);
-            memset(out + width, 0, (KV_PANEL - width) * sizeof *out);
-        }
-    }
-}
-
-void kv_pack_columns(float *packed, int k, int n, int first, int count, const float *columns, size_t column_stride)
-{
-    for (int column = first; column < first + count; column++, columns += column_stride)
-        for (int p = 0; p < k; p++)
-            packed[place(k, p, column)] = columns[p];
-    if (first + count != n || n % KV_PANEL == 0)
-        return;
-    for (int p = 0; p < k; p++)
-        memset(packed + place(k, p, n), 0, (KV_PANEL - (size_t)n % KV_PANEL) * sizeof *packed);
-}
-
-void kv_unpack_row(const float *packed, int k, int n, int row, float *out)
-{
-    for (int column = 0; column < n; column += KV_PANEL)
-        memcpy(out + column, packed + place(k, row, column), (size_t)columns_of_panel(n, column) * sizeof *out);
-}
-
-void kv_unpack_column(const float *packed, int k, int column, float *out)
-{
-    const float *in = packed + place(k, 0, column);
-    for (int p = 0; p < k; p++)
-        out[p] = in[(size_t)p * KV_PANEL];
 }
 
 /* Rows go to ranks by tiles of 8, which every level's tile divides. With 64 of them or more, a product is bound by
@@ -106,18 +41,17 @@ struct kv_packed_part kv_packed_part(int m, int n, int rank, int n_ranks)
 
 void kv_packed_matmul(const struct kv_kernels *kernels, const struct kv_matmul_task *task, int rank, int n_ranks)
 {
-    const struct kv_packed_kernel *level = kv_packed_kernel_of(kernels);
-    const struct kv_packed_part part = kv_packed_part(task->m, task->n, rank, n_ranks);
+    const struct kv_packed_part part = kv_packed_part(task->m, task->w->n, rank, n_ranks);
     const size_t row = (size_t)part.row_begin, begin = (size_t)part.begin;
     struct kv_packed_call call = {
         .x = task->x + row * task->x_stride,
         .x_stride = task->x_stride,
-        .w = task->w + begin * (size_t)task->k,
+        .w = task->w,
+        .first_column = part.begin,
         .y = task->y + row * task->y_stride + begin,
         .y_stride = task->y_stride,
         .m = part.row_end - part.row_begin,
         .n = part.end - part.begin,
-        .k = task->k,
         .accumulate = task->accumulate,
         .bias = task->bias ? task->bias + begin : NULL,
     };
@@ -126,7 +60,7 @@ void kv_packed_matmul(const struct kv_kernels *kernels, const struct kv_matmul_t
     else if (task->bias && task->epilogue == KV_EPILOGUE_GELU)
         call.activation = kernels->gelu;
     if (call.m > 0 && call.n > 0)
-        level->product(&call);
+        task->w->format->packed(kernels, &call);
 }
 
 static void prepare_thread(void) {}

@@ -7,15 +7,7 @@
  *
  * Weights are asked for before their turn: while one block of them is multiplied, the next comes from memory.
  * A y is the sum of its depths in order, each summed from zero, one fused product a step: no choice made here by m or
- * by slice changes that order.
- *
- * Set before including: KV_LEVEL, KV_LANES (floats a vector), KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS, KV_DEPTH and
- * KV_X_BYTES. */
-#include "kernels/vector.h"
-#include "kernels/packed_kernels.h"
-
-#define JOIN_(a, b) a##b
-#define JOIN(a, b)  JOIN_(a, b)
+ * by slice changes that order. */
 
 /* Sums stay in registers only if the compiler knows all their indices early, and if gcc does not mix several steps. */
 #if defined(__clang__)
@@ -25,7 +17,6 @@
 #define UNROLLED _Pragma("GCC unroll 16")
 #define ROLLED   _Pragma("GCC unroll 1")
 #endif
-#define INLINED static inline __attribute__((always_inline))
 
 #define KV_TILE_WIDTH    (KV_TILE_VECTORS * KV_LANES)
 #define KV_PANEL_VECTORS (KV_PANEL / KV_LANES)
@@ -180,7 +171,7 @@ static int depth_begin(int k, int i)
 
 static const float *weights_at(const struct kv_packed_call *c, int panel, int row)
 {
-    return c->w + (size_t)panel * (size_t)c->k + (size_t)row * KV_PANEL;
+    return (const float *)c->w->data + (size_t)(c->first_column + panel) * (size_t)c->w->k + (size_t)row * KV_PANEL;
 }
 
 /* All rows of the sweep for `width` columns, or as many as there are, of one depth. */
@@ -207,7 +198,7 @@ static void run_columns(const struct sweep *s, struct tile *t, int x_column, int
 static void run_depth(const struct sweep *s, int panel, int depth, const float *next)
 {
     const struct kv_packed_call *c = s->call;
-    const int begin = depth_begin(c->k, depth), end = depth_begin(c->k, depth + 1);
+    const int begin = depth_begin(c->w->k, depth), end = depth_begin(c->w->k, depth + 1);
     const int width = s->n_rows == 1 ? KV_PANEL : KV_TILE_WIDTH;
     const int panel_end = c->n - panel < KV_PANEL ? c->n : panel + KV_PANEL;
     const float *w = weights_at(c, panel, begin);
@@ -224,7 +215,7 @@ static void run_depth(const struct sweep *s, int panel, int depth, const float *
     };
     for (int column = panel; column < panel_end; column += width) {
         t.w = w + (column - panel);
-        run_columns(s, &t, begin, column, width, end == c->k);
+        run_columns(s, &t, begin, column, width, end == c->w->k);
     }
 }
 
@@ -236,14 +227,14 @@ static void run_sweep(const struct sweep *s)
             const bool wraps = depth + 1 == s->end;
             const int next_panel = wraps ? panel + KV_PANEL : panel, next_depth = wraps ? s->first : depth + 1;
             run_depth(s, panel, depth,
-                      next_panel < c->n ? weights_at(c, next_panel, depth_begin(c->k, next_depth)) : NULL);
+                      next_panel < c->n ? weights_at(c, next_panel, depth_begin(c->w->k, next_depth)) : NULL);
         }
 }
 
-static void product(const struct kv_packed_call *c)
+static void packed(const struct kv_packed_call *c)
 {
     const int n_tiles = ceil_div(c->m, KV_TILE_ROWS), n_blocks = ceil_div(c->m, KV_BLOCK_ROWS);
-    const int n_depths = ceil_div(c->k, KV_DEPTH);
+    const int n_depths = ceil_div(c->w->k, KV_DEPTH);
     for (int i = 0; i < n_blocks; i++) {
         const int row = n_tiles * i / n_blocks * KV_TILE_ROWS;
         const int row_end = i + 1 < n_blocks ? n_tiles * (i + 1) / n_blocks * KV_TILE_ROWS : c->m;
@@ -260,8 +251,3 @@ static void product(const struct kv_packed_call *c)
             });
     }
 }
-
-const struct kv_packed_kernel JOIN(kv_packed_, KV_LEVEL) = {
-    .kernels = &JOIN(kv_kernels_, KV_LEVEL),
-    .product = product,
-};

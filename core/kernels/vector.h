@@ -1,4 +1,5 @@
-/* Vectors of KV_LANES floats by the compilers' vector extension: one source for every level, gcc and clang. */
+/* Vectors of KV_LANES floats by the compilers' vector extension, and what the templates of a level share: one source
+ * for every level, gcc and clang. */
 #ifndef KV_KERNELS_VECTOR_H
 #define KV_KERNELS_VECTOR_H
 
@@ -97,6 +98,32 @@ static inline vf v_exp(vf x)
     p = p * r + 1.0f;
     const vf power = (vf)(((vu)magic - (vu)shift + 127u) << 23);
     return v_select(underflow, v_set(0.0f), p * power);
+}
+
+/* What layer norm knows of a row before gain and bias. */
+struct row_norm {
+    float mean, scale; /* scale = 1 / sqrt(variance + epsilon) */
+};
+
+/* Of x [n]. Two passes: the mean first, then the squares about it, so that nothing cancels. */
+static inline struct row_norm norm_of_row(const float *x, float epsilon, int n)
+{
+    const int whole = n - n % KV_LANES;
+    vf sum = {0}, squares = {0};
+    for (int i = 0; i < whole; i += KV_LANES)
+        sum += v_load(x + i);
+    float mean = v_sum(sum);
+    for (int i = whole; i < n; i++)
+        mean += x[i];
+    mean /= (float)n;
+    for (int i = 0; i < whole; i += KV_LANES) {
+        const vf d = v_load(x + i) - mean;
+        squares += d * d;
+    }
+    float variance = v_sum(squares);
+    for (int i = whole; i < n; i++)
+        variance += (x[i] - mean) * (x[i] - mean);
+    return (struct row_norm){mean, 1.0f / sqrtf(variance / (float)n + epsilon)};
 }
 
 #endif

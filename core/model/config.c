@@ -173,3 +173,16 @@ size_t kv_config_kv_bytes_per_token(const struct kv_config *c)
 {
     return 2 * (size_t)c->n_layer * (size_t)c->n_embd * sizeof(float);
 }
+
+uint64_t kv_config_parameters(const struct kv_config *c)
+{
+    const uint64_t C = (uint64_t)c->n_embd, I = (uint64_t)c->n_inner;
+    const uint64_t outer = (uint64_t)c->vocab_size + (uint64_t)c->n_positions + 2;
+    uint64_t a, b, d, layer, total;
+    /* per layer: matrices 3CC + CC + 2CI, biases 3C + C + I + C, norms 4C */
+    if (__builtin_mul_overflow(C, 4 * C + 9, &a) || __builtin_mul_overflow(I, 2 * C + 1, &b) ||
+        __builtin_add_overflow(a, b, &layer) || __builtin_mul_overflow(layer, (uint64_t)c->n_layer, &d) ||
+        __builtin_mul_overflow(outer, C, &a) || __builtin_add_overflow(a, d, &total))
+        return 0;
+    return total;
+}

@@ -42,7 +42,7 @@ void kv_safetensors_release(const struct kv_tensor *tensor);
 /* The type's name as the format spells it. */
 const char *kv_dtype_name(enum kv_dtype dtype);
 
-/* ---- Writing ------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------------- */
 
 /* A tensor to be written: row-major, `dtype` is what it becomes in the file. */
 struct kv_tensor_source {

@@ -43,17 +43,20 @@ static void draw_weights(const void *context, int index, size_t begin, size_t co
          slot->role == KV_ROLE_NORM ? 1.0f : 0.0f, slot->role == KV_ROLE_MATRIX ? s->matrix_deviation : 0.1f);
 }
 
-kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed, const char *matmul,
-                              struct kv_pool *pool, struct kv_error *error)
+kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *config, uint64_t seed, const char *weights,
+                              const char *matmul, struct kv_pool *pool, struct kv_error *error)
 {
     const struct kv_matmul_backend *backend;
     struct kv_tensor_slot *slots;
     struct kv_model *model;
     int n_slots;
+    const struct kv_weight_format *format;
     *out = NULL;
-    kv_status status = kv_matmul_find(matmul, &backend, error);
+    kv_status status = kv_format_find(weights, &format, error);
     if (!status)
-        status = kv_model_layout(&model, config, backend->layout, &slots, &n_slots, error);
+        status = kv_matmul_find(matmul, &backend, error);
+    if (!status)
+        status = kv_model_layout(&model, config, format, backend->layout, &slots, &n_slots, error);
     if (status)
         return status;
     const struct synthesis synthesis = {slots, seed, sqrtf(2.0f / (float)config->n_embd)};
@@ -63,7 +66,7 @@ kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *con
         kv_model_free(model);
         return status;
     }
-    snprintf(model->weights, sizeof model->weights, "synthetic:%" PRIu64, seed);
+    snprintf(model->source, sizeof model->source, "synthetic:%" PRIu64, seed);
     *out = model;
     return KV_OK;
 }

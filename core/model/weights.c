@@ -1,7 +1,6 @@
 #include "model/weights.h"
 
 #include "base/error.h"
-#include "kernels/packed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@ struct tensor_row {
     const char *name;
     enum kv_tensor_role role;
     enum dimension rows, columns;
-    enum kv_packing packing; /* in a model whose matrices are packed */
+    enum kind { FLOATS, MATRIX, TRANSPOSED } kind;
     size_t field;
 };
 
@@ -22,24 +21,24 @@ struct tensor_row {
 #define LAYER(field)  offsetof(struct kv_layer_weights, field)
 
 static const struct tensor_row global_tensors[] = {
-    {"wte.weight", KV_ROLE_MATRIX, VOCABULARY, EMBEDDING, KV_PACKING_COLUMNS, GLOBAL(wte)},
-    {"wpe.weight", KV_ROLE_MATRIX, POSITIONS, EMBEDDING, KV_PACKING_NONE, GLOBAL(wpe)},
-    {"ln_f.weight", KV_ROLE_NORM, EMBEDDING, NONE, KV_PACKING_NONE, GLOBAL(ln_f_weight)},
-    {"ln_f.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, GLOBAL(ln_f_bias)},
+    {"wte.weight", KV_ROLE_MATRIX, VOCABULARY, EMBEDDING, TRANSPOSED, GLOBAL(wte)},
+    {"wpe.weight", KV_ROLE_MATRIX, POSITIONS, EMBEDDING, FLOATS, GLOBAL(wpe)},
+    {"ln_f.weight", KV_ROLE_NORM, EMBEDDING, NONE, FLOATS, GLOBAL(ln_f_weight)},
+    {"ln_f.bias", KV_ROLE_BIAS, EMBEDDING, NONE, FLOATS, GLOBAL(ln_f_bias)},
 };
 static const struct tensor_row layer_tensors[] = {
-    {"ln_1.weight", KV_ROLE_NORM, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_1_weight)},
-    {"ln_1.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_1_bias)},
-    {"attn.c_attn.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING_3, KV_PACKING_ROWS, LAYER(c_attn_weight)},
-    {"attn.c_attn.bias", KV_ROLE_BIAS, EMBEDDING_3, NONE, KV_PACKING_NONE, LAYER(c_attn_bias)},
-    {"attn.c_proj.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING, KV_PACKING_ROWS, LAYER(attn_proj_weight)},
-    {"attn.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(attn_proj_bias)},
-    {"ln_2.weight", KV_ROLE_NORM, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_2_weight)},
-    {"ln_2.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(ln_2_bias)},
-    {"mlp.c_fc.weight", KV_ROLE_MATRIX, EMBEDDING, INNER, KV_PACKING_ROWS, LAYER(c_fc_weight)},
-    {"mlp.c_fc.bias", KV_ROLE_BIAS, INNER, NONE, KV_PACKING_NONE, LAYER(c_fc_bias)},
-    {"mlp.c_proj.weight", KV_ROLE_MATRIX, INNER, EMBEDDING, KV_PACKING_ROWS, LAYER(mlp_proj_weight)},
-    {"mlp.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, KV_PACKING_NONE, LAYER(mlp_proj_bias)},
+    {"ln_1.weight", KV_ROLE_NORM, EMBEDDING, NONE, FLOATS, LAYER(ln_1_weight)},
+    {"ln_1.bias", KV_ROLE_BIAS, EMBEDDING, NONE, FLOATS, LAYER(ln_1_bias)},
+    {"attn.c_attn.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING_3, MATRIX, LAYER(c_attn_weight)},
+    {"attn.c_attn.bias", KV_ROLE_BIAS, EMBEDDING_3, NONE, FLOATS, LAYER(c_attn_bias)},
+    {"attn.c_proj.weight", KV_ROLE_MATRIX, EMBEDDING, EMBEDDING, MATRIX, LAYER(attn_proj_weight)},
+    {"attn.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, FLOATS, LAYER(attn_proj_bias)},
+    {"ln_2.weight", KV_ROLE_NORM, EMBEDDING, NONE, FLOATS, LAYER(ln_2_weight)},
+    {"ln_2.bias", KV_ROLE_BIAS, EMBEDDING, NONE, FLOATS, LAYER(ln_2_bias)},
+    {"mlp.c_fc.weight", KV_ROLE_MATRIX, EMBEDDING, INNER, MATRIX, LAYER(c_fc_weight)},
+    {"mlp.c_fc.bias", KV_ROLE_BIAS, INNER, NONE, FLOATS, LAYER(c_fc_bias)},
+    {"mlp.c_proj.weight", KV_ROLE_MATRIX, INNER, EMBEDDING, MATRIX, LAYER(mlp_proj_weight)},
+    {"mlp.c_proj.bias", KV_ROLE_BIAS, EMBEDDING, NONE, FLOATS, LAYER(mlp_proj_bias)},
 };
 enum {
     N_GLOBAL = sizeof global_tensors / sizeof global_tensors[0],
@@ -65,25 +64,37 @@ static size_t dimension_size(const struct kv_config *c, enum dimension dimension
     return 1;
 }
 
-/* Floats that a tensor takes: packed, it is filled up to whole panels. */
-static size_t columns_in_memory(const struct kv_config *c, const struct tensor_row *row, enum kv_weight_layout layout,
-                                size_t *rows)
+/* The matrix of that row, without its memory. */
+static struct kv_matrix matrix_of(const struct kv_config *c, const struct tensor_row *row,
+                                  const struct kv_weight_format *format, enum kv_weight_layout layout)
 {
-    *rows = dimension_size(c, row->rows);
-    const size_t columns = dimension_size(c, row->columns);
-    if (layout == KV_WEIGHTS_PACKED && row->packing == KV_PACKING_COLUMNS)
-        *rows = kv_packed_columns((int)*rows);
-    return layout == KV_WEIGHTS_PACKED && row->packing == KV_PACKING_ROWS ? kv_packed_columns((int)columns) : columns;
+    const int rows = (int)dimension_size(c, row->rows), columns = (int)dimension_size(c, row->columns);
+    return (struct kv_matrix){
+        .k = row->kind == TRANSPOSED ? columns : rows,
+        .n = row->kind == TRANSPOSED ? rows : columns,
+        .format = format,
+        .layout = layout,
+        .transposed = row->kind == TRANSPOSED,
+    };
 }
 
-/* Adds the tensors of `rows` to the layout; `offsets` [n_rows]. */
-static void lay_out(const struct kv_config *c, const struct tensor_row *rows, int n_rows, enum kv_weight_layout how,
-                    struct kv_layout *layout, size_t *offsets)
+/* Where the parts of a tensor lie; scales only of a format that has them. */
+struct place {
+    size_t data, scales;
+};
+
+/* Adds the tensors of `rows` to the layout; `places` [n_rows]. */
+static void lay_out(const struct kv_model *model, const struct tensor_row *rows, int n_rows, struct kv_layout *layout,
+                    struct place *places)
 {
+    const struct kv_config *c = &model->config;
     for (int i = 0; i < n_rows; i++) {
-        size_t n_rows_in_memory;
-        const size_t n_columns = columns_in_memory(c, &rows[i], how, &n_rows_in_memory);
-        offsets[i] = kv_layout_add(layout, n_rows_in_memory, n_columns, sizeof(float));
+        const struct kv_matrix matrix = matrix_of(c, &rows[i], model->format, model->layout);
+        if (rows[i].kind == FLOATS)
+            places[i].data = kv_layout_add(layout, dimension_size(c, rows[i].rows), dimension_size(c, rows[i].columns),
+                                           sizeof(float));
+        else
+            model->format->lay_out(&matrix, layout, &places[i].data, &places[i].scales);
     }
 }
 
@@ -119,7 +130,6 @@ bool kv_model_describe(const struct kv_config *c, size_t index, struct kv_tensor
         return false;
     *slot = (struct kv_tensor_slot){
         .role = row->role,
-        .packing = row->packing,
         .n_dims = row->columns == NONE ? 1 : 2,
         .shape = {dimension_size(c, row->rows), dimension_size(c, row->columns)},
     };
@@ -141,56 +151,72 @@ const float *kv_model_tensor(const struct kv_model *model, size_t index)
     return data;
 }
 
-/* Sets where the data of a slot lies, and the pointer that the model reads it through. */
-static void place(struct kv_tensor_slot *slot, const struct tensor_row *row, void *owner, char *bytes)
+/* Sets where a slot lies, and what the model reads it through: a matrix, or a pointer to floats. */
+static void place(struct kv_tensor_slot *slot, const struct kv_model *model, const struct tensor_row *row, void *owner,
+                  char *base, struct place at)
 {
-    slot->data = (float *)(void *)bytes;
-    const float *pointer = slot->data;
-    memcpy((char *)owner + row->field, &pointer, sizeof pointer);
+    char *field = (char *)owner + row->field;
+    slot->data = (float *)(void *)(base + at.data);
+    if (row->kind == FLOATS) {
+        const float *pointer = slot->data;
+        memcpy(field, &pointer, sizeof pointer);
+        return;
+    }
+    struct kv_matrix *matrix = (struct kv_matrix *)(void *)field;
+    *matrix = matrix_of(&model->config, row, model->format, model->layout);
+    matrix->data = slot->data;
+    matrix->scales = at.scales == at.data ? NULL : base + at.scales;
+    slot->matrix = matrix;
 }
 
-kv_status kv_model_layout(struct kv_model **out, const struct kv_config *config, enum kv_weight_layout how,
-                          struct kv_tensor_slot **slots, int *n_slots, struct kv_error *error)
+/* Slots of all tensors, [n]. */
+static void place_all(struct kv_model *model, const struct place *global, const struct place *layer, size_t first_layer,
+                      size_t layer_bytes, struct kv_tensor_slot *slots)
+{
+    struct kv_tensor_slot *slot = slots;
+    for (size_t i = 0; kv_model_describe(&model->config, i, &slots[i]);)
+        i++;
+    for (int i = 0; i < N_GLOBAL; i++)
+        place(slot++, model, &global_tensors[i], model, model->block.base, global[i]);
+    for (int l = 0; l < model->config.n_layer; l++)
+        for (int i = 0; i < N_LAYER; i++)
+            place(slot++, model, &layer_tensors[i], &model->layers[l],
+                  model->block.base + first_layer + (size_t)l * layer_bytes, layer[i]);
+}
+
+kv_status kv_model_layout(struct kv_model **out, const struct kv_config *config, const struct kv_weight_format *format,
+                          enum kv_weight_layout how, struct kv_tensor_slot **slots, int *n_slots,
+                          struct kv_error *error)
 {
     *out = NULL;
     *slots = NULL;
-    const kv_status invalid = check_config(config, error);
-    if (invalid)
-        return invalid;
-    size_t global_offsets[N_GLOBAL], layer_offsets[N_LAYER];
-    struct kv_layout layout = {0}, layer = {0};
-    lay_out(config, global_tensors, N_GLOBAL, how, &layout, global_offsets);
-    lay_out(config, layer_tensors, N_LAYER, how, &layer, layer_offsets);
-    layout.overflow |= layer.overflow;
-    const size_t first_layer = kv_layout_add(&layout, (size_t)config->n_layer, layer.bytes, 1);
-    struct kv_block block;
-    const kv_status status = kv_block_allocate(&block, &layout, "model weights", error);
+    kv_status status = check_config(config, error);
     if (status)
         return status;
     const size_t n = N_GLOBAL + N_LAYER * (size_t)config->n_layer;
+    struct kv_model sized = {.config = *config, .format = format, .layout = how};
+    struct place global_places[N_GLOBAL], layer_places[N_LAYER];
+    struct kv_layout layout = {0}, layer = {0};
+    lay_out(&sized, global_tensors, N_GLOBAL, &layout, global_places);
+    lay_out(&sized, layer_tensors, N_LAYER, &layer, layer_places);
+    layout.overflow |= layer.overflow;
+    const size_t first_layer = kv_layout_add(&layout, (size_t)config->n_layer, layer.bytes, 1);
+    status = kv_block_allocate(&sized.block, &layout, "model weights", error);
+    if (status)
+        return status;
     struct kv_model *model = calloc(1, sizeof *model);
-    struct kv_layer_weights *layers = calloc((size_t)config->n_layer, sizeof *layers);
-    struct kv_tensor_slot *slot = *slots = calloc(n, sizeof **slots);
-    if (!model || !layers || !slot) {
-        kv_block_free(&block);
+    sized.layers = calloc((size_t)config->n_layer, sizeof *sized.layers);
+    *slots = calloc(n, sizeof **slots);
+    if (!model || !sized.layers || !*slots) {
+        kv_block_free(&sized.block);
         free(model);
-        free(layers);
+        free(sized.layers);
         free(*slots);
         *slots = NULL;
         return kv_fail(error, KV_ERROR_MEMORY, "model: no memory for %d layers", config->n_layer);
     }
-    *model = (struct kv_model){.config = *config, .layout = how, .block = block, .layers = layers};
-    for (size_t i = 0; i < n; i++) {
-        kv_model_describe(config, i, &slot[i]);
-        if (how == KV_WEIGHTS_PLAIN)
-            slot[i].packing = KV_PACKING_NONE;
-    }
-    for (int i = 0; i < N_GLOBAL; i++)
-        place(slot++, &global_tensors[i], model, block.base + global_offsets[i]);
-    for (int l = 0; l < config->n_layer; l++)
-        for (int i = 0; i < N_LAYER; i++)
-            place(slot++, &layer_tensors[i], &layers[l],
-                  block.base + first_layer + (size_t)l * layer.bytes + layer_offsets[i]);
+    *model = sized;
+    place_all(model, global_places, layer_places, first_layer, layer.bytes, *slots);
     *n_slots = (int)n;
     *out = model;
     return KV_OK;
@@ -210,25 +236,89 @@ const struct kv_config *kv_model_config(const struct kv_model *model)
     return &model->config;
 }
 
-const char *kv_model_weights(const struct kv_model *model)
+const char *kv_model_format(const struct kv_model *model)
 {
-    return model->weights;
+    return model->format->choice.name;
 }
 
-size_t kv_model_bytes(const struct kv_model *model)
+const char *kv_model_source(const struct kv_model *model)
 {
-    return model->block.bytes;
+    return model->source;
 }
 
-uint64_t kv_config_parameters(const struct kv_config *c)
+/* ---- From a checkpoint's order of weights to the model's, by all threads ------------------------------------- */
+
+struct filling {
+    const struct kv_tensor_slot *slots; /* [n_slots] */
+    int n_slots;
+    int n_threads;
+    kv_weight_source source;
+    const void *context;
+    float *strips; /* [n_threads, strip_floats] */
+    size_t strip_floats;
+};
+
+static size_t share_begin(size_t n, int rank, int n_ranks)
 {
-    const uint64_t C = (uint64_t)c->n_embd, I = (uint64_t)c->n_inner;
-    const uint64_t outer = (uint64_t)c->vocab_size + (uint64_t)c->n_positions + 2;
-    uint64_t a, b, d, layer, total;
-    /* per layer: matrices 3CC + CC + 2CI, biases 3C + C + I + C, norms 4C */
-    if (__builtin_mul_overflow(C, 4 * C + 9, &a) || __builtin_mul_overflow(I, 2 * C + 1, &b) ||
-        __builtin_add_overflow(a, b, &layer) || __builtin_mul_overflow(layer, (uint64_t)c->n_layer, &d) ||
-        __builtin_mul_overflow(outer, C, &a) || __builtin_add_overflow(a, d, &total))
-        return 0;
-    return total;
+    return n * (size_t)rank / (size_t)n_ranks;
+}
+
+static void fill_floats(const struct filling *job, int index, int rank)
+{
+    const struct kv_tensor_slot *slot = &job->slots[index];
+    const size_t begin = share_begin(slot->n_elements, rank, job->n_threads);
+    const size_t end = share_begin(slot->n_elements, rank + 1, job->n_threads);
+    if (begin < end)
+        job->source(job->context, index, begin, end - begin, slot->data + begin);
+}
+
+/* Rows of the checkpoint's tensor that make a strip. */
+static size_t strip_rows(const struct kv_matrix *matrix)
+{
+    return matrix->transposed ? KV_PANEL : (size_t)matrix->format->strip_rows;
+}
+
+/* Strips start at multiples of their height: distinct threads then pack distinct panels. */
+static void fill_matrix(const struct filling *job, int index, int rank)
+{
+    const struct kv_tensor_slot *slot = &job->slots[index];
+    const struct kv_matrix *matrix = slot->matrix;
+    const size_t step = strip_rows(matrix), n_rows = slot->shape[0], n_columns = slot->shape[1];
+    const size_t n_strips = (n_rows + step - 1) / step, end = share_begin(n_strips, rank + 1, job->n_threads);
+    float *strip = job->strips + (size_t)rank * job->strip_floats;
+    for (size_t i = share_begin(n_strips, rank, job->n_threads); i < end; i++) {
+        const size_t first = i * step, count = n_rows - first < step ? n_rows - first : step;
+        job->source(job->context, index, first * n_columns, count * n_columns, strip);
+        if (matrix->transposed)
+            matrix->format->pack_columns(matrix, (int)first, (int)count, strip, n_columns);
+        else
+            matrix->format->pack_rows(matrix, (int)first, (int)count, strip, n_columns);
+    }
+}
+
+static void fill_job(void *argument, int rank)
+{
+    const struct filling *job = argument;
+    for (int i = 0; i < job->n_slots; i++) {
+        if (job->slots[i].matrix)
+            fill_matrix(job, i, rank);
+        else
+            fill_floats(job, i, rank);
+    }
+}
+
+kv_status kv_model_fill(const struct kv_tensor_slot *slots, int n_slots, kv_weight_source source, const void *context,
+                        struct kv_pool *pool, struct kv_error *error)
+{
+    struct filling job = {slots, n_slots, kv_pool_size(pool), source, context, NULL, 1};
+    for (int i = 0; i < n_slots; i++) {
+        const size_t floats = slots[i].matrix ? strip_rows(slots[i].matrix) * slots[i].shape[1] : 0;
+        job.strip_floats = floats > job.strip_floats ? floats : job.strip_floats;
+    }
+    job.strips = calloc((size_t)job.n_threads, job.strip_floats * sizeof *job.strips);
+    if (!job.strips)
+        return kv_fail(error, KV_ERROR_MEMORY, "model weights: no memory to pack them");
+    kv_pool_run(pool, fill_job, &job);
+    free(job.strips);
+    return KV_OK;
 }

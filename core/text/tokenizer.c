@@ -1,10 +1,14 @@
 #include "text/tokenizer.h"
 
 #include "base/error.h"
+#include "base/random.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { GPT2, BYTES, N_CHOICES };
 
@@ -19,21 +23,12 @@ const struct kv_choice *kv_tokenizer_choice(int index)
     return index >= 0 && index < N_CHOICES ? &choices[index] : NULL;
 }
 
-static int find_choice(const char *name)
+int kv_tokenizer_ids(int index)
 {
-    int index = 0;
-    while (index < N_CHOICES && strcmp(choices[index].name, name) != 0)
-        index++;
-    return index;
+    return vocab_sizes[index];
 }
 
-int kv_tokenizer_ids_of(const char *name)
-{
-    const int index = find_choice(name);
-    return index < N_CHOICES ? vocab_sizes[index] : 0;
-}
-
-/* ---- Which one a model uses ------------------------------------------------------------------------- */
+/* ---- Which one a model uses ---------------------------------------------------------------------------------- */
 
 static kv_status choose(const json_t *field, const char *file, int vocab_size, const char **name,
                         struct kv_error *error)
@@ -41,8 +36,8 @@ static kv_status choose(const json_t *field, const char *file, int vocab_size, c
     int index = 0;
     if (field) {
         const char *wanted = json_string_value(field);
-        index = wanted ? find_choice(wanted) : N_CHOICES;
-        if (index == N_CHOICES)
+        index = wanted ? kv_choice_find(kv_tokenizer_choice, "tokenizer", wanted, NULL) : -1;
+        if (index < 0)
             return kv_fail(error, KV_ERROR_FORMAT, "%s: field 'kvbench_tokenizer' must be \"gpt2\" or \"bytes\"", file);
         if (vocab_sizes[index] > vocab_size)
             return kv_fail(error, KV_ERROR_FORMAT,
@@ -76,7 +71,184 @@ kv_status kv_tokenizer_of_config(const char *config_file, const char **name, str
     return status;
 }
 
-/* ---- Creating it ------------------------------------------------------------------------------------ */
+/* ---- vocab.bpe ----------------------------------------------------------------------------------------------- */
+
+/* A version line, then one merge a line, "LEFT RIGHT", best first. Every byte is written as one character: the
+ * printable ones of Latin-1 as themselves, the others, in order, as U+0100 and on. */
+
+/* Characters that stand for a byte are all below the first; the second makes a table that is at most half full. */
+enum { N_CHARACTERS = 512, N_TOKEN_SLOTS = 1 << 17 };
+
+static const char end_of_text[] = "<|endoftext|>";
+
+struct reader {
+    struct kv_tokenizer *tokenizer;
+    const char *file;
+    char *text; /* the whole file, and a zero */
+    size_t n_text;
+    int n_tokens;                          /* so far */
+    int16_t bytes_of[N_CHARACTERS];        /* -1: stands for no byte */
+    int32_t tokens_by_text[N_TOKEN_SLOTS]; /* open-addressed by the token's bytes; -1: free */
+};
+
+static kv_status read_whole(struct reader *reader, struct kv_error *error)
+{
+    const char *file = reader->file;
+    FILE *stream = fopen(file, "re");
+    if (!stream)
+        return kv_fail(error, KV_ERROR_IO, "%s: %s; give the vocab.bpe that was published with GPT-2", file,
+                       strerror(errno));
+    struct stat status;
+    const size_t size = fstat(fileno(stream), &status) == 0 && status.st_size > 0 ? (size_t)status.st_size : 0;
+    reader->text = malloc(size + 1);
+    if (reader->text) {
+        reader->n_text = fread(reader->text, 1, size, stream);
+        reader->text[reader->n_text] = '\0';
+    }
+    const int unreadable = ferror(stream) ? errno : 0;
+    fclose(stream);
+    if (!reader->text)
+        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory for its %zu bytes", file, size);
+    return unreadable ? kv_fail(error, KV_ERROR_IO, "%s: %s", file, strerror(unreadable)) : KV_OK;
+}
+
+/* The slot of the token with these bytes, or the free one where it belongs. */
+static int32_t *find_token(struct reader *reader, const char *bytes, size_t n_bytes)
+{
+    const struct kv_tokenizer *t = reader->tokenizer;
+    for (size_t slot = kv_hash_bytes(bytes, n_bytes) % N_TOKEN_SLOTS;; slot = (slot + 1) % N_TOKEN_SLOTS) {
+        const int32_t id = reader->tokens_by_text[slot];
+        if (id < 0 ||
+            (t->starts[id + 1] - t->starts[id] == n_bytes && memcmp(t->bytes + t->starts[id], bytes, n_bytes) == 0))
+            return &reader->tokens_by_text[slot];
+    }
+}
+
+/* The bytes are behind those of the last token already. False: there is such a token. */
+static bool add_token(struct reader *reader, size_t n_bytes)
+{
+    struct kv_tokenizer *t = reader->tokenizer;
+    const size_t start = t->starts[reader->n_tokens];
+    int32_t *slot = find_token(reader, t->bytes + start, n_bytes);
+    if (*slot >= 0)
+        return false;
+    *slot = reader->n_tokens++;
+    t->starts[reader->n_tokens] = start + n_bytes;
+    return true;
+}
+
+static bool is_printable(int byte)
+{
+    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+}
+
+/* Ids 0..255: the printable bytes, then the others. */
+static void add_bytes(struct reader *reader)
+{
+    struct kv_tokenizer *t = reader->tokenizer;
+    int next_character = KV_N_BYTES;
+    memset(reader->bytes_of, -1, sizeof reader->bytes_of);
+    memset(reader->tokens_by_text, -1, sizeof reader->tokens_by_text);
+    for (int printable = 1; printable >= 0; printable--) {
+        for (int byte = 0; byte < KV_N_BYTES; byte++) {
+            if (is_printable(byte) != printable)
+                continue;
+            reader->bytes_of[printable ? byte : next_character++] = (int16_t)byte;
+            t->byte_ids[byte] = reader->n_tokens;
+            t->bytes[reader->n_tokens] = (char)byte;
+            add_token(reader, 1);
+        }
+    }
+}
+
+/* Reads one side of a merge, up to `stop`, and puts its bytes at `bytes`, which has room for the rest of the line.
+ * Returns its id and moves *text behind `stop`; -1 when it is not a token that is known by now. */
+static int32_t read_side(struct reader *reader, const char **text, char stop, char *bytes)
+{
+    const char *c = *text;
+    size_t n = 0;
+    while (*c != stop) {
+        int character = (unsigned char)*c++;
+        /* No character that stands for a byte takes three. */
+        if (character >= 0xC2 && character <= 0xDF && ((unsigned char)*c & 0xC0) == 0x80)
+            character = (character & 0x1F) << 6 | (*c++ & 0x3F);
+        else if (character >= 0x80)
+            return -1;
+        if (character >= N_CHARACTERS || reader->bytes_of[character] < 0)
+            return -1;
+        bytes[n++] = (char)reader->bytes_of[character];
+    }
+    *text = c + 1;
+    return n ? *find_token(reader, bytes, n) : -1;
+}
+
+static kv_status read_merges(struct reader *reader, struct kv_error *error)
+{
+    struct kv_tokenizer *t = reader->tokenizer;
+    const char *text = strchr(reader->text, '\n');
+    if (strncmp(reader->text, "#version", strlen("#version")) != 0 || !text)
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: line 1 must be '#version: 0.2'; give the vocab.bpe of GPT-2",
+                       reader->file);
+    text++;
+    for (int rank = 0; rank < KV_N_MERGES; rank++) {
+        char *bytes = t->bytes + t->starts[reader->n_tokens];
+        if (!*text)
+            return kv_fail(error, KV_ERROR_FORMAT, "%s: ends after %d merges of %d; copy it again", reader->file, rank,
+                           KV_N_MERGES);
+        const int32_t left = read_side(reader, &text, ' ', bytes);
+        const size_t n_left = left < 0 ? 0 : t->starts[left + 1] - t->starts[left];
+        const int32_t right = left < 0 ? -1 : read_side(reader, &text, '\n', bytes + n_left);
+        const size_t n_right = right < 0 ? 0 : t->starts[right + 1] - t->starts[right];
+        if (right < 0 || !add_token(reader, n_left + n_right))
+            return kv_fail(error, KV_ERROR_FORMAT,
+                           "%s: line %d must be two known tokens that make a new one; copy it again", reader->file,
+                           rank + 2);
+        kv_pair_add(t->pairs, left, right, KV_N_BYTES + rank);
+    }
+    if (text != reader->text + reader->n_text)
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: goes on after its %d merges; give the vocab.bpe of GPT-2",
+                       reader->file, KV_N_MERGES);
+    return KV_OK;
+}
+
+static kv_status load(struct reader *reader, struct kv_error *error)
+{
+    struct kv_tokenizer *t = reader->tokenizer;
+    const kv_status status = read_whole(reader, error);
+    if (status)
+        return status;
+    /* A merge is at least as long in the file as its token is in bytes. */
+    t->bytes = malloc(reader->n_text + KV_N_BYTES + sizeof end_of_text);
+    t->starts = calloc(KV_GPT2_VOCAB + 1, sizeof *t->starts);
+    t->pairs = calloc(KV_PAIR_SLOTS, sizeof *t->pairs);
+    if (!t->bytes || !t->starts || !t->pairs)
+        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory for its tokens", reader->file);
+    add_bytes(reader);
+    return read_merges(reader, error);
+}
+
+/* Reads vocab.bpe into bytes, starts, byte_ids and pairs; on failure the caller frees what is there. */
+static kv_status load_vocabulary(struct kv_tokenizer *tokenizer, const char *file, struct kv_error *error)
+{
+    struct reader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory to read it", file);
+    reader->tokenizer = tokenizer;
+    reader->file = file;
+    const kv_status status = load(reader, error);
+    if (!status) {
+        const size_t start = tokenizer->starts[reader->n_tokens];
+        tokenizer->end_of_text = reader->n_tokens;
+        tokenizer->vocab_size = reader->n_tokens + 1;
+        memcpy(tokenizer->bytes + start, end_of_text, sizeof end_of_text);
+        tokenizer->starts[tokenizer->vocab_size] = start + sizeof end_of_text - 1;
+    }
+    free(reader->text);
+    free(reader);
+    return status;
+}
+
+/* ---- Creating it --------------------------------------------------------------------------------------------- */
 
 static kv_status make_bytes(struct kv_tokenizer *tokenizer, struct kv_error *error)
 {
@@ -96,7 +268,7 @@ static kv_status make_gpt2(struct kv_tokenizer *tokenizer, const char *vocab_bpe
 {
     if (!vocab_bpe)
         return kv_fail(error, KV_ERROR_ARGUMENT, "tokenizer gpt2 needs the file vocab.bpe");
-    const kv_status status = kv_vocab_load(tokenizer, vocab_bpe, error);
+    const kv_status status = load_vocabulary(tokenizer, vocab_bpe, error);
     return status ? status : kv_pieces_compile(&tokenizer->pattern, error);
 }
 
@@ -104,9 +276,9 @@ kv_status kv_tokenizer_create(struct kv_tokenizer **tokenizer, const char *name,
                               struct kv_error *error)
 {
     *tokenizer = NULL;
-    const int index = name ? find_choice(name) : 0;
-    if (index == N_CHOICES)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "tokenizer '%.40s' is not known; use gpt2 or bytes", name);
+    const int index = kv_choice_find(kv_tokenizer_choice, "tokenizer", name, error);
+    if (index < 0)
+        return KV_ERROR_ARGUMENT;
     struct kv_tokenizer *made = calloc(1, sizeof *made);
     if (!made)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a tokenizer");
@@ -146,7 +318,7 @@ int32_t kv_tokenizer_end_of_text(const struct kv_tokenizer *tokenizer)
     return tokenizer->end_of_text;
 }
 
-/* ---- Text to ids ------------------------------------------------------------------------------------ */
+/* ---- Text to ids --------------------------------------------------------------------------------------------- */
 
 static kv_status encode_gpt2(const struct kv_tokenizer *tokenizer, const char *text, size_t n_bytes, bool allow_special,
                              int32_t *ids, size_t *n_ids, struct kv_error *error)
@@ -193,7 +365,7 @@ kv_status kv_tokenizer_encode(const struct kv_tokenizer *tokenizer, const char *
     return KV_OK;
 }
 
-/* ---- Ids to text ------------------------------------------------------------------------------------ */
+/* ---- Ids to text --------------------------------------------------------------------------------------------- */
 
 const char *kv_tokenizer_token(const struct kv_tokenizer *tokenizer, int32_t id, size_t *n_bytes)
 {

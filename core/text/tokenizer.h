@@ -1,4 +1,4 @@
-/* GPT-2's byte-level BPE from its list of merges: text -> pieces (pieces.c) -> bytes, merged pair by pair (bpe.c). */
+/* GPT-2's byte-level BPE from its list of merges: text -> pieces -> bytes, merged pair by pair (bpe.c). */
 #ifndef KV_TEXT_TOKENIZER_H
 #define KV_TEXT_TOKENIZER_H
 
@@ -32,27 +32,9 @@ struct kv_tokenizer {
     pcre2_code *pattern;
 };
 
-/* Reads vocab.bpe into bytes, starts, byte_ids and pairs; on failure the caller frees what is there.
- * Errors: IO, FORMAT, MEMORY, naming the file and the line. */
-kv_status kv_vocab_load(struct kv_tokenizer *tokenizer, const char *file, struct kv_error *error);
-
 /* The id that the two merge into, 0 when they do not. */
 int32_t kv_pair_find(const struct kv_pair_slot *pairs, int32_t left, int32_t right);
 void kv_pair_add(struct kv_pair_slot *pairs, int32_t left, int32_t right, int32_t merged);
-
-/* What merging needs for as long as one text is encoded; all zero at first, grows to the longest piece. */
-struct kv_merger {
-    struct kv_merge_symbol *symbols; /* [capacity] */
-    uint64_t *heap;                  /* [2 capacity] */
-    size_t capacity;
-    size_t n_heap;
-};
-void kv_merger_free(struct kv_merger *merger);
-
-/* Merges one piece of 1 <= n_bytes <= INT32_MAX bytes in O(n log n), lowest rank first and leftmost among equals.
- * ids has room for n_bytes of them; *n_ids are written. Errors: MEMORY. */
-kv_status kv_bpe_encode(const struct kv_tokenizer *tokenizer, struct kv_merger *merger, const uint8_t *piece,
-                        size_t n_bytes, int32_t *ids, size_t *n_ids, struct kv_error *error);
 
 /* Compiles GPT-2's pre-tokenizer. Errors: MEMORY, UNSUPPORTED (PCRE2 was built without Unicode). */
 kv_status kv_pieces_compile(pcre2_code **pattern, struct kv_error *error);
@@ -61,7 +43,7 @@ kv_status kv_pieces_compile(pcre2_code **pattern, struct kv_error *error);
 kv_status kv_pieces_encode(const struct kv_tokenizer *tokenizer, const uint8_t *text, size_t n_bytes, int32_t *ids,
                            size_t *n_ids, struct kv_error *error);
 
-/* Ids of the tokenizer of that name, 0: there is none. */
-int kv_tokenizer_ids_of(const char *name);
+/* Ids of kv_tokenizer_choice(index). */
+int kv_tokenizer_ids(int index);
 
 #endif

@@ -40,7 +40,7 @@ static struct shape_text describe(const struct kv_config *c)
     return shape;
 }
 
-/* ---- Saving ----------------------------------------------------------------------------------------- */
+/* ---- Saving -------------------------------------------------------------------------------------------------- */
 
 kv_status kv_trainer_save(const struct kv_trainer *t, const char *file, const struct kv_note *notes, int n_notes,
                           struct kv_error *error)
@@ -73,7 +73,7 @@ kv_status kv_trainer_save(const struct kv_trainer *t, const char *file, const st
     return status;
 }
 
-/* ---- Restoring -------------------------------------------------------------------------------------- */
+/* ---- Restoring ----------------------------------------------------------------------------------------------- */
 
 static kv_status read_steps(const struct kv_safetensors *file, const char *path, int64_t *steps, struct kv_error *error)
 {

@@ -8,7 +8,7 @@
 #include "model/safetensors.h"
 #include "model/weights.h"
 
-/* ---- Learning rate ------------------------------------------------------------------------------ */
+/* ---- Learning rate ------------------------------------------------------------------------------------------- */
 
 /* Linear warm-up to `peak`, which step `warmup_steps` has, then half a cosine down to `floor` at `total_steps`, and
  * `floor` from there on (Loshchilov & Hutter 2017, without restarts). */
@@ -22,7 +22,7 @@ struct kv_learning_schedule {
 /* The rate of step 0, 1, ..: a pure function, so a resumed run goes on where it was. */
 float kv_learning_rate(const struct kv_learning_schedule *schedule, int64_t step);
 
-/* ---- Batches ------------------------------------------------------------------------------------ */
+/* ---- Batches ------------------------------------------------------------------------------------------------- */
 
 /* What step 0, 1, .. trains on: `batch` windows of a text, each anywhere in it. A pure function of seed and step.
  *   ids              [n_ids], n_ids > n_positions = T
@@ -30,7 +30,7 @@ float kv_learning_rate(const struct kv_learning_schedule *schedule, int64_t step
 void kv_training_batch(const int32_t *ids, size_t n_ids, uint64_t seed, int64_t step, int batch, int n_positions,
                        int32_t *tokens, int32_t *targets);
 
-/* ---- Trainer ------------------------------------------------------------------------------------ */
+/* ---- Trainer ------------------------------------------------------------------------------------------------- */
 
 /* AdamW (Loshchilov & Hutter 2019). Only matrices decay, the embeddings among them. */
 struct kv_trainer_options {
@@ -80,27 +80,10 @@ const struct kv_model *kv_trainer_model(const struct kv_trainer *trainer);
 /* Norm over all gradients of the last step, before clipping. */
 double kv_trainer_gradient_norm(const struct kv_trainer *trainer);
 
-/* ---- State -------------------------------------------------------------------------------------- */
-
-/* A trainer that is given another one's weights, moments and count of steps goes on with the same bits. */
-enum kv_trainer_part {
-    KV_TRAINER_WEIGHTS,
-    KV_TRAINER_GRADIENTS, /* of the last step, before clipping */
-    KV_TRAINER_FIRST_MOMENT,
-    KV_TRAINER_SECOND_MOMENT,
-    KV_TRAINER_N_PARTS,
-};
-
-/* One slot a tensor, [*n_slots], in the order and layout of the model; the data may be written between calls. */
-const struct kv_tensor_slot *kv_trainer_slots(const struct kv_trainer *trainer, enum kv_trainer_part part,
-                                              int *n_slots);
-
 /* Steps taken: what AdamW corrects its moments' bias by. */
 int64_t kv_trainer_steps(const struct kv_trainer *trainer);
-/* steps >= 0. */
-void kv_trainer_set_steps(struct kv_trainer *trainer, int64_t steps);
 
-/* ---- Checkpoints -------------------------------------------------------------------------------- */
+/* ---- Checkpoints --------------------------------------------------------------------------------------------- */
 
 /* One safetensors file, F32: weights.NAME, first_moment.NAME and second_moment.NAME of every tensor; the notes "model",
  * the shape in words, and "steps"; and the caller's own, for instance options, which can be read back before there is a

@@ -3,7 +3,6 @@
 #define KV_TRAIN_TRAINER_H
 
 #include "train/train.h"
-#include "train/train_kernels.h"
 
 /* Queries that one head works on at a time: it then computes little more than the causal half of the scores. */
 #define KV_TRAIN_QUERY_TILE 64
@@ -38,15 +37,23 @@ struct kv_train_buffers {
     int head_rows;       /* rows that go through the LM head at a time */
 };
 
+enum kv_trainer_part {
+    KV_TRAINER_WEIGHTS,
+    KV_TRAINER_GRADIENTS, /* of the last step, before clipping */
+    KV_TRAINER_FIRST_MOMENT,
+    KV_TRAINER_SECOND_MOMENT,
+    KV_TRAINER_N_PARTS,
+};
+
+/* A trainer that is given another one's weights, moments and count of steps goes on with the same bits. */
 struct kv_trainer {
     struct kv_model *model;
     struct kv_pool *pool;
     const struct kv_kernels *kernels;
-    const struct kv_train_kernels *train_kernels;
     struct kv_trainer_options options;
     int batch, n_positions, n_rows;
-    struct kv_block parts[KV_TRAINER_N_PARTS]; /* one layout; the weights' block is the model's own */
-    struct kv_tensor_slot *slots[KV_TRAINER_N_PARTS];
+    struct kv_block parts[KV_TRAINER_N_PARTS];        /* one layout; the weights' block is the model's own */
+    struct kv_tensor_slot *slots[KV_TRAINER_N_PARTS]; /* [n_slots] each: a tensor, as the model lays it out */
     int n_slots;
     struct kv_block work;
     struct kv_train_layer *layers; /* [n_layer] */
@@ -64,63 +71,10 @@ struct kv_train_pass {
     bool with_gradients;
 };
 
-struct kv_train_range {
-    int begin, end;
-};
-
-/* This rank's part of n. */
-struct kv_train_range kv_train_share(const struct kv_trainer *t, int n, int rank);
-/* The same, of columns: whole cache lines. */
-struct kv_train_range kv_train_share_columns(const struct kv_trainer *t, int n, int rank);
-
-/* Where the gradient of that weight is. */
-float *kv_train_gradient(const struct kv_trainer *t, const float *weight);
-
-/* A layer of x [R, k] -> y [R, n] = x w + bias. */
-struct kv_train_linear {
-    const float *x;
-    int k;
-    const float *w; /* [k, n] */
-    const float *bias;
-    int n;
-};
-
-/* This rank's rows of y = x w + bias, or y += x w + bias; bias NULL: none. */
-void kv_train_linear_forward(const struct kv_trainer *t, int rank, const struct kv_train_linear *linear, float *y,
-                             bool accumulate);
-/* This rank's rows of dx [R, k] = dy w^T. */
-void kv_train_linear_input(const struct kv_trainer *t, int rank, const struct kv_train_linear *linear, const float *dy,
-                           float *dx);
-/* This rank's columns of the gradients of w and bias; all rows of x and dy must be there. */
-void kv_train_linear_weights(const struct kv_trainer *t, int rank, const struct kv_train_linear *linear,
-                             const float *dy);
-
-/* This rank's rows: h = layer_norm(x), keeping what the way back needs. */
-void kv_train_norm_forward(const struct kv_trainer *t, int rank, const struct kv_train_norm *norm, const float *gain,
-                           const float *bias);
-/* This rank's rows: h again from what was kept. */
-void kv_train_norm_again(const struct kv_trainer *t, int rank, const struct kv_train_norm *norm, const float *gain,
-                         const float *bias);
-/* This rank's rows of x's gradient, += what comes from dh, and its columns of the gradients of gain and bias; all rows
- * of dh must be there. */
-void kv_train_norm_backward(const struct kv_trainer *t, int rank, const struct kv_train_norm *norm, const float *gain,
-                            const float *bias);
-
-/* This rank's heads, from and to all rows. */
-void kv_train_attention_forward(const struct kv_trainer *t, int rank, const struct kv_train_layer *layer);
-void kv_train_attention_backward(const struct kv_trainer *t, int rank, const struct kv_train_layer *layer);
-
 /* The stages of a pass, each called by every rank; in between they wait for each other themselves. */
 void kv_train_forward(const struct kv_train_pass *pass, int rank);
 void kv_train_head(const struct kv_train_pass *pass, int rank);
 void kv_train_backward(const struct kv_train_pass *pass, int rank);
-
-/* Pool job with a kv_train_update: AdamW on every tensor. */
-struct kv_train_update {
-    struct kv_trainer *trainer;
-    struct kv_adamw adamw; /* `keep` is that of the tensors that decay */
-};
-void kv_train_update_job(void *update, int rank);
 
 /* AdamW's step number steps + 1 at that rate, gradients clipped as the options say. */
 struct kv_adamw kv_train_adamw(const struct kv_trainer *t, float learning_rate);

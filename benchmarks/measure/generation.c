@@ -1,0 +1,299 @@
+/* The fixture of generations: a decoder, the gate, the warm-up, and the figures of measure.h. */
+#include "measure/fixture.h"
+
+#include "base/error.h"
+#include "results/stats.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A generation predicted to be no longer than this is warmed up whole, a longer one by its first tokens. */
+#define WARM_UP_SECONDS 2.0
+#define WARM_UP_TOKENS  4
+/* Warm enough: two successive ones within this of each other, or so many of them. */
+#define WARM_UP_AGREEMENT 0.05
+#define WARM_UP_MOST      5
+
+/* Repetitions that progress takes its running median of; the results themselves are in the files. */
+enum { PROGRESS_SAMPLES = 32 };
+
+struct generation_state {
+    struct kv_decoder decoder;
+    double ttft_ms[PROGRESS_SAMPLES], ttpt_ms[PROGRESS_SAMPLES]; /* of the first ones, sorted */
+    int n_samples;
+    size_t rss_peak_bytes;
+};
+
+static void name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+{
+    snprintf(text, KV_CELL_TEXT_SIZE, "%s/batch:%d/prompt:%d/new:%d", cell->arm.path, cell->point.batch,
+             cell->point.n_prompt, cell->point.n_new);
+}
+
+static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+{
+    snprintf(text, KV_CELL_TEXT_SIZE, "batch %d, prompt %d, %s", cell->point.batch, cell->point.n_prompt,
+             cell->arm.path);
+}
+
+static struct kv_session_options session_options(const struct kv_cell *cell)
+{
+    return (struct kv_session_options){
+        .path = cell->arm.path,
+        .cache = *cell->arm.cache ? cell->arm.cache : NULL,
+        .kv = *cell->arm.kv ? cell->arm.kv : NULL,
+        .matmul = cell->arm.gemm,
+        .isa = cell->arm.isa,
+        .batch = cell->point.batch,
+        .capacity = cell->point.n_prompt + cell->point.n_new - 1,
+        .chunk = cell->arm.chunk,
+    };
+}
+
+/* ---- Work and limits -------------------------------------------------------------------------------- */
+
+static struct kv_work work_of(const struct kv_run *run, const struct kv_cell *cell, int n_before, int n_new)
+{
+    const struct kv_session_options options = session_options(cell);
+    return kv_step_work(run->settings->config, cell->arm.weights, &options, n_before, n_new);
+}
+
+static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
+{
+    const struct kv_point *p = &cell->point;
+    struct kv_work work = work_of(run, cell, 0, p->n_prompt);
+    double seconds = kv_limit_seconds(limits, work.bytes, work.flops);
+    if (p->n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
+        work = work_of(run, cell, p->n_prompt + (p->n_new - 2) / 2, 1);
+        seconds += (p->n_new - 1) * kv_limit_seconds(limits, work.bytes, work.flops);
+    }
+    return seconds;
+}
+
+static void expect(struct kv_cell_run *cell)
+{
+    const struct kv_point *p = &cell->cell->point;
+    const struct kv_limits *limits = kv_run_limits(cell->run, cell->cell->arm.threads);
+    const struct kv_work prefill = work_of(cell->run, cell->cell, 0, p->n_prompt);
+    const int n_steps = p->n_new - 1;
+    struct kv_work mean = {0, 0};
+    double limit_ms = 0;
+    kv_row_set_number(&cell->row, KV_COLUMN_PREFILL_FLOPS, prefill.flops);
+    kv_row_set_number(&cell->row, KV_COLUMN_PREFILL_BYTES, prefill.bytes);
+    for (int i = 0; i < n_steps; i++) {
+        const struct kv_work work = work_of(cell->run, cell->cell, p->n_prompt + i, 1);
+        mean.flops += work.flops / n_steps;
+        mean.bytes += work.bytes / n_steps;
+        limit_ms += limits ? kv_limit_seconds(limits, work.bytes, work.flops) * 1e3 / n_steps : NAN;
+    }
+    if (n_steps < 1)
+        return;
+    kv_row_set_number(&cell->row, KV_COLUMN_FLOPS, mean.flops);
+    kv_row_set_number(&cell->row, KV_COLUMN_BYTES, mean.bytes);
+    kv_row_set_number(&cell->row, KV_COLUMN_LIMIT_MS, limit_ms);
+}
+
+/* ---- Opening ---------------------------------------------------------------------------------------- */
+
+/* Ids [n_prompt] of the benchmark's prompt, over and over; a small model takes them modulo its vocabulary. */
+static int32_t *make_prompt(const struct kv_run_settings *settings, int n_prompt)
+{
+    int32_t *prompt = malloc((size_t)n_prompt * sizeof *prompt);
+    for (int i = 0; prompt && i < n_prompt; i++)
+        prompt[i] = settings->prompt[i % settings->n_prompt] % settings->config->vocab_size;
+    return prompt;
+}
+
+static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *decoder, struct kv_error *error)
+{
+    const struct kv_point *p = &cell->cell->point;
+    const struct kv_arm *arm = &cell->cell->arm;
+    const struct kv_model *model;
+    struct kv_pool *pool;
+    kv_status status = kv_run_pool(cell->run, arm->threads, &pool, error);
+    if (!status)
+        status = kv_run_model(cell->run, arm->weights, arm->gemm, pool, &model, error);
+    if (status)
+        return status;
+    int32_t *prompt = make_prompt(cell->run->settings, p->n_prompt);
+    if (!prompt)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a prompt of %d tokens", p->n_prompt);
+    const struct kv_decoder_options options = {
+        .session = session_options(cell->cell),
+        .prompts = prompt,
+        .n_prompts = 1,
+        .n_prompt = p->n_prompt,
+        .n_new = p->n_new,
+        .end_of_text = -1,
+    };
+    status = kv_decoder_create(decoder, model, pool, &options, error);
+    free(prompt);
+    return status;
+}
+
+/* The measured shape, untimed, as much of it as is worth the wait. */
+static kv_status warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, double cold_ttft_ms,
+                         struct kv_error *error)
+{
+    const int n_new = cell->cell->point.n_new;
+    const double per_token = kv_predict_seconds(cell->run, (int)(cell - cell->run->cells)) / n_new;
+    int n_tokens = n_new;
+    if (per_token * n_tokens > WARM_UP_SECONDS)
+        n_tokens = per_token * WARM_UP_TOKENS > WARM_UP_SECONDS || n_new < WARM_UP_TOKENS ? 1 : WARM_UP_TOKENS;
+    double previous = n_tokens == 1 ? cold_ttft_ms * 1e-3 : INFINITY; /* the gate ran the first token once */
+    for (int i = 0; i < WARM_UP_MOST; i++) {
+        kv_decoder_reset(decoder, n_tokens);
+        const kv_status status = kv_decoder_run(decoder, error);
+        if (status)
+            return status;
+        const double seconds = (double)kv_generation_ns(&decoder->generation) * 1e-9;
+        if (fabs(seconds - previous) <= WARM_UP_AGREEMENT * fmin(seconds, previous))
+            break;
+        previous = seconds;
+    }
+    return KV_OK;
+}
+
+static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
+{
+    const struct kv_point *p = &cell->cell->point;
+    const int n_positions = cell->run->settings->config->n_positions, used = p->n_prompt + p->n_new - 1;
+    double cold_ttft_ms;
+    if (used > n_positions)
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "a prompt of %d and %d new tokens take %d positions, the model has %d: use fewer", p->n_prompt,
+                       p->n_new, used, n_positions);
+    struct generation_state *state = calloc(1, sizeof *state);
+    if (!state)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a generation");
+    cell->state = state;
+    kv_status status = create_decoder(cell, &state->decoder, error);
+    if (!status)
+        status = kv_gate_check(cell, &state->decoder, &cold_ttft_ms, error);
+    if (!status && p->n_new > 1) /* one token alone is measured for its memory: the gate has run it once */
+        status = warm_up(cell, &state->decoder, cold_ttft_ms, error);
+    if (!status)
+        kv_row_set_number(&cell->row, KV_COLUMN_COLD_TTFT_MS, cold_ttft_ms);
+    return status;
+}
+
+static void close(struct kv_cell_run *cell)
+{
+    struct generation_state *state = cell->state;
+    kv_decoder_free(&state->decoder);
+    free(state);
+}
+
+/* ---- Measuring -------------------------------------------------------------------------------------- */
+
+static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, struct kv_error *error)
+{
+    struct generation_state *state = cell->state;
+    (void)n;
+    kv_rss_reset_peak();
+    kv_decoder_reset(&state->decoder, cell->cell->point.n_new);
+    const kv_status status = kv_decoder_run(&state->decoder, error);
+    *seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
+    state->rss_peak_bytes = kv_rss_peak();
+    return status;
+}
+
+static void keep_samples(struct generation_state *state, const struct kv_figures *f)
+{
+    if (state->n_samples == PROGRESS_SAMPLES)
+        return;
+    state->ttft_ms[state->n_samples] = f->ttft_ms;
+    state->ttpt_ms[state->n_samples++] = f->ttpt_ms;
+    kv_stats_sort(state->ttft_ms, (size_t)state->n_samples);
+    kv_stats_sort(state->ttpt_ms, (size_t)state->n_samples);
+}
+
+static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
+{
+    struct generation_state *state = cell->state;
+    struct kv_row *row = &cell->newest;
+    struct kv_figures f;
+    const kv_status status = kv_figures_of(&state->decoder.generation, &f, error);
+    if (status)
+        return status;
+    const struct {
+        enum kv_column column;
+        double value;
+    } figures[] = {
+        {KV_COLUMN_TTFT_MS, f.ttft_ms},
+        {KV_COLUMN_TTPT_MS, f.ttpt_ms},
+        {KV_COLUMN_TTPT_P50_MS, f.ttpt_p50_ms},
+        {KV_COLUMN_TTPT_P95_MS, f.ttpt_p95_ms},
+        {KV_COLUMN_TTPT_P99_MS, f.ttpt_p99_ms},
+        {KV_COLUMN_E2E_MS, f.e2e_ms},
+        {KV_COLUMN_PREFILL_TOK_S, f.prefill_tok_s},
+        {KV_COLUMN_DECODE_TOK_S, f.decode_tok_s},
+        {KV_COLUMN_OUTPUT_TOK_S, f.output_tok_s},
+        {KV_COLUMN_KV_LIVE_BYTES, (double)state->decoder.generation.kv_live_bytes},
+        {KV_COLUMN_KV_RESERVED_BYTES, (double)kv_session_kv_reserved_bytes(state->decoder.session)},
+        {KV_COLUMN_RSS_PEAK_BYTES, state->rss_peak_bytes ? (double)state->rss_peak_bytes : NAN},
+        {KV_COLUMN_LIMIT_PCT,
+         row->known[KV_COLUMN_LIMIT_MS] ? 100 * row->numbers[KV_COLUMN_LIMIT_MS] / f.ttpt_ms : NAN},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        kv_row_set_number(row, figures[i].column, figures[i].value);
+    keep_samples(state, &f);
+    return KV_OK;
+}
+
+/* A row a step: its latency, its work and its limit. */
+static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
+{
+    const struct generation_state *state = cell->state;
+    const struct kv_generation *g = &state->decoder.generation;
+    const struct kv_limits *limits = kv_run_limits(cell->run, cell->cell->arm.threads);
+    struct kv_row row = cell->newest;
+    kv_status status = KV_OK;
+    int n_before = 0;
+    for (int i = 1; !status && i <= g->n_steps; i++) {
+        const int n_after = g->n_prompt + i - 1;
+        const struct kv_work work = work_of(cell->run, cell->cell, n_before, n_after - n_before);
+        kv_row_set_number(&row, KV_COLUMN_TOKEN, i);
+        kv_row_set_number(&row, KV_COLUMN_CONTEXT_TOKENS, n_after);
+        kv_row_set_number(&row, KV_COLUMN_LATENCY_NS, (double)(g->stamps[i] - g->stamps[i - 1]));
+        kv_row_set_number(&row, KV_COLUMN_FLOPS, work.flops);
+        kv_row_set_number(&row, KV_COLUMN_BYTES, work.bytes);
+        kv_row_set_number(&row, KV_COLUMN_LIMIT_NS,
+                          limits ? kv_limit_seconds(limits, work.bytes, work.flops) * 1e9 : NAN);
+        status = kv_row_write(cell->run->files[KV_FILE_TOKENS], KV_FILE_TOKENS, &row, error);
+        n_before = n_after;
+    }
+    return status;
+}
+
+/* The running medians. */
+static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
+{
+    const struct generation_state *state = cell->state;
+    const size_t n = (size_t)state->n_samples;
+    const double ttpt_ms = kv_stats_median(state->ttpt_ms, n);
+    const int used = snprintf(text, KV_CELL_TEXT_SIZE, "median TTFT %.2f ms", kv_stats_median(state->ttft_ms, n));
+    if (!isnan(ttpt_ms))
+        snprintf(text + used, KV_CELL_TEXT_SIZE - (size_t)used, ", TTPT %.2f ms", ttpt_ms);
+}
+
+static const enum kv_column counters[] = {KV_COLUMN_TTFT_MS, KV_COLUMN_TTPT_MS, KV_COLUMN_DECODE_TOK_S,
+                                          KV_COLUMN_OUTPUT_TOK_S, KV_COLUMN_KV_LIVE_BYTES};
+
+const struct kv_fixture kv_generation_fixture = {
+    .unit = GB_MILLISECONDS,
+    .calls = 1,
+    .counters = counters,
+    .n_counters = sizeof counters / sizeof *counters,
+    .name = name,
+    .describe = describe,
+    .least_seconds = least_seconds,
+    .expect = expect,
+    .open = open,
+    .repeat = repeat,
+    .fill = fill,
+    .write_details = write_tokens,
+    .tell = tell,
+    .close = close,
+};

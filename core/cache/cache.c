@@ -1,0 +1,88 @@
+/* The table of caches, and reading what an observer is shown. */
+#include "cache/cache.h"
+
+#include "base/error.h"
+
+#include <math.h>
+
+static const struct kv_choice caches[] = {{"contiguous", "room for all positions of a sequence, side by side"}};
+static const struct kv_choice types[] = {{"f32", "32-bit floats"}};
+enum { N_CACHES = sizeof caches / sizeof caches[0], N_TYPES = sizeof types / sizeof types[0] };
+
+static const struct kv_cache_kind *const kinds[N_CACHES][N_TYPES] = {{&kv_cache_contiguous_f32}};
+
+const struct kv_choice *kv_cache_choice(int index)
+{
+    return index >= 0 && index < N_CACHES ? &caches[index] : NULL;
+}
+
+const struct kv_choice *kv_kv_choice(int index)
+{
+    return index >= 0 && index < N_TYPES ? &types[index] : NULL;
+}
+
+kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error)
+{
+    const int i = kv_choice_find(kv_cache_choice, "cache", cache, error);
+    const int j = i < 0 ? i : kv_choice_find(kv_kv_choice, "kv", kv, error);
+    *kind = j < 0 ? NULL : kinds[i][j];
+    return j < 0 ? KV_ERROR_ARGUMENT : KV_OK;
+}
+
+static int index_of(const struct kv_cache_kind *kind)
+{
+    int i = 0;
+    while (kinds[i / N_TYPES][i % N_TYPES] != kind)
+        i++;
+    return i;
+}
+
+const char *kv_cache_name(const struct kv_cache_kind *kind)
+{
+    return caches[index_of(kind) / N_TYPES].name;
+}
+
+const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
+{
+    return types[index_of(kind) % N_TYPES].name;
+}
+
+/* ---- Looking at attention ------------------------------------------------------------------------------------ */
+
+static float read(const struct kv_attention_view *view, enum kv_cache_part part, int position, int dimension)
+{
+    const struct kv_cache_place place = {view->layer, view->kept_sequence, view->kept_head};
+    return view->kept->kind->read(view->kept, place, part, position, dimension);
+}
+
+float kv_view_key(const struct kv_attention_view *view, int position, int dimension)
+{
+    return read(view, KV_CACHE_KEY, position, dimension);
+}
+
+float kv_view_value(const struct kv_attention_view *view, int position, int dimension)
+{
+    return read(view, KV_CACHE_VALUE, position, dimension);
+}
+
+static double score(const struct kv_attention_view *view, int position)
+{
+    double sum = 0;
+    for (int d = 0; d < view->head_size; d++)
+        sum += (double)view->query[d] * (double)kv_view_key(view, position, d);
+    return sum / sqrt(view->head_size);
+}
+
+void kv_view_weights(const struct kv_attention_view *view, float *weights)
+{
+    const int n = view->n_positions;
+    double largest = -INFINITY, sum = 0;
+    for (int t = 0; t < n; t++) {
+        weights[t] = (float)score(view, t);
+        largest = fmax(largest, (double)weights[t]);
+    }
+    for (int t = 0; t < n; t++)
+        sum += exp((double)weights[t] - largest);
+    for (int t = 0; t < n; t++)
+        weights[t] = (float)(exp((double)weights[t] - largest) / sum);
+}

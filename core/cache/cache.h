@@ -1,0 +1,60 @@
+/* Keys and values of the positions that have been run, so that none is run twice.
+ *
+ * How they are laid out and in what type they are kept are two choices; one combination of both is a file with one
+ * struct kv_cache_kind and one entry in the table of cache.c. All other code reaches a cache's memory through its kind
+ * only. Heads are those of keys and values, which several heads of queries may share. */
+#ifndef KV_CACHE_CACHE_H
+#define KV_CACHE_CACHE_H
+
+#include "base/memory.h"
+#include "kernels/kernels.h"
+
+struct kv_cache {
+    const struct kv_cache_kind *kind;
+    int n_layer, n_kv_head, head_size;
+    int batch;                         /* sequences */
+    int capacity;                      /* positions that each has room for, a multiple of KV_KEY_BLOCK */
+    int *lengths;                      /* [batch] positions that are in it: what is appended goes behind them */
+    char *base;                        /* memory of the owner's */
+    size_t keys, values, layer_stride; /* bytes: where in it they lie, and from one layer to the next */
+};
+
+/* A head of a sequence in a layer. */
+struct kv_cache_place {
+    int layer, sequence, head;
+};
+
+enum kv_cache_part { KV_CACHE_KEY, KV_CACHE_VALUE };
+
+struct kv_cache_kind {
+    /* Bytes of n positions of one sequence: what a step reads of them, or writes. */
+    double (*bytes)(const struct kv_config *config, double n_positions);
+    /* Adds the cache's memory to a layout and notes where it is; the owner sets `base` once it has that memory. */
+    void (*lay_out)(struct kv_cache *cache, struct kv_layout *layout);
+    /* Bytes of all that is in it, and of all that it has room for. */
+    size_t (*live_bytes)(const struct kv_cache *cache);
+    size_t (*reserved_bytes)(const struct kv_cache *cache);
+    /* Writes n keys and values [head_size], rows `stride` floats apart, behind the sequence's length, which the owner
+     * raises once all heads and layers are there. Distinct places at the same time by distinct threads. */
+    void (*append)(const struct kv_cache *cache, struct kv_cache_place place, int n, const float *keys,
+                   const float *values, size_t stride);
+    /* Attention over the positions of that place, by a level's kernel; all but keys and values is set. */
+    void (*attend)(const struct kv_cache *cache, struct kv_cache_place place, const struct kv_kernels *kernels,
+                   struct kv_attention *attention);
+    /* Element `dimension` of the key or value of a position. */
+    float (*read)(const struct kv_cache *cache, struct kv_cache_place place, enum kv_cache_part part, int position,
+                  int dimension);
+    /* Forgets what a sequence has behind its first `length` positions. */
+    void (*truncate)(struct kv_cache *cache, int sequence, int length);
+};
+
+/* What keeps keys and values of type `kv` as `cache` has it; NULL: the first of each table.
+ * Errors: ARGUMENT for an unknown name. */
+kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error);
+/* The names of both choices. */
+const char *kv_cache_name(const struct kv_cache_kind *kind);
+const char *kv_cache_kv_name(const struct kv_cache_kind *kind);
+
+extern const struct kv_cache_kind kv_cache_contiguous_f32;
+
+#endif

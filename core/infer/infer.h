@@ -1,0 +1,103 @@
+/* The inside of a session: the forward pass of GPT-2 (Radford et al. 2019) over some new positions of some sequences,
+ * given a place where keys and values are kept, and the inference paths, which say what is kept from one step to the
+ * next, and so what has to be run again. All paths run the same pass: they differ only in what they ask of it.
+ *
+ * A path is one file with one struct kv_path and one row in session.c. The session owns tokens, windows and memory; a
+ * path says how much it needs, and extends sequences. */
+#ifndef KV_INFER_INFER_H
+#define KV_INFER_INFER_H
+
+#include "cache/cache.h"
+#include "kernels/matmul.h"
+#include "model/weights.h"
+
+/* Buffers between the stages; R = kv_engine.max_rows. */
+struct kv_workspace {
+    float *x;      /* [R, C] the residual stream */
+    float *h;      /* [R, C] layer norm's output, then attention's */
+    float *qkv;    /* [R, 3C] queries, keys, values */
+    float *inner;  /* [R, I] */
+    float *last;   /* [R, C] layer norm of the positions that go through the LM head */
+    float *scores; /* [n_threads, KV_MAX_QUERY_TILE, score_stride] */
+    size_t score_stride;
+};
+
+struct kv_engine {
+    const struct kv_model *model;
+    struct kv_pool *pool;
+    const struct kv_kernels *kernels;
+    const struct kv_matmul_backend *matmul;
+    struct kv_workspace work;
+    int max_rows;                       /* most positions, over all sequences, in one pass */
+    const struct kv_observer *observer; /* or NULL */
+};
+
+struct kv_pass {
+    const int32_t *tokens; /* [n_sequences] windows, token_stride apart */
+    size_t token_stride;
+    int first_sequence; /* the session's number of the pass's first sequence, for the observer */
+    int n_sequences;
+    int n_positions; /* new ones of each, behind those in the cache; n_sequences * n_positions <= max_rows */
+    const struct kv_cache *cache;
+    int first_in_cache; /* the cache's number of the pass's first sequence */
+    /* Logits of the last `n_logits` new positions of every sequence: row (b, i) at
+     * logits + b * logits_stride + i * V. 0: none. */
+    int n_logits;
+    float *logits;
+    size_t logits_stride;
+};
+
+/* Writes keys and values of the new positions behind the cache's lengths, which stay as they are, and computes the
+ * logits that were asked for. */
+void kv_forward(const struct kv_engine *engine, const struct kv_pass *pass);
+
+struct kv_session {
+    struct kv_engine engine;
+    const struct kv_path *path;
+    int batch;    /* B */
+    int capacity; /* most positions of a sequence */
+    int chunk;    /* most positions of one prefill step, 0: any */
+    enum kv_overflow overflow;
+    int *lengths;    /* [B] positions in the window */
+    bool has_logits; /* of those windows */
+    int overflows;
+    int32_t *tokens;       /* [B, capacity] the windows */
+    float *logits;         /* [B, V] of the last position */
+    struct kv_cache cache; /* its lengths: the positions of each window that have been run */
+    struct kv_block block; /* owns all buffers */
+};
+
+/* Of each sequence first_sequence + i of session->tokens, the n_positions behind those that have been run. Logits as in
+ * struct kv_pass, with n_logits 0, 1 or n_positions. */
+struct kv_extension {
+    int first_sequence, n_sequences;
+    int n_positions;
+    int n_logits;
+    float *logits;
+    size_t logits_stride;
+};
+
+struct kv_path {
+    struct kv_choice choice;
+    bool keeps; /* keys and values, from one extension to the next */
+    /* Given a cache of the session's batch and capacity, the latter also as it was asked for: changes it to what the
+     * path needs, and returns kv_engine.max_rows. */
+    int (*plan)(struct kv_cache *cache, int capacity);
+    /* Also raises the lengths of session->cache, of every path, to what has been run. */
+    void (*extend)(struct kv_session *session, const struct kv_extension *extension);
+};
+
+/* Rows that one pass aims at: enough for a matrix product at full speed, little enough that the activations
+ * of the widest layer stay a small part of memory (28 KB a row for GPT-2 124M). */
+#define KV_PASS_ROWS 1024
+
+/* The smaller of two counts, one of which fits an int. */
+static inline int kv_smaller(long a, long b)
+{
+    return (int)(a < b ? a : b);
+}
+
+extern const struct kv_path kv_path_cached;
+extern const struct kv_path kv_path_naive;
+
+#endif

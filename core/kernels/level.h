@@ -1,0 +1,56 @@
+/* All kernels of one instruction-set level, from the templates. A level is one file that sets the constants below and
+ * includes this one, one row in kernels.c and one in the top meson.build. Set before:
+ *   KV_LEVEL, KV_SUMMARY   its name, and one line that describes it
+ *   KV_LANES               floats in a vector
+ *   KV_QUERY_TILE          queries that share each load of a key or value: their sums just fill the registers
+ *   KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS   the tile of y that the packed product keeps in registers
+ *   KV_DEPTH, KV_X_BYTES   rows of weights, and bytes of x, that it works on before it goes on to the next
+ *   KV_PROBE_CHAINS        independent sums that hide the latency of a multiplication and addition */
+#include "kernels/matmul.h"
+#include "kernels/vector.h"
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b)  JOIN_(a, b)
+#define TEXT_(a)    #a
+#define TEXT(a)     TEXT_(a)
+#define INLINED     static inline __attribute__((always_inline))
+
+#include "kernels/kernels_tmpl.h"
+#include "kernels/packed_tmpl.h"
+#include "kernels/probe_tmpl.h"
+#include "kernels/train_tmpl.h"
+
+static const struct kv_train_kernels train = {
+    .normalize = train_normalize,
+    .affine = train_affine,
+    .multiply_add = train_multiply_add,
+    .normalize_backward = normalize_backward,
+    .gelu_new_backward = gelu_new_backward,
+    .gelu_backward = gelu_backward,
+    .softmax = train_softmax,
+    .softmax_backward = softmax_backward,
+    .cross_entropy = cross_entropy,
+    .squares = train_squares,
+    .adamw = adamw,
+};
+
+static const struct kv_probe_kernels probe = {
+    .chains = KV_PROBE_CHAINS,
+    .lanes = KV_LANES,
+    .flops_per_round = 2.0 * KV_PROBE_CHAINS * KV_LANES,
+    .sum = probe_sum,
+    .multiply_add = probe_multiply_add,
+};
+
+const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
+    .choice = {TEXT(KV_LEVEL), KV_SUMMARY},
+    .layer_norm = layer_norm,
+    .add = add,
+    .gelu_new = gelu_new,
+    .gelu = gelu,
+    .attention = attention,
+    .argmax = argmax,
+    .packed = packed,
+    .train = &train,
+    .probe = &probe,
+};

@@ -1,0 +1,17 @@
+#define KV_LEVEL      avx512
+#define KV_SUMMARY    "AVX-512 (F BW DQ VL CD), 512-bit vectors"
+#define KV_LANES      16
+#define KV_QUERY_TILE 8
+
+/* 24 of 32 registers hold sums, 3 weights, 1 an x: 11 loads feed 24 fused products, at 2 of either a cycle. 384 rows of
+ * a panel are 72 KiB: they, the 72 KiB that follow and half a MiB of x fit the smallest second-level cache of this
+ * level's CPUs, 1 MiB. */
+#define KV_TILE_ROWS    8
+#define KV_TILE_VECTORS 3
+#define KV_DEPTH        384
+#define KV_X_BYTES      (512 * 1024)
+
+/* Two FMA units of latency 4 need 8; half as many again cover an uneven split between the two. */
+#define KV_PROBE_CHAINS 12
+
+#include "kernels/level.h"

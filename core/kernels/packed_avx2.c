@@ -1,9 +1,0 @@
-/* 12 of 16 registers hold sums, 3 weights, 1 an x: 7 loads feed 12 fused products. Half a panel's 96 rows touch 12 KiB
- * and stay in the first-level cache while all rows of x pass by; x takes half of 256 KiB, the smallest second level. */
-#define KV_LEVEL        avx2
-#define KV_LANES        8
-#define KV_TILE_ROWS    4
-#define KV_TILE_VECTORS 3
-#define KV_DEPTH        96
-#define KV_X_BYTES      (128 * 1024)
-#include "kernels/packed_tmpl.h"

@@ -1,0 +1,146 @@
+# generate with token ids, and logits, against the reference cases, at the window's end, and where they must refuse.
+
+setup() {
+    load helpers
+    of_program
+}
+
+# of_case CASE: its folder $model, prompt and what follows from it greedily, $n new ids, as the command line has them.
+of_case() {
+    model=$project/data/reference/$1
+    prompt=$(ids tokens) greedy=$(ids greedy)
+    n=$(($(count_ids "$greedy") / $(rows "$greedy") - $(count_ids "$prompt") / $(rows "$prompt")))
+}
+
+# ids tokens|greedy [N]: of all rows, or the first N of each: "1,2;3,4".
+ids() {
+    python3 -c 'import json, sys
+cut = int(sys.argv[3]) if len(sys.argv) > 3 else None
+rows = json.load(open(sys.argv[1] + "/expected.json"))[sys.argv[2]]
+print(";".join(",".join(map(str, row[:cut])) for row in rows))' "$model" "$@"
+}
+
+rows() {
+    tr ';' '\n' <<<"$1" | wc -l
+}
+
+count_ids() {
+    tr ';,' '\n' <<<"$1" | wc -l
+}
+
+# continues EXPECTED OPTION...: the case's prompt, on both paths.
+continues() {
+    local path
+    for path in naive cached; do
+        ends 0 "$program" generate --model "$model" --tokens "$prompt" --path $path "${@:2}"
+        is "$out" "$1"
+    done
+}
+
+@test "the ids of every reference case" {
+    for case in tiny-f32 odd-f16 gelu-erf-bf16; do
+        of_case $case
+        continues "$greedy" -n "$n" --overflow recompute --ids
+    done
+}
+
+# The case is small, and goes past the window's end.
+@test "no option of speed changes an id" {
+    of_case gelu-erf-bf16
+    for option in gemm=reference gemm=openblas threads=1 threads=2 isa=portable chunk=1 chunk=2 chunk=7 chunk=1000; do
+        continues "$greedy" -n "$n" --overflow recompute "--$option"
+    done
+}
+
+# Its last position still selects a token, so a sequence ends with n_positions + 1 ids.
+@test "a sequence stops at the window's end, which is said" {
+    of_case odd-f16
+    expected=$(ids greedy 49)
+    continues "$expected" -n "$n"
+    counts 1 warning "$err"
+    counts 1 '(n_positions 48)' "$err"
+    continues "$expected" -n $((49 - 17))
+    counts 0 warning "$err"
+}
+
+@test "past the window's end is said once" {
+    of_case odd-f16
+    for policy in recompute shift; do
+        ends 0 "$program" generate --model "$model" --tokens "$prompt" -n "$n" --overflow $policy
+        counts 1 warning "$err"
+        counts 1 $policy "$err"
+    done
+}
+
+@test "a window that shifts is the same on both paths" {
+    of_case odd-f16
+    ends 0 "$program" generate --model "$model" --tokens "$prompt" -n 100 --overflow shift
+    is "$(count_ids "$out")" $((3 * (17 + 100)))
+    for row in 1 2 3; do
+        [[ $(cut -d ';' -f $row <<<"$out") == "$(ids greedy 49 | cut -d ';' -f $row)"* ]]
+    done
+    continues "$out" -n 100 --overflow shift
+}
+
+@test "a prompt longer than the window" {
+    of_case odd-f16
+    prompt=$(ids greedy 49)
+    for path in naive cached; do
+        refuses 1 '49 tokens, n_positions is 48' "$program" generate --model "$model" --tokens "$prompt" --path $path
+    done
+    continues "$greedy" -n 28 --overflow recompute
+}
+
+@test "no new tokens, and rows alone as in a batch" {
+    of_case tiny-f32
+    continues "$prompt" -n 0
+    all=$prompt
+    for row in 1 2; do
+        prompt=$(cut -d ';' -f $row <<<"$all")
+        continues "$(cut -d ';' -f $row <<<"$greedy")" -n "$n"
+    done
+    prompt='1;2;3'
+    continues '1;2;3' -n 0
+}
+
+@test "ids that the model does not have" {
+    of_case tiny-f32
+    refuses 1 '97 is not in 0..96' "$program" generate --model "$model" --tokens 1,97,2 -n 1
+    refuses 1 '2147483647 is not in 0..96' "$program" generate --model "$model" --tokens '1,2;3,2147483647' -n 1
+    refuses 2 '--tokens is needed' "$program" generate --model "$model"
+}
+
+# ---- logits
+
+@test "the logits of every reference case, in any chunks" {
+    for case in tiny-f32 odd-f16 gelu-erf-bf16; do
+        of_case $case
+        for path in naive cached; do
+            for chunk in 1000 1 2 7; do
+                ends 0 "$program" logits --model "$model" --tokens "$prompt" --path $path --chunk $chunk -o $path-$chunk
+                is "$out" ''
+            done
+            ends 0 "$program" logits --model "$model" --tokens "$prompt" --path $path --out $path
+        done
+        holds 10
+        python3 "$project/tests/check_logits.py" 1e-4 "$model/logits.safetensors" ./*
+    done
+}
+
+@test "logits that cannot be written leave nothing" {
+    echo a file >file
+    mkdir folder
+    for name in no-folder/logits file/logits folder; do
+        refuses 1 $name "$program" logits --model "$tiny" --tokens 1,2 --out $name
+        holds 2
+    done
+}
+
+@test "what was there before stays until there is something whole in its place" {
+    of_case odd-f16
+    echo before >logits.safetensors
+    refuses 1 '131 is not in 0..130' "$program" logits --model "$model" --tokens 1,131 --out logits.safetensors
+    refuses 1 'n_positions is 48' "$program" logits --model "$model" --tokens "$(ids greedy 49)" --out logits.safetensors
+    is "$(<logits.safetensors)" before
+    holds 1
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""The report of the reference run as Chromium shows it, its figures drawn by plots/. Prints TAP.
+
+    report_browser.py KVBENCH
+
+Exit status: 0 all is as it should be, 1 it is not, 77 skipped, with the reason, where Chromium or Selenium is missing.
+"""
+
+import base64
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+
+SKIPPED = 77
+DEBIANS_PYTHON = "/usr/bin/python3"
+PROJECT = pathlib.Path(__file__).resolve().parent.parent
+FIGURES = "benchmark_results token_latency time_vs_cache speedup_grid depth memory roofline kernels latency_distribution"
+
+try:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+except ImportError:
+    # Debian's package is for Debian's Python, which need not be the first on PATH.
+    if sys.executable != DEBIANS_PYTHON and os.access(DEBIANS_PYTHON, os.X_OK):
+        os.execv(DEBIANS_PYTHON, [DEBIANS_PYTHON, *sys.argv])
+    print("skipped: no Selenium; Debian's package python3-selenium has it")
+    sys.exit(SKIPPED)
+
+
+def make_report(program, folder):
+    """The page of a whole run, compared with itself, beside an animated picture."""
+    reference = PROJECT / "data" / "results" / "reference"
+    for file in reference.iterdir():
+        shutil.copy(file, folder)
+    shutil.copy(PROJECT / "plots" / "gallery" / "kv_dashboard_l2_h0.gif", folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KVBENCH_")}
+    for command in ([PROJECT / "plots" / "render.sh", folder], [program, "report", folder, "--against", reference]):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    return folder / "report.html"
+
+
+class Page:
+    def __init__(self, file, folder):
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"):
+            options.add_argument(argument)
+        if os.geteuid() == 0:
+            # The sandbox refuses root, as which containers run tests.
+            options.add_argument("--no-sandbox")
+        options.add_argument(f"--user-data-dir={folder / 'profile'}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+        self.resize(1200, 900)
+        self.driver.get(file.as_uri())
+
+    def call(self, method, **parameters):
+        return self.driver.execute_cdp_cmd(method, parameters)
+
+    def value(self, expression):
+        return self.driver.execute_script(f"return {expression}")
+
+    def resize(self, width, height=844):
+        """A phone's window, or from 1000 pixels on a desk's."""
+        phone = width < 1000
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1 + phone, mobile=phone
+        )
+
+    def prefer(self, scheme):
+        self.call("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+
+def no_console_message(page):
+    assert page.value("document.readyState") == "complete"
+    messages = page.driver.get_log("browser")
+    assert not messages, messages
+
+
+def check_pictures(page):
+    """Each figure is there, in order, and so is what is drawn in it; the animated picture comes last."""
+    boxes = page.value(
+        "[...document.querySelectorAll('figure')].map(f => { const p = f.querySelector('svg, img'),"
+        "b = p.getBoundingClientRect(); return [f.id, b.width, b.height, p.getBBox ? p.getBBox().width : b.width] })"
+    )
+    assert [box[0] for box in boxes[:-1]] == ["figure-" + name for name in FIGURES.split()], boxes
+    assert all(side >= 200 for box in boxes for side in box[1:]), boxes
+
+
+def pictures_are_visible(page):
+    check_pictures(page)
+    page.prefer("dark")
+    check_pictures(page)
+    page.resize(390)
+    check_pictures(page)
+    # each symbol of a drawing is one of its own
+    uses = page.value(
+        "[...document.querySelectorAll('use')].map(u => u.closest('svg').contains(document.querySelector("
+        "u.getAttribute('xlink:href') || u.getAttribute('href'))))"
+    )
+    assert len(uses) > 50 and all(uses)
+
+
+def fits_the_window(page):
+    for width in (320, 390, 768, 1200):
+        page.resize(width)
+        shown = page.value("document.documentElement.scrollWidth")
+        assert shown <= width, f"the page is {shown} px wide in a window of {width} px"
+
+
+# WCAG 2.1: relative luminance, and the contrast of a text and what lies behind it.
+LEAST_CONTRAST = """(() => {
+    const light = c => {
+        const [r, g, b] = c.match(/[0-9.]+/g).map(v => v / 255).map(
+            v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+        return .2126 * r + .7152 * g + .0722 * b;
+    };
+    const behind = e => {
+        for (; e; e = e.parentElement) {
+            const c = getComputedStyle(e).backgroundColor;
+            if (!c.endsWith(', 0)')) return c;
+        }
+    };
+    const texts = 'p, li, a, th, td, dt, dd, .range, .soft, h1 em, summary, figcaption, .numbers b, .notes b';
+    return Math.min(...[...document.querySelectorAll(texts)].map(e => {
+        const a = light(getComputedStyle(e).color), b = light(behind(e));
+        return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    }));
+})()"""
+
+
+def light_and_dark(page):
+    red = "Number(getComputedStyle({}).backgroundColor.match(/[0-9]+/)[0])"
+    for scheme, is_right in (("light", lambda value: value > 200), ("dark", lambda value: value < 60)):
+        page.prefer(scheme)
+        assert is_right(page.value(red.format("document.body"))), scheme
+        contrast = page.value(LEAST_CONTRAST)
+        assert contrast >= 4.5, f"{scheme}: a text has a contrast of {contrast:.2f} to what is behind it"
+    # drawings keep the white they were made for
+    assert page.value(red.format("document.querySelector('.canvas')")) == 255
+
+
+def prints(page):
+    pdf = base64.b64decode(page.call("Page.printToPDF")["data"])
+    assert pdf.startswith(b"%PDF") and len(pdf) > 75000
+    page.call("Emulation.setEmulatedMedia", media="print")
+    assert page.value("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert page.value("[...document.querySelectorAll('figure')].every(f => getComputedStyle(f).breakInside === 'avoid')")
+    hidden = "[...document.querySelectorAll('details li')].filter(l => !l.checkVisibility({contentVisibilityAuto: true}))"
+    assert page.value(hidden + ".length") == 0
+
+
+def run_tests(page):
+    """Returns whether one failed."""
+    tests = (no_console_message, pictures_are_visible, fits_the_window, light_and_dark, prints)
+    failed = False
+    print(f"1..{len(tests)}")
+    for number, test in enumerate(tests, 1):
+        try:
+            test(page)
+            print(f"ok {number} {test.__name__}")
+        except Exception:
+            failed = True
+            print(f"not ok {number} {test.__name__}")
+            print("# " + traceback.format_exc().replace("\n", "\n# "))
+    return failed
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    for program, package in (("chromium", "chromium"), ("chromedriver", "chromium-driver")):
+        if not shutil.which(program):
+            print(f"skipped: no {program} on PATH; Debian's package {package} has it")
+            sys.exit(SKIPPED)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        page = Page(make_report(sys.argv[1], folder), folder)
+        try:
+            sys.exit(run_tests(page))
+        finally:
+            page.driver.quit()
+
+
+main()

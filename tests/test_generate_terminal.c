@@ -1,0 +1,412 @@
+/* `kvbench generate` as it is written: text as it is made, into a pipe; both paths side by side, on a terminal; and
+ * what an interruption leaves. What is generated is tested in generate.bats and generate_text.bats. */
+#include "packets.h"
+#include "screen.h"
+#include "urn.h"
+
+#include "base/utf8.h"
+#include "measure/measure.h"
+#include "text/terminal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One thread: the models are too small for more to do them good. */
+#define GENERATE(model) "generate", "--threads", "1", "--model", (model)
+/* A race that lasts until it is interrupted. */
+#define RACE(model) GENERATE(model), "--path", "both", "-n", "100000000", "--overflow", "recompute"
+
+struct bench {
+    struct cli *cli;
+    struct checkpoint *checkpoint;
+    struct packets p;
+    struct screen screen;
+};
+
+static int set_up(void **state)
+{
+    struct bench *bench = calloc(1, sizeof *bench);
+    void *cli = NULL, *checkpoint = NULL;
+    if (!bench || cli_set_up(&cli) != 0 || checkpoint_set_up(&checkpoint) != 0)
+        return -1;
+    bench->cli = cli;
+    bench->checkpoint = checkpoint;
+    bench->cli->settings[0] = "TERM=xterm";
+    bench->cli->settings[1] = "COLUMNS";
+    bench->cli->settings[2] = "LINES";
+    *state = bench;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct bench *bench = *state;
+    void *cli = bench->cli, *checkpoint = bench->checkpoint;
+    screen_free(&bench->screen);
+    const int failed = cli_tear_down(&cli) | checkpoint_tear_down(&checkpoint);
+    free(bench);
+    return failed;
+}
+
+/* The folder of a model that draws from these tokens; the window holds `n_positions`. */
+static const char *urn(struct bench *bench, int n_positions, const struct urn_token *tokens, size_t n_tokens)
+{
+    build_urn(bench->checkpoint, 256, n_positions, tokens, n_tokens);
+    checkpoint_write(bench->checkpoint);
+    return bench->checkpoint->folder;
+}
+
+/* Words of a few letters. */
+static const char *letter_urn(struct bench *bench, int n_positions)
+{
+    static const struct urn_token tokens[] = {{'a', 0}, {'b', 0}, {'c', 0}, {'d', 0}, {' ', 0}};
+    return urn(bench, n_positions, tokens, COUNT(tokens));
+}
+
+/* ---- Not on a terminal ----------------------------------------------------------------------------------- */
+
+/* The text of p is that of the ids, which are bytes. */
+static void assert_bytes(const struct packets *p, const char *ids)
+{
+    size_t n = 0;
+    for (const char *at = ids; *at; at += strcspn(at, ","), at += *at == ',') {
+        assert_true(n < p->n_text);
+        assert_int_equal((unsigned char)p->text[n++], atoi(at));
+    }
+    assert_in_range(p->n_text - n, 0, 1);
+    assert_int_equal(p->text[p->n_text - 1], '\n');
+}
+
+/* Every kind of byte that there is in UTF-8, and some that are in none, so that characters come about by chance. */
+static const char *utf8_urn(struct bench *bench)
+{
+    static const struct urn_token tokens[] = {{'e', 0},  {0xc3, 0}, {0xa9, 0}, {0xe2, 0}, {0x82, 0}, {0xac, 0},
+                                              {0xf0, 0}, {0x9f, 0}, {0x98, 0}, {0x80, 0}, {0xff, 0}};
+    return urn(bench, 64, tokens, COUNT(tokens));
+}
+
+/* First the prompt, then each write is what one token completes: no character is cut, no byte is lost or late. */
+static void test_stream(void **state)
+{
+    struct bench *bench = *state;
+    struct packets *p = &bench->p;
+    const char *model = utf8_urn(bench);
+    RUN(bench->cli, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000", "--ids", "--temperature", "1",
+        "--overflow", "shift");
+    assert_exit(bench->cli, 0);
+    char *ids = strdup(bench->cli->out);
+    PACKETS(bench->cli, p, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000");
+    assert_exit(bench->cli, 0);
+    assert_bytes(p, ids);
+    free(ids);
+    struct kv_utf8_holder holder = {.n_held = 0};
+    char whole[4];
+    int packet = 0, n_long = 0;
+    assert_int_equal(p->ends[0], 4);
+    for (size_t i = 4; i < p->n_text - 1 && packet < p->n - 2; i++) {
+        const int n = kv_utf8_take(&holder, p->text[i], whole);
+        if (n) {
+            packet++;
+            assert_int_equal(p->ends[packet] - p->ends[packet - 1], n);
+        }
+        n_long += n > 1 && kv_utf8_length(whole, (size_t)n) == n;
+    }
+    assert_int_equal(packet, p->n - 2); /* the last one is what was left, and the newline */
+    assert_true(n_long > 50);
+}
+
+/* Text arrives while more is being made, and what was made stays when the program is interrupted. */
+static void test_interrupted(void **state)
+{
+    struct bench *bench = *state;
+    struct packets *p = &bench->p;
+    packets_start(bench->cli, p,
+                  (const char *const[]){GENERATE(letter_urn(bench, 64)), "-n", "100000000", "--prompt", "Z", NULL});
+    for (int i = 0; i < 100; i++)
+        assert_true(packets_read(p));
+    assert_int_equal(p->n_text, 100);
+    assert_int_equal(kill(p->child, SIGINT), 0);
+    packets_finish(bench->cli, p);
+    assert_int_equal(bench->cli->status, 128 + SIGINT);
+    assert_in_range(p->n_text, 100, PACKETS_SIZE - 1);
+    assert_int_equal(p->text[p->n_text - 1], '\n');
+    assert_int_equal(count_lines(bench->cli->err, "TTFT"), 1);
+}
+
+/* A reader that goes away, or a full disk, ends the run at once. */
+static void test_nobody_reads(void **state)
+{
+    struct bench *bench = *state;
+    struct cli *cli = bench->cli;
+    const char *model = letter_urn(bench, 64);
+    cli->stdout_file = "/dev/full";
+    RUN(cli, GENERATE(model), "-n", "100000000");
+    assert_exit(cli, 1);
+    assert_int_equal(count_lines(cli->err, ": stdout cannot be written: No space left on device"), 1);
+    cli->stdout_file = NULL;
+    packets_start(cli, &bench->p, (const char *const[]){GENERATE(model), "-n", "100000000", NULL});
+    assert_true(packets_read(&bench->p));
+    close(bench->p.descriptor);
+    cli_finish(cli, bench->p.child);
+    assert_int_equal(cli->status, 128 + SIGPIPE);
+}
+
+/* Whether the running program has written anything to stderr. */
+static bool has_reported(const struct cli *cli)
+{
+    char path[CLI_PATH_SIZE];
+    struct stat err;
+    snprintf(path, sizeof path, "%s/err", cli->root);
+    return stat(path, &err) == 0 && err.st_size > 0;
+}
+
+/* About every second a line, with what each has done of the same time. */
+static void test_progress_and_interrupt(void **state)
+{
+    struct bench *bench = *state;
+    struct cli *cli = bench->cli;
+    int naive, cached;
+    packets_start(cli, &bench->p, (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    const int64_t start = kv_now_ns();
+    do
+        assert_true(packets_read(&bench->p));
+    while (kv_now_ns() - start < 1500000000 || !has_reported(cli));
+    const int seconds = (int)((kv_now_ns() - start) / 1000000000);
+    assert_int_equal(kill(bench->p.child, SIGINT), 0);
+    packets_finish(cli, &bench->p);
+    assert_exit(cli, 128 + SIGINT);
+    assert_int_equal(bench->p.text[bench->p.n_text - 1], '\n');
+    assert_in_range(count_lines(cli->err, " | cached "), 1, seconds + 1);
+    assert_int_equal(
+        sscanf(cli->err, "naive %d tokens, %*f tokens/s | cached %d tokens, %*f tokens/s\n", &naive, &cached), 2);
+    assert_true(naive > 0 && cached > naive);
+    assert_int_equal(count_lines(cli->err, "times as fast"), 0);
+}
+
+/* ---- On a terminal --------------------------------------------------------------------------------------- */
+
+/* Runs to the end and shows it on a screen of that size. */
+static void run_on_terminal(struct bench *bench, int width, int height, int shown_width, int shown_height,
+                            const char *const *arguments)
+{
+    packets_start_on_terminal(bench->cli, &bench->p, width, height, arguments);
+    packets_finish(bench->cli, &bench->p);
+    screen_clear(&bench->screen, shown_width, shown_height);
+    screen_show(&bench->screen, bench->p.text, bench->p.n_text);
+}
+
+/* The two columns below the head, without the table: the same text on both sides. */
+static void assert_columns(struct screen *screen, int width, const char *n_done)
+{
+    char *text = strdup(screen_text(screen));
+    assert_non_null(text);
+    const int column = (width - 4) / 2;
+    char *line = strtok(text, "\n");
+    assert_int_equal(strncmp(line, "naive  ", 7), 0);
+    assert_non_null(strstr(line, n_done));
+    assert_int_equal(strncmp(line + column + 1, "| cached ", 9), 0);
+    int n_lines = 0;
+    while ((line = strtok(NULL, "\n")) && strncmp(line, "path ", 5) != 0) {
+        assert_int_equal(strncmp(line + column + 1, "| ", 2), 0);
+        const char *right = line + column + 3;
+        assert_in_range(strlen(right), 1, column);
+        assert_int_equal(strncmp(line, right, strlen(right)), 0);
+        assert_int_equal(strspn(line + strlen(right), " "), column + 1 - (int)strlen(right));
+        n_lines++;
+    }
+    assert_non_null(line);
+    assert_true(n_lines > 1);
+    assert_non_null(strstr(screen->text, "\ncached is "));
+    assert_false(screen->cursor_is_hidden);
+    assert_false(screen->was_too_narrow);
+    assert_true(screen->n_bold > 1);
+    free(text);
+}
+
+static void test_terminal(void **state)
+{
+    struct bench *bench = *state;
+    const char *model = letter_urn(bench, 512);
+    run_on_terminal(bench, 100, 30, 100, 30, (const char *const[]){GENERATE(model), "--path", "both", NULL});
+    assert_exit(bench->cli, 0);
+    assert_columns(&bench->screen, 100, "200 of 200");
+    assert_non_null(strstr(screen_text(&bench->screen), "In the beginning"));
+}
+
+/* A terminal that does not tell its size: COLUMNS, or 80. */
+static void test_terminal_without_size(void **state)
+{
+    struct bench *bench = *state;
+    const char *model = letter_urn(bench, 512);
+    run_on_terminal(bench, 0, 0, 80, 24, (const char *const[]){GENERATE(model), "--path", "both", NULL});
+    assert_exit(bench->cli, 0);
+    assert_columns(&bench->screen, 80, "200 of 200");
+    bench->cli->settings[1] = "COLUMNS=120";
+    run_on_terminal(bench, 0, 0, 120, 24, (const char *const[]){GENERATE(model), "--path", "both", NULL});
+    assert_exit(bench->cli, 0);
+    assert_columns(&bench->screen, 120, "200 of 200");
+}
+
+/* Where a text is longer than the screen its end is shown, and nothing above the two columns is written over. */
+static void test_small_terminal(void **state)
+{
+    struct bench *bench = *state;
+    const char *model = letter_urn(bench, 512);
+    RUN(bench->cli, GENERATE(model));
+    assert_exit(bench->cli, 0);
+    const size_t n = strlen(bench->cli->out) - 1;
+    char last[4] = "";
+    memcpy(last, bench->cli->out + n - 3, 3);
+    packets_start_on_terminal(bench->cli, &bench->p, 70, 8,
+                              (const char *const[]){GENERATE(model), "--path", "both", NULL});
+    packets_finish(bench->cli, &bench->p);
+    assert_exit(bench->cli, 0);
+    screen_clear(&bench->screen, 70, 20);
+    screen_show(&bench->screen, "$ ls\r\n", 6);
+    screen_show(&bench->screen, bench->p.text, bench->p.n_text);
+    const char *text = screen_text(&bench->screen);
+    assert_ptr_equal(strstr(text, "$ ls\n"), text);
+    assert_false(bench->screen.was_too_narrow);
+    assert_null(strstr(text, "In the"));
+    assert_non_null(strstr(text, last));
+    const char *table = strstr(text, "path ");
+    assert_non_null(table);
+    int n_above = 0;
+    for (const char *at = text; at < table; at++)
+        n_above += *at == '\n';
+    assert_int_equal(n_above, 1 + 1 + 8 - 2);
+    assert_non_null(strstr(table, "\ncached is "));
+}
+
+/* Any bytes: none of them reaches the terminal as a control character. */
+static void test_any_bytes_on_a_terminal(void **state)
+{
+    struct bench *bench = *state;
+    build_byte_model(bench->checkpoint, 64);
+    checkpoint_write(bench->checkpoint);
+    const char *model = bench->checkpoint->folder;
+    run_on_terminal(bench, 80, 24, 80, 40,
+                    (const char *const[]){GENERATE(model), "--path", "both", "--top-k", "0", "--temperature", "3", "-n",
+                                          "300", NULL});
+    assert_exit(bench->cli, 0);
+    assert_false(bench->screen.was_too_narrow);
+}
+
+/* While they run: both texts grow, the cached one faster; Ctrl-C leaves a cursor and what was done. */
+static void test_interrupt_on_a_terminal(void **state)
+{
+    struct bench *bench = *state;
+    int naive = 0, cached = 0;
+    packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
+                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    screen_clear(&bench->screen, 100, 12);
+    while (naive < 100) {
+        const size_t shown = bench->p.n_text;
+        assert_true(packets_read(&bench->p));
+        bench->p.text[bench->p.n_text] = '\0';
+        const char *heading = strstr(bench->p.text + shown, "\033[1mnaive");
+        if (heading)
+            sscanf(heading, "\033[1mnaive %*f tokens/s, %d of 100000000\033[50G| cached %*f tokens/s, %d of", &naive,
+                   &cached);
+    }
+    assert_true(cached > naive);
+    assert_int_equal(kill(bench->p.child, SIGINT), 0);
+    packets_finish(bench->cli, &bench->p);
+    assert_exit(bench->cli, 128 + SIGINT);
+    screen_show(&bench->screen, bench->p.text, bench->p.n_text);
+    assert_false(bench->screen.cursor_is_hidden);
+    assert_non_null(strstr(screen_text(&bench->screen), "\npath "));
+    assert_null(strstr(bench->screen.text, "times as fast"));
+}
+
+/* A second signal does not wait for the step; the cursor is there all the same. */
+static void test_interrupted_twice(void **state)
+{
+    struct bench *bench = *state;
+    packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
+                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    while (bench->p.n_text < 2000)
+        assert_true(packets_read(&bench->p));
+    /* With Ctrl-S whatever it writes waits, the end of the race, too; with Ctrl-Q it goes on. */
+    assert_int_equal(write(bench->p.descriptor, "\x13", 1), 1);
+    assert_int_equal(kill(bench->p.child, SIGINT), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    assert_int_equal(kill(bench->p.child, SIGTERM), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    assert_int_equal(write(bench->p.descriptor, "\x11", 1), 1);
+    packets_finish(bench->cli, &bench->p);
+    assert_int_equal(bench->cli->status, 128 + SIGTERM);
+    assert_null(strstr(bench->p.text, "path "));
+    assert_non_null(strstr(bench->p.text + bench->p.n_text - strlen("\033[?25h"), "\033[?25h"));
+}
+
+/* A terminal that has become narrower has wrapped the lines: it is drawn anew from the top. */
+static void test_resized(void **state)
+{
+    struct bench *bench = *state;
+    const struct winsize narrower = {.ws_col = 60, .ws_row = 20};
+    packets_start_on_terminal(bench->cli, &bench->p, 100, 20,
+                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    while (bench->p.n_text < 2000)
+        assert_true(packets_read(&bench->p));
+    assert_int_equal(ioctl(bench->p.descriptor, TIOCSWINSZ, &narrower), 0);
+    const char *cleared = NULL;
+    while (!cleared) {
+        assert_true(packets_read(&bench->p));
+        bench->p.text[bench->p.n_text] = '\0';
+        cleared = strstr(bench->p.text, "\033[H\033[2J");
+    }
+    assert_int_equal(kill(bench->p.child, SIGTERM), 0);
+    packets_finish(bench->cli, &bench->p);
+    assert_exit(bench->cli, 128 + SIGTERM);
+    screen_clear(&bench->screen, 60, 20);
+    screen_show(&bench->screen, cleared, bench->p.n_text - (size_t)(cleared - bench->p.text));
+    assert_non_null(strstr(screen_text(&bench->screen), " | "));
+    assert_false(bench->screen.was_too_narrow);
+}
+
+/* A dumb terminal, and ids, are written as into a file. */
+static void test_terminal_without_columns(void **state)
+{
+    struct bench *bench = *state;
+    const char *model = letter_urn(bench, 512);
+    run_on_terminal(bench, 80, 24, 80, 24,
+                    (const char *const[]){GENERATE(model), "--path", "both", "--tokens", "1", "-n", "3", NULL});
+    assert_exit(bench->cli, 0);
+    screen_text(&bench->screen);
+    assert_int_equal(bench->screen.n_bold, 0);
+    bench->cli->settings[0] = "TERM=dumb";
+    packets_start_on_terminal(bench->cli, &bench->p, 80, 24,
+                              (const char *const[]){GENERATE(model), "--path", "both", NULL});
+    packets_finish(bench->cli, &bench->p);
+    assert_exit(bench->cli, 0);
+    assert_null(strchr(bench->p.text, '\033'));
+    assert_int_equal(strncmp(bench->p.text, "In the beginning", 16), 0);
+}
+
+#define GENERATE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        GENERATE_TEST(test_stream),
+        GENERATE_TEST(test_interrupted),
+        GENERATE_TEST(test_nobody_reads),
+        GENERATE_TEST(test_progress_and_interrupt),
+        GENERATE_TEST(test_terminal),
+        GENERATE_TEST(test_terminal_without_size),
+        GENERATE_TEST(test_small_terminal),
+        GENERATE_TEST(test_any_bytes_on_a_terminal),
+        GENERATE_TEST(test_interrupt_on_a_terminal),
+        GENERATE_TEST(test_interrupted_twice),
+        GENERATE_TEST(test_resized),
+        GENERATE_TEST(test_terminal_without_columns),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,250 @@
+/* Which cells are measured: the product of the axes, none twice, and each suite's points. */
+#include "support.h"
+
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct kv_config config = {
+    .n_layer = 2, .n_head = 2, .n_embd = 32, .n_inner = 80, .vocab_size = 100, .n_positions = 1024};
+
+static struct kv_sweep plain_sweep(void)
+{
+    return (struct kv_sweep){
+        .repetitions = 4, .extent = KV_EXTENT_REPORT, .config = &config, .default_prompt = 21, .default_threads = 2};
+}
+
+/* The values of one axis; at most two names or counts, NULL or 0 for fewer. */
+static void ask(struct kv_sweep *sweep, enum kv_column column, const char *const *names, const int *counts, int n)
+{
+    for (int i = 0; kv_axis_at(i); i++)
+        if (kv_axis_at(i)->column == column)
+            sweep->axes[i] = (struct kv_axis_values){.names = names, .counts = counts, .n = n};
+}
+
+static void plan_suite(const char *name, const struct kv_sweep *sweep, struct kv_plan *plan)
+{
+    struct kv_error error;
+    int i = 0;
+    while (strcmp(kv_suite_at(i)->choice.name, name) != 0)
+        i++;
+    *plan = (struct kv_plan){.n_cells = 0};
+    assert_ok(kv_suite_at(i)->plan(kv_suite_at(i), sweep, plan, &error), error);
+}
+
+static void assert_distinct_ids(const struct kv_plan *plan)
+{
+    for (int i = 0; i < plan->n_cells; i++) {
+        assert_int_equal(kv_plan_find(plan, plan->cells[i].id), i);
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(plan->cells[i].id, plan->cells[k].id);
+    }
+}
+
+static void arms_are_the_product_of_the_axes(void **state)
+{
+    static const char *const gemms[] = {"packed", "openblas"};
+    static const int threads[] = {1, 2}, chunks[] = {16, 64}, batches[] = {1, 4};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    sweep.batches = batches;
+    sweep.n_batches = 2;
+    ask(&sweep, KV_COLUMN_GEMM, gemms, NULL, 2);
+    ask(&sweep, KV_COLUMN_THREADS, NULL, threads, 2);
+    ask(&sweep, KV_COLUMN_CHUNK, NULL, chunks, 2);
+    plan_suite("batch", &sweep, &plan);
+    assert_int_equal(plan.n_cells, 2 * 2 * 2 * 2 * 2); /* the batches, and both paths */
+    assert_int_equal(plan.n_turns, 2);
+    assert_distinct_ids(&plan);
+    for (int i = 0; i < plan.n_cells; i++) {
+        const struct kv_cell *cell = &plan.cells[i];
+        assert_int_equal(cell->turn, i / 16); /* the arms of a point lie side by side */
+        assert_int_equal(cell->point.batch, batches[i / 16]);
+        assert_string_equal(cell->arm.path, i / 8 % 2 ? "cached" : "naive");
+        assert_string_equal(cell->arm.gemm, gemms[i / 4 % 2]);
+        assert_int_equal(cell->arm.threads, threads[i / 2 % 2]);
+        assert_int_equal(cell->arm.chunk, chunks[i % 2]);
+        /* A path that keeps nothing has no cache. */
+        assert_string_equal(cell->arm.cache, i / 8 % 2 ? "contiguous" : "");
+        assert_string_equal(cell->arm.kv, i / 8 % 2 ? "f32" : "");
+        assert_string_equal(cell->arm.weights, "f32");
+    }
+    for (int i = 0; kv_axis_at(i); i++) {
+        const enum kv_column c = kv_axis_at(i)->column;
+        assert_int_equal(kv_plan_varies(&plan, KV_KIND_GENERATION, kv_axis_at(i)),
+                         c == KV_COLUMN_PATH || c == KV_COLUMN_GEMM || c == KV_COLUMN_THREADS || c == KV_COLUMN_CHUNK);
+    }
+    kv_plan_free(&plan);
+}
+
+/* Two values of an axis that does not apply make one arm, and a size that is asked for twice is measured once. */
+static void nothing_is_measured_twice(void **state)
+{
+    static const char *const caches[] = {"contiguous", "paged"}, *const types[] = {"f32", "int8"};
+    static const int batches[] = {1, 1}, threads[] = {2, 2};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    sweep.batches = batches;
+    sweep.n_batches = 2;
+    ask(&sweep, KV_COLUMN_CACHE, caches, NULL, 2);
+    ask(&sweep, KV_COLUMN_KV, types, NULL, 2);
+    ask(&sweep, KV_COLUMN_THREADS, NULL, threads, 2);
+    plan_suite("batch", &sweep, &plan);
+    assert_int_equal(plan.n_cells, 1 + 4);
+    assert_distinct_ids(&plan);
+    kv_plan_free(&plan);
+}
+
+static void ids_are_made_of_what_tells_cells_apart(void **state)
+{
+    static const int batches[] = {8};
+    static const char *const isas[] = {"portable"};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    struct kv_row row = {.numbers = {0}};
+    char id[KV_CELL_ID_SIZE];
+    (void)state;
+    sweep.batches = batches;
+    sweep.n_batches = 1;
+    ask(&sweep, KV_COLUMN_ISA, isas, NULL, 1);
+    plan_suite("batch", &sweep, &plan);
+    assert_string_equal(plan.cells[0].id, "batch/naive/w-f32/packed/portable/t2/b8/p21/n50/x70");
+    assert_string_equal(plan.cells[1].id, "batch/cached/w-f32/contiguous/kv-f32/packed/portable/t2/b8/p21/n50/x70");
+    kv_cell_describe(&plan.cells[1], &row);
+    assert_string_equal(kv_row_cell_id(&row, id), plan.cells[1].id);
+    assert_int_equal(kv_plan_find(&plan, "batch/none"), -1);
+    kv_plan_free(&plan);
+}
+
+/* Suite, extent, and the cells that it has where nothing was asked for. */
+static void suites_sweep_their_points(void **state)
+{
+    static const struct {
+        const char *suite;
+        enum kv_extent extent;
+        int n_turns;
+        int first[3], last[3]; /* batch, prompt, new */
+        int repetitions;
+    } expected[] = {
+        {"batch", KV_EXTENT_QUICK, 4, {1, 21, 8}, {8, 21, 8}, 4},
+        {"batch", KV_EXTENT_REPORT, 6, {1, 21, 50}, {32, 21, 50}, 4},
+        {"trace", KV_EXTENT_QUICK, 1, {1, 21, 24}, {1, 21, 24}, 5},
+        {"trace", KV_EXTENT_FULL, 1, {1, 21, 1004}, {1, 21, 1004}, 5}, /* the whole window */
+        {"grid", KV_EXTENT_QUICK, 4, {1, 63, 2}, {4, 255, 2}, 4},
+        {"grid", KV_EXTENT_REPORT, 9, {1, 63, 2}, {16, 1023, 2}, 4},
+        {"grid", KV_EXTENT_FULL, 30, {1, 63, 2}, {32, 1023, 2}, 4},
+        {"depth", KV_EXTENT_QUICK, 3, {1, 1, 3}, {1, 510, 3}, 4},
+        {"depth", KV_EXTENT_FULL, 33, {1, 1, 3}, {1, 1022, 3}, 4},
+        {"memory", KV_EXTENT_REPORT, 12, {1, 64, 1}, {8, 1024, 1}, 1},
+        {"kernels", KV_EXTENT_QUICK, 5 * 4 + 2 * 2, {0, 0, 0}, {0, 0, 0}, 4},
+        {"kernels", KV_EXTENT_REPORT, 5 * 11 + 2 * 5, {0, 0, 0}, {0, 0, 0}, 4},
+        {"limits", KV_EXTENT_REPORT, 0, {0, 0, 0}, {0, 0, 0}, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        struct kv_sweep sweep = plain_sweep();
+        struct kv_plan plan;
+        sweep.extent = expected[i].extent;
+        plan_suite(expected[i].suite, &sweep, &plan);
+        assert_int_equal(plan.n_turns, expected[i].n_turns);
+        assert_int_equal(plan.limits, strcmp(expected[i].suite, "limits") == 0);
+        assert_distinct_ids(&plan);
+        if (plan.n_cells > 0) {
+            const struct kv_cell *first = &plan.cells[0], *last = &plan.cells[plan.n_cells - 1];
+            const int sizes[] = {first->point.batch, first->point.n_prompt, first->point.n_new,
+                                 last->point.batch,  last->point.n_prompt,  last->point.n_new};
+            assert_memory_equal(sizes, expected[i].first, 3 * sizeof(int));
+            assert_memory_equal(sizes + 3, expected[i].last, 3 * sizeof(int));
+            assert_int_equal(first->repetitions, expected[i].repetitions);
+        }
+        kv_plan_free(&plan);
+    }
+}
+
+static void sizes_that_are_asked_for_take_the_place_of_the_suites(void **state)
+{
+    static const int batches[] = {3, 5}, prompts[] = {7};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    sweep.batches = batches;
+    sweep.n_batches = 2;
+    sweep.prompts = prompts;
+    sweep.n_prompts = 1;
+    sweep.n_new = 9;
+    for (int i = 0; kv_suite_at(i); i++) {
+        plan_suite(kv_suite_at(i)->choice.name, &sweep, &plan);
+        for (int k = 0; k < plan.n_cells && plan.cells[k].kind == KV_KIND_GENERATION; k++)
+            assert_true(plan.cells[k].point.batch == batches[plan.cells[k].turn] && plan.cells[k].point.n_prompt == 7 &&
+                        plan.cells[k].point.n_new == 9);
+        kv_plan_free(&plan);
+    }
+}
+
+/* Kernels: every backend but the reference, products at the highest level, attention at every one; and what was asked
+ * for where something was. */
+static void kernels_have_arms_of_their_own(void **state)
+{
+    static const char *const reference[] = {"reference"}, *const portable[] = {"portable"};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    int n_levels = 0, n_products = 0, n_attentions = 0;
+    (void)state;
+    while (supported_isa(n_levels))
+        n_levels++;
+    sweep.extent = KV_EXTENT_QUICK;
+    plan_suite("kernels", &sweep, &plan);
+    for (int i = 0; i < plan.n_cells; i++) {
+        const struct kv_arm *arm = &plan.cells[i].arm;
+        const bool product = plan.cells[i].kind == KV_KIND_MATMUL;
+        n_products += product;
+        n_attentions += !product;
+        assert_string_equal(arm->path, "");
+        assert_int_equal(arm->chunk, 0);
+        assert_string_not_equal(arm->gemm, "reference");
+        assert_int_equal(*arm->gemm && *arm->weights && !*arm->cache && !*arm->kv, product);
+        assert_true(!product || strcmp(arm->isa, kv_isa_default()) == 0);
+    }
+    assert_int_equal(n_products, 5 * 4 * 2);
+    assert_int_equal(n_attentions, 2 * 2 * n_levels);
+    kv_plan_free(&plan);
+    ask(&sweep, KV_COLUMN_GEMM, reference, NULL, 1);
+    ask(&sweep, KV_COLUMN_ISA, portable, NULL, 1);
+    plan_suite("kernels", &sweep, &plan);
+    assert_int_equal(plan.n_cells, 5 * 4 + 2 * 2);
+    assert_string_equal(plan.cells[0].arm.gemm, "reference");
+    assert_true(plan.cells[0].point.n == 96 && plan.cells[0].point.k == 32 && plan.cells[0].point.rows == 1);
+    kv_plan_free(&plan);
+}
+
+static void a_window_below_the_first_context_is_the_only_one(void **state)
+{
+    struct kv_config narrow = config;
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    narrow.n_positions = 10;
+    sweep.config = &narrow;
+    plan_suite("kernels", &sweep, &plan);
+    for (int i = 0; i < plan.n_cells; i++)
+        assert_true(plan.cells[i].kind == KV_KIND_MATMUL || plan.cells[i].point.n_context == 10);
+    assert_int_equal(plan.n_turns, 5 * 11 + 2);
+    kv_plan_free(&plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arms_are_the_product_of_the_axes),
+        cmocka_unit_test(nothing_is_measured_twice),
+        cmocka_unit_test(ids_are_made_of_what_tells_cells_apart),
+        cmocka_unit_test(suites_sweep_their_points),
+        cmocka_unit_test(sizes_that_are_asked_for_take_the_place_of_the_suites),
+        cmocka_unit_test(kernels_have_arms_of_their_own),
+        cmocka_unit_test(a_window_below_the_first_context_is_the_only_one),
+    };
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
