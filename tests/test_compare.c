@@ -1,169 +1,503 @@
-/* Comparing runs whose medians, intervals and p are known: p as scipy.stats.mannwhitneyu has it, the ends of the
- * intervals from all resamples, enumerated. */
+/* kvbench compare as a person runs it: what it prints, what it writes, and how it ends. */
 #include "sample_runs.h"
 
-#include "results/compare.h"
+#include "results/columns.h"
+#include "results/csv.h"
 
-#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#define NEAR(actual, expected) near((actual), (expected), __LINE__)
-
-static void near(double actual, double expected, int line)
-{
-    if (!(fabs(actual - expected) <= 1e-9 * expected))
-        fail_msg("line %d: %.17g instead of %.17g", line, actual, expected);
-}
-
-/* TTPT samples; what `low` against the others gives is in the tests. */
-static const double low[] = {20, 21, 22, 23, 24.5};
-static const double lower[] = {17, 18, 19, 18.5, 20.5};
-static const double mixed[] = {20.5, 21.5, 22.2, 23.5, 19};
-
-static struct kv_measurements *load(const struct cli *cli, const char *name)
+static void put(const struct cli *cli, const char *name, const char *text)
 {
     char path[CLI_PATH_SIZE];
-    struct kv_measurements *run;
-    struct kv_error error;
     cli_path(cli, name, path);
-    assert_ok(kv_measurements_load(&run, path, &error), error);
-    return run;
+    write_text(path, text);
 }
 
-static const struct kv_compare_settings usual = {
-    .metrics = {KV_METRIC_TTPT_MS}, .n_metrics = 1, .by = -1, .alpha = 0.05, .noise = 0.02};
+#define assert_says(text, part)                                                                                        \
+    do {                                                                                                               \
+        if (!strstr(text, part))                                                                                       \
+            fail_msg("'%s' is not in:\n%s", part, text);                                                               \
+    } while (0)
 
-/* Compares one configuration's TTPT, or the metric given. */
-static struct kv_result judge(const struct cli *cli, const char *a, const char *b,
-                              const struct kv_compare_settings *settings)
+/* ---- The command -------------------------------------------------------------------------------- */
+
+/* A and B with batch 1 slower, batch 2 the same, and configurations that only one of them has. */
+static void make_two_runs(const struct cli *cli)
 {
-    struct kv_measurements *base = load(cli, a), *other = load(cli, b);
-    struct kv_comparison *comparison;
-    struct kv_error error;
-    assert_ok(kv_compare(&comparison, base, other, settings, &error), error);
-    assert_int_equal(comparison->n_sections, 1);
-    assert_int_equal(comparison->sections[0].n_results, 1);
-    const struct kv_result result = comparison->sections[0].results[0];
-    kv_comparison_free(comparison);
-    kv_measurements_free(other);
-    kv_measurements_free(base);
-    return result;
-}
-
-/* ---- Statistics and verdicts -------------------------------------------------------------------- */
-
-static void test_figures(void **state)
-{
-    const struct cli *cli = *state;
-    MAKE_RUN(cli, "A", "openblas", low);
-    MAKE_RUN(cli, "B", "openblas", lower);
-    const struct kv_result result = judge(cli, "A", "B", &usual);
-    assert_int_equal(result.n_base, 5);
-    assert_int_equal(result.n_other, 5);
-    NEAR(result.median_base, 22);
-    NEAR(result.median_other, 18.5);
-    NEAR(result.ratio, 18.5 / 22);
-    NEAR(result.interval.low, 0.7391304347826086);
-    NEAR(result.interval.high, 0.95);
-    NEAR(result.u, 24);
-    NEAR(result.p, 0.015873015873015872);
-    NEAR(result.smallest_p, 2. / 252);
-    NEAR(result.speed, 22 / 18.5);
-    assert_int_equal(result.verdict, KV_VERDICT_FASTER);
-}
-
-static void test_verdict_needs_p_and_distance(void **state)
-{
-    const struct cli *cli = *state;
-    struct kv_compare_settings settings = usual;
-    MAKE_RUN(cli, "low", "openblas", low);
-    MAKE_RUN(cli, "lower", "openblas", lower);
-    MAKE_RUN(cli, "mixed", "openblas", mixed);
-    assert_int_equal(judge(cli, "lower", "low", &settings).verdict, KV_VERDICT_SLOWER);
-    NEAR(judge(cli, "low", "mixed", &settings).p, 0.6904761904761905);
-    assert_int_equal(judge(cli, "low", "mixed", &settings).verdict, KV_VERDICT_NONE);
-    settings.alpha = 0.015;
-    assert_int_equal(judge(cli, "low", "lower", &settings).verdict, KV_VERDICT_NONE);
-    settings.alpha = 0.05;
-    /* 22 / 18.5 = 1.189 times, the same in both directions */
-    settings.noise = 0.185;
-    assert_int_equal(judge(cli, "low", "lower", &settings).verdict, KV_VERDICT_FASTER);
-    assert_int_equal(judge(cli, "lower", "low", &settings).verdict, KV_VERDICT_SLOWER);
-    settings.noise = 0.19;
-    assert_int_equal(judge(cli, "low", "lower", &settings).verdict, KV_VERDICT_NONE);
-    assert_int_equal(judge(cli, "lower", "low", &settings).verdict, KV_VERDICT_NONE);
-}
-
-static void test_more_of_a_rate_is_faster(void **state)
-{
-    const struct cli *cli = *state;
-    struct kv_compare_settings settings = usual;
-    settings.metrics[0] = KV_METRIC_DECODE_TOK_S;
-    MAKE_RUN(cli, "A", "openblas", low);
-    MAKE_RUN(cli, "B", "openblas", lower);
-    const struct kv_result result = judge(cli, "A", "B", &settings);
-    NEAR(result.ratio, 22 / 18.5);
-    NEAR(result.speed, 22 / 18.5);
-    assert_int_equal(result.verdict, KV_VERDICT_FASTER);
-}
-
-static void test_few_repetitions_show_no_difference(void **state)
-{
-    const struct cli *cli = *state;
-    static const double three[] = {5, 5.1, 5.2}, three_more[] = {6, 6.1, 6.2};
-    static const double equal[] = {5, 5, 5}, equal_more[] = {6, 6, 6};
-    MAKE_RUN(cli, "three", "openblas", three);
-    MAKE_RUN(cli, "three_more", "openblas", three_more);
-    MAKE_RUN(cli, "equal", "openblas", equal);
-    MAKE_RUN(cli, "equal_more", "openblas", equal_more);
-    make_run(cli, "one", "openblas", three, 1);
-    make_run(cli, "one_more", "openblas", three_more, 1);
-    NEAR(judge(cli, "three", "three_more", &usual).p, 0.1);
-    /* Equal values: the normal approximation alone would say 0.0469, which three against three cannot show. */
-    NEAR(judge(cli, "equal", "equal_more", &usual).p, 0.1);
-    NEAR(judge(cli, "equal", "equal_more", &usual).interval.low, 1.2);
-    assert_int_equal(judge(cli, "equal", "equal_more", &usual).verdict, KV_VERDICT_NONE);
-    const struct kv_result one = judge(cli, "one", "one_more", &usual);
-    NEAR(one.ratio, 1.2);
-    NEAR(one.p, 1);
-    assert_true(isnan(one.interval.low) && isnan(one.interval.high));
-    assert_int_equal(one.verdict, KV_VERDICT_NONE);
-    assert_int_equal(kv_compare_needed_repetitions(0.05), 4);
-    assert_int_equal(kv_compare_needed_repetitions(0.1), 4);
-    assert_int_equal(kv_compare_needed_repetitions(0.11), 3);
-}
-
-static void test_geometric_mean(void **state)
-{
-    const struct cli *cli = *state;
-    static const double base[] = {10}, half[] = {5}, eightfold[] = {80};
     FILE *a = begin_run(cli, "A"), *b = begin_run(cli, "B");
-    ADD(a, "naive", "openblas", 1, base);
-    ADD(a, "cached", "openblas", 1, base);
-    ADD(b, "cached", "openblas", 1, half);
-    ADD(b, "naive", "openblas", 1, eightfold);
+    ADD(a, "cached", "openblas", 1, nine);
+    ADD(b, "cached", "openblas", 1, nine_slower);
+    ADD(a, "cached", "openblas", 2, nine);
+    ADD(b, "cached", "openblas", 2, nine);
+    ADD(a, "cached", "openblas", 4, nine);
+    ADD(b, "cached", "openblas", 8, nine);
+    ADD(a, "naive", "openblas", 1, nine);
+    add_without_figures(b, "naive", 1, "failed");
+    ADD(a, "naive", "openblas", 2, nine);
+    add_without_figures(b, "naive", 2, "skipped");
+    add_without_figures(a, "naive", 4, "failed");
+    ADD(b, "naive", "openblas", 4, nine);
+    add_without_figures(a, "naive", 8, "failed");
+    add_without_figures(b, "naive", 8, "failed");
     end_run(a);
     end_run(b);
-    struct kv_measurements *base_run = load(cli, "A"), *other_run = load(cli, "B");
-    struct kv_comparison *comparison;
-    struct kv_error error;
-    assert_ok(kv_compare(&comparison, base_run, other_run, &usual, &error), error);
-    assert_int_equal(comparison->sections[0].n_results, 2);
-    NEAR(comparison->sections[0].results[0].ratio, 8); /* in the order of the base */
-    NEAR(comparison->sections[0].results[1].ratio, 0.5);
-    NEAR(comparison->sections[0].geometric_mean, 2);
-    kv_comparison_free(comparison);
-    kv_measurements_free(other_run);
-    kv_measurements_free(base_run);
+}
+
+static void test_table(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "B/runs.csv", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_string_equal(cli->err, "");
+    assert_string_equal(cli->out,
+                        "A:   A/runs.csv, run r1\n"
+                        "B:   B/runs.csv, run r1\n"
+                        "all: suite batch, weights f32, cache contiguous, kv f32, gemm openblas, isa avx2, threads 2, "
+                        "prompt_tokens 21, new_tokens 50, model gpt2, weights_source F32\n"
+                        "Figures are medians; faster or slower: p < 0.05 (Mann-Whitney U), and medians more than 2 % "
+                        "apart.\n"
+                        "\n"
+                        "B against A: time per token after the first (ttpt_ms), less is better\n"
+                        "\n"
+                        "  path    batch  A ms  B ms    n    B/A   95 % interval        p  B is\n"
+                        "  cached      1  10.5  11.5  9+9  1.095  1.056 to 1.136  <0.0001  slower\n"
+                        "  cached      2  10.5  10.5  9+9  1.000  0.963 to 1.039   1.0000  no difference seen\n"
+                        "  0 faster, 1 slower, 1 with no difference seen\n"
+                        "  Geometric mean of B/A over 2: 1.047 (A is 1.05 times as fast)\n"
+                        "\n"
+                        "Not compared: 5 cells\n"
+                        "  not in B: path cached, batch 4\n"
+                        "  failed in B: path naive, batch 1\n"
+                        "  skipped in B: path naive, batch 2\n"
+                        "  not in A: path cached, batch 8\n"
+                        "  failed in A: path naive, batch 4\n"
+                        "\n"
+                        "Left out of A/runs.csv: 2 failed and 0 skipped rows\n"
+                        "\n"
+                        "Left out of B/runs.csv: 2 failed and 1 skipped rows\n");
+}
+
+static void test_defaults_and_metrics(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "B");
+    assert_exit(cli, 0);
+    assert_int_equal(count_lines(cli->out, "B against A: "), 2);
+    assert_says(cli->out, "(ttpt_ms), less is better");
+    assert_says(cli->out, "(ttft_ms), less is better");
+    RUN(cli, "compare", "--metric", "decode_tok_s,e2e_ms", "A", "B");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "(decode_tok_s), more is better");
+    assert_says(cli->out, "2 more without e2e_ms on a side");
+    RUN(cli, "compare", "A", "B", "--metric", "e2e_ms");
+    assert_complaint(cli, 2, "no cell has e2e_ms on both sides");
+}
+
+static void test_fail_above(void **state)
+{
+    struct cli *cli = *state;
+    static const double three[] = {5, 5.1, 5.2}, three_more[] = {6, 6.1, 6.2};
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "B", "--fail-above", "9%");
+    assert_exit(cli, 1);
+    assert_string_equal(cli->err, "kvbench compare: 2 results are slower by more than 9 %; the worst: B, ttpt_ms of "
+                                  "path cached, batch 1, by 9.52 %\n");
+    assert_int_equal(count_lines(cli->out, "slower"),
+                     5); /* two titles, two rows and the rule: the table is there too */
+    RUN(cli, "compare", "A", "B", "--fail-above", "0.09", "--metric", "decode_tok_s");
+    assert_exit(cli, 1);
+    RUN(cli, "compare", "A", "B", "--fail-above", "10%");
+    assert_exit(cli, 0);
+    RUN(cli, "compare", "B", "A", "--fail-above", "0%"); /* faster is no regression */
+    assert_exit(cli, 0);
+    RUN(cli, "compare", "A", "B", "--fail-above", "5%", "--noise", "10%"); /* nor is what has no verdict */
+    assert_exit(cli, 0);
+    MAKE_RUN(cli, "three", "openblas", three);
+    MAKE_RUN(cli, "three_more", "openblas", three_more);
+    RUN(cli, "compare", "three", "three_more", "--fail-above", "5%"); /* a gate that cannot close must say so */
+    assert_exit(cli, 2);
+    assert_says(cli->err, "no regression can be seen; measure with --reps 4 or more");
+}
+
+static void test_fail_above_names_the_worst(void **state)
+{
+    struct cli *cli = *state;
+    static const double slowest[] = {20, 21, 22, 23};
+    FILE *a = begin_run(cli, "A"), *b = begin_run(cli, "B");
+    for (int batch = 1; batch <= 4; batch *= 2)
+        ADD(a, "cached", "openblas", batch, nine);
+    ADD(b, "cached", "openblas", 1, nine_slower);
+    ADD(b, "cached", "openblas", 2, slowest);
+    ADD(b, "cached", "openblas", 4, nine_slower);
+    end_run(a);
+    end_run(b);
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--fail-above", "5%");
+    assert_exit(cli, 1);
+    assert_says(cli->err,
+                "3 results are slower by more than 5 %; the worst: B, ttpt_ms of path cached, batch 2, by 105 %");
+    assert_says(cli->err,
+                "fewer than 9 repetitions in 1 of 3 rows, as few as 9 against 4, where p cannot go below 0.0028;");
+}
+
+static void test_by(void **state)
+{
+    struct cli *cli = *state;
+    FILE *run = begin_run(cli, "A");
+    ADD(run, "naive", "openblas", 1, nine_slower);
+    ADD(run, "cached", "openblas", 1, nine);
+    ADD(run, "naive", "packed", 1, nine_slower);
+    ADD(run, "cached", "packed", 1, nine);
+    ADD(run, "cached", "reference", 1, nine_slower);
+    end_run(run);
+    RUN(cli, "compare", "A", "--by", "path", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "cached against naive: ");
+    assert_says(cli->out,
+                "  gemm      batch  naive ms  cached ms    n  cached/naive   95 % interval        p  cached is\n"
+                "  openblas      1      11.5       10.5  9+9         0.913");
+    assert_says(cli->out, "not in naive: gemm reference, batch 1\n");
+    RUN(cli, "compare", "A", "--by", "path", "--base", "cached", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "naive against cached: ");
+    RUN(cli, "compare", "A", "--by", "gemm", "--base", "packed", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "openblas against packed: ");
+    assert_says(cli->out, "reference against packed: ");
+    assert_says(cli->out, "not in reference: path naive, batch 1\n");
+    assert_int_equal(count_lines(cli->out, "no difference seen"), 4); /* two rows and two sums */
+    RUN(cli, "compare", "A", "--by", "path", "--base", "none");
+    assert_complaint(cli, 2, "has no path \"none\", only naive, cached");
+    RUN(cli, "compare", "A", "--by", "threads");
+    assert_complaint(cli, 2, "has only threads \"2\"");
+}
+
+static void test_by_a_number(void **state)
+{
+    struct cli *cli = *state;
+    FILE *run = begin_run(cli, "A");
+    ADD(run, "cached", "openblas", 1, nine);
+    ADD(run, "cached", "openblas", 8, nine_slower);
+    end_run(run);
+    RUN(cli, "compare", "A", "--by", "batch", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "batch 8 against batch 1: ");
+    assert_says(cli->out, "  path    batch 1 ms  batch 8 ms    n  ");
+}
+
+static void test_ignore(void **state)
+{
+    struct cli *cli = *state;
+    MAKE_RUN(cli, "A", "openblas", nine);
+    MAKE_RUN(cli, "B", "packed", nine_slower);
+    RUN(cli, "compare", "A", "B");
+    assert_complaint(cli, 2, "have no value of gemm in common; to compare all the same: --ignore gemm");
+    RUN(cli, "compare", "A", "B", "--ignore", "gemm,isa");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "gemm openblas in A and packed in B, isa avx2");
+    assert_says(cli->out, "1.095");
+    FILE *both = begin_run(cli, "both");
+    ADD(both, "cached", "openblas", 1, nine);
+    ADD(both, "cached", "packed", 1, nine);
+    end_run(both);
+    RUN(cli, "compare", "A", "both", "--ignore", "gemm");
+    assert_complaint(cli, 2, "such as gemm \"openblas\" and \"packed\": take gemm out of --ignore");
+}
+
+static void test_csv(void **state)
+{
+    struct cli *cli = *state;
+    char path[CLI_PATH_SIZE];
+    make_two_runs(cli);
+    put(cli, "out.csv", "what was there before\n");
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--csv", "out.csv");
+    assert_exit(cli, 0);
+    assert_int_equal(cli_count_entries(cli), 3);
+    cli_path(cli, "out.csv", path);
+    char *text = read_text(path);
+    assert_int_equal(count_lines(text, ""), 1 + 2 + 5);
+    assert_says(text,
+                "metric,base,other,suite,path,weights,cache,kv,gemm,isa,threads,chunk,batch,prompt_tokens,new_tokens,"
+                "model,weights_source,n_base,"
+                "n_other,median_base,median_other,ratio,ratio_low,ratio_high,u,p,verdict\n"
+                "ttpt_ms,A/runs.csv,B/runs.csv,batch,cached,f32,contiguous,f32,openblas,avx2,2,,1,21,50,gpt2,F32,9,9,"
+                "10.5,11.5,"
+                "1.0952381,");
+    assert_says(text, ",0,4.11353353e-05,slower\n");
+    assert_says(text, "\n,A/runs.csv,B/runs.csv,batch,naive,f32,,,openblas,avx2,2,,1,21,50,gpt2,F32,,,,,,,,,,failed in "
+                      "B\n");
+    free(text);
+    RUN(cli, "compare", "A", "B", "--csv", "A/runs.csv");
+    assert_complaint(cli, 2, "A/runs.csv is one of the compared files");
+    RUN(cli, "compare", "A", "B", "--csv", "none/out.csv");
+    assert_complaint(cli, 2, "none/out.csv");
+    RUN(cli, "compare", "A", "B"); /* both are whole */
+    assert_exit(cli, 0);
+}
+
+/* Known figures, in every format: p as scipy.stats.mannwhitneyu has it, the interval from all resamples, enumerated. */
+static void test_formats(void **state)
+{
+    struct cli *cli = *state;
+    static const double low[] = {20, 21, 22, 23, 24.5}, lower[] = {17, 18, 19, 18.5, 20.5};
+    MAKE_RUN(cli, "A", "openblas", low);
+    MAKE_RUN(cli, "B", "openblas", lower);
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms,decode_tok_s", "--format", "csv");
+    assert_exit(cli, 0);
+    assert_int_equal(count_lines(cli->out, ""), 3);
+    assert_says(cli->out, ",5,5,22,18.5,0.840909091,0.739130435,0.95,24,0.0158730159,faster\n");
+    assert_says(cli->out, ",1.18918919,"); /* the rate */
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--format", "json");
+    assert_says(cli->out, "{\"metric\":\"ttpt_ms\",");
+    assert_says(cli->out, "\"median_base\":22,\"median_other\":18.5,\"ratio\":0.840909091,");
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--format", "markdown");
+    assert_says(cli->out, "\n### B against A: time per token after the first (ttpt_ms), less is better\n\n| path |");
+    assert_says(cli->out, "\n| cached | 1 | 22.0 | 18.5 | 5+5 | 0.841 | 0.739 to 0.950 | 0.0159 | faster |\n");
+    /* 22 / 18.5 = 1.189 times, the same in both directions */
+    RUN(cli, "compare", "B", "A", "--metric", "ttpt_ms", "--noise", "0.19");
+    assert_says(cli->out, "no difference seen\n");
+    RUN(cli, "compare", "B", "A", "--metric", "ttpt_ms", "--noise", "0.185");
+    assert_says(cli->out, "slower\n");
+    RUN(cli, "compare", "B", "A", "--metric", "ttpt_ms", "--alpha", "0.015");
+    assert_says(cli->out, "no difference seen\n");
+}
+
+/* Equal values: the normal approximation alone would say p = 0.0469, which three against three cannot show. */
+static void test_equal_values(void **state)
+{
+    struct cli *cli = *state;
+    static const double equal[] = {5, 5, 5}, more[] = {6, 6, 6};
+    MAKE_RUN(cli, "A", "openblas", equal);
+    MAKE_RUN(cli, "B", "openblas", more);
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--alpha", "0.11");
+    assert_says(cli->out, "1.200  1.200 to 1.200  0.1000  slower\n");
+}
+
+/* Kernels are compared by their own figures, and an axis that does not apply to a cell is on no side of it. */
+static void test_axes_and_kernels(void **state)
+{
+    struct cli *cli = *state;
+    char folder[CLI_PATH_SIZE];
+    MAKE_RUN(cli, "A", "openblas", nine);
+    cli_path(cli, "A", folder);
+    struct kv_csv_writer *writer;
+    assert_int_equal(kv_result_file_append(&writer, folder, KV_FILE_KERNELS, NULL), KV_OK);
+    for (int i = 0; i < 12; i++) {
+        char id[KV_CELL_ID_SIZE];
+        struct kv_row row = {.texts = {[KV_COLUMN_RUN_ID] = "r1",
+                                       [KV_COLUMN_CELL] = id,
+                                       [KV_COLUMN_SUITE] = "kernels",
+                                       [KV_COLUMN_KERNEL] = i < 8 ? "matmul" : "attention",
+                                       [KV_COLUMN_SHAPE] = i < 8 ? "c_fc" : "decode",
+                                       [KV_COLUMN_GEMM] = i < 4   ? "packed"
+                                                          : i < 8 ? "openblas"
+                                                                  : "",
+                                       [KV_COLUMN_ISA] = "avx2",
+                                       [KV_COLUMN_STATUS] = "ok"}};
+        kv_row_set_number(&row, KV_COLUMN_THREADS, 2);
+        kv_row_set_number(&row, KV_COLUMN_ROWS, 1);
+        kv_row_set_number(&row, KV_COLUMN_REPETITION, i % 4 + 1);
+        kv_row_set_number(&row, KV_COLUMN_GFLOPS, i < 4 ? 20 + i : 10 + i);
+        kv_row_cell_id(&row, id);
+        assert_int_equal(kv_row_write(writer, KV_FILE_KERNELS, &row, NULL), KV_OK);
+    }
+    kv_csv_close(writer);
+    RUN(cli, "compare", "A", "--by", "gemm", "--metric", "gflops");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "openblas against packed: ");
+    assert_says(cli->out, "(gflops), more is better");
+    assert_says(cli->out, "4+4");
+    assert_null(strstr(cli->out, "Not compared"));
+    RUN(cli, "compare", "A", "--by", "gemm");
+    assert_complaint(cli, 2, "has only gemm \"openblas\"");
+}
+
+/* ---- Warnings ----------------------------------------------------------------------------------- */
+
+static void test_warns_of_few_repetitions(void **state)
+{
+    struct cli *cli = *state;
+    make_run(cli, "A", "openblas", nine, 3);
+    make_run(cli, "B", "openblas", nine_slower, 3);
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_string_equal(cli->err,
+                        "kvbench compare: warning: fewer than 9 repetitions in 1 of 1 rows, as few as 3 against "
+                        "3, where p cannot go below 0.1 and no difference can be seen; measure again with "
+                        "--reps 9\n");
+    assert_says(cli->out, "0.1000  undecided\n");
+    assert_says(cli->out, "\nundecided: with so few repetitions p cannot go below 0.05, ");
+    make_run(cli, "one", "openblas", nine_slower, 1);
+    RUN(cli, "compare", "A", "one", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "3+1  1.088              -  0.5000  undecided\n");
+}
+
+static void put_context(const struct cli *cli, const char *name, const char *cpu, int threads, const char *core)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "{\"machine\": {\"cpu\": {\"name\": \"%s\"}}, \"run\": {\"threads\": %d}, \"libraries\": "
+             "{\"openblas_core\": \"%s\"}}\n",
+             cpu, threads, core);
+    put(cli, name, text);
+}
+
+static void test_warns_of_machines(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    put_context(cli, "A/context.json", "Zen", 2, "SkylakeX");
+    RUN(cli, "compare", "A", "B");
+    assert_string_equal(cli->err, ""); /* what is unknown differs from nothing */
+    assert_says(cli->out, "A:   A/runs.csv, run r1, Zen, 2 threads, OpenBLAS SkylakeX\n");
+    put_context(cli, "B/context.json", "Zen", 2, "SkylakeX");
+    RUN(cli, "compare", "A", "B/runs.csv");
+    assert_string_equal(cli->err, "");
+    put_context(cli, "B/context.json", "Xeon", 4, "Prescott");
+    RUN(cli, "compare", "A", "B");
+    assert_exit(cli, 0);
+    assert_string_equal(cli->err, "kvbench compare: warning: the machines of A and B differ, CPU Zen and Xeon, 2 and 4 "
+                                  "threads, OpenBLAS SkylakeX and Prescott: measure both on one\n");
+    put(cli, "B/context.json", "{\"machine\": ");
+    RUN(cli, "compare", "A", "B");
+    assert_exit(cli, 0);
+    assert_says(cli->err, "context.json beside B/runs.csv cannot be read (");
+    assert_int_equal(count_lines(cli->err, ""), 1);
+}
+
+/* ---- What is wrong is one line and exit 2 -------------------------------------------------------- */
+
+static void test_bad_files(void **state)
+{
+    struct cli *cli = *state;
+    static const struct {
+        const char *rows, *complaint;
+    } cases[] = {
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,fast,1,,,,,,,,,,,,,,,\n", "bad.csv line 2 has \"fast\""},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,-3,1,,,,,,,,,,,,,,,\n",
+         "bad.csv line 2 has \"-3\" in column \"ttft_ms\""},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,0,1,,,,,,,,,,,,,,,\n",
+         "bad.csv line 2 has \"0\" in column \"ttft_ms\""},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok\n", "bad.csv line 2 has 14 fields"},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,done,,1,1,,,,,,,,,,,,,,,\n",
+         "bad.csv line 2 has \"done\" in column \"status\""},
+        {"r1,batch,cached,m,F32,g,i,2,1,21,50,70,1,ok,,1", "bad.csv line 2 may be cut off"},
+    };
+    make_two_runs(cli);
+    RUN(cli, "compare", "A", "none");
+    assert_complaint(cli, 2, "none: No such file or directory; name the folder of a run, or its runs.csv");
+    RUN(cli, "compare", ".", "A");
+    assert_complaint(cli, 2, ". holds no runs.csv");
+    put(cli, "bad.csv", "a,b\n1,2\n");
+    RUN(cli, "compare", "A", "bad.csv");
+    assert_complaint(cli, 2, "bad.csv has no column \"run_id\"");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put_rows(cli, "bad.csv", cases[i].rows);
+        RUN(cli, "compare", "A", "bad.csv");
+        assert_complaint(cli, 2, cases[i].complaint);
+    }
+}
+
+static void test_nothing_to_compare(void **state)
+{
+    struct cli *cli = *state;
+    make_two_runs(cli);
+    end_run(begin_run(cli, "empty"));
+    RUN(cli, "compare", "A", "empty");
+    assert_complaint(cli, 2, "empty/runs.csv has no row that is ok");
+    RUN(cli, "compare", "empty", "empty");
+    assert_complaint(cli, 2, "empty/runs.csv has no row that is ok");
+    RUN(cli, "compare", "empty", "--by", "path");
+    assert_complaint(cli, 2, "empty/runs.csv has no rows");
+    FILE *failed = begin_run(cli, "failed");
+    add_without_figures(failed, "cached", 1, "failed");
+    end_run(failed);
+    RUN(cli, "compare", "A", "failed");
+    assert_complaint(cli, 2, "failed/runs.csv has no row that is ok");
+}
+
+static void test_bad_options(void **state)
+{
+    struct cli *cli = *state;
+    static const struct {
+        const char *option, *value, *complaint;
+    } cases[] = {
+        {"--noise", "5", "'5' is not a share such as 5% or 0.05"},
+        {"--noise", "-1%", "not a share"},
+        {"--noise", "%", "not a share"},
+        {"--noise", "0x1", "not a share"},
+        {"--noise", "1e-3", "not a share"},
+        {"--noise", "2%%", "not a share"},
+        {"--noise", "1.5.2", "not a share"},
+        {"--fail-above", "", "not a share"},
+        {"--alpha", "0", "not a probability"},
+        {"--alpha", "100%", "not a probability"},
+        {"--metric", "speed", "'speed' is not a list of different names of cold_ttft_ms, ttft_ms"},
+        {"--metric", "ttpt_ms,ttpt_ms", "is not a list of different names"},
+        {"--metric", "ttpt_ms,", "is not a list of different names"},
+        {"--ignore", "colour", "'colour' is not a list of different names of suite"},
+        {"--ignore", "gemm,gemm", "is not a list of different names"},
+        {"--by", "status", "suite, kernel, shape, path"},
+        {"--by", "path", "two runs are named"},
+        {"--base", "naive", "--base needs --by"},
+        {"--format", "xml", "text, markdown, csv, json"},
+    };
+    make_two_runs(cli);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        RUN(cli, "compare", "A", "B", cases[i].option, cases[i].value);
+        assert_complaint(cli, 2, cases[i].complaint);
+    }
+    RUN(cli, "compare");
+    assert_complaint(cli, 2, "missing argument 'A'");
+    RUN(cli, "compare", "A");
+    assert_complaint(cli, 2, "one run is named");
+    RUN(cli, "compare", "A", "B", "C");
+    assert_complaint(cli, 2, "unexpected argument 'C'");
+    RUN(cli, "compare", "A", "--by", "path", "--ignore", "path");
+    assert_complaint(cli, 2, "--ignore names the column of --by");
+}
+
+static void test_escape_sequences_stay_in_the_file(void **state)
+{
+    struct cli *cli = *state;
+    FILE *run = begin_run(cli, "A");
+    ADD(run, "na\033[2Jive", "openblas", 1, nine);
+    ADD(run, "cached", "open\033[31m", 1, nine);
+    ADD(run, "cached", "openblas", 1, nine);
+    end_run(run);
+    RUN(cli, "compare", "A", "A");
+    assert_exit(cli, 0);
+    assert_null(strchr(cli->out, '\033'));
+    RUN(cli, "compare", "A", "--by", "path");
+    assert_exit(cli, 0);
+    assert_says(cli->out, "cached against na?[2Jive");
+    assert_null(strchr(cli->out, '\033'));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLI_TEST(test_figures),
-        CLI_TEST(test_verdict_needs_p_and_distance),
-        CLI_TEST(test_more_of_a_rate_is_faster),
-        CLI_TEST(test_few_repetitions_show_no_difference),
-        CLI_TEST(test_geometric_mean),
+        CLI_TEST(test_table),
+        CLI_TEST(test_defaults_and_metrics),
+        CLI_TEST(test_fail_above),
+        CLI_TEST(test_fail_above_names_the_worst),
+        CLI_TEST(test_by),
+        CLI_TEST(test_by_a_number),
+        CLI_TEST(test_ignore),
+        CLI_TEST(test_csv),
+        CLI_TEST(test_formats),
+        CLI_TEST(test_equal_values),
+        CLI_TEST(test_axes_and_kernels),
+        CLI_TEST(test_warns_of_few_repetitions),
+        CLI_TEST(test_warns_of_machines),
+        CLI_TEST(test_bad_files),
+        CLI_TEST(test_nothing_to_compare),
+        CLI_TEST(test_bad_options),
+        CLI_TEST(test_escape_sequences_stay_in_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,6 +175,10 @@ static void test_draws(void **state)
     assert_memory_equal(several.prompt + 3, prompt, 3 * sizeof *prompt);
     assert_memory_equal(several.generation.tokens, single.generation.tokens, 10 * sizeof(int32_t));
     assert_memory_not_equal(several.generation.tokens + 10, single.generation.tokens, 10 * sizeof(int32_t));
+    kv_decoder_reset(&several, 10);
+    assert_int_equal(several.generation.n_steps, 0);
+    run(&several);
+    assert_memory_equal(several.generation.tokens, single.generation.tokens, 10 * sizeof(int32_t));
     kv_decoder_free(&several);
     kv_decoder_free(&single);
 }

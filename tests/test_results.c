@@ -201,10 +201,18 @@ static void test_an_axis_that_does_not_apply_agrees_with_all(void **state)
     PUT_RUNS(*state, {.ttpt_ms = {1}}, {.path = "naive", .ttpt_ms = {1}}, {.batch = 2, .ttpt_ms = {1}});
     struct kv_results *results = load(*state);
     const struct kv_cell_results *cells = results->cells;
-    const uint64_t path = UINT64_C(1) << KV_COLUMN_PATH;
-    assert_false(kv_cells_agree(&cells[0], &cells[1], 0));
-    assert_true(kv_cells_agree(&cells[0], &cells[1], path)); /* one has a cache, the other has none */
-    assert_false(kv_cells_agree(&cells[0], &cells[2], path));
+    const uint64_t all = kv_key_columns(), others = all & ~KV_BIT(KV_COLUMN_PATH);
+    assert_false(kv_cells_agree(&cells[0], &cells[1], all));
+    assert_true(kv_cells_agree(&cells[0], &cells[1], others)); /* one has a cache, the other has none */
+    assert_false(kv_cells_agree(&cells[0], &cells[2], others));
+    struct kv_matcher *matcher;
+    const struct kv_cell_results *const list[] = {&cells[2], &cells[1], &cells[0]};
+    assert_int_equal(kv_matcher_create(&matcher, list, 3, others, NULL), KV_OK);
+    size_t at = 0;
+    assert_ptr_equal(kv_matcher_next(matcher, &cells[0], &at), &cells[1]);
+    assert_ptr_equal(kv_matcher_next(matcher, &cells[0], &at), &cells[0]);
+    assert_null(kv_matcher_next(matcher, &cells[0], &at));
+    kv_matcher_free(matcher);
     assert_true(kv_column_varies(results, NULL, KV_COLUMN_BATCH));
     assert_false(kv_column_varies(results, "batch", KV_COLUMN_CACHE));
     kv_results_free(results);

@@ -312,17 +312,17 @@ static void test_numbers_are_rounded_for_people(void **state)
 static void test_interval_ends_can_be_told_apart(void **state)
 {
     (void)state;
-    struct kv_interval_text text;
-    kv_interval_text(7.91, (struct kv_stats_interval){7.63, 8.16}, &text);
+    struct kv_summary_interval_text text;
+    kv_summary_interval_text(7.91, (struct kv_stats_interval){7.63, 8.16}, &text);
     assert_string_equal(text.value, "7.9");
     assert_string_equal(text.range, "95 % interval 7.6 to 8.2");
-    kv_interval_text(7.913, (struct kv_stats_interval){7.907, 7.921}, &text);
+    kv_summary_interval_text(7.913, (struct kv_stats_interval){7.907, 7.921}, &text);
     assert_string_equal(text.value, "7.91");
     assert_string_equal(text.range, "95 % interval 7.91 to 7.92");
-    kv_interval_text(4.6, (struct kv_stats_interval){0.0123, 4.9}, &text);
+    kv_summary_interval_text(4.6, (struct kv_stats_interval){0.0123, 4.9}, &text);
     assert_string_equal(text.value, "4.60");
     assert_string_equal(text.range, "95 % interval 0.0123 to 4.90");
-    kv_interval_text(1234, (struct kv_stats_interval){1234, 1234}, &text);
+    kv_summary_interval_text(1234, (struct kv_stats_interval){1234, 1234}, &text);
     assert_string_equal(text.range, "95 % interval 1234 to 1234");
 }
 

@@ -12,7 +12,10 @@ enum { REGRESSED = CLI_FAILED, NOT_COMPARED = CLI_USAGE };
 struct settings {
     const char *base_place, *other_place;
     struct kv_compare_settings compare;
-    const char *csv;
+    struct name_list metrics, ignored;
+    const char *by;
+    const char *csv, *format_name;
+    int format;        /* enum kv_format */
     double fail_above; /* negative: never */
 };
 
@@ -46,99 +49,31 @@ static bool parse_alpha(const char *text, void *value, struct kv_error *error)
     return true;
 }
 
-/* Which of name_of(0), name_of(1), .. the first `length` characters are; -1: none */
-static int find_name(const char *text, size_t length, const char *(*name_of)(int index))
+/* What the names of options mean for the comparison. */
+static void take_names(struct settings *s)
 {
-    for (int i = 0; name_of(i); i++)
-        if (strlen(name_of(i)) == length && strncmp(name_of(i), text, length) == 0)
-            return i;
-    return -1;
-}
-
-static const char *metric_name(int index)
-{
-    const struct kv_metric_info *info = kv_metric_info(index);
-    return info ? info->name : NULL;
-}
-
-static bool fail_name(const char *text, const char *(*name_of)(int index), struct kv_error *error)
-{
-    size_t length = (size_t)snprintf(error->message, sizeof error->message, "'%.60s' is not of", text);
-    for (int i = 0; name_of(i) && length < sizeof error->message; i++)
-        length += (size_t)snprintf(error->message + length, sizeof error->message - length, "%s%s", i ? ", " : " ",
-                                   name_of(i));
-    return false;
-}
-
-/* Comma-separated names, none twice: calls take(value, index) for each. */
-static bool parse_names(const char *text, const char *(*name_of)(int index), bool (*take)(void *value, int index),
-                        void *value, struct kv_error *error)
-{
-    for (const char *at = text;; at++) {
-        const size_t length = strcspn(at, ",");
-        const int index = find_name(at, length, name_of);
-        if (index < 0)
-            return fail_name(text, name_of, error);
-        if (!take(value, index)) {
-            snprintf(error->message, sizeof error->message, "'%.60s' names %s twice", text, name_of(index));
-            return false;
-        }
-        at += length;
-        if (!*at)
-            return true;
-    }
-}
-
-static bool take_metric(void *value, int index)
-{
-    struct kv_compare_settings *compare = value;
-    for (int i = 0; i < compare->n_metrics; i++)
-        if ((int)compare->metrics[i] == index)
-            return false;
-    compare->metrics[compare->n_metrics++] = (enum kv_metric)index;
-    return true;
-}
-
-static bool parse_metrics(const char *text, void *value, struct kv_error *error)
-{
-    ((struct kv_compare_settings *)value)->n_metrics = 0;
-    return parse_names(text, metric_name, take_metric, value, error);
-}
-
-static bool take_ignored(void *value, int index)
-{
-    bool *ignored = (bool *)value + index;
-    const bool is_first = !*ignored;
-    *ignored = true;
-    return is_first;
-}
-
-static bool parse_ignored(const char *text, void *value, struct kv_error *error)
-{
-    memset(value, 0, KV_ARM_KEYS * sizeof(bool));
-    return parse_names(text, kv_arm_key_name, take_ignored, value, error);
-}
-
-static bool parse_by(const char *text, void *value, struct kv_error *error)
-{
-    const int key = find_name(text, strlen(text), kv_arm_key_name);
-    if (key < 0)
-        return fail_name(text, kv_arm_key_name, error);
-    *(int *)value = key;
-    return true;
+    struct kv_compare_settings *compare = &s->compare;
+    for (int i = 0; i < s->metrics.n; i++)
+        compare->metrics[compare->n_metrics++] = kv_column_find(s->metrics.names[i]);
+    for (int i = 0; i < s->ignored.n; i++)
+        compare->ignored |= KV_BIT(kv_column_find(s->ignored.names[i]));
+    compare->by = s->by ? kv_column_find(s->by) : KV_N_COLUMNS;
+    while (strcmp(kv_format_choice(s->format)->name, s->format_name) != 0)
+        s->format++;
 }
 
 /* What no single option can tell; NULL when all is well. */
 static const char *check(const struct settings *s)
 {
     const struct kv_compare_settings *compare = &s->compare;
-    if (s->other_place && compare->by >= 0)
+    const bool by = compare->by != KV_N_COLUMNS;
+    if (s->other_place && by)
         return "--by compares the values of a column within one run, and two runs are named: leave one of them out";
-    if (!s->other_place && compare->by < 0)
+    if (!s->other_place && !by)
         return "one run is named: name a second one, or compare its own arms with --by path";
-    if (compare->base && compare->by < 0)
+    if (compare->base && !by)
         return "--base needs --by, the column that it is a value of";
-    if (compare->by >= 0 && compare->ignored[compare->by])
+    if (by && compare->ignored & KV_BIT(compare->by))
         return "--ignore names the column of --by: take it out of one of them";
     return NULL;
 }
@@ -165,47 +100,50 @@ static int apply_gate(const char *command, const struct settings *s, const struc
         return cli_fail(command, NOT_COMPARED,
                         "--fail-above: too few repetitions for any p below %g, so no regression can be seen; measure "
                         "with --reps %d or more",
-                        s->compare.alpha, kv_compare_needed_repetitions(s->compare.alpha));
+                        s->compare.alpha, kv_judge_needed_repetitions(s->compare.alpha));
     const size_t n = kv_compare_regressions(comparison, s->fail_above, &section, &worst);
     if (n == 0)
         return CLI_OK;
     kv_compare_name(comparison, worst->pair->base, name, sizeof name);
     return cli_fail(command, REGRESSED, "%zu result%s slower by more than %g %%; the worst: %s, %s of %s, by %.3g %%",
                     n, n == 1 ? " is" : "s are", s->fail_above * 100, section->other->label,
-                    kv_metric_info(section->metric)->name, name, (1 / worst->speed - 1) * 100);
+                    kv_column_info(section->metric)->name, name, (1 / worst->judgement.speed - 1) * 100);
 }
 
 static int compare(const char *command, const struct settings *s)
 {
     struct kv_error error = {""};
-    struct kv_measurements *base = NULL, *other = NULL;
+    struct kv_results *base = NULL, *other = NULL;
     struct kv_comparison *comparison = NULL;
     int exit_status;
-    kv_status status = kv_measurements_load(&base, s->base_place, &error);
+    kv_status status = kv_results_load(&base, s->base_place, &error);
     if (status == KV_OK && s->other_place)
-        status = kv_measurements_load(&other, s->other_place, &error);
+        status = kv_results_load(&other, s->other_place, &error);
     if (status == KV_OK)
         status = kv_compare(&comparison, base, other, &s->compare, &error);
     if (status == KV_OK && s->csv)
         status = kv_compare_write_csv(comparison, s->csv, &error);
     if (status == KV_OK) {
-        kv_compare_print(comparison, stdout);
+        status = kv_compare_print(comparison, (enum kv_format)s->format, stdout, &error);
         print_warnings(command, comparison);
+    }
+    if (status == KV_OK) {
         exit_status = apply_gate(command, s, comparison);
     } else {
         exit_status = cli_fail(command, NOT_COMPARED, "%s", error.message);
     }
     kv_comparison_free(comparison);
-    kv_measurements_free(other);
-    kv_measurements_free(base);
+    kv_results_free(other);
+    kv_results_free(base);
     return exit_status;
 }
 
 int command_compare(int argc, char **argv)
 {
     struct settings s = {
-        .compare =
-            {.metrics = {KV_METRIC_TTPT_MS, KV_METRIC_TTFT_MS}, .n_metrics = 2, .by = -1, .alpha = 0.05, .noise = 0.02},
+        .compare = {.alpha = KV_JUDGE_ALPHA, .noise = KV_JUDGE_NOISE},
+        .metrics = {.names = {"ttpt_ms", "ttft_ms"}, .n = 2},
+        .format_name = "text",
         .fail_above = -1,
     };
     const struct option_row rows[] = {
@@ -216,23 +154,23 @@ int command_compare(int argc, char **argv)
         {.name = "B", .help = "the run to hold against it", .operand = &s.other_place},
         {.name = "by",
          .argument = "COLUMN",
-         .help = "compare within A: configurations that differ in this column only, such as path or gemm",
-         .value = &s.compare.by,
-         .parse = parse_by},
+         .help = "compare within A: cells that differ in this column only:",
+         .chosen = &s.by,
+         .choice = kv_compare_key_choice},
         {.name = "base",
          .argument = "VALUE",
          .help = "with --by: the value to compare the others with (default: the first in the file)",
          .text = &s.compare.base},
         {.name = "ignore",
          .argument = "LIST",
-         .help = "match configurations although they differ in these columns, such as gemm,isa",
-         .value = s.compare.ignored,
-         .parse = parse_ignored},
+         .help = "match cells although they differ in these columns:",
+         .names = &s.ignored,
+         .choice = kv_compare_key_choice},
         {.name = "metric",
          .argument = "LIST",
-         .help = "columns to compare (default ttpt_ms,ttft_ms)",
-         .value = &s.compare,
-         .parse = parse_metrics},
+         .help = "columns to compare (default ttpt_ms,ttft_ms):",
+         .names = &s.metrics,
+         .choice = kv_compare_metric_choice},
         {.name = "noise",
          .argument = "SHARE",
          .help = "medians less far apart are no difference (default 2%)",
@@ -248,12 +186,17 @@ int command_compare(int argc, char **argv)
          .help = "exit 1 when any result has the verdict slower and takes so much longer, as 5%",
          .value = &s.fail_above,
          .parse = parse_share},
+        {.name = "format",
+         .argument = "FORMAT",
+         .help = "of what is printed (default text):",
+         .chosen = &s.format_name,
+         .choice = kv_format_choice},
         {.name = "csv", .argument = "FILE", .help = "write the results there too, a row each", .text = &s.csv},
     };
     const struct option_table table = {
         .command = argv[0],
         .usage = "A B [OPTIONS]\n       kvbench compare A --by COLUMN [OPTIONS]",
-        .summary = "Holds run B against run A, configuration by configuration: ratio of medians with its 95 % "
+        .summary = "Holds run B against run A, cell by cell: ratio of medians with its 95 % "
                    "bootstrap interval,\n"
                    "Mann-Whitney U test, verdict. With --by, the arms of one run instead.\n"
                    "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
@@ -263,6 +206,7 @@ int command_compare(int argc, char **argv)
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;
+    take_names(&s);
     const char *problem = check(&s);
     if (problem)
         return cli_fail(argv[0], CLI_USAGE, "%s; see kvbench %s --help", problem, argv[0]);

@@ -49,7 +49,7 @@ bool kv_decoder_done(const struct kv_decoder *decoder);
 
 /* The next tokens of every sequence; allocates nothing. A sequence that has ended is fed end_of_text. The window's end
  * under KV_OVERFLOW_STOP is an error only when not even one token was selected. Errors: those of kv_session_prefill,
- * kv_session_greedy and kv_sampler_select; the decoder is then as before the step. */
+ * kv_session_greedy and kv_sampler_select; the generation is then as before the step, and only a reset goes on. */
 kv_status kv_decoder_step(struct kv_decoder *decoder, struct kv_error *error);
 
 /* All steps that are left. */

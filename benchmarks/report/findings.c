@@ -35,7 +35,7 @@ static kv_status print_speed(const struct kv_report *report, const struct kv_con
     if (status || isnan(speed.ratio))
         return status;
     const bool is_seen = speed.interval.low > 1 || speed.interval.high < 1;
-    kv_where_text(report->summary, configuration, 0, where, sizeof where);
+    kv_summary_where_text(report->summary, configuration, 0, where, sizeof where);
     snprintf(meaning, sizeof meaning, "speed of %s against naive, decoding at %s%s", configuration->keys[KV_KEY_PATH],
              where, is_seen || isnan(speed.interval.low) ? "" : ": no difference is seen");
     words(speed.interval, range, sizeof range);

@@ -1,85 +1,379 @@
-/* Judging every pair, and the comparison as a whole. */
+/* Sides, pairs and sections of a comparison. */
 #include "results/compare.h"
 
 #include "base/error.h"
-#include "results/sides.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Two-sided p when every value of one sample is above every value of the other: of the C(a + b, a) ways to deal the
- * ranks, two are that. */
-static double smallest_p(size_t n_a, size_t n_b)
+static kv_status fail_memory(struct kv_error *error)
 {
-    double ways = 1;
-    for (size_t i = 1; i <= n_a; i++)
-        ways *= (double)(n_b + i) / (double)i;
-    return fmin(1, 2 / ways);
+    return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
 }
 
-/* ---- One result --------------------------------------------------------------------------------- */
+/* ---- Columns ---------------------------------------------------------------------------------------------------- */
 
-static kv_status median_of(const double *values, size_t n, double *median, struct kv_error *error)
+/* What cells are told apart by: the columns of their ids, and what is the same for all cells of a run. */
+static uint64_t all_keys(void)
 {
-    double *sorted = calloc(n, sizeof *sorted);
-    if (!sorted)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory to sort %zu repetitions: close other programs", n);
-    memcpy(sorted, values, n * sizeof *sorted);
-    kv_stats_sort(sorted, n);
-    *median = kv_stats_median(sorted, n);
-    free(sorted);
+    return kv_key_columns() | KV_BIT(KV_COLUMN_MODEL) | KV_BIT(KV_COLUMN_WEIGHTS_SOURCE);
+}
+
+static bool is_metric(enum kv_column column)
+{
+    const enum kv_column_role role = kv_column_info(column)->role;
+    bool in_file = false;
+    for (int kind = 0; kind < KV_N_FILES; kind++)
+        for (int i = 0; i < kv_file_info((enum kv_file_kind)kind)->n_columns; i++)
+            in_file = in_file || ((kind == KV_FILE_RUNS || kind == KV_FILE_KERNELS) &&
+                                  kv_file_info((enum kv_file_kind)kind)->columns[i] == column);
+    return in_file && (role == KV_ROLE_TIME || role == KV_ROLE_RATE);
+}
+
+static uint64_t all_metrics(void)
+{
+    uint64_t metrics = 0;
+    for (int i = 0; i < KV_N_COLUMNS; i++)
+        metrics |= is_metric((enum kv_column)i) ? KV_BIT(i) : 0;
+    return metrics;
+}
+
+static const struct kv_choice *choice_of(uint64_t columns, int index)
+{
+    static _Thread_local struct kv_choice choice;
+    for (int i = 0; index >= 0 && i < KV_N_COLUMNS; i++)
+        if (columns >> i & 1 && index-- == 0) {
+            choice = (struct kv_choice){kv_column_info((enum kv_column)i)->name,
+                                        kv_column_info((enum kv_column)i)->meaning};
+            return &choice;
+        }
+    return NULL;
+}
+
+const struct kv_choice *kv_compare_key_choice(int index)
+{
+    return choice_of(all_keys(), index);
+}
+
+const struct kv_choice *kv_compare_metric_choice(int index)
+{
+    return choice_of(all_metrics(), index);
+}
+
+static uint64_t columns_of(enum kv_file_kind kind)
+{
+    uint64_t columns = 0;
+    for (int i = 0; i < kv_file_info(kind)->n_columns; i++)
+        columns |= KV_BIT(kv_file_info(kind)->columns[i]);
+    return columns;
+}
+
+bool kv_compare_looks_at(const struct kv_comparison *comparison, const struct kv_cell_results *cell)
+{
+    const uint64_t columns = columns_of(cell->file);
+    for (int i = 0; i < comparison->settings.n_metrics; i++)
+        if (columns & KV_BIT(comparison->settings.metrics[i]))
+            return true;
+    return false;
+}
+
+/* The columns in which cells must agree. */
+static uint64_t matched(const struct kv_comparison *comparison)
+{
+    const struct kv_compare_settings *settings = &comparison->settings;
+    return comparison->keys & ~settings->ignored & ~(settings->by < KV_N_COLUMNS ? KV_BIT(settings->by) : 0);
+}
+
+static void find_keys(struct kv_comparison *comparison, const struct kv_results *base)
+{
+    for (int kind = 0; kind < KV_N_FILES; kind++)
+        for (size_t i = 0; i < base->n_cells; i++)
+            if (base->cells[i].file == (enum kv_file_kind)kind && kv_compare_looks_at(comparison, &base->cells[i])) {
+                comparison->keys |= all_keys() & columns_of((enum kv_file_kind)kind);
+                if (kind == KV_FILE_RUNS)
+                    comparison->keys &= ~KV_BIT(KV_COLUMN_CONTEXT_TOKENS); /* of which prompt and new tokens tell */
+                break;
+            }
+}
+
+/* ---- Sides ------------------------------------------------------------------------------------------------------- */
+
+/* Where the column does not apply to a cell, it is on no side. */
+static bool is_on(const struct kv_comparison *comparison, const struct kv_side *side,
+                  const struct kv_cell_results *cell)
+{
+    return kv_compare_looks_at(comparison, cell) &&
+           (!side->value || strcmp(side->value, cell->texts[comparison->settings.by]) == 0);
+}
+
+static void add_value(struct kv_comparison *comparison, const struct kv_results *run, const char *value)
+{
+    const struct kv_column_info *by = kv_column_info(comparison->settings.by);
+    for (size_t i = 0; i < comparison->n_sides; i++)
+        if (strcmp(comparison->sides[i].value, value) == 0)
+            return;
+    if (!*value && by->role == KV_ROLE_AXIS)
+        return;
+    struct kv_side *side = &comparison->sides[comparison->n_sides++];
+    *side = (struct kv_side){.run = run, .value = value};
+    if (by->type == KV_TYPE_COUNT) /* a number says nothing without its name */
+        snprintf(side->label, sizeof side->label, "%s %s", by->name, value);
+    else
+        snprintf(side->label, sizeof side->label, "%s", *value ? value : "(empty)");
+    for (char *c = side->label; *c; c++)
+        *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
+}
+
+static kv_status fail_base(const struct kv_comparison *comparison, struct kv_error *error)
+{
+    char values[160] = "";
+    for (size_t i = 0, length = 0; i < comparison->n_sides && length < sizeof values; i++)
+        length += (size_t)snprintf(values + length, sizeof values - length, "%s%s", i ? ", " : "",
+                                   comparison->sides[i].label);
+    return kv_fail(error, KV_ERROR_ARGUMENT, "--base: %s has no %s \"%.60s\", only %s", comparison->sides[0].run->file,
+                   kv_column_info(comparison->settings.by)->name, comparison->settings.base, values);
+}
+
+static kv_status move_base_first(struct kv_comparison *comparison, struct kv_error *error)
+{
+    const char *base = comparison->settings.base;
+    size_t at = 0;
+    while (base && at < comparison->n_sides && strcmp(comparison->sides[at].value, base) != 0)
+        at++;
+    if (at == comparison->n_sides)
+        return fail_base(comparison, error);
+    const struct kv_side side = comparison->sides[at];
+    memmove(comparison->sides + 1, comparison->sides, at * sizeof side);
+    comparison->sides[0] = side;
     return KV_OK;
 }
 
-static enum kv_verdict verdict_of(const struct kv_result *result, const struct kv_compare_settings *settings)
+static kv_status find_sides(struct kv_comparison *comparison, const struct kv_results *base,
+                            const struct kv_results *other, struct kv_error *error)
 {
-    if (!(result->p < settings->alpha) || !(fmax(result->ratio, 1 / result->ratio) > 1 + settings->noise))
-        return KV_VERDICT_NONE;
-    return result->speed > 1 ? KV_VERDICT_FASTER : KV_VERDICT_SLOWER;
+    comparison->sides = calloc(base->n_cells + 2, sizeof *comparison->sides);
+    if (!comparison->sides)
+        return fail_memory(error);
+    if (other) {
+        comparison->sides[comparison->n_sides++] = (struct kv_side){base, "A", NULL};
+        comparison->sides[comparison->n_sides++] = (struct kv_side){other, "B", NULL};
+        return KV_OK;
+    }
+    const char *by = kv_column_info(comparison->settings.by)->name;
+    if (!base->n_cells)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "%s has no rows: measure first, with kvbench bench", base->file);
+    for (size_t i = 0; i < base->n_cells; i++)
+        if (kv_compare_looks_at(comparison, &base->cells[i]))
+            add_value(comparison, base, base->cells[i].texts[comparison->settings.by]);
+    if (!comparison->n_sides)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--by %s: no row of %s has a value of it", by, base->file);
+    const kv_status status = move_base_first(comparison, error);
+    if (!status && comparison->n_sides == 1)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--by %s: %s has only %s \"%.60s\"; measure another, or name two runs",
+                       by, base->file, by, comparison->sides[0].value);
+    return status;
 }
 
-static kv_status judge(struct kv_result *result, enum kv_metric metric, const struct kv_compare_settings *settings,
+/* ---- Pairs --------------------------------------------------------------------------------------------------------
+ */
+
+static kv_status fail_ambiguous(const struct kv_side *side, const struct kv_cell_results *a,
+                                const struct kv_cell_results *b, struct kv_error *error)
+{
+    int key = 0;
+    while (!(all_keys() >> key & 1) || strcmp(a->texts[key], b->texts[key]) == 0)
+        key++;
+    const char *name = kv_column_info((enum kv_column)key)->name;
+    return kv_fail(error, KV_ERROR_ARGUMENT,
+                   "%s has cells that differ only in what --ignore leaves out, such as %s \"%.60s\" and "
+                   "\"%.60s\": take %s out of --ignore",
+                   side->run->file, name, a->texts[key], b->texts[key], name);
+}
+
+static kv_status create_matcher(const struct kv_comparison *comparison, const struct kv_side *side,
+                                struct kv_matcher **matcher, struct kv_error *error)
+{
+    const struct kv_cell_results **cells = calloc(side->run->n_cells + 1, sizeof *cells);
+    size_t n = 0;
+    *matcher = NULL;
+    if (!cells)
+        return fail_memory(error);
+    for (size_t i = 0; i < side->run->n_cells; i++)
+        if (is_on(comparison, side, &side->run->cells[i]))
+            cells[n++] = &side->run->cells[i];
+    const kv_status status = kv_matcher_create(matcher, cells, n, matched(comparison), error);
+    free(cells);
+    return status;
+}
+
+static void *grow(void *array, size_t n, size_t size)
+{
+    /* at the powers of two */
+    return n & (n - 1) ? array : realloc(array, (n ? 2 * n : 1) * size);
+}
+
+static kv_status add_pair(struct kv_comparison *comparison, struct kv_pair pair, struct kv_error *error)
+{
+    struct kv_pair *pairs = grow(comparison->pairs, comparison->n_pairs, sizeof *pairs);
+    if (!pairs)
+        return fail_memory(error);
+    comparison->pairs = pairs;
+    pairs[comparison->n_pairs++] = pair;
+    return KV_OK;
+}
+
+static kv_status add_unmatched(struct kv_comparison *comparison, struct kv_unmatched one, struct kv_error *error)
+{
+    struct kv_unmatched *unmatched = grow(comparison->unmatched, comparison->n_unmatched, sizeof *unmatched);
+    if (!unmatched)
+        return fail_memory(error);
+    comparison->unmatched = unmatched;
+    unmatched[comparison->n_unmatched++] = one;
+    return KV_OK;
+}
+
+/* Looks for one cell of `from` in `in`. It may have several there: those that differ in an axis that does not apply to
+ * the one; two that it cannot tell apart are an error. Pairs come of the base's cells only, so that each is one. */
+static kv_status match_cell(struct kv_comparison *comparison, const struct kv_side *from, const struct kv_side *in,
+                            const struct kv_matcher *matcher, const struct kv_cell_results *cell,
+                            struct kv_error *error)
+{
+    const struct kv_cell_results *found, *before = NULL;
+    bool any = false;
+    const char *problem = "not";
+    kv_status status = KV_OK;
+    for (size_t at = 0; !status && (found = kv_matcher_next(matcher, cell, &at)) != NULL; before = found) {
+        if (before && kv_cells_agree(before, found, matched(comparison)))
+            return fail_ambiguous(in, before, found, error);
+        if (!found->n) {
+            problem = found->n_failed ? "failed" : "skipped";
+            continue;
+        }
+        any = true;
+        if (from == comparison->sides)
+            status = add_pair(comparison, (struct kv_pair){cell, found, in}, error);
+    }
+    return any || status ? status : add_unmatched(comparison, (struct kv_unmatched){cell, from, in, problem}, error);
+}
+
+static kv_status match(struct kv_comparison *comparison, const struct kv_side *from, const struct kv_side *in,
                        struct kv_error *error)
 {
-    const double *base = result->pair->base->samples[metric].values;
-    const double *other = result->pair->other->samples[metric].values;
-    const size_t n_base = result->pair->base->samples[metric].n, n_other = result->pair->other->samples[metric].n;
-    struct kv_stats_random random;
-    struct kv_stats_rank_test test;
-    kv_stats_random_seed(&random, KV_COMPARE_SEED); /* anew, so that no result depends on the others */
-    kv_status status = median_of(base, n_base, &result->median_base, error);
-    if (status == KV_OK)
-        status = median_of(other, n_other, &result->median_other, error);
-    if (status == KV_OK)
-        status = kv_stats_median_ratio_interval(other, n_other, base, n_base, KV_COMPARE_RESAMPLES, &random,
-                                                &result->interval, error);
-    if (status == KV_OK)
-        status = kv_stats_mann_whitney(base, n_base, other, n_other, &test, error);
-    if (status != KV_OK)
-        return status;
-    result->n_base = n_base;
-    result->n_other = n_other;
-    result->ratio = result->median_other / result->median_base;
-    result->speed = kv_metric_info(metric)->is_rate ? result->ratio : 1 / result->ratio;
-    result->smallest_p = smallest_p(n_base, n_other);
-    result->u = test.u;
-    /* With equal values p is approximate, and at small n it can be less than any arrangement of the ranks gives. */
-    result->p = test.exact ? test.p : fmax(test.p, result->smallest_p);
-    result->verdict = verdict_of(result, settings);
-    return KV_OK;
+    struct kv_matcher *matcher;
+    kv_status status = create_matcher(comparison, in, &matcher, error);
+    for (size_t i = 0; !status && i < from->run->n_cells; i++) {
+        const struct kv_cell_results *cell = &from->run->cells[i];
+        if (cell->n && is_on(comparison, from, cell))
+            status = match_cell(comparison, from, in, matcher, cell, error);
+    }
+    kv_matcher_free(matcher);
+    return status;
 }
 
-/* ---- Sections ----------------------------------------------------------------------------------- */
+/* ---- Why there is no pair -----------------------------------------------------------------------------------------
+ */
+
+static bool value_occurs(const struct kv_comparison *comparison, const struct kv_results *run, int key,
+                         const char *value)
+{
+    for (size_t i = 0; i < run->n_cells; i++)
+        if (kv_compare_looks_at(comparison, &run->cells[i]) && strcmp(run->cells[i].texts[key], value) == 0)
+            return true;
+    return false;
+}
+
+/* "gemm,isa": the columns in which two runs have no value in common */
+static void list_disjoint(const struct kv_comparison *comparison, char *list, size_t size)
+{
+    const struct kv_results *a = comparison->sides[0].run, *b = comparison->sides[1].run;
+    size_t length = 0;
+    *list = '\0';
+    for (int key = 0; key < KV_N_COLUMNS; key++) {
+        bool common = !(matched(comparison) >> key & 1);
+        for (size_t i = 0; !common && i < a->n_cells; i++)
+            common = kv_compare_looks_at(comparison, &a->cells[i]) &&
+                     value_occurs(comparison, b, key, a->cells[i].texts[key]);
+        if (!common && length < size)
+            length += (size_t)snprintf(list + length, size - length, "%s%s", length ? "," : "",
+                                       kv_column_info((enum kv_column)key)->name);
+    }
+}
+
+static bool is_measured(const struct kv_comparison *comparison, const struct kv_side *side)
+{
+    for (size_t i = 0; i < side->run->n_cells; i++)
+        if (side->run->cells[i].n && is_on(comparison, side, &side->run->cells[i]))
+            return true;
+    return false;
+}
+
+static kv_status fail_without_pairs(const struct kv_comparison *comparison, struct kv_error *error)
+{
+    const struct kv_side *base = comparison->sides;
+    char columns[160];
+    for (size_t i = 0; i < comparison->n_sides; i++)
+        if (!is_measured(comparison, &base[i]))
+            return kv_fail(error, KV_ERROR_ARGUMENT, "nothing to compare: %s has no row that is ok%s%s; see its errors",
+                           base[i].run->file, base[i].value ? " of " : "", base[i].value ? base[i].label : "");
+    if (base->value)
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "nothing to compare: no cells of %s differ in %s alone; --ignore what else differs",
+                       base->run->file, kv_column_info(comparison->settings.by)->name);
+    list_disjoint(comparison, columns, sizeof columns);
+    if (*columns)
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "nothing to compare: %s and %s have no value of %s in common; to compare all the same: "
+                       "--ignore %s",
+                       base[0].run->file, base[1].run->file, columns, columns);
+    return kv_fail(error, KV_ERROR_ARGUMENT,
+                   "nothing to compare: no cell is in both %s and %s with a row that is ok; measure the same",
+                   base[0].run->file, base[1].run->file);
+}
+
+static kv_status find_pairs(struct kv_comparison *comparison, struct kv_error *error)
+{
+    for (size_t i = 1; i < comparison->n_sides; i++) {
+        kv_status status = match(comparison, comparison->sides, &comparison->sides[i], error);
+        if (!status)
+            status = match(comparison, &comparison->sides[i], comparison->sides, error);
+        if (status)
+            return status;
+    }
+    return comparison->n_pairs ? KV_OK : fail_without_pairs(comparison, error);
+}
+
+static bool pairs_vary(const struct kv_comparison *comparison, enum kv_column key)
+{
+    char first[256], text[256];
+    kv_pair_key(&comparison->pairs[0], key, first, sizeof first);
+    for (size_t i = 1; i < comparison->n_pairs; i++) {
+        kv_pair_key(&comparison->pairs[i], key, text, sizeof text);
+        if (strcmp(first, text) != 0)
+            return true;
+    }
+    return false;
+}
+
+static void find_shown(struct kv_comparison *comparison)
+{
+    for (int key = 0; key < KV_N_COLUMNS; key++)
+        if (comparison->keys >> key & 1 && comparison->settings.by != (enum kv_column)key &&
+            (key == KV_COLUMN_PATH || key == KV_COLUMN_BATCH || pairs_vary(comparison, (enum kv_column)key)))
+            comparison->shown |= KV_BIT(key);
+}
+
+/* ---- Sections ------------------------------------------------------------------------------------------------------
+ */
 
 static kv_status summarize(struct kv_section *section, struct kv_error *error)
 {
     double *ratios = calloc(section->n_results + 1, sizeof *ratios);
     if (!ratios)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu ratios: close other programs", section->n_results);
+        return fail_memory(error);
     for (size_t i = 0; i < section->n_results; i++) {
-        ratios[i] = section->results[i].ratio;
-        section->n_verdicts[section->results[i].verdict]++;
+        ratios[i] = section->results[i].judgement.ratio;
+        section->n_verdicts[section->results[i].judgement.verdict]++;
     }
     section->geometric_mean = kv_stats_geometric_mean(ratios, section->n_results);
     free(ratios);
@@ -93,16 +387,17 @@ static kv_status fill_section(const struct kv_comparison *comparison, struct kv_
     section->results = results;
     for (size_t i = 0; i < comparison->n_pairs; i++) {
         const struct kv_pair *pair = &comparison->pairs[i];
-        if (pair->other_side != section->other)
+        if (pair->other_side != section->other || !(columns_of(pair->base->file) & KV_BIT(section->metric)))
             continue;
-        if (pair->base->samples[section->metric].n == 0 || pair->other->samples[section->metric].n == 0) {
+        if (!pair->base->figures[section->metric].n || !pair->other->figures[section->metric].n) {
             section->n_unknown++;
             continue;
         }
         struct kv_result *result = &results[section->n_results++];
         result->pair = pair;
-        const kv_status status = judge(result, section->metric, &comparison->settings, error);
-        if (status != KV_OK)
+        const kv_status status = kv_judge(pair->base, pair->other, section->metric, comparison->settings.alpha,
+                                          comparison->settings.noise, &result->judgement, error);
+        if (status)
             return status;
     }
     return summarize(section, error);
@@ -114,49 +409,49 @@ static kv_status fill_sections(struct kv_comparison *comparison, struct kv_error
     comparison->sections = calloc(n_metrics * n_others, sizeof *comparison->sections);
     comparison->results = calloc(n_metrics * comparison->n_pairs, sizeof *comparison->results);
     if (!comparison->sections || !comparison->results)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
+        return fail_memory(error);
     struct kv_result *next = comparison->results;
-    for (size_t i = 0; i < n_metrics; i++) {
+    for (size_t i = 0; i < n_metrics; i++)
         for (size_t j = 0; j < n_others; j++) {
             struct kv_section *section = &comparison->sections[comparison->n_sections++];
             section->metric = comparison->settings.metrics[i];
             section->other = &comparison->sides[1 + j];
             const kv_status status = fill_section(comparison, section, next, error);
-            if (status != KV_OK)
+            if (status)
                 return status;
             next += section->n_results;
         }
-    }
     if (next == comparison->results)
         return kv_fail(error, KV_ERROR_ARGUMENT,
-                       "nothing to compare: no configuration has %s on both sides; name "
-                       "another with --metric",
-                       kv_metric_info(comparison->settings.metrics[0])->name);
+                       "nothing to compare: no cell has %s on both sides; name another with --metric",
+                       kv_column_info(comparison->settings.metrics[0])->name);
     return KV_OK;
 }
 
-/* ---- The comparison ----------------------------------------------------------------------------- */
+/* ---- The comparison -------------------------------------------------------------------------------------------------
+ */
 
-kv_status kv_compare(struct kv_comparison **comparison, const struct kv_measurements *base,
-                     const struct kv_measurements *other, const struct kv_compare_settings *settings,
-                     struct kv_error *error)
+kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results *base, const struct kv_results *other,
+                     const struct kv_compare_settings *settings, struct kv_error *error)
 {
     *comparison = NULL;
     struct kv_comparison *created = calloc(1, sizeof *created);
     if (!created)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
+        return fail_memory(error);
     created->settings = *settings;
-    kv_status status = kv_sides_find(created, base, other, error);
-    if (status == KV_OK)
-        status = kv_pairs_find(created, error);
-    if (status == KV_OK)
+    find_keys(created, base);
+    kv_status status = find_sides(created, base, other, error);
+    if (!status)
+        status = find_pairs(created, error);
+    if (!status) {
+        find_shown(created);
         status = fill_sections(created, error);
-    if (status != KV_OK) {
-        kv_comparison_free(created);
-        return status;
     }
-    *comparison = created;
-    return KV_OK;
+    if (status)
+        kv_comparison_free(created);
+    else
+        *comparison = created;
+    return status;
 }
 
 void kv_comparison_free(struct kv_comparison *comparison)
@@ -177,34 +472,25 @@ size_t kv_compare_regressions(const struct kv_comparison *comparison, double abo
     size_t n = 0;
     *section = NULL;
     *worst = NULL;
-    for (size_t i = 0; i < comparison->n_sections; i++) {
+    for (size_t i = 0; i < comparison->n_sections; i++)
         for (size_t j = 0; j < comparison->sections[i].n_results; j++) {
             const struct kv_result *result = &comparison->sections[i].results[j];
-            if (result->verdict != KV_VERDICT_SLOWER || !(1 / result->speed > 1 + above))
+            const struct kv_judgement *judged = &result->judgement;
+            if (judged->verdict != KV_VERDICT_SLOWER || !(1 / judged->speed > 1 + above))
                 continue;
             n++;
-            if (!*worst || result->speed < (*worst)->speed) {
+            if (!*worst || judged->speed < (*worst)->judgement.speed) {
                 *section = &comparison->sections[i];
                 *worst = result;
             }
         }
-    }
     return n;
 }
 
 bool kv_compare_can_judge(const struct kv_comparison *comparison)
 {
     for (size_t i = 0; i < comparison->n_sections; i++)
-        for (size_t j = 0; j < comparison->sections[i].n_results; j++)
-            if (comparison->sections[i].results[j].smallest_p < comparison->settings.alpha)
-                return true;
+        if (comparison->sections[i].n_verdicts[KV_VERDICT_UNDECIDED] < comparison->sections[i].n_results)
+            return true;
     return false;
-}
-
-int kv_compare_needed_repetitions(double alpha)
-{
-    int n = 1;
-    while (!(smallest_p((size_t)n, (size_t)n) < alpha))
-        n++;
-    return n;
 }

@@ -1,148 +1,62 @@
-/* kvbench compare: configurations that were measured on two sides, held against each other.
+/* kvbench compare: cells that were measured on two sides, held against each other.
  *
- *   configuration  all rows of runs.csv that agree in the ten key columns; its repetitions of status ok are one
- *                  sample of every metric
  *   side           a run, or the part of one run that has a certain value in one column; the first is the base
- *   ratio          median of the other side / median of the base, of one metric
- *   speed          how many times as fast the other side is: the ratio of a rate, 1 / ratio of a time
- * In every function:
+ *   pair           a cell of the base and one of another side that agree in all columns that are compared by: kinds,
+ * axes and sizes, the model and where its weights came from. An axis that does not apply to one of them (a cache, on a
+ * path that keeps nothing) agrees with every value judgement      kv_judge says what a difference is In every function:
  *   errors         a kv_status other than KV_OK, and one line in `error->message` when `error` is not NULL;
  *                  out-parameters are then NULL
- *   ownership      what was loaded or compared is the caller's, given back with the matching `*_free` (NULL is
- *                  allowed); a comparison borrows the runs and the settings' texts, which must outlive it
+ *   ownership      a comparison borrows the results and the settings' texts, which must outlive it
  *   thread safety  distinct objects may be used by distinct threads
- *   unknown        NaN
  */
 #ifndef KV_RESULTS_COMPARE_H
 #define KV_RESULTS_COMPARE_H
 
+#include "machine/context.h"
+#include "results/results.h"
+#include "results/table.h"
+
 #include <stdio.h>
 
-#include "kvbench.h"
-#include "machine/context.h"
-#include "results/csv.h"
-#include "results/results.h"
+/* Columns that may be named, row `index`, NULL past the end: what can be compared by, and what is compared. The choice
+ * is valid until the thread's next call of either; its texts stay. */
+const struct kv_choice *kv_compare_key_choice(int index);
+const struct kv_choice *kv_compare_metric_choice(int index);
 
-/* ---- What is compared --------------------------------------------------------------------------- */
-
-/* The columns that tell configurations apart, in their order in runs.csv. */
-enum kv_arm_key {
-    KV_ARM_KEY_SUITE,
-    KV_ARM_KEY_PATH,
-    KV_ARM_KEY_MODEL,
-    KV_ARM_KEY_WEIGHTS,
-    KV_ARM_KEY_GEMM,
-    KV_ARM_KEY_ISA,
-    KV_ARM_KEY_THREADS, /* this and the following are numbers */
-    KV_ARM_KEY_BATCH,
-    KV_ARM_KEY_PROMPT_TOKENS,
-    KV_ARM_KEY_NEW_TOKENS,
-    KV_ARM_KEYS,
-};
-const char *kv_arm_key_name(int key); /* NULL past the end */
-
-enum kv_metric {
-    KV_METRIC_TTFT_MS,
-    KV_METRIC_TTPT_MS,
-    KV_METRIC_TTPT_P50_MS,
-    KV_METRIC_TTPT_P95_MS,
-    KV_METRIC_TTPT_P99_MS,
-    KV_METRIC_E2E_MS,
-    KV_METRIC_PREFILL_TOK_S,
-    KV_METRIC_DECODE_TOK_S,
-    KV_METRIC_OUTPUT_TOK_S,
-    KV_METRICS,
-};
-struct kv_metric_info {
-    const char *name; /* its column */
-    const char *summary;
-    const char *unit;
-    bool is_rate; /* more is faster; otherwise a time, and less is */
-};
-const struct kv_metric_info *kv_metric_info(int metric); /* NULL past the end */
-
-/* ---- One run ------------------------------------------------------------------------------------ */
-
-struct kv_arm {
-    const char *keys[KV_ARM_KEYS];
-    size_t n_ok, n_failed, n_skipped; /* rows */
-    struct {
-        double *values; /* [n] those that are known, all above 0 */
-        size_t n;
-    } samples[KV_METRICS];
-};
-
-/* From context.json; texts are empty and threads -1 when unknown. */
-struct kv_measured_on {
-    char cpu[96];
-    char openblas_core[64];
-    int threads;
-    char problem[256]; /* why a context.json that is there could not be read, or empty */
-};
-
-struct kv_measurements {
-    char *file;         /* its runs.csv */
-    const char *run_id; /* of its first row, "" without rows */
-    struct kv_measured_on machine;
-    struct kv_arm *configurations; /* [n_configurations] in order of first appearance */
-    size_t n_configurations;
-    size_t n_failed, n_skipped; /* rows */
-    struct kv_csv_table *table; /* holds the texts */
-    double *values;             /* holds the samples */
-};
-
-/* `place` is the folder of a run, or a file such as its runs.csv, whose folder may have a context.json.
- * Errors: IO, FORMAT (not such a file, a status that is none, a time or rate that is not above 0), MEMORY. */
-kv_status kv_measurements_load(struct kv_measurements **run, const char *place, struct kv_error *error);
-void kv_measurements_free(struct kv_measurements *run);
-
-/* ---- Comparing ---------------------------------------------------------------------------------- */
-
-/* The median of a few thousand resamples is steady in the digits that are shown. */
-#define KV_COMPARE_RESAMPLES 5000
-#define KV_COMPARE_SEED      42
 /* Fewer repetitions than this on a side are warned of, as Google Benchmark's tools/compare.py does. */
 #define KV_COMPARE_REPETITIONS 9
+#define KV_COMPARE_MAX_METRICS 24
 
 struct kv_compare_settings {
-    enum kv_metric metrics[KV_METRICS]; /* [n_metrics], none twice */
+    enum kv_column metrics[KV_COMPARE_MAX_METRICS]; /* [n_metrics], none twice; of times and rates */
     int n_metrics;
-    bool ignored[KV_ARM_KEYS]; /* columns that need not agree */
-    int by;                    /* the column whose values are the sides of one run; -1: two runs */
-    const char *base;          /* the value of that column that is the base; NULL: the first in the file */
-    double alpha;              /* a difference needs p < alpha, */
-    double noise;              /* and a ratio r with max(r, 1 / r) > 1 + noise */
+    uint64_t ignored;  /* columns that need not agree, a KV_BIT each */
+    enum kv_column by; /* the column whose values are the sides of one run; KV_N_COLUMNS: two runs */
+    const char *base;  /* the value of that column that is the base; NULL: the first in the file */
+    double alpha;      /* a difference needs p < alpha, */
+    double noise;      /* and a ratio r with max(r, 1 / r) > 1 + noise */
 };
 
 struct kv_side {
-    const struct kv_measurements *run;
+    const struct kv_results *run;
     char label[64];    /* "A", "B", "cached", "batch 8" */
     const char *value; /* of the column `by`; NULL: the whole run */
 };
 
-
 struct kv_pair {
-    const struct kv_arm *base, *other;
+    const struct kv_cell_results *base, *other;
     const struct kv_side *other_side;
 };
 
 /* One metric of one pair. */
 struct kv_result {
     const struct kv_pair *pair;
-    size_t n_base, n_other;
-    double median_base, median_other;
-    double ratio;
-    struct kv_stats_interval interval; /* of the ratio, 95 % bootstrap */
-    double u;                          /* as kv_stats_mann_whitney(base, other) gives it */
-    double p;                          /* its p; with equal values, no less than smallest_p */
-    double smallest_p;                 /* 2 / C(n_base + n_other, n_base): what a complete separation gives */
-    double speed;
-    enum kv_verdict verdict;
+    struct kv_judgement judgement;
 };
 
 /* All results of one metric and one side against the base. */
 struct kv_section {
-    enum kv_metric metric;
+    enum kv_column metric;
     const struct kv_side *other;
     struct kv_result *results; /* [n_results] */
     size_t n_results;
@@ -151,9 +65,9 @@ struct kv_section {
     double geometric_mean; /* of the ratios */
 };
 
-/* A configuration that one side has and another has not, or has without one repetition that is ok. */
+/* A cell that one side has and another has not, or has without one repetition that is ok. */
 struct kv_unmatched {
-    const struct kv_arm *configuration;
+    const struct kv_cell_results *cell;
     const struct kv_side *from; /* has it, */
     const struct kv_side *in;   /* and here it is */
     const char *problem;        /* "not", "failed" or "skipped" */
@@ -161,6 +75,8 @@ struct kv_unmatched {
 
 struct kv_comparison {
     struct kv_compare_settings settings;
+    uint64_t keys;         /* the columns that tell the compared cells apart: all that their files have */
+    uint64_t shown;        /* those in which the pairs differ, and path and batch: columns of tables for people */
     struct kv_side *sides; /* [n_sides], the base first */
     size_t n_sides;
     struct kv_pair *pairs; /* [n_pairs] side after side */
@@ -173,13 +89,15 @@ struct kv_comparison {
 };
 
 /* Compares run `other` with run `base`, or, where settings->by names a column, the values of that column in `base`;
- * `other` is then NULL. Every pair is judged by itself: p is not corrected for their number.
- * Errors: ARGUMENT (nothing to compare, or --ignore makes two configurations of a side equal; each says what to
- * change), MEMORY. */
-kv_status kv_compare(struct kv_comparison **comparison, const struct kv_measurements *base,
-                     const struct kv_measurements *other, const struct kv_compare_settings *settings,
-                     struct kv_error *error);
+ * `other` is then NULL. Only cells of files that have one of the metrics are looked at. Every pair is judged by itself:
+ * p is not corrected for their number. Errors: ARGUMENT (nothing to compare, or --ignore makes two cells of a side
+ * equal; each says what to change), MEMORY. */
+kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results *base, const struct kv_results *other,
+                     const struct kv_compare_settings *settings, struct kv_error *error);
 void kv_comparison_free(struct kv_comparison *comparison);
+
+/* Whether the comparison looks at that cell: its file has one of the metrics. */
+bool kv_compare_looks_at(const struct kv_comparison *comparison, const struct kv_cell_results *cell);
 
 /* Results whose verdict is slower, by a factor 1 / speed above 1 + `above`; *section and *worst are those of the
  * slowest, NULL when there is none. */
@@ -189,29 +107,35 @@ size_t kv_compare_regressions(const struct kv_comparison *comparison, double abo
 /* Whether any result has the repetitions that p < alpha takes. */
 bool kv_compare_can_judge(const struct kv_comparison *comparison);
 
-/* Repetitions on each side from which p < alpha is possible. */
-int kv_compare_needed_repetitions(double alpha);
-
-/* ---- Telling ------------------------------------------------------------------------------------ */
+/* ---- Telling (compare_print.c) ----------------------------------------------------------------------------------- */
 
 /* The value of a column in a pair: "openblas", or "openblas>packed" where base and other differ. Cut to `size`. */
-void kv_pair_key(const struct kv_pair *pair, int key, char *text, size_t size);
+void kv_pair_key(const struct kv_pair *pair, enum kv_column key, char *text, size_t size);
 
-/* "path cached, batch 8": the columns in which the configurations of the comparison differ. Cut to `size`. */
-void kv_compare_name(const struct kv_comparison *comparison, const struct kv_arm *configuration, char *text,
+/* "path cached, batch 8": the columns in which the cells of the comparison differ. Cut to `size`. */
+void kv_compare_name(const struct kv_comparison *comparison, const struct kv_cell_results *cell, char *text,
                      size_t size);
 
-/* What is compared, a table for each section, and what was left out. */
-void kv_compare_print(const struct kv_comparison *comparison, FILE *stream);
+/* The results of a section, for people; its title says what it is of. Errors: MEMORY. */
+kv_status kv_section_table(const struct kv_comparison *comparison, const struct kv_section *section,
+                           struct kv_table **table, struct kv_error *error);
+
+/* A row a result, then one for each unmatched cell: metric, base, other (files, or values of the column `by`), the key
+ * columns (as kv_pair_key), n_base, n_other, median_base, median_other, ratio, ratio_low, ratio_high, u, p, verdict
+ * ("faster", "slower", "no difference seen", "undecided", "not in B", "failed in B", ..). Errors: MEMORY. */
+kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_table **table, struct kv_error *error);
+
+/* For people what is compared, a table for each section, and what was left out; for programs kv_compare_table.
+ * Errors: IO, MEMORY. */
+kv_status kv_compare_print(const struct kv_comparison *comparison, enum kv_format format, FILE *stream,
+                           struct kv_error *error);
+
+/* Writes kv_compare_table to a CSV file, whole or not at all. Errors: ARGUMENT (it is one of the compared files), IO,
+ * MEMORY. */
+kv_status kv_compare_write_csv(const struct kv_comparison *comparison, const char *file, struct kv_error *error);
 
 /* Few repetitions, machines that differ, a context.json that cannot be read. Returns how many. */
 #define KV_COMPARE_MAX_WARNINGS 4
 int kv_compare_warnings(const struct kv_comparison *comparison, struct kv_warning warnings[KV_COMPARE_MAX_WARNINGS]);
-
-/* A row a result, then one for each unmatched configuration: metric, base, other (files, or values of the column
- * `by`), the key columns (as kv_pair_key), n_base, n_other, median_base, median_other, ratio, ratio_low, ratio_high,
- * u, p, verdict ("faster", "slower", "no difference seen", "not in B", "failed in B", ..). Under its name whole or
- * not at all; a file that is there is replaced. Errors: ARGUMENT (it is one of the compared files), IO, MEMORY. */
-kv_status kv_compare_write_csv(const struct kv_comparison *comparison, const char *file, struct kv_error *error);
 
 #endif

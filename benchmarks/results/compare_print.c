@@ -1,188 +1,147 @@
-/* The comparison as a person reads it. */
-#include "results/names.h"
+/* A comparison as people and programs read it, and what makes it worth less than it looks. */
+#include "results/compare.h"
+
+#include "base/error.h"
 
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
-/* Unmatched configurations that are named one by one; all of them are in the CSV file. */
-enum { MAX_NAMED = 20 };
+/* Unmatched cells that are named one by one; all of them are in the CSV file. */
+enum { MAX_NAMED = 20, TEXT_SIZE = 256 };
 
-/* ---- What is compared --------------------------------------------------------------------------- */
-
-static void print_run(const struct kv_measurements *run, const char *label, FILE *stream)
+static bool is_by(const struct kv_comparison *comparison, enum kv_column key)
 {
-    char id[KV_CELL_SIZE];
-    const struct kv_measured_on *machine = &run->machine;
-    snprintf(id, sizeof id, "%s", run->run_id);
-    kv_make_printable(id);
-    fprintf(stream, "%-4s %s%s%s", label, run->file, *id ? ", run " : "", id);
-    if (*machine->cpu)
-        fprintf(stream, ", %s", machine->cpu);
-    if (machine->threads > 0)
-        fprintf(stream, ", %d thread%s", machine->threads, machine->threads == 1 ? "" : "s");
-    if (*machine->openblas_core)
-        fprintf(stream, ", OpenBLAS %s", machine->openblas_core);
-    fputc('\n', stream);
+    return comparison->settings.by == key;
 }
 
-/* Columns of the table are those in which the pairs differ, and always the path and the batch size; the rest is said
- * once. */
-static bool is_column(const struct kv_comparison *comparison, int key)
+static bool is_key(const struct kv_comparison *comparison, int key)
 {
-    if (key == comparison->settings.by)
-        return false;
-    return key == KV_ARM_KEY_PATH || key == KV_ARM_KEY_BATCH || kv_pairs_vary(comparison, key);
+    return comparison->keys >> key & 1;
+}
+
+static bool is_shown(const struct kv_comparison *comparison, int key)
+{
+    return comparison->shown >> key & 1;
+}
+
+static const char *name_of(int column)
+{
+    return kv_column_info((enum kv_column)column)->name;
+}
+
+static void make_printable(char *text)
+{
+    for (char *c = text; *c; c++)
+        *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
+}
+
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
+
+void kv_pair_key(const struct kv_pair *pair, enum kv_column key, char *text, size_t size)
+{
+    const char *base = pair->base->texts[key], *other = pair->other->texts[key];
+    const bool applies = kv_column_info(key)->role != KV_ROLE_AXIS || (*base && *other);
+    if (strcmp(base, other) == 0 || !applies)
+        snprintf(text, size, "%s", *base ? base : other);
+    else
+        snprintf(text, size, "%s>%s", base, other);
+}
+
+/* What does not apply to a cell differs from nothing. */
+static bool cells_vary(const struct kv_comparison *comparison, int key)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < comparison->n_sides; i++) {
+        const struct kv_results *run = comparison->sides[i].run;
+        for (size_t j = 0; j < run->n_cells; j++) {
+            const char *value = run->cells[j].texts[key];
+            if (!*value || !kv_compare_looks_at(comparison, &run->cells[j]))
+                continue;
+            if (first && strcmp(value, first) != 0)
+                return true;
+            first = value;
+        }
+    }
+    return false;
+}
+
+void kv_compare_name(const struct kv_comparison *comparison, const struct kv_cell_results *cell, char *text,
+                     size_t size)
+{
+    size_t length = 0;
+    *text = '\0';
+    for (int key = 0; key < KV_N_COLUMNS && length < size; key++) {
+        if (!is_key(comparison, key) || is_by(comparison, (enum kv_column)key) || !*cell->texts[key] ||
+            comparison->settings.ignored >> key & 1)
+            continue;
+        if (key == KV_COLUMN_PATH || key == KV_COLUMN_BATCH || cells_vary(comparison, key))
+            length += (size_t)snprintf(text + length, size - length, "%s%s %s", length ? ", " : "", name_of(key),
+                                       cell->texts[key]);
+    }
+    make_printable(text);
+}
+
+/* ---- What is compared -----------------------------------------------------------------------------------------------
+ */
+
+static void print_run(const struct kv_results *run, const char *label, FILE *stream)
+{
+    char id[TEXT_SIZE];
+    const struct kv_context_facts *context = run->context;
+    snprintf(id, sizeof id, "%s", run->run_id);
+    make_printable(id);
+    fprintf(stream, "%-4s %s%s%s", label, run->file, *id ? ", run " : "", id);
+    if (*context->cpu)
+        fprintf(stream, ", %s", context->cpu);
+    if (context->threads > 0)
+        fprintf(stream, ", %d thread%s", context->threads, context->threads == 1 ? "" : "s");
+    if (*context->openblas_core)
+        fprintf(stream, ", OpenBLAS %s", context->openblas_core);
+    fputc('\n', stream);
 }
 
 /* The one value of a column, or the two when --ignore lets the sides differ. */
-static void write_common(const struct kv_comparison *comparison, int key, char *text)
+static void write_common(const struct kv_comparison *comparison, enum kv_column key, char *text)
 {
     const struct kv_pair *pair = &comparison->pairs[0];
-    if (strcmp(pair->base->keys[key], pair->other->keys[key]) == 0)
-        snprintf(text, KV_CELL_SIZE, "%s", pair->base->keys[key]);
+    const char *base = pair->base->texts[key], *other = pair->other->texts[key];
+    if (strcmp(base, other) == 0 || !*base || !*other)
+        snprintf(text, TEXT_SIZE, "%s", *base ? base : other);
     else
-        snprintf(text, KV_CELL_SIZE, "%s in %s and %s in %s", pair->base->keys[key], comparison->sides[0].label,
-                 pair->other->keys[key], pair->other_side->label);
-    kv_make_printable(text);
+        snprintf(text, TEXT_SIZE, "%s in %s and %s in %s", base, comparison->sides[0].label, other,
+                 pair->other_side->label);
+    make_printable(text);
 }
 
-static void print_common(const struct kv_comparison *comparison, FILE *stream)
-{
-    char text[KV_CELL_SIZE];
-    const char *separator = "all: ";
-    for (int key = 0; key < KV_ARM_KEYS; key++) {
-        if (key == comparison->settings.by || is_column(comparison, key))
-            continue;
-        write_common(comparison, key, text);
-        fprintf(stream, "%s%s %s", separator, kv_arm_key_name(key), text);
-        separator = ", ";
-    }
-    fputc('\n', stream);
-}
-
-static void print_heading(const struct kv_comparison *comparison, FILE *stream)
+static void print_heading(const struct kv_comparison *comparison, const char *end, FILE *stream)
 {
     const struct kv_compare_settings *settings = &comparison->settings;
-    if (settings->by >= 0) {
-        print_run(comparison->sides[0].run, "run:", stream);
-    } else {
-        print_run(comparison->sides[0].run, "A:", stream);
+    char text[TEXT_SIZE];
+    const bool one = settings->by < KV_N_COLUMNS;
+    const char *separator = "all: ";
+    print_run(comparison->sides[0].run, one ? "run:" : "A:", stream);
+    fputs(end, stream);
+    if (!one) {
         print_run(comparison->sides[1].run, "B:", stream);
+        fputs(end, stream);
     }
-    print_common(comparison, stream);
+    for (int key = 0; key < KV_N_COLUMNS; key++) {
+        if (!is_key(comparison, key) || is_by(comparison, (enum kv_column)key) || is_shown(comparison, key))
+            continue;
+        write_common(comparison, (enum kv_column)key, text);
+        if (!*text || (key == KV_COLUMN_CHUNK && strcmp(text, "0") == 0))
+            continue;
+        fprintf(stream, "%s%s %s", separator, name_of(key), text);
+        separator = ", ";
+    }
     fprintf(stream,
-            "Figures are medians; faster or slower: p < %g (Mann-Whitney U), and medians more than %g %% apart.\n",
-            settings->alpha, settings->noise * 100);
+            "\n%sFigures are medians; faster or slower: p < %g (Mann-Whitney U), and medians more than %g %% apart.\n",
+            end, settings->alpha, settings->noise * 100);
 }
 
-/* ---- The table of a section --------------------------------------------------------------------- */
-
-enum {
-    COLUMN_BASE = KV_ARM_KEYS,
-    COLUMN_OTHER,
-    COLUMN_N,
-    COLUMN_RATIO,
-    COLUMN_INTERVAL,
-    COLUMN_P,
-    COLUMN_VERDICT,
-    COLUMNS
-};
-
-struct table {
-    const struct kv_comparison *comparison;
-    const struct kv_section *section;
-    int decimals;        /* of the medians */
-    int ratio_decimals;  /* of the ratios */
-    int widths[COLUMNS]; /* 0: not a column of this table */
-};
-
-static void write_title(const struct table *table, int column, char *text)
-{
-    const char *base = table->comparison->sides[0].label, *other = table->section->other->label;
-    const char *unit = kv_metric_info(table->section->metric)->unit;
-    switch (column) {
-    case COLUMN_BASE:
-        snprintf(text, KV_CELL_SIZE, "%s %s", base, unit);
-        break;
-    case COLUMN_OTHER:
-        snprintf(text, KV_CELL_SIZE, "%s %s", other, unit);
-        break;
-    case COLUMN_N:
-        snprintf(text, KV_CELL_SIZE, "n");
-        break;
-    case COLUMN_RATIO:
-        snprintf(text, KV_CELL_SIZE, "%s/%s", other, base);
-        break;
-    case COLUMN_INTERVAL:
-        snprintf(text, KV_CELL_SIZE, "95 %% interval");
-        break;
-    case COLUMN_P:
-        snprintf(text, KV_CELL_SIZE, "p");
-        break;
-    case COLUMN_VERDICT:
-        snprintf(text, KV_CELL_SIZE, "%s is", other);
-        break;
-    default:
-        snprintf(text, KV_CELL_SIZE, "%s", kv_arm_key_name(column));
-    }
-}
-
-static void write_p(double p, char *text)
-{
-    if (p < 0.0001)
-        snprintf(text, KV_CELL_SIZE, "<0.0001");
-    else
-        snprintf(text, KV_CELL_SIZE, "%.4f", p);
-}
-
-static void write_interval(const struct table *table, const struct kv_result *result, char *text)
-{
-    if (isnan(result->interval.low))
-        snprintf(text, KV_CELL_SIZE, "-");
-    else
-        snprintf(text, KV_CELL_SIZE, "%.*f to %.*f", table->ratio_decimals, result->interval.low, table->ratio_decimals,
-                 result->interval.high);
-}
-
-static void write_cell(const struct table *table, const struct kv_result *result, int column, char *text)
-{
-    switch (column) {
-    case COLUMN_BASE:
-        snprintf(text, KV_CELL_SIZE, "%.*f", table->decimals, result->median_base);
-        break;
-    case COLUMN_OTHER:
-        snprintf(text, KV_CELL_SIZE, "%.*f", table->decimals, result->median_other);
-        break;
-    case COLUMN_N:
-        snprintf(text, KV_CELL_SIZE, "%zu+%zu", result->n_base, result->n_other);
-        break;
-    case COLUMN_RATIO:
-        snprintf(text, KV_CELL_SIZE, "%.*f", table->ratio_decimals, result->ratio);
-        break;
-    case COLUMN_INTERVAL:
-        write_interval(table, result, text);
-        break;
-    case COLUMN_P:
-        write_p(result->p, text);
-        break;
-    case COLUMN_VERDICT:
-        snprintf(text, KV_CELL_SIZE, "%s%s", kv_verdict_name(result->verdict),
-                 result->smallest_p < table->comparison->settings.alpha ? "" : " *");
-        break;
-    default:
-        kv_pair_key(result->pair, column, text, KV_CELL_SIZE);
-        kv_make_printable(text);
-    }
-}
-
-/* row 0 is the titles. */
-static void write_text(const struct table *table, size_t row, int column, char *text)
-{
-    if (row == 0)
-        write_title(table, column, text);
-    else
-        write_cell(table, &table->section->results[row - 1], column, text);
-}
+/* ---- Sections
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Decimals that show `digits` digits of the smallest value. */
 static int decimals_for(double smallest, int digits, int least, int most)
@@ -191,109 +150,140 @@ static int decimals_for(double smallest, int digits, int least, int most)
     return decimals < least ? least : decimals > most ? most : decimals;
 }
 
-static void plan_table(struct table *table, const struct kv_comparison *comparison, const struct kv_section *section)
+static void add_result(struct kv_table *table, const struct kv_comparison *comparison, const struct kv_result *result,
+                       int decimals, int ratio_decimals)
 {
-    char text[KV_CELL_SIZE];
+    const struct kv_judgement *j = &result->judgement;
+    char text[TEXT_SIZE];
+    for (int key = 0; key < KV_N_COLUMNS; key++)
+        if (is_shown(comparison, key)) {
+            kv_pair_key(result->pair, (enum kv_column)key, text, sizeof text);
+            if (kv_column_info((enum kv_column)key)->type == KV_TYPE_TEXT)
+                kv_table_add_text(table, text);
+            else
+                kv_table_add_number(table, result->pair->base->numbers[key], text);
+        }
+    snprintf(text, sizeof text, "%.*f", decimals, j->median_base);
+    kv_table_add_number(table, j->median_base, text);
+    snprintf(text, sizeof text, "%.*f", decimals, j->median_other);
+    kv_table_add_number(table, j->median_other, text);
+    snprintf(text, sizeof text, "%zu+%zu", j->n_base, j->n_other);
+    kv_table_add_number(table, NAN, text);
+    snprintf(text, sizeof text, "%.*f", ratio_decimals, j->ratio);
+    kv_table_add_number(table, j->ratio, text);
+    if (isnan(j->interval.low))
+        snprintf(text, sizeof text, "-");
+    else
+        snprintf(text, sizeof text, "%.*f to %.*f", ratio_decimals, j->interval.low, ratio_decimals, j->interval.high);
+    kv_table_add_number(table, NAN, text);
+    snprintf(text, sizeof text, j->p < 0.0001 ? "<0.0001" : "%.4f", j->p);
+    kv_table_add_number(table, j->p, text);
+    kv_table_add_text(table, kv_verdict_name(j->verdict));
+}
+
+kv_status kv_section_table(const struct kv_comparison *comparison, const struct kv_section *section,
+                           struct kv_table **table, struct kv_error *error)
+{
+    const struct kv_column_info *info = kv_column_info(section->metric);
+    const char *base = comparison->sides[0].label, *other = section->other->label;
+    char title[TEXT_SIZE + 256], headings[5][160];
+    struct kv_table_column columns[KV_N_COLUMNS];
     double smallest = INFINITY, smallest_ratio = INFINITY;
-    *table = (struct table){.comparison = comparison, .section = section};
+    int n = 0;
     for (size_t i = 0; i < section->n_results; i++) {
-        const struct kv_result *result = &section->results[i];
-        smallest = fmin(smallest, fmin(result->median_base, result->median_other));
-        smallest_ratio = fmin(smallest_ratio, result->ratio);
+        const struct kv_judgement *j = &section->results[i].judgement;
+        smallest = fmin(smallest, fmin(j->median_base, j->median_other));
+        smallest_ratio = fmin(smallest_ratio, j->ratio);
     }
-    table->decimals = decimals_for(smallest, 3, 0, 6);
-    table->ratio_decimals = decimals_for(smallest_ratio, 3, 3, 6);
-    for (int column = 0; column < COLUMNS; column++) {
-        if (column < KV_ARM_KEYS && !is_column(comparison, column))
-            continue;
-        for (size_t row = 0; row <= section->n_results; row++) {
-            write_text(table, row, column, text);
-            const int width = (int)strlen(text);
-            table->widths[column] = width > table->widths[column] ? width : table->widths[column];
-        }
-    }
+    for (int key = 0; key < KV_N_COLUMNS; key++)
+        if (is_shown(comparison, key))
+            columns[n++] = (struct kv_table_column){name_of(key), NULL,
+                                                    kv_column_info((enum kv_column)key)->type == KV_TYPE_TEXT};
+    /* "time to first token: t_1 - t_0" */
+    int words = (int)strcspn(info->meaning, ":(,");
+    words -= words && info->meaning[words - 1] == ' ';
+    snprintf(title, sizeof title, "%s against %s: %.*s (%s), %s is better", other, base, words, info->meaning,
+             info->name, info->role == KV_ROLE_RATE ? "more" : "less");
+    snprintf(headings[0], sizeof *headings, "%s %s", base, info->unit);
+    snprintf(headings[1], sizeof *headings, "%s %s", other, info->unit);
+    snprintf(headings[2], sizeof *headings, "%s/%s", other, base);
+    snprintf(headings[3], sizeof *headings, "%s is", other);
+    const struct kv_table_column figures[] = {
+        {"median_base", headings[0], false}, {"median_other", headings[1], false}, {"n", NULL, false},
+        {"ratio", headings[2], false},       {"interval", "95 % interval", false}, {"p", NULL, false},
+        {"verdict", headings[3], true},
+    };
+    memcpy(columns + n, figures, sizeof figures);
+    const kv_status status = kv_table_create(table, title, columns, n + (int)(sizeof figures / sizeof *figures), error);
+    for (size_t i = 0; !status && i < section->n_results; i++)
+        add_result(*table, comparison, &section->results[i], decimals_for(smallest, 3, 0, 6),
+                   decimals_for(smallest_ratio, 3, 3, 6));
+    return status;
 }
-
-static bool is_left(int column)
-{
-    return column < KV_ARM_KEY_THREADS || column == COLUMN_VERDICT;
-}
-
-static void print_table(const struct kv_comparison *comparison, const struct kv_section *section, FILE *stream)
-{
-    char text[KV_CELL_SIZE];
-    struct table table;
-    plan_table(&table, comparison, section);
-    for (size_t row = 0; row <= section->n_results; row++) {
-        for (int column = 0; column < COLUMN_VERDICT; column++) {
-            if (table.widths[column] == 0)
-                continue;
-            write_text(&table, row, column, text);
-            fprintf(stream, "  %*s", is_left(column) ? -table.widths[column] : table.widths[column], text);
-        }
-        write_text(&table, row, COLUMN_VERDICT, text);
-        fprintf(stream, "  %s\n", text);
-    }
-}
-
-/* ---- Sections ----------------------------------------------------------------------------------- */
 
 /* In words too where a difference was seen and the mean is out of the noise. */
 static void print_mean(const struct kv_comparison *comparison, const struct kv_section *section, FILE *stream)
 {
     const char *base = comparison->sides[0].label, *other = section->other->label;
     const double mean = section->geometric_mean;
-    const double speed = kv_metric_info(section->metric)->is_rate ? mean : 1 / mean;
+    const double speed = kv_column_info(section->metric)->role == KV_ROLE_RATE ? mean : 1 / mean;
     fprintf(stream, "  Geometric mean of %s/%s over %zu: %.*f", other, base, section->n_results,
             decimals_for(mean, 3, 3, 6), mean);
-    if (section->n_verdicts[KV_VERDICT_NONE] < section->n_results &&
+    if (section->n_verdicts[KV_VERDICT_FASTER] + section->n_verdicts[KV_VERDICT_SLOWER] &&
         fmax(speed, 1 / speed) > 1 + comparison->settings.noise)
         fprintf(stream, " (%s is %.3g times as fast)", speed >= 1 ? other : base, fmax(speed, 1 / speed));
     fputc('\n', stream);
 }
 
-static void print_section(const struct kv_comparison *comparison, const struct kv_section *section, FILE *stream)
+static kv_status print_section(const struct kv_comparison *comparison, const struct kv_section *section,
+                               enum kv_format format, FILE *stream, struct kv_error *error)
 {
-    const struct kv_metric_info *info = kv_metric_info(section->metric);
-    fprintf(stream, "\n%s against %s: %s (%s), %s is better\n", section->other->label, comparison->sides[0].label,
-            info->summary, info->name, info->is_rate ? "more" : "less");
-    if (section->n_results > 0) {
-        print_table(comparison, section, stream);
-        fprintf(stream, "  %zu faster, %zu slower, %zu with no difference seen\n",
-                section->n_verdicts[KV_VERDICT_FASTER], section->n_verdicts[KV_VERDICT_SLOWER],
-                section->n_verdicts[KV_VERDICT_NONE]);
+    const size_t *n = section->n_verdicts;
+    struct kv_table *table;
+    kv_status status = kv_section_table(comparison, section, &table, error);
+    if (status)
+        return status;
+    if (section->n_results) {
+        status = kv_table_print(table, format, stream, error);
+        fprintf(stream, "%s  %zu faster, %zu slower, %zu with no difference seen",
+                format == KV_FORMAT_MARKDOWN ? "\n" : "", n[KV_VERDICT_FASTER], n[KV_VERDICT_SLOWER],
+                n[KV_VERDICT_NONE]);
+        if (n[KV_VERDICT_UNDECIDED])
+            fprintf(stream, ", %zu undecided", n[KV_VERDICT_UNDECIDED]);
+        fputc('\n', stream);
         print_mean(comparison, section, stream);
+    } else {
+        fprintf(stream, "\n%s\n", kv_table_title(table));
     }
-    if (section->n_unknown > 0)
-        fprintf(stream, "  %zu more without %s on a side\n", section->n_unknown, info->name);
+    if (section->n_unknown)
+        fprintf(stream, "  %zu more without %s on a side\n", section->n_unknown, name_of((int)section->metric));
+    kv_table_free(table);
+    return status;
 }
 
 static void print_footnote(const struct kv_comparison *comparison, FILE *stream)
 {
-    for (size_t i = 0; i < comparison->n_sections; i++) {
-        for (size_t j = 0; j < comparison->sections[i].n_results; j++) {
-            if (comparison->sections[i].results[j].smallest_p < comparison->settings.alpha)
-                continue;
-            fprintf(stream,
-                    "\n* says nothing: with so few repetitions p cannot go below %g, however far apart they are\n",
+    for (size_t i = 0; i < comparison->n_sections; i++)
+        if (comparison->sections[i].n_verdicts[KV_VERDICT_UNDECIDED]) {
+            fprintf(stream, "\nundecided: with so few repetitions p cannot go below %g, however far apart they are\n",
                     comparison->settings.alpha);
             return;
         }
-    }
 }
 
-/* ---- What was left out -------------------------------------------------------------------------- */
+/* ---- What was left out
+ * ------------------------------------------------------------------------------------------------- */
 
 static void print_unmatched(const struct kv_comparison *comparison, FILE *stream)
 {
-    char name[KV_CELL_SIZE];
+    char name[TEXT_SIZE];
     const size_t n = comparison->n_unmatched;
-    if (n == 0)
+    if (!n)
         return;
-    fprintf(stream, "\nNot compared: %zu configuration%s\n", n, n == 1 ? "" : "s");
+    fprintf(stream, "\nNot compared: %zu cell%s\n", n, n == 1 ? "" : "s");
     for (size_t i = 0; i < n && i < MAX_NAMED; i++) {
         const struct kv_unmatched *unmatched = &comparison->unmatched[i];
-        kv_compare_name(comparison, unmatched->configuration, name, sizeof name);
+        kv_compare_name(comparison, unmatched->cell, name, sizeof name);
         fprintf(stream, "  %s in %s: %s\n", unmatched->problem, unmatched->in->label, name);
     }
     if (n > MAX_NAMED)
@@ -302,22 +292,202 @@ static void print_unmatched(const struct kv_comparison *comparison, FILE *stream
 
 static void print_left_out(const struct kv_comparison *comparison, FILE *stream)
 {
-    const struct kv_measurements *last = NULL;
+    const struct kv_results *last = NULL;
     for (size_t i = 0; i < comparison->n_sides; i++) {
-        const struct kv_side *side = &comparison->sides[i];
-        if (side->run != last && side->run->n_failed + side->run->n_skipped > 0)
-            fprintf(stream, "\nLeft out of %s: %zu failed and %zu skipped rows\n", side->run->file, side->run->n_failed,
-                    side->run->n_skipped);
-        last = side->run;
+        const struct kv_results *run = comparison->sides[i].run;
+        size_t n_failed = 0, n_skipped = 0;
+        for (size_t k = 0; run != last && k < run->n_cells; k++)
+            if (kv_compare_looks_at(comparison, &run->cells[k])) {
+                n_failed += run->cells[k].n_failed;
+                n_skipped += run->cells[k].n_skipped;
+            }
+        if (n_failed + n_skipped)
+            fprintf(stream, "\nLeft out of %s: %zu failed and %zu skipped rows\n", run->file, n_failed, n_skipped);
+        last = run;
     }
 }
 
-void kv_compare_print(const struct kv_comparison *comparison, FILE *stream)
+kv_status kv_compare_print(const struct kv_comparison *comparison, enum kv_format format, FILE *stream,
+                           struct kv_error *error)
 {
-    print_heading(comparison, stream);
-    for (size_t i = 0; i < comparison->n_sections; i++)
-        print_section(comparison, &comparison->sections[i], stream);
+    kv_status status = KV_OK;
+    if (kv_format_is_data(format)) {
+        struct kv_table *table;
+        status = kv_compare_table(comparison, &table, error);
+        if (!status)
+            status = kv_table_print(table, format, stream, error);
+        kv_table_free(table);
+        return status;
+    }
+    print_heading(comparison, format == KV_FORMAT_MARKDOWN ? "\n" : "", stream);
+    for (size_t i = 0; !status && i < comparison->n_sections; i++)
+        status = print_section(comparison, &comparison->sections[i], format, stream, error);
     print_footnote(comparison, stream);
     print_unmatched(comparison, stream);
     print_left_out(comparison, stream);
+    return status;
+}
+
+/* ---- For programs
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void add_sides(struct kv_table *table, const struct kv_side *base, const struct kv_side *other)
+{
+    kv_table_add_text(table, base->value ? base->value : base->run->file);
+    kv_table_add_text(table, other->value ? other->value : other->run->file);
+}
+
+static void add_keys(struct kv_table *table, const struct kv_comparison *comparison, const struct kv_pair *pair)
+{
+    char text[TEXT_SIZE];
+    for (int key = 0; key < KV_N_COLUMNS; key++)
+        if (is_key(comparison, key)) {
+            kv_pair_key(pair, (enum kv_column)key, text, sizeof text);
+            kv_table_add_text(table, text);
+        }
+}
+
+kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_table **table, struct kv_error *error)
+{
+    struct kv_table_column columns[KV_N_COLUMNS + 13] = {
+        {"metric", NULL, true}, {"base", NULL, true}, {"other", NULL, true}};
+    static const char *const figures[] = {"n_base",     "n_other", "median_base", "median_other", "ratio", "ratio_low",
+                                          "ratio_high", "u",       "p",           "verdict"};
+    enum { N_FIGURES = sizeof figures / sizeof *figures };
+    int n = 3;
+    for (int key = 0; key < KV_N_COLUMNS; key++)
+        if (is_key(comparison, key)) /* texts: "1>2" where --ignore lets two numbers be a pair */
+            columns[n++] = (struct kv_table_column){name_of(key), NULL, true};
+    for (int i = 0; i < N_FIGURES; i++)
+        columns[n++] = (struct kv_table_column){figures[i], NULL, i == N_FIGURES - 1};
+    const kv_status status = kv_table_create(table, NULL, columns, n, error);
+    for (size_t s = 0; !status && s < comparison->n_sections; s++) {
+        const struct kv_section *section = &comparison->sections[s];
+        for (size_t i = 0; i < section->n_results; i++) {
+            const struct kv_judgement *j = &section->results[i].judgement;
+            kv_table_add_text(*table, name_of((int)section->metric));
+            add_sides(*table, comparison->sides, section->other);
+            add_keys(*table, comparison, section->results[i].pair);
+            const double values[] = {(double)j->n_base,
+                                     (double)j->n_other,
+                                     j->median_base,
+                                     j->median_other,
+                                     j->ratio,
+                                     j->interval.low,
+                                     j->interval.high,
+                                     j->u,
+                                     j->p};
+            for (int v = 0; v < N_FIGURES - 1; v++)
+                kv_table_add_number(*table, values[v], NULL);
+            kv_table_add_text(*table, kv_verdict_name(j->verdict));
+        }
+    }
+    for (size_t i = 0; !status && i < comparison->n_unmatched; i++) {
+        const struct kv_unmatched *unmatched = &comparison->unmatched[i];
+        const struct kv_pair alone = {unmatched->cell, unmatched->cell, NULL};
+        char verdict[TEXT_SIZE];
+        kv_table_add_text(*table, "");
+        add_sides(*table, comparison->sides, unmatched->in == comparison->sides ? unmatched->from : unmatched->in);
+        add_keys(*table, comparison, &alone);
+        for (int v = 0; v < N_FIGURES - 1; v++)
+            kv_table_add_number(*table, NAN, NULL);
+        snprintf(verdict, sizeof verdict, "%s in %s", unmatched->problem, unmatched->in->label);
+        kv_table_add_text(*table, verdict);
+    }
+    return status;
+}
+
+/* A slip of the fingers must not cost a person the measurements. */
+static bool is_compared(const struct kv_comparison *comparison, const char *file)
+{
+    struct stat target, source;
+    for (size_t i = 0; i < comparison->n_sides; i++)
+        if (stat(file, &target) == 0 && stat(comparison->sides[i].run->file, &source) == 0 &&
+            target.st_dev == source.st_dev && target.st_ino == source.st_ino)
+            return true;
+    return false;
+}
+
+kv_status kv_compare_write_csv(const struct kv_comparison *comparison, const char *file, struct kv_error *error)
+{
+    struct kv_table *table;
+    if (is_compared(comparison, file))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "%s is one of the compared files: choose another name", file);
+    kv_status status = kv_compare_table(comparison, &table, error);
+    if (!status)
+        status = kv_table_write(table, KV_FORMAT_CSV, file, error);
+    kv_table_free(table);
+    return status;
+}
+
+/* ---- Warnings
+ * -------------------------------------------------------------------------------------------------------------- */
+
+/* Names the result that can see least. */
+static int warn_of_repetitions(const struct kv_comparison *comparison, struct kv_warning *warning)
+{
+    const double alpha = comparison->settings.alpha;
+    const struct kv_judgement *fewest = NULL;
+    size_t n = 0, n_all = 0;
+    for (size_t i = 0; i < comparison->n_sections; i++)
+        for (size_t k = 0; k < comparison->sections[i].n_results; k++) {
+            const struct kv_judgement *j = &comparison->sections[i].results[k].judgement;
+            n_all++;
+            n += (j->n_base < j->n_other ? j->n_base : j->n_other) < KV_COMPARE_REPETITIONS;
+            if (!fewest || j->smallest_p > fewest->smallest_p)
+                fewest = j;
+        }
+    if (!n)
+        return 0;
+    const int needed = kv_judge_needed_repetitions(alpha);
+    warning->severity = KV_SEVERITY_WARNING;
+    snprintf(warning->text, sizeof warning->text,
+             "fewer than %d repetitions in %zu of %zu rows, as few as %zu against %zu, where p cannot go below %.2g%s; "
+             "measure again with --reps %d",
+             KV_COMPARE_REPETITIONS, n, n_all, fewest->n_base, fewest->n_other, fewest->smallest_p,
+             fewest->smallest_p < alpha ? "" : " and no difference can be seen",
+             needed > KV_COMPARE_REPETITIONS ? needed : KV_COMPARE_REPETITIONS);
+    return 1;
+}
+
+static int warn_of_machines(const struct kv_comparison *comparison, struct kv_warning *warning)
+{
+    const struct kv_context_facts *a = comparison->sides[0].run->context, *b = comparison->sides[1].run->context;
+    char seen[320] = "";
+    size_t length = 0;
+    if (*a->cpu && *b->cpu && strcmp(a->cpu, b->cpu) != 0)
+        length += (size_t)snprintf(seen, sizeof seen, ", CPU %s and %s", a->cpu, b->cpu);
+    if (a->threads > 0 && b->threads > 0 && a->threads != b->threads)
+        length += (size_t)snprintf(seen + length, sizeof seen - length, ", %d and %d threads", a->threads, b->threads);
+    if (*a->openblas_core && *b->openblas_core && strcmp(a->openblas_core, b->openblas_core) != 0 &&
+        length < sizeof seen)
+        length += (size_t)snprintf(seen + length, sizeof seen - length, ", OpenBLAS %s and %s", a->openblas_core,
+                                   b->openblas_core);
+    if (!length)
+        return 0;
+    warning->severity = KV_SEVERITY_WARNING;
+    snprintf(warning->text, sizeof warning->text, "the machines of A and B differ%s: measure both on one", seen);
+    return 1;
+}
+
+static int warn_of_context(const struct kv_results *run, struct kv_warning *warning)
+{
+    if (!*run->context->problem)
+        return 0;
+    warning->severity = KV_SEVERITY_WARNING;
+    snprintf(warning->text, sizeof warning->text,
+             "context.json beside %.180s cannot be read (%.80s), so its machine is unknown: mend or delete it",
+             run->file, run->context->problem);
+    return 1;
+}
+
+int kv_compare_warnings(const struct kv_comparison *comparison, struct kv_warning warnings[KV_COMPARE_MAX_WARNINGS])
+{
+    const struct kv_results *base = comparison->sides[0].run, *other = comparison->sides[1].run;
+    int n = warn_of_repetitions(comparison, &warnings[0]);
+    n += warn_of_machines(comparison, &warnings[n]);
+    n += warn_of_context(base, &warnings[n]);
+    if (other != base)
+        n += warn_of_context(other, &warnings[n]);
+    return n;
 }

@@ -1,375 +1,562 @@
-/* What the figures say, in words. A difference is told only where the 95 % intervals of both medians lie apart and
- * that of their ratio leaves out 1; what was measured once has no interval, and nothing is said of it. */
-#include "results/summary_parts.h"
+/* What the figures say: found as data, and put into words. */
+#include "results/findings.h"
 
 #include "base/error.h"
+#include "results/table.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The path that the others are held against. */
 #define BASE_PATH "naive"
-/* More comparisons of one path in a suite are told as a range. */
+/* More comparisons of one arm in a suite are told as a range. */
 #define MAX_LINES 6
 /* A growth with its interval within this of 1 is called flat. */
 #define FLAT 0.1
 
 #define MIB (1024.0 * 1024.0)
 
-struct comparison {
-    double ratio; /* of medians */
-    struct kv_stats_interval interval;
-    bool known;
-    bool different;
-};
-
 struct finder {
-    struct kv_summary *summary;
+    const struct kv_results *results;
+    struct kv_finding *findings; /* [n] */
+    size_t n, capacity;
     struct kv_error *error;
     kv_status status; /* of the first thing that went wrong: nothing is added after it */
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct finder *finder, const char *format, ...)
+static void *allocate(struct finder *finder, size_t n, size_t size)
 {
-    struct kv_summary *summary = finder->summary;
+    void *memory = calloc(n + 1, size);
+    if (!memory && !finder->status)
+        finder->status = kv_fail(finder->error, KV_ERROR_MEMORY, "no memory for the findings: close other programs");
+    return memory;
+}
+
+static void add(struct finder *finder, struct kv_finding finding)
+{
     if (finder->status)
         return;
-    char **grown = realloc(summary->findings, (summary->n_findings + 1) * sizeof *grown);
-    if (grown)
-        summary->findings = grown;
-    va_list arguments;
-    va_start(arguments, format);
-    if (grown && vasprintf(&grown[summary->n_findings], format, arguments) >= 0)
-        summary->n_findings++;
-    else
-        finder->status = kv_fail(finder->error, KV_ERROR_MEMORY, "no memory for the findings: close other programs");
-    va_end(arguments);
+    if (finder->n == finder->capacity) {
+        struct kv_finding *grown = allocate(finder, 2 * finder->capacity + 15, sizeof *grown);
+        if (!grown)
+            return;
+        if (finder->n)
+            memcpy(grown, finder->findings, finder->n * sizeof *grown);
+        free(finder->findings);
+        finder->findings = grown;
+        finder->capacity = 2 * finder->capacity + 16;
+    }
+    finder->findings[finder->n++] = finding;
 }
 
-/* ---- Comparing ---------------------------------------------------------------------------------- */
+/* ---- Speeds: an arm against the base arm ------------------------------------------------------------------------ */
 
-static struct comparison compare(struct finder *finder, const struct kv_configuration *above,
-                                 const struct kv_configuration *below, enum kv_figure figure)
-{
-    struct comparison c = {.ratio = NAN};
-    const struct kv_summary_sample *a = &above->figures[figure], *b = &below->figures[figure];
-    if (finder->status || !kv_configuration_is_timed(above) || !kv_configuration_is_timed(below))
-        return c;
-    struct kv_stats_random random;
-    kv_stats_random_seed(&random, KV_SUMMARY_SEED);
-    finder->status = kv_stats_median_ratio_interval(a->values, a->n, b->values, b->n, KV_SUMMARY_RESAMPLES, &random,
-                                                    &c.interval, finder->error);
-    c.ratio = a->median / b->median;
-    c.known = !finder->status && isfinite(c.ratio) && !isnan(c.interval.low);
-    c.different = c.known && (a->interval.low > b->interval.high || b->interval.low > a->interval.high) &&
-                  (c.interval.low > 1 || c.interval.high < 1);
-    return c;
-}
-
-static struct comparison inverse(struct comparison c)
-{
-    c.ratio = 1 / c.ratio;
-    c.interval = (struct kv_stats_interval){1 / c.interval.high, 1 / c.interval.low};
-    return c;
-}
-
-/* ---- Paths against the base ---------------------------------------------------------------------- */
-
-/* How much faster each configuration of one path in one suite decodes than the base path: [n]. */
-struct arm {
-    const struct kv_configuration **configurations;
-    struct comparison *comparisons;
+/* What the cells of one arm in one suite are against the base: [n]. */
+struct comparisons {
+    struct pair {
+        const struct kv_cell_results *base, *cell;
+        double speed;
+        struct kv_stats_interval interval; /* of speed */
+        enum kv_verdict verdict;
+    } * pairs;
     size_t n;
+    enum kv_column axis;
 };
 
-static const struct kv_configuration *find_base(const struct kv_summary *summary,
-                                                const struct kv_configuration *configuration)
+static struct kv_stats_interval inverse(struct kv_stats_interval interval)
 {
-    for (size_t i = 0; i < summary->n_configurations; i++)
-        if (kv_configuration_is(&summary->configurations[i], KV_KEY_PATH, BASE_PATH) &&
-            kv_configurations_agree(&summary->configurations[i], configuration, 1u << KV_KEY_PATH))
-            return &summary->configurations[i];
-    return NULL;
+    return (struct kv_stats_interval){1 / interval.high, 1 / interval.low};
 }
 
-static void tell_pair(struct finder *finder, const struct kv_configuration *configuration, struct comparison faster)
+static bool is_different(const struct pair *pair)
 {
-    char where[KV_WHERE_SIZE];
-    struct kv_interval_text text;
-    const char *suite = configuration->keys[KV_KEY_SUITE], *path = configuration->keys[KV_KEY_PATH];
-    const bool is_faster = faster.ratio > 1;
-    kv_where_text(finder->summary, configuration, 0, where, sizeof where);
-    if (!faster.different) {
-        add(finder,
-            "%s: at %s no difference is seen between the decode speeds of %s and " BASE_PATH
-            ": their intervals overlap",
-            suite, where, path);
+    return pair->verdict == KV_VERDICT_FASTER || pair->verdict == KV_VERDICT_SLOWER;
+}
+
+static void find_pair(struct finder *finder, const struct pair *pair, enum kv_column axis)
+{
+    add(finder, (struct kv_finding){
+                    .kind = is_different(pair)                      ? KV_FINDING_SPEED
+                            : pair->verdict == KV_VERDICT_UNDECIDED ? KV_FINDING_UNDECIDED
+                                                                    : KV_FINDING_NO_DIFFERENCE,
+                    .axis = axis,
+                    .cell = pair->cell,
+                    .base = pair->base,
+                    .value = pair->speed,
+                    .interval = pair->interval,
+                    .n = 1,
+                    .n_of = 1,
+                });
+}
+
+static void find_range(struct finder *finder, const struct comparisons *all)
+{
+    const struct pair *least = NULL, *most = NULL;
+    size_t n[KV_N_VERDICTS] = {0};
+    for (size_t i = 0; i < all->n; i++) {
+        const struct pair *pair = &all->pairs[i];
+        n[pair->verdict]++;
+        if (!is_different(pair))
+            continue;
+        least = !least || pair->speed < least->speed ? pair : least;
+        most = !most || pair->speed > most->speed ? pair : most;
+    }
+    struct kv_finding finding = {
+        .axis = all->axis, .cell = all->pairs[0].cell, .base = all->pairs[0].base, .n_of = all->n};
+    if (least) {
+        finding.kind = KV_FINDING_SPEED_RANGE;
+        finding.cell = least->cell;
+        finding.base = least->base;
+        finding.value = least->speed;
+        finding.interval = least->interval;
+        finding.cell_2 = most->cell;
+        finding.value_2 = most->speed;
+        finding.interval_2 = most->interval;
+        finding.n = n[KV_VERDICT_FASTER] + n[KV_VERDICT_SLOWER];
+        add(finder, finding);
+    }
+    finding.value = finding.value_2 = NAN;
+    finding.kind = KV_FINDING_NO_DIFFERENCE;
+    if ((finding.n = n[KV_VERDICT_NONE]))
+        add(finder, finding);
+    finding.kind = KV_FINDING_UNDECIDED;
+    if ((finding.n = n[KV_VERDICT_UNDECIDED]))
+        add(finder, finding);
+}
+
+/* The value of an axis that others in the suite are held against: the naive path, or what was measured first. */
+static const char *base_value(const struct kv_results *results, const char *suite, enum kv_column axis)
+{
+    if (axis == KV_COLUMN_PATH)
+        return BASE_PATH;
+    for (size_t i = 0; i < results->n_cells; i++)
+        if (kv_cell_is(&results->cells[i], KV_COLUMN_SUITE, suite) && *results->cells[i].texts[axis])
+            return results->cells[i].texts[axis];
+    return "";
+}
+
+/* Of one arm: those of one suite and path that have the same value of the axis. */
+static bool same_arm(const struct kv_cell_results *a, const struct kv_cell_results *b, enum kv_column axis)
+{
+    return kv_cell_is(a, KV_COLUMN_SUITE, b->texts[KV_COLUMN_SUITE]) &&
+           kv_cell_is(a, KV_COLUMN_PATH, b->texts[KV_COLUMN_PATH]) && kv_cell_is(a, axis, b->texts[axis]);
+}
+
+static bool has_speed(const struct kv_cell_results *cell)
+{
+    return cell->file == KV_FILE_RUNS && kv_cell_is_timed(cell) && cell->figures[KV_COLUMN_TTPT_MS].n > 1;
+}
+
+static void compare(struct finder *finder, const struct kv_matcher *matcher, const struct kv_cell_results *cell,
+                    const char *base, struct comparisons *all)
+{
+    const struct kv_cell_results *other;
+    for (size_t at = 0; !finder->status && (other = kv_matcher_next(matcher, cell, &at)) != NULL;) {
+        if (other == cell || !kv_cell_is(other, all->axis, base) || !has_speed(other))
+            continue;
+        struct kv_judgement j;
+        finder->status = kv_judge(other, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, &j, finder->error);
+        all->pairs[all->n++] = (struct pair){other, cell, j.speed, inverse(j.interval), j.verdict};
         return;
     }
-    if (!is_faster)
-        faster = inverse(faster);
-    kv_interval_text(faster.ratio, faster.interval, &text);
-    add(finder, "%s: %s decodes %s times as fast as %s at %s (%s)", suite, is_faster ? path : BASE_PATH, text.value,
-        is_faster ? BASE_PATH : path, where, text.range);
 }
 
-static void tell_range(struct finder *finder, const struct arm *arm)
+static void find_speeds_of(struct finder *finder, enum kv_column axis)
 {
-    size_t n_different = 0, least = 0, most = 0;
-    for (size_t i = 0; i < arm->n; i++) {
-        if (!arm->comparisons[i].different)
+    const struct kv_results *results = finder->results;
+    const size_t n = results->n_cells;
+    const struct kv_cell_results **cells = allocate(finder, n, sizeof *cells);
+    struct comparisons all = {allocate(finder, n, sizeof *all.pairs), 0, axis};
+    bool *told = allocate(finder, n, sizeof *told);
+    struct kv_matcher *matcher = NULL;
+    for (size_t i = 0; !finder->status && i < n; i++)
+        cells[i] = &results->cells[i];
+    if (!finder->status)
+        finder->status = kv_matcher_create(&matcher, cells, n, kv_key_columns() & ~KV_BIT(axis), finder->error);
+    for (size_t i = 0; !finder->status && i < n; i++) {
+        const char *base = base_value(results, cells[i]->texts[KV_COLUMN_SUITE], axis);
+        if (told[i] || !*cells[i]->texts[axis] || kv_cell_is(cells[i], axis, base))
             continue;
-        if (!n_different++)
-            least = most = i;
-        if (arm->comparisons[i].ratio < arm->comparisons[least].ratio)
-            least = i;
-        if (arm->comparisons[i].ratio > arm->comparisons[most].ratio)
-            most = i;
+        all.n = 0;
+        for (size_t k = i; k < n; k++)
+            if (same_arm(cells[k], cells[i], axis)) {
+                told[k] = true;
+                if (has_speed(cells[k]))
+                    compare(finder, matcher, cells[k], base, &all);
+            }
+        if (all.n > MAX_LINES)
+            find_range(finder, &all);
+        for (size_t k = 0; all.n <= MAX_LINES && k < all.n; k++)
+            find_pair(finder, &all.pairs[k], axis);
     }
-    const char *suite = arm->configurations[0]->keys[KV_KEY_SUITE], *path = arm->configurations[0]->keys[KV_KEY_PATH];
-    const size_t n_same = arm->n - n_different;
-    if (n_different) {
-        char where_least[KV_WHERE_SIZE], where_most[KV_WHERE_SIZE];
-        struct kv_interval_text text_least, text_most;
-        kv_where_text(finder->summary, arm->configurations[least], 0, where_least, sizeof where_least);
-        kv_where_text(finder->summary, arm->configurations[most], 0, where_most, sizeof where_most);
-        kv_interval_text(arm->comparisons[least].ratio, arm->comparisons[least].interval, &text_least);
-        kv_interval_text(arm->comparisons[most].ratio, arm->comparisons[most].interval, &text_most);
-        add(finder, "%s: %s decodes at between %s times (%s; %s) and %s times (%s; %s) the speed of " BASE_PATH, suite,
-            path, text_least.value, where_least, text_least.range, text_most.value, where_most, text_most.range);
-    }
-    if (n_same)
-        add(finder,
-            "%s: in %zu of %zu configurations no difference is seen between the decode speeds of %s and " BASE_PATH
-            ": their intervals overlap",
-            suite, n_same, arm->n, path);
-}
-
-static void tell_arm(struct finder *finder, const struct arm *arm)
-{
-    if (arm->n > MAX_LINES)
-        tell_range(finder, arm);
-    else
-        for (size_t i = 0; i < arm->n; i++)
-            tell_pair(finder, arm->configurations[i], arm->comparisons[i]);
-}
-
-static bool same_arm(const struct kv_configuration *a, const struct kv_configuration *b)
-{
-    return kv_configuration_is(a, KV_KEY_SUITE, b->keys[KV_KEY_SUITE]) &&
-           kv_configuration_is(a, KV_KEY_PATH, b->keys[KV_KEY_PATH]);
-}
-
-/* The arm that begins with configuration `first`; n = 0 when it began earlier. */
-static void collect_arm(struct finder *finder, size_t first, struct arm *arm)
-{
-    const struct kv_summary *summary = finder->summary;
-    const struct kv_configuration *all = summary->configurations;
-    arm->n = 0;
-    for (size_t i = 0; i < first; i++)
-        if (same_arm(&all[i], &all[first]))
-            return;
-    for (size_t i = first; i < summary->n_configurations; i++) {
-        const struct kv_configuration *base = same_arm(&all[i], &all[first]) ? find_base(summary, &all[i]) : NULL;
-        if (!base || base == &all[i])
-            continue;
-        arm->configurations[arm->n] = &all[i];
-        arm->comparisons[arm->n] = compare(finder, base, &all[i], KV_FIGURE_TTPT_MS);
-        arm->n += arm->comparisons[arm->n].known;
-    }
+    kv_matcher_free(matcher);
+    free(cells);
+    free(all.pairs);
+    free(told);
 }
 
 static void find_speeds(struct finder *finder)
 {
-    const size_t n = finder->summary->n_configurations;
-    struct arm arm = {calloc(n + 1, sizeof *arm.configurations), calloc(n + 1, sizeof *arm.comparisons), 0};
-    if (!arm.configurations || !arm.comparisons)
-        finder->status = kv_fail(finder->error, KV_ERROR_MEMORY, "no memory for the findings: close other programs");
-    for (size_t i = 0; !finder->status && i < n; i++) {
-        collect_arm(finder, i, &arm);
-        tell_arm(finder, &arm);
-    }
-    free(arm.configurations);
-    free(arm.comparisons);
+    find_speeds_of(finder, KV_COLUMN_PATH);
+    for (int i = 0; i < KV_N_COLUMNS; i++)
+        if (i != KV_COLUMN_PATH && kv_column_info((enum kv_column)i)->role == KV_ROLE_AXIS &&
+            kv_column_varies(finder->results, NULL, (enum kv_column)i))
+            find_speeds_of(finder, (enum kv_column)i);
 }
 
-/* ---- Flat or growing ------------------------------------------------------------------------------ */
+/* ---- Flat or growing ----------------------------------------------------------------------------------------------
+ */
 
-/* A token of the path takes `growth` times as long at the end (`what`) as at the beginning (`more`). */
-static void tell_growth(struct finder *finder, const struct kv_configuration *configuration, struct comparison growth,
-                        const char *what, const char *more)
+static enum kv_growth growth_of(enum kv_verdict of_late, struct kv_stats_interval interval)
 {
-    struct kv_interval_text text;
-    const char *verdict = "shows no growth";
-    kv_interval_text(growth.ratio, growth.interval, &text);
-    if (growth.interval.low >= 1 - FLAT && growth.interval.high <= 1 + FLAT)
-        verdict = "is flat within 10 %";
-    else if (growth.different)
-        verdict = growth.ratio > 1 ? "grows" : "falls";
-    add(finder, "%s: the time per token of %s %s: %s %s times as long%s (%s)", configuration->keys[KV_KEY_SUITE],
-        configuration->keys[KV_KEY_PATH], verdict, what, text.value, more, text.range);
+    if (of_late == KV_VERDICT_UNDECIDED)
+        return KV_GROWTH_UNDECIDED;
+    if (interval.low >= 1 - FLAT && interval.high <= 1 + FLAT)
+        return KV_GROWTH_FLAT;
+    return of_late == KV_VERDICT_SLOWER   ? KV_GROWTH_GROWS
+           : of_late == KV_VERDICT_FASTER ? KV_GROWTH_FALLS
+                                          : KV_GROWTH_NONE;
 }
 
 static void find_trace_growth(struct finder *finder)
 {
-    for (size_t i = 0; i < finder->summary->n_configurations; i++) {
-        const struct kv_configuration *c = &finder->summary->configurations[i];
-        const struct kv_summary_sample *sample = &c->figures[KV_FIGURE_GROWTH];
-        if (!kv_configuration_is_timed(c) || sample->n < 2)
+    for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++) {
+        const struct kv_cell_results *cell = &finder->results->cells[i];
+        const struct kv_sample *growth = &cell->token_figures[KV_TOKEN_GROWTH];
+        if (!kv_cell_is(cell, KV_COLUMN_SUITE, "trace") || !kv_cell_is_timed(cell) || growth->n < 2)
             continue;
-        const struct comparison growth = {
-            .ratio = sample->median,
-            .interval = sample->interval,
-            .known = true,
-            .different = sample->interval.low > 1 || sample->interval.high < 1,
-        };
-        char where[KV_WHERE_SIZE], what[2 * KV_WHERE_SIZE];
-        snprintf(what, sizeof what, "at %s, a token in the last quarter of %d takes",
-                 kv_where_text(finder->summary, c, 0, where, sizeof where), c->new_tokens);
-        tell_growth(finder, c, growth, what, " as one in the first");
+        struct kv_judgement j;
+        finder->status = kv_judge_samples(&cell->token_figures[KV_TOKEN_EARLY_NS],
+                                          &cell->token_figures[KV_TOKEN_LATE_NS], false, KV_JUDGE_ALPHA, KV_JUDGE_NOISE,
+                                          &j, finder->error);
+        add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
+                                        .cell = cell,
+                                        .value = growth->median,
+                                        .interval = growth->interval,
+                                        .growth = growth_of(j.verdict, growth->interval),
+                                        .n = growth->n});
     }
 }
 
-/* Whether they are points of one curve over the context. */
-static bool same_curve(const struct kv_configuration *a, const struct kv_configuration *b)
+/* Points of one curve over the context agree in all but the prompt: from its shortest to its longest. */
+static void find_curve_growth(struct finder *finder, size_t first, bool *told)
 {
-    return kv_configurations_agree(a, b, 1u << KV_KEY_PROMPT_TOKENS);
-}
-
-/* The curve on which `first` is the first point, from its shortest to its longest measured context. */
-static void find_curve_growth(struct finder *finder, size_t first)
-{
-    const struct kv_configuration *all = finder->summary->configurations;
-    const struct kv_configuration *shortest = NULL, *longest = NULL;
-    for (size_t i = 0; i < finder->summary->n_configurations; i++) {
-        if (!same_curve(&all[i], &all[first]))
+    const struct kv_results *results = finder->results;
+    const struct kv_cell_results *all = results->cells, *shortest = NULL, *longest = NULL;
+    const uint64_t columns = kv_key_columns() & ~KV_BIT(KV_COLUMN_PROMPT_TOKENS);
+    for (size_t i = first; i < results->n_cells; i++) {
+        if (!kv_cells_agree(&all[i], &all[first], columns))
             continue;
-        if (i < first)
-            return;
-        if (!kv_configuration_is_timed(&all[i]) || all[i].figures[KV_FIGURE_TTPT_MS].n < 2)
+        told[i] = true;
+        const double context = all[i].numbers[KV_COLUMN_CONTEXT_TOKENS];
+        if (!has_speed(&all[i]))
             continue;
-        if (!shortest || all[i].context_tokens < shortest->context_tokens)
+        if (!shortest || context < shortest->numbers[KV_COLUMN_CONTEXT_TOKENS])
             shortest = &all[i];
-        if (!longest || all[i].context_tokens > longest->context_tokens)
+        if (!longest || context > longest->numbers[KV_COLUMN_CONTEXT_TOKENS])
             longest = &all[i];
     }
     if (shortest == longest)
         return;
-    const struct comparison growth = compare(finder, longest, shortest, KV_FIGURE_TTPT_MS);
-    char where[KV_WHERE_SIZE], what[2 * KV_WHERE_SIZE], more[KV_WHERE_SIZE];
-    snprintf(what, sizeof what, "at %s, a token at context %d takes",
-             kv_where_text(finder->summary, longest, 1u << KV_KEY_CONTEXT_TOKENS, where, sizeof where),
-             longest->context_tokens);
-    snprintf(more, sizeof more, " as at context %d", shortest->context_tokens);
-    if (growth.known)
-        tell_growth(finder, longest, growth, what, more);
+    struct kv_judgement j;
+    finder->status = kv_judge(shortest, longest, KV_COLUMN_TTPT_MS, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, &j, finder->error);
+    add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
+                                    .cell = longest,
+                                    .base = shortest,
+                                    .value = j.ratio,
+                                    .interval = j.interval,
+                                    .growth = growth_of(j.verdict, j.interval),
+                                    .n = j.n_other < j.n_base ? j.n_other : j.n_base});
 }
 
 static void find_depth_growth(struct finder *finder)
 {
-    for (size_t i = 0; i < finder->summary->n_configurations; i++)
-        if (kv_configuration_is(&finder->summary->configurations[i], KV_KEY_SUITE, "depth"))
-            find_curve_growth(finder, i);
+    bool *told = allocate(finder, finder->results->n_cells, sizeof *told);
+    for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++)
+        if (!told[i] && kv_cell_is(&finder->results->cells[i], KV_COLUMN_SUITE, "depth"))
+            find_curve_growth(finder, i, told);
+    free(told);
 }
 
-/* ---- Memory and throughput ------------------------------------------------------------------------ */
+/* ---- Memory and throughput ----------------------------------------------------------------------------------------
+ */
 
-static double live_bytes(const struct kv_configuration *configuration)
+static double live_bytes(const struct kv_cell_results *cell)
 {
-    const struct kv_summary_sample *sample = &configuration->figures[KV_FIGURE_KV_LIVE_BYTES];
-    return configuration->status == KV_CONFIGURATION_OK && sample->n ? sample->values[sample->n - 1] : 0;
+    const struct kv_sample *sample = &cell->figures[KV_COLUMN_KV_LIVE_BYTES];
+    return cell->status == KV_CELL_OK && sample->n ? sample->values[sample->n - 1] : 0;
 }
 
-static double live_bytes_per_token(const struct kv_configuration *configuration)
+static double live_bytes_per_token(const struct kv_cell_results *cell)
 {
-    return live_bytes(configuration) / configuration->batch / configuration->context_tokens;
+    return live_bytes(cell) / cell->numbers[KV_COLUMN_BATCH] / cell->numbers[KV_COLUMN_CONTEXT_TOKENS];
 }
 
-/* Says something only of a path whose every cache takes the same for a token, and once for each model. */
-static void find_memory_of(struct finder *finder, size_t first)
-{
-    const struct kv_configuration *all = finder->summary->configurations, *most = &all[first];
-    for (size_t i = 0; i < finder->summary->n_configurations; i++) {
-        if (!kv_configuration_is(&all[i], KV_KEY_PATH, all[first].keys[KV_KEY_PATH]) ||
-            !kv_configuration_is(&all[i], KV_KEY_MODEL, all[first].keys[KV_KEY_MODEL]) || live_bytes(&all[i]) <= 0)
-            continue;
-        if (i < first || live_bytes_per_token(&all[i]) != live_bytes_per_token(&all[first]))
-            return;
-        if (live_bytes(&all[i]) > live_bytes(most))
-            most = &all[i];
-    }
-    const bool several_models = kv_key_varies(finder->summary, NULL, KV_KEY_MODEL);
-    char bytes[KV_NUMBER_SIZE], mib[KV_NUMBER_SIZE], most_mib[KV_NUMBER_SIZE];
-    add(finder,
-        "memory: %s keeps %s B (%s MiB) of keys and values a token and sequence%s%s; the most in use was %s MiB, "
-        "at batch %d and context %d",
-        all[first].keys[KV_KEY_PATH], kv_integer_text(live_bytes_per_token(most), bytes, sizeof bytes),
-        kv_number_text(live_bytes_per_token(most) / MIB, mib, sizeof mib), several_models ? " of " : "",
-        several_models ? all[first].keys[KV_KEY_MODEL] : "",
-        kv_number_text(live_bytes(most) / MIB, most_mib, sizeof most_mib), most->batch, most->context_tokens);
-}
-
+/* Says something only of what takes the same for every token: a path with its cache and its type. */
 static void find_memory(struct finder *finder)
 {
-    for (size_t i = 0; i < finder->summary->n_configurations; i++)
-        if (live_bytes(&finder->summary->configurations[i]) > 0)
-            find_memory_of(finder, i);
-}
-
-/* Those that reach into the interval of the best one; without an interval nobody can tell. */
-static size_t count_equals(const struct kv_summary *summary, const struct kv_configuration *best)
-{
-    const struct kv_summary_sample *top = &best->figures[KV_FIGURE_DECODE_TOK_S];
-    size_t n = 0;
-    for (size_t i = 0; i < summary->n_configurations; i++) {
-        const struct kv_configuration *c = &summary->configurations[i];
-        const struct kv_summary_sample *sample = &c->figures[KV_FIGURE_DECODE_TOK_S];
-        const double reach = sample->n > 1 ? sample->interval.high : sample->median;
-        n += c != best && kv_configuration_is_timed(c) && reach >= top->interval.low;
+    const struct kv_results *results = finder->results;
+    const uint64_t columns = KV_BIT(KV_COLUMN_PATH) | KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV);
+    bool *told = allocate(finder, results->n_cells, sizeof *told);
+    for (size_t i = 0; !finder->status && i < results->n_cells; i++) {
+        const struct kv_cell_results *first = &results->cells[i], *most = first;
+        bool same = true;
+        if (told[i] || live_bytes(first) <= 0)
+            continue;
+        for (size_t k = i; k < results->n_cells; k++) {
+            const struct kv_cell_results *cell = &results->cells[k];
+            if (live_bytes(cell) <= 0 || !kv_cells_agree(cell, first, columns))
+                continue;
+            told[k] = true;
+            same = same && live_bytes_per_token(cell) == live_bytes_per_token(first);
+            most = live_bytes(cell) > live_bytes(most) ? cell : most;
+        }
+        if (same)
+            add(finder, (struct kv_finding){.kind = KV_FINDING_MEMORY,
+                                            .cell = most,
+                                            .value = live_bytes_per_token(most),
+                                            .value_2 = live_bytes(most)});
     }
-    return n;
+    free(told);
 }
 
 static void find_throughput(struct finder *finder)
 {
-    const struct kv_summary *summary = finder->summary;
-    const struct kv_configuration *best = NULL;
-    for (size_t i = 0; i < summary->n_configurations; i++) {
-        const struct kv_configuration *c = &summary->configurations[i];
-        const double median = c->figures[KV_FIGURE_DECODE_TOK_S].median;
-        if (kv_configuration_is_timed(c) && !isnan(median) &&
-            (!best || median > best->figures[KV_FIGURE_DECODE_TOK_S].median))
-            best = c;
+    const struct kv_results *results = finder->results;
+    const struct kv_cell_results *best = NULL;
+    for (size_t i = 0; i < results->n_cells; i++) {
+        const struct kv_cell_results *cell = &results->cells[i];
+        const double median = cell->figures[KV_COLUMN_DECODE_TOK_S].median;
+        if (kv_cell_is_timed(cell) && !isnan(median) &&
+            (!best || median > best->figures[KV_COLUMN_DECODE_TOK_S].median))
+            best = cell;
     }
     if (!best)
         return;
-    const struct kv_summary_sample *sample = &best->figures[KV_FIGURE_DECODE_TOK_S];
-    const size_t n_equals = count_equals(summary, best);
-    char where[KV_WHERE_SIZE], others[64] = "";
-    struct kv_interval_text text = {.range = "one repetition"};
-    if (sample->n > 1)
-        kv_interval_text(sample->median, sample->interval, &text);
-    else
-        kv_number_text(sample->median, text.value, sizeof text.value);
-    if (n_equals)
-        snprintf(others, sizeof others, "; %zu other%s not told apart from it", n_equals,
-                 n_equals == 1 ? " is" : "s are");
-    add(finder, "throughput: the highest median is %s tok/s of decoding, %s at %s in suite %s (%s)%s", text.value,
-        best->keys[KV_KEY_PATH], kv_where_text(summary, best, 0, where, sizeof where), best->keys[KV_KEY_SUITE],
-        text.range, others);
+    const struct kv_sample *sample = &best->figures[KV_COLUMN_DECODE_TOK_S];
+    struct kv_finding finding = {.kind = KV_FINDING_THROUGHPUT,
+                                 .cell = best,
+                                 .value = sample->median,
+                                 .interval = sample->interval,
+                                 .n_of = sample->n};
+    for (size_t i = 0; !finder->status && i < results->n_cells; i++) {
+        const struct kv_cell_results *cell = &results->cells[i];
+        struct kv_judgement j;
+        if (cell == best || !kv_cell_is_timed(cell) || !cell->figures[KV_COLUMN_DECODE_TOK_S].n)
+            continue;
+        finder->status = kv_judge(best, cell, KV_COLUMN_DECODE_TOK_S, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, &j,
+                                  finder->error);
+        /* where too few were measured, what lies clearly lower is not worth a word */
+        finding.n += j.verdict == KV_VERDICT_NONE || (j.verdict == KV_VERDICT_UNDECIDED && j.ratio > 1 - FLAT);
+    }
+    add(finder, finding);
 }
 
-/* ---- The whole --------------------------------------------------------------------------------------- */
-
-kv_status kv_summary_find(struct kv_summary *summary, struct kv_error *error)
+kv_status kv_findings_find(const struct kv_results *results, struct kv_finding **findings, size_t *n,
+                           struct kv_error *error)
 {
-    struct finder finder = {.summary = summary, .error = error};
+    struct finder finder = {.results = results, .error = error};
     find_speeds(&finder);
     find_trace_growth(&finder);
     find_depth_growth(&finder);
     find_memory(&finder);
     find_throughput(&finder);
+    if (finder.status) {
+        free(finder.findings);
+        finder.findings = NULL;
+        finder.n = 0;
+    }
+    *findings = finder.findings;
+    *n = finder.n;
     return finder.status;
+}
+
+/* ---- Words
+ * ----------------------------------------------------------------------------------------------------------- */
+
+const char *kv_where_text(const struct kv_results *results, const struct kv_cell_results *cell, uint64_t exceptions,
+                          char *text, size_t size)
+{
+    static const struct {
+        enum kv_column column;
+        const char *before, *after;
+    } parts[] = {
+        {KV_COLUMN_CONTEXT_TOKENS, "context ", ""},
+        {KV_COLUMN_NEW_TOKENS, "", " new tokens"},
+        {KV_COLUMN_WEIGHTS, "weights ", ""},
+        {KV_COLUMN_CACHE, "cache ", ""},
+        {KV_COLUMN_KV, "kv ", ""},
+        {KV_COLUMN_GEMM, "gemm ", ""},
+        {KV_COLUMN_ISA, "isa ", ""},
+        {KV_COLUMN_THREADS, "", " threads"},
+        {KV_COLUMN_CHUNK, "chunk ", ""},
+    };
+    snprintf(text, size, "batch %s", cell->texts[KV_COLUMN_BATCH]);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const size_t used = strlen(text);
+        const char *value = cell->texts[parts[i].column];
+        if (*value && !(exceptions & KV_BIT(parts[i].column)) &&
+            kv_column_varies(results, cell->texts[KV_COLUMN_SUITE], parts[i].column))
+            snprintf(text + used, size - used, ", %s%s%s", parts[i].before, value, parts[i].after);
+    }
+    return text;
+}
+
+#define MAX_DECIMALS 4
+
+/* As many decimals for all three as tell the ends apart. */
+static void similar_text(double value, struct kv_stats_interval interval, char *middle, char *low, char *high)
+{
+    int decimals = value >= 99.5 ? 0 : value >= 1.995 ? 1 : 2;
+    for (;; decimals++) {
+        snprintf(low, KV_NUMBER_SIZE, "%.*f", decimals, interval.low);
+        snprintf(high, KV_NUMBER_SIZE, "%.*f", decimals, interval.high);
+        if (decimals == MAX_DECIMALS || interval.low == interval.high || strcmp(low, high) != 0)
+            break;
+    }
+    snprintf(middle, KV_NUMBER_SIZE, "%.*f", decimals, value);
+}
+
+void kv_interval_text(double value, struct kv_stats_interval interval, struct kv_interval_text *text)
+{
+    char low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
+    if (interval.high < 10 * interval.low) {
+        similar_text(value, interval, text->value, low, high);
+    } else { /* no number of decimals suits them all */
+        kv_number_text(value, text->value, sizeof text->value);
+        kv_number_text(interval.low, low, sizeof low);
+        kv_number_text(interval.high, high, sizeof high);
+    }
+    snprintf(text->range, sizeof text->range, "95 %% interval %s to %s", low, high);
+}
+
+/* "cached", "gemm openblas", "2 threads" */
+static const char *arm_text(const struct kv_cell_results *cell, enum kv_column axis, char *text, size_t size)
+{
+    const char *value = cell->texts[axis];
+    if (axis == KV_COLUMN_PATH)
+        snprintf(text, size, "%s", value);
+    else if (axis == KV_COLUMN_THREADS)
+        snprintf(text, size, "%s thread%s", value, strcmp(value, "1") == 0 ? "" : "s");
+    else
+        snprintf(text, size, "%s %s", kv_column_info(axis)->name, value);
+    return text;
+}
+
+static void tell_speed(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    char where[KV_WHERE_SIZE], where_2[KV_WHERE_SIZE], arm[64], base[64], path[64] = "";
+    struct kv_interval_text value, value_2;
+    const char *suite = f->cell->texts[KV_COLUMN_SUITE];
+    kv_where_text(results, f->cell, KV_BIT(f->axis), where, sizeof where);
+    arm_text(f->cell, f->axis, arm, sizeof arm);
+    arm_text(f->base, f->axis, base, sizeof base);
+    if (f->axis != KV_COLUMN_PATH)
+        snprintf(path, sizeof path, " on path %s", f->cell->texts[KV_COLUMN_PATH]);
+    const bool faster = f->value >= 1;
+    switch (f->kind) {
+    case KV_FINDING_SPEED:
+        kv_interval_text(faster ? f->value : 1 / f->value, faster ? f->interval : inverse(f->interval), &value);
+        snprintf(text, size, "%s: %s decodes %s times as fast as %s at %s%s (%s)", suite, faster ? arm : base,
+                 value.value, faster ? base : arm, where, path, value.range);
+        break;
+    case KV_FINDING_SPEED_RANGE:
+        kv_interval_text(f->value, f->interval, &value);
+        kv_interval_text(f->value_2, f->interval_2, &value_2);
+        kv_where_text(results, f->cell_2, KV_BIT(f->axis), where_2, sizeof where_2);
+        snprintf(text, size, "%s: %s decodes at between %s times (%s; %s) and %s times (%s; %s) the speed of %s%s",
+                 suite, arm, value.value, where, value.range, value_2.value, where_2, value_2.range, base, path);
+        break;
+    case KV_FINDING_NO_DIFFERENCE:
+        if (f->n_of > 1) {
+            snprintf(text, size,
+                     "%s: in %zu of %zu cells no difference is seen between the decode speeds of %s and %s%s", suite,
+                     f->n, f->n_of, arm, base, path);
+            break;
+        }
+        kv_interval_text(f->value, f->interval, &value);
+        snprintf(text, size, "%s: at %s no difference is seen between the decode speeds of %s and %s%s (ratio %s, %s)",
+                 suite, where, arm, base, path, value.value, value.range);
+        break;
+    default:
+        if (f->n_of > 1)
+            snprintf(where, sizeof where, "%zu of %zu cells", f->n, f->n_of);
+        snprintf(
+            text, size,
+            "%s: %s %s there are too few repetitions to tell the decode speeds of %s and %s%s apart: use --reps %d "
+            "or more",
+            suite, f->n_of > 1 ? "in" : "at", where, arm, base, path, kv_judge_needed_repetitions(KV_JUDGE_ALPHA));
+    }
+}
+
+static void tell_growth(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    static const char *const verdicts[] = {
+        [KV_GROWTH_NONE] = "shows no growth",
+        [KV_GROWTH_FLAT] = "is flat within 10 %",
+        [KV_GROWTH_GROWS] = "grows",
+        [KV_GROWTH_FALLS] = "falls",
+        [KV_GROWTH_UNDECIDED] = "was measured too seldom to tell growth from noise",
+    };
+    char where[KV_WHERE_SIZE], late[96], early[96];
+    struct kv_interval_text value;
+    kv_interval_text(f->value, f->interval, &value);
+    kv_where_text(results, f->cell, f->base ? KV_BIT(KV_COLUMN_CONTEXT_TOKENS) : 0, where, sizeof where);
+    if (f->base) {
+        snprintf(late, sizeof late, "a token at context %s", f->cell->texts[KV_COLUMN_CONTEXT_TOKENS]);
+        snprintf(early, sizeof early, "at context %s", f->base->texts[KV_COLUMN_CONTEXT_TOKENS]);
+    } else {
+        snprintf(late, sizeof late, "a token in the last quarter of %s", f->cell->texts[KV_COLUMN_NEW_TOKENS]);
+        snprintf(early, sizeof early, "one in the first");
+    }
+    snprintf(text, size, "%s: the time per token of %s %s: at %s, %s takes %s times as long as %s (%s)",
+             f->cell->texts[KV_COLUMN_SUITE], f->cell->texts[KV_COLUMN_PATH], verdicts[f->growth], where, late,
+             value.value, early, value.range);
+}
+
+static void tell_memory(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    char bytes[KV_NUMBER_SIZE], mib[KV_NUMBER_SIZE], most[KV_NUMBER_SIZE], with[96] = "";
+    for (int i = 0; i < 2; i++) {
+        const enum kv_column axis = i ? KV_COLUMN_KV : KV_COLUMN_CACHE;
+        const size_t used = strlen(with);
+        if (kv_column_varies(results, NULL, axis))
+            snprintf(with + used, sizeof with - used, "%s %s %s", used ? "," : " with", kv_column_info(axis)->name,
+                     f->cell->texts[axis]);
+    }
+    snprintf(text, size,
+             "memory: %s%s keeps %s B (%s MiB) of keys and values a token and sequence; the most in use was %s MiB, at "
+             "batch %s and context %s",
+             f->cell->texts[KV_COLUMN_PATH], with, kv_integer_text(f->value, bytes, sizeof bytes),
+             kv_number_text(f->value / MIB, mib, sizeof mib), kv_number_text(f->value_2 / MIB, most, sizeof most),
+             f->cell->texts[KV_COLUMN_BATCH], f->cell->texts[KV_COLUMN_CONTEXT_TOKENS]);
+}
+
+static void tell_throughput(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    char where[KV_WHERE_SIZE], others[64] = "";
+    struct kv_interval_text value = {.range = "one repetition"};
+    if (f->n_of > 1)
+        kv_interval_text(f->value, f->interval, &value);
+    else
+        kv_number_text(f->value, value.value, sizeof value.value);
+    if (f->n)
+        snprintf(others, sizeof others, "; %zu other%s not told apart from it", f->n, f->n == 1 ? " is" : "s are");
+    snprintf(text, size, "throughput: the highest median is %s tok/s of decoding, %s at %s in suite %s (%s)%s",
+             value.value, f->cell->texts[KV_COLUMN_PATH], kv_where_text(results, f->cell, 0, where, sizeof where),
+             f->cell->texts[KV_COLUMN_SUITE], value.range, others);
+}
+
+const char *kv_finding_text(const struct kv_results *results, const struct kv_finding *finding, char *text, size_t size)
+{
+    if (finding->kind == KV_FINDING_GROWTH)
+        tell_growth(results, finding, text, size);
+    else if (finding->kind == KV_FINDING_MEMORY)
+        tell_memory(results, finding, text, size);
+    else if (finding->kind == KV_FINDING_THROUGHPUT)
+        tell_throughput(results, finding, text, size);
+    else
+        tell_speed(results, finding, text, size);
+    return text;
 }

@@ -35,7 +35,13 @@ int kv_judge_needed_repetitions(double alpha)
 kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_results *other, enum kv_column column,
                    double alpha, double noise, struct kv_judgement *judgement, struct kv_error *error)
 {
-    const struct kv_sample *a = &base->figures[column], *b = &other->figures[column];
+    return kv_judge_samples(&base->figures[column], &other->figures[column],
+                            kv_column_info(column)->role == KV_ROLE_RATE, alpha, noise, judgement, error);
+}
+
+kv_status kv_judge_samples(const struct kv_sample *a, const struct kv_sample *b, bool is_rate, double alpha,
+                           double noise, struct kv_judgement *judgement, struct kv_error *error)
+{
     struct kv_judgement *j = judgement;
     *j = (struct kv_judgement){
         .n_base = a->n,
@@ -49,16 +55,15 @@ kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_resu
         .verdict = KV_VERDICT_UNDECIDED,
     };
     j->ratio = j->median_other / j->median_base;
-    j->speed = kv_column_info(column)->role == KV_ROLE_RATE ? j->ratio : 1 / j->ratio;
+    j->speed = is_rate ? j->ratio : 1 / j->ratio;
     if (!a->n || !b->n)
         return KV_OK;
-    const kv_status status = kv_stats_bootstrap_ratio(b->values, b->n, a->values, a->n, &j->interval, error);
+    struct kv_stats_rank_test test;
+    kv_status status = kv_stats_bootstrap_ratio(b->values, b->n, a->values, a->n, &j->interval, error);
+    if (!status)
+        status = kv_stats_mann_whitney(a->values, a->n, b->values, b->n, &test, error);
     if (status)
         return status;
-    struct kv_stats_rank_test test;
-    kv_status tested = kv_stats_mann_whitney(a->values, a->n, b->values, b->n, &test, error);
-    if (tested)
-        return tested;
     j->u = test.u;
     /* With equal values p is approximate, and at small n it can be less than any arrangement of the ranks gives. */
     j->p = test.exact ? test.p : fmax(test.p, j->smallest_p);

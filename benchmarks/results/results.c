@@ -487,15 +487,14 @@ static double median_latency(const struct kv_token_row *rows, size_t n, double *
     return kv_stats_median(scratch, n);
 }
 
-/* values [2, repetitions]; the rows of a repetition count when they are all there. */
+/* values [KV_N_TOKEN_FIGURES, repetitions]; the rows of a repetition count when they are all there. */
 static kv_status find_growth(struct kv_cell_results *cell, const struct kv_token_row *rows, size_t n_rows,
                              double *values, double *scratch, struct kv_error *error)
 {
-    struct kv_sample *growth = &cell->token_figures[KV_TOKEN_GROWTH];
-    struct kv_sample *slope = &cell->token_figures[KV_TOKEN_SLOPE_US];
     const size_t n_new = cell->numbers[KV_COLUMN_NEW_TOKENS] >= 1 ? (size_t)cell->numbers[KV_COLUMN_NEW_TOKENS] : 1;
-    const size_t quarter = (n_new - 1) / 4;
-    double *slopes = values + n_rows / n_new;
+    const size_t quarter = (n_new - 1) / 4, most = n_rows / n_new;
+    kv_status status = KV_OK;
+    size_t n = 0;
     for (size_t i = 0; quarter >= MIN_QUARTER && i + n_new <= n_rows;) {
         if (rows[i].token != 1 || rows[i + n_new - 1].token != (int)n_new ||
             rows[i].repetition != rows[i + n_new - 1].repetition) {
@@ -503,14 +502,19 @@ static kv_status find_growth(struct kv_cell_results *cell, const struct kv_token
             continue;
         }
         /* the first latency is TTFT */
-        const double first = median_latency(rows + i + 1, quarter, scratch);
-        const double last = median_latency(rows + i + n_new - quarter, quarter, scratch);
-        values[growth->n++] = last / first;
-        slopes[slope->n++] = (last - first) * 1e-3 / (double)(n_new - 1 - quarter);
+        const double early = median_latency(rows + i + 1, quarter, scratch);
+        const double late = median_latency(rows + i + n_new - quarter, quarter, scratch);
+        values[KV_TOKEN_GROWTH * most + n] = late / early;
+        values[KV_TOKEN_SLOPE_US * most + n] = (late - early) * 1e-3 / (double)(n_new - 1 - quarter);
+        values[KV_TOKEN_EARLY_NS * most + n] = early;
+        values[KV_TOKEN_LATE_NS * most + n++] = late;
         i += n_new;
     }
-    const kv_status status = growth->n ? describe(growth, values, true, error) : KV_OK;
-    return !status && slope->n ? describe(slope, slopes, true, error) : status;
+    for (size_t f = 0; !status && n && f < KV_N_TOKEN_FIGURES; f++) {
+        cell->token_figures[f].n = n;
+        status = describe(&cell->token_figures[f], values + f * most, true, error);
+    }
+    return status;
 }
 
 static kv_status load_tokens(const struct reader *reader)
@@ -524,7 +528,7 @@ static kv_status load_tokens(const struct reader *reader)
     struct token *tokens = malloc((n_rows + 1) * sizeof *tokens);
     double *scratch = malloc((n_rows + 1) * sizeof *scratch);
     own->tokens = malloc((n_rows + 1) * sizeof *own->tokens);
-    own->token_values = malloc(2 * (n_rows + 1) * sizeof *own->token_values);
+    own->token_values = malloc(KV_N_TOKEN_FIGURES * (n_rows + 1) * sizeof *own->token_values);
     kv_status status = tokens && scratch && own->tokens && own->token_values ? read_tokens(reader, tokens, &n)
                                                                              : fail_memory(reader->file, reader->error);
     if (!status) {
@@ -534,7 +538,7 @@ static kv_status load_tokens(const struct reader *reader)
     for (size_t i = 0; !status && i < results->n_cells; i++)
         if (own->spans[i].n)
             status = find_growth(&results->cells[i], own->tokens + own->spans[i].start, own->spans[i].n,
-                                 own->token_values + 2 * own->spans[i].start, scratch, reader->error);
+                                 own->token_values + KV_N_TOKEN_FIGURES * own->spans[i].start, scratch, reader->error);
     free(tokens);
     free(scratch);
     return status;
@@ -758,69 +762,10 @@ void kv_results_free(struct kv_results *results)
     free(results);
 }
 
-/* ---- Questions -----------------------------------------------------------------------------------------------------
- */
-
 const struct kv_token_row *kv_results_tokens(const struct kv_results *results, const struct kv_cell_results *cell,
                                              size_t *n)
 {
     const struct span *span = &results->own->spans[cell - results->cells];
     *n = span->n;
     return span->n ? results->own->tokens + span->start : NULL;
-}
-
-bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t exceptions)
-{
-    for (int i = 0; i < KV_N_COLUMNS; i++) {
-        const struct kv_column_info *info = kv_column_info((enum kv_column)i);
-        if (!info->prefix || exceptions & UINT64_C(1) << i)
-            continue;
-        if (info->role == KV_ROLE_AXIS && (!*a->texts[i] || !*b->texts[i]))
-            continue;
-        if (strcmp(a->texts[i], b->texts[i]) != 0)
-            return false;
-    }
-    return true;
-}
-
-bool kv_column_varies(const struct kv_results *results, const char *suite, enum kv_column column)
-{
-    const char *first = NULL;
-    for (size_t i = 0; i < results->n_cells; i++) {
-        const struct kv_cell_results *cell = &results->cells[i];
-        if ((suite && !kv_cell_is(cell, KV_COLUMN_SUITE, suite)) || !*cell->texts[column])
-            continue;
-        if (first && strcmp(cell->texts[column], first) != 0)
-            return true;
-        first = cell->texts[column];
-    }
-    return false;
-}
-
-bool kv_cell_is_timed(const struct kv_cell_results *cell)
-{
-    return cell->status == KV_CELL_OK && !kv_cell_is(cell, KV_COLUMN_SUITE, "memory");
-}
-
-bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const char *text)
-{
-    return strcmp(cell->texts[column], text) == 0;
-}
-
-double kv_results_bandwidth(const struct kv_results *results, int threads)
-{
-    double best = NAN;
-    for (size_t i = 0; i < results->n_limits; i++)
-        if (results->limits[i].threads == threads)
-            best = fmax(best, results->limits[i].read_bytes_per_s);
-    return best;
-}
-
-double kv_results_peak(const struct kv_results *results, int threads)
-{
-    double best = NAN;
-    for (size_t i = 0; i < results->n_limits; i++)
-        if (results->limits[i].threads == threads)
-            best = fmax(best, results->limits[i].fma_flop_per_s);
-    return best;
 }

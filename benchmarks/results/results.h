@@ -39,7 +39,13 @@ const char *kv_cell_status_name(enum kv_cell_status status);
  *   growth  median latency of the last q steps / median latency of the first q
  *   slope   (that last median - that first median) / tokens from the middle of the first to that of the last q, in us
  */
-enum kv_token_figure { KV_TOKEN_GROWTH, KV_TOKEN_SLOPE_US, KV_N_TOKEN_FIGURES };
+enum kv_token_figure {
+    KV_TOKEN_GROWTH,
+    KV_TOKEN_SLOPE_US,
+    KV_TOKEN_EARLY_NS, /* the median latency of the first q steps, */
+    KV_TOKEN_LATE_NS,  /* and of the last */
+    KV_N_TOKEN_FIGURES,
+};
 
 struct kv_cell_results {
     const char *id;
@@ -97,11 +103,29 @@ const struct kv_token_row *kv_results_tokens(const struct kv_results *results, c
 
 /* ---- Questions -------------------------------------------------------------------------------------------- */
 
-/* Whether two cells agree in all key columns (kinds, axes, points) but those in `exceptions`, a bit
- * (UINT64_C(1) << column) each. An axis that is empty, because it does not apply, agrees with every value. */
-bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t exceptions);
+/* Sets of columns: a bit each. */
+#define KV_BIT(column) (UINT64_C(1) << (column))
 
-/* Whether cells of a suite (NULL: of all) have different values in that column. */
+/* The columns that are part of a cell's id: kinds, axes and points. */
+uint64_t kv_key_columns(void);
+
+/* Whether two cells agree in those columns. An axis that is empty, because it does not apply, agrees with every value;
+ * the context of a generation follows from its prompt and new tokens and is not looked at. */
+bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t columns);
+
+/* Finds the cells that agree with another one, each in about log n steps. The cells [n] must outlive it.
+ * Errors: MEMORY. */
+struct kv_matcher;
+kv_status kv_matcher_create(struct kv_matcher **matcher, const struct kv_cell_results *const *cells, size_t n,
+                            uint64_t columns, struct kv_error *error);
+void kv_matcher_free(struct kv_matcher *matcher);
+/* The next one, in the order of cells, that agrees with `wanted`; NULL after the last. *at is 0 at first. `wanted` may
+ * be of another run. */
+const struct kv_cell_results *kv_matcher_next(const struct kv_matcher *matcher, const struct kv_cell_results *wanted,
+                                              size_t *at);
+
+/* Whether cells of a suite (NULL: of all generations, or, where there are none, of all kernels) have different values in
+ * that column; what is unknown differs from nothing. */
 bool kv_column_varies(const struct kv_results *results, const char *suite, enum kv_column column);
 
 /* Whether it was measured to its end and its times count: those of suite memory are by the way. */
@@ -152,6 +176,10 @@ struct kv_judgement {
  * a side has no value, n is 0, figures are NaN and the verdict is UNDECIDED. Errors: MEMORY. */
 kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_results *other, enum kv_column column,
                    double alpha, double noise, struct kv_judgement *judgement, struct kv_error *error);
+
+/* The same of two samples; `is_rate`: more is better. */
+kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate, double alpha,
+                           double noise, struct kv_judgement *judgement, struct kv_error *error);
 
 /* Repetitions on each side from which p < alpha is possible: 4 for 0.05. */
 int kv_judge_needed_repetitions(double alpha);

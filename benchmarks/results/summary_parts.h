@@ -3,6 +3,7 @@
 #define KV_RESULTS_SUMMARY_PARTS_H
 
 #include "results/summary.h"
+#include "results/table.h"
 
 /* Columns of the CSV files. */
 extern const char *const kv_key_names[KV_N_KEYS];
@@ -32,24 +33,17 @@ bool kv_configurations_agree(const struct kv_configuration *a, const struct kv_c
 
 /* ---- Texts, cut to `size`, and returned ------------------------------------------------------------------- */
 
-#define KV_NUMBER_SIZE 40
 #define KV_WHERE_SIZE  192
 
 /* "batch 8", and what else sets the configuration apart from others of its suite, but its path and the exceptions. */
-const char *kv_where_text(const struct kv_summary *summary, const struct kv_configuration *configuration,
+const char *kv_summary_where_text(const struct kv_summary *summary, const struct kv_configuration *configuration,
                           unsigned exceptions, char *text, size_t size);
 
-/* Three significant digits, all digits before the point; "-" when unknown. */
-const char *kv_number_text(double value, char *text, size_t size);
-
-/* "73,728" */
-const char *kv_integer_text(double value, char *text, size_t size);
-
 /* A value and its interval, rounded alike, but so that the ends can be told apart. */
-struct kv_interval_text {
+struct kv_summary_interval_text {
     char value[KV_NUMBER_SIZE];
     char range[2 * KV_NUMBER_SIZE + 32]; /* "95 % interval 7.6 to 8.2" */
 };
-void kv_interval_text(double value, struct kv_stats_interval interval, struct kv_interval_text *text);
+void kv_summary_interval_text(double value, struct kv_stats_interval interval, struct kv_summary_interval_text *text);
 
 #endif

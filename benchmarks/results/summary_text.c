@@ -41,7 +41,7 @@ bool kv_key_varies(const struct kv_summary *summary, const char *suite, enum kv_
 
 /* ---- Texts ------------------------------------------------------------------------------------------------------ */
 
-const char *kv_where_text(const struct kv_summary *summary, const struct kv_configuration *configuration,
+const char *kv_summary_where_text(const struct kv_summary *summary, const struct kv_configuration *configuration,
                           unsigned exceptions, char *text, size_t size)
 {
     static const struct {
@@ -68,36 +68,6 @@ const char *kv_where_text(const struct kv_summary *summary, const struct kv_conf
     return text;
 }
 
-const char *kv_number_text(double value, char *text, size_t size)
-{
-    const double magnitude = fabs(value);
-    if (isnan(value))
-        snprintf(text, size, "-");
-    else if (magnitude >= 99.95 || magnitude == 0)
-        snprintf(text, size, "%.0f", value);
-    else if (magnitude >= 9.995)
-        snprintf(text, size, "%.1f", value);
-    else if (magnitude >= 0.9995)
-        snprintf(text, size, "%.2f", value);
-    else
-        snprintf(text, size, "%#.3g", value);
-    return text;
-}
-
-const char *kv_integer_text(double value, char *text, size_t size)
-{
-    char digits[KV_NUMBER_SIZE];
-    size_t used = 0;
-    const int n = snprintf(digits, sizeof digits, "%.0f", value);
-    for (int i = 0; i < n && used + 2 < size; i++) {
-        if (i > 0 && (n - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
-}
-
 #define MAX_DECIMALS 4
 
 /* As many decimals for all three as tell the ends apart. */
@@ -113,7 +83,7 @@ static void similar_text(double value, struct kv_stats_interval interval, char *
     snprintf(middle, KV_NUMBER_SIZE, "%.*f", decimals, value);
 }
 
-void kv_interval_text(double value, struct kv_stats_interval interval, struct kv_interval_text *text)
+void kv_summary_interval_text(double value, struct kv_stats_interval interval, struct kv_summary_interval_text *text)
 {
     char low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
     if (interval.high < 10 * interval.low) {

@@ -70,7 +70,7 @@ static void warn_of_variation(struct list *list, const struct kv_summary *summar
             "%s of %s at %s in suite %s varies by %.*f %% (coefficient of variation of %zu repetitions): stop what "
             "else "
             "runs here, or take more with --reps",
-            watched[worst[i].watched].name, c->keys[KV_KEY_PATH], kv_where_text(summary, c, 0, where, sizeof where),
+            watched[worst[i].watched].name, c->keys[KV_KEY_PATH], kv_summary_where_text(summary, c, 0, where, sizeof where),
             c->keys[KV_KEY_SUITE], worst[i].cv < 0.0995 ? 1 : 0, 100 * worst[i].cv,
             c->figures[watched[worst[i].watched].figure].n);
     }

@@ -8,15 +8,17 @@
 #include <stdio.h>
 
 enum kv_format {
-    KV_FORMAT_TEXT,     /* aligned, for a terminal */
+    KV_FORMAT_TEXT, /* aligned, for a terminal */
     KV_FORMAT_MARKDOWN,
-    KV_FORMAT_CSV,      /* RFC 4180; numbers in full, unknown empty */
-    KV_FORMAT_JSON,     /* a JSON object a line; unknown null */
-    KV_FORMAT_TSV,      /* for gnuplot: tabs, no quotes, unknown empty */
+    KV_FORMAT_CSV,  /* RFC 4180; numbers in full, unknown empty */
+    KV_FORMAT_JSON, /* a JSON object a line; unknown null */
+    KV_FORMAT_TSV,  /* for gnuplot: tabs, no quotes, unknown empty */
     KV_N_FORMATS,
 };
 /* text, markdown, csv, json; NULL past the end (TSV is not offered to people). */
 const struct kv_choice *kv_format_choice(int index);
+/* Whether programs read it: tables then have every figure, and no prose stands between them. */
+bool kv_format_is_data(enum kv_format format);
 
 /* Columns of a table. */
 struct kv_table_column {
@@ -33,42 +35,46 @@ kv_status kv_table_create(struct kv_table **table, const char *title, const stru
 void kv_table_free(struct kv_table *table);
 
 /* The next field of the current row; the last one ends the row. A failed allocation is kept until kv_table_print.
- *   shown  what text, Markdown and the page print, as "10.2 (10.1 to 10.3)": the page sets what stands in parentheses
- *          smaller; NULL: three significant digits, "-" when unknown */
-void kv_table_add_text(struct kv_table *table, const char *text);
+ *   shown  what text and Markdown print, as "10.2 (10.1 to 10.3)"; NULL: three significant digits, "-" when unknown */
+void kv_table_add_text(struct kv_table *table, const char *text); /* "": unknown; control characters become ? */
 void kv_table_add_number(struct kv_table *table, double value, const char *shown);
-/* Ends the current row early, as of a cell that failed: text, Markdown and the page print `reason` from the next field
- * on; of the other formats the rest is unknown. */
-void kv_table_end_row(struct kv_table *table, const char *reason);
+/* Ends a row that has begun: its other fields are unknown, and people read the note in their place. */
+void kv_table_add_note(struct kv_table *table, const char *note);
 
 size_t kv_table_rows(const struct kv_table *table);
-/* What text and Markdown would print there; for the page. */
+/* What text and Markdown would print there; for the page. With a note, the first unknown field has it. */
 const char *kv_table_shown(const struct kv_table *table, size_t row, int column);
-/* What kv_table_end_row said, and from which column on; NULL for a row that is whole. */
-const char *kv_table_reason(const struct kv_table *table, size_t row, int *column);
+/* The first column that the row's note stands in, n_columns when it has none. */
+int kv_table_note_column(const struct kv_table *table, size_t row);
 const struct kv_table_column *kv_table_columns(const struct kv_table *table, int *n_columns);
 const char *kv_table_title(const struct kv_table *table);
 
 /* Errors: MEMORY (of the table's making, too), IO. */
 kv_status kv_table_print(const struct kv_table *table, enum kv_format format, FILE *stream, struct kv_error *error);
 
+/* Prints it into a file that appears whole or not at all; one that is there is replaced. Errors: MEMORY, IO. */
+kv_status kv_table_write(const struct kv_table *table, enum kv_format format, const char *file, struct kv_error *error);
+
 /* ---- The tables of a run (tables.c) ------------------------------------------------------------------------ */
 
 struct kv_results;
 
-enum kv_view {
-    KV_VIEW_TERMINAL, /* medians, and half their interval in percent */
-    KV_VIEW_PAGE,     /* medians with their intervals, and speeds against path naive; kernels a row a cell */
-    KV_VIEW_FULL,     /* the columns of summary.csv: every figure with median, spread and interval */
-};
-
-/* Table `index` of the run: one a suite that it has, then the kernels; *table is NULL past the last. A cell that was
- * not measured has its keys and a reason. Errors: MEMORY. */
-kv_status kv_results_table(const struct kv_results *results, int index, enum kv_view view, struct kv_table **table,
+/* Table `index` of the run, *table is NULL past the last: for people one a suite that it has, then the products and the
+ * attention of the kernels. With `full`, for programs: all generations, then all kernels, a row a cell, of every figure
+ * median, spread and interval; the first of these is summary.csv. Errors: MEMORY. */
+kv_status kv_results_table(const struct kv_results *results, int index, bool full, struct kv_table **table,
                            struct kv_error *error);
 
-/* Writes folder/summary.csv, a row a cell, whole or not at all. Errors: IO, MEMORY. */
+/* Everything of the run: for people what is the same for all cells, the tables, what failed and the findings; in CSV or
+ * JSON the full tables alone. Errors: IO, MEMORY. */
+kv_status kv_results_print(const struct kv_results *results, enum kv_format format, FILE *stream,
+                           struct kv_error *error);
+
+/* Writes folder/summary.csv, a row a cell of runs.csv, whole or not at all. Errors: IO, MEMORY. */
 kv_status kv_summary_write(const struct kv_results *results, struct kv_error *error);
+
+/* The columns of all result files: name, unit, type, files, meaning. Errors: MEMORY. */
+kv_status kv_columns_table(struct kv_table **table, struct kv_error *error);
 
 /* ---- Numbers for people -------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,159 @@
+/* Questions about cells, and finding those that agree. */
+#include "results/results.h"
+
+#include "base/error.h"
+#include "base/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t kv_key_columns(void)
+{
+    uint64_t columns = 0;
+    for (int i = 0; i < KV_N_COLUMNS; i++) {
+        const enum kv_column_role role = kv_column_info((enum kv_column)i)->role;
+        columns |= role == KV_ROLE_KIND || role == KV_ROLE_AXIS || role == KV_ROLE_POINT ? KV_BIT(i) : 0;
+    }
+    return columns;
+}
+
+bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t columns)
+{
+    if (a->file == KV_FILE_RUNS)
+        columns &= ~KV_BIT(KV_COLUMN_CONTEXT_TOKENS);
+    for (int i = 0; columns >> i; i++) {
+        if (!(columns >> i & 1) || strcmp(a->texts[i], b->texts[i]) == 0)
+            continue;
+        if (kv_column_info((enum kv_column)i)->role != KV_ROLE_AXIS || (*a->texts[i] && *b->texts[i]))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Matching -------------------------------------------------------------------------------------------------- */
+
+struct entry {
+    uint64_t hash;
+    const struct kv_cell_results *cell;
+    size_t order;
+};
+
+struct kv_matcher {
+    struct entry *entries; /* [n] by hash, then by order */
+    size_t n;
+    uint64_t columns;
+    uint64_t hashed; /* those of them that are never empty, nor axes: cells that agree are equal in these */
+};
+
+static uint64_t hash_of(const struct kv_cell_results *cell, uint64_t columns)
+{
+    uint64_t hash = 0;
+    for (int i = 0; columns >> i; i++)
+        if (columns >> i & 1)
+            hash = kv_mix64(hash + kv_hash_bytes(cell->texts[i], strlen(cell->texts[i])));
+    return hash;
+}
+
+static int compare_entries(const void *left, const void *right)
+{
+    const struct entry *a = left, *b = right;
+    if (a->hash != b->hash)
+        return a->hash < b->hash ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
+}
+
+kv_status kv_matcher_create(struct kv_matcher **matcher, const struct kv_cell_results *const *cells, size_t n,
+                            uint64_t columns, struct kv_error *error)
+{
+    struct kv_matcher *created = *matcher = calloc(1, sizeof *created);
+    if (created)
+        created->entries = calloc(n + 1, sizeof *created->entries);
+    if (!created || !created->entries) {
+        free(created);
+        *matcher = NULL;
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory to match %zu cells: close other programs", n);
+    }
+    created->n = n;
+    created->columns = created->hashed = columns;
+    for (int i = 0; i < KV_N_COLUMNS; i++)
+        if (kv_column_info((enum kv_column)i)->role == KV_ROLE_AXIS || i == KV_COLUMN_CONTEXT_TOKENS)
+            created->hashed &= ~KV_BIT(i);
+    for (size_t i = 0; i < n; i++)
+        created->entries[i] = (struct entry){hash_of(cells[i], created->hashed), cells[i], i};
+    qsort(created->entries, n, sizeof *created->entries, compare_entries);
+    return KV_OK;
+}
+
+void kv_matcher_free(struct kv_matcher *matcher)
+{
+    if (matcher)
+        free(matcher->entries);
+    free(matcher);
+}
+
+const struct kv_cell_results *kv_matcher_next(const struct kv_matcher *matcher, const struct kv_cell_results *wanted,
+                                              size_t *at)
+{
+    const uint64_t hash = hash_of(wanted, matcher->hashed);
+    if (*at == 0) {
+        size_t low = 0, high = matcher->n;
+        while (low < high) {
+            const size_t middle = low + (high - low) / 2;
+            if (matcher->entries[middle].hash < hash)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        *at = low + 1;
+    }
+    for (; *at <= matcher->n && matcher->entries[*at - 1].hash == hash; ++*at)
+        if (kv_cells_agree(matcher->entries[*at - 1].cell, wanted, matcher->columns))
+            return matcher->entries[(*at)++ - 1].cell;
+    return NULL;
+}
+
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
+
+bool kv_column_varies(const struct kv_results *results, const char *suite, enum kv_column column)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < results->n_cells; i++) {
+        const struct kv_cell_results *cell = &results->cells[i];
+        if ((suite ? !kv_cell_is(cell, KV_COLUMN_SUITE, suite) : cell->file != results->cells[0].file) ||
+            !*cell->texts[column])
+            continue;
+        if (first && strcmp(cell->texts[column], first) != 0)
+            return true;
+        first = cell->texts[column];
+    }
+    return false;
+}
+
+bool kv_cell_is_timed(const struct kv_cell_results *cell)
+{
+    return cell->status == KV_CELL_OK && !kv_cell_is(cell, KV_COLUMN_SUITE, "memory");
+}
+
+bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const char *text)
+{
+    return strcmp(cell->texts[column], text) == 0;
+}
+
+double kv_results_bandwidth(const struct kv_results *results, int threads)
+{
+    double best = NAN;
+    for (size_t i = 0; i < results->n_limits; i++)
+        if (results->limits[i].threads == threads)
+            best = fmax(best, results->limits[i].read_bytes_per_s);
+    return best;
+}
+
+double kv_results_peak(const struct kv_results *results, int threads)
+{
+    double best = NAN;
+    for (size_t i = 0; i < results->n_limits; i++)
+        if (results->limits[i].threads == threads)
+            best = fmax(best, results->limits[i].fma_flop_per_s);
+    return best;
+}

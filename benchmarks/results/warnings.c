@@ -1,0 +1,140 @@
+/* What makes the samples less than they seem. */
+#include "results/findings.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define MAX_NAMED 3
+
+/* Throughputs are these turned over: they would say the same twice. */
+static const struct {
+    enum kv_column figure;
+    const char *name;
+} watched[] = {{KV_COLUMN_TTFT_MS, "TTFT"}, {KV_COLUMN_TTPT_MS, "TTPT"}, {KV_COLUMN_E2E_MS, "E2E"}};
+enum { N_WATCHED = sizeof watched / sizeof watched[0] };
+
+struct list {
+    struct kv_warning *warnings;
+    int n;
+};
+
+__attribute__((format(printf, 3, 4))) static void add(struct list *list, enum kv_severity severity, const char *format,
+                                                      ...)
+{
+    struct kv_warning *warning = &list->warnings[list->n++];
+    va_list arguments;
+    warning->severity = severity;
+    va_start(arguments, format);
+    vsnprintf(warning->text, sizeof warning->text, format, arguments);
+    va_end(arguments);
+}
+
+/* ---- Variation ---------------------------------------------------------------------------------- */
+
+struct varying {
+    const struct kv_cell_results *cell;
+    int watched;
+    double cv;
+};
+
+/* Keeps the MAX_NAMED worst in order, the worst first. */
+static void insert(struct varying worst[MAX_NAMED], struct varying one)
+{
+    for (int i = 0; i < MAX_NAMED; i++)
+        if (!worst[i].cell || one.cv > worst[i].cv) {
+            const struct varying moved = worst[i];
+            worst[i] = one;
+            one = moved;
+            if (!one.cell)
+                return;
+        }
+}
+
+static void warn_of_variation(struct list *list, const struct kv_results *results)
+{
+    struct varying worst[MAX_NAMED] = {{0}};
+    size_t n = 0;
+    for (size_t i = 0; i < results->n_cells; i++)
+        for (int w = 0; w < N_WATCHED; w++) {
+            const struct kv_cell_results *c = &results->cells[i];
+            const double cv = c->figures[watched[w].figure].cv;
+            if (c->file != KV_FILE_RUNS || !kv_cell_is_timed(c) || !(cv > KV_WARN_VARIATION))
+                continue;
+            insert(worst, (struct varying){c, w, cv});
+            n++;
+        }
+    for (int i = 0; i < MAX_NAMED && worst[i].cell; i++) {
+        const struct kv_cell_results *c = worst[i].cell;
+        char where[KV_WHERE_SIZE];
+        add(list, KV_SEVERITY_WARNING,
+            "%s of %s at %s in suite %s varies by %.*f %% (coefficient of variation of %zu repetitions): stop what "
+            "else "
+            "runs here, or take more with --reps",
+            watched[worst[i].watched].name, c->texts[KV_COLUMN_PATH], kv_where_text(results, c, 0, where, sizeof where),
+            c->texts[KV_COLUMN_SUITE], worst[i].cv < 0.0995 ? 1 : 0, 100 * worst[i].cv,
+            c->figures[watched[worst[i].watched].figure].n);
+    }
+    if (n > MAX_NAMED)
+        add(list, KV_SEVERITY_WARNING,
+            "%zu more figure%s by more than %.0f %%: the columns ttft_ms_cv, ttpt_ms_cv and e2e_ms_cv of summary.csv "
+            "tell which",
+            n - MAX_NAMED, n - MAX_NAMED == 1 ? " varies" : "s vary", 100 * KV_WARN_VARIATION);
+}
+
+/* ---- Outliers ----------------------------------------------------------------------------------- */
+
+static void warn_of_outliers(struct list *list, const struct kv_results *results)
+{
+    size_t n = 0, n_extreme = 0, n_values = 0;
+    for (size_t i = 0; i < results->n_cells; i++)
+        for (int w = 0; w < N_WATCHED; w++) {
+            const struct kv_sample *sample = &results->cells[i].figures[watched[w].figure];
+            const struct kv_stats_outliers o = kv_stats_tukey_outliers(sample->values, sample->n);
+            n_extreme += o.low_extreme + o.high_extreme;
+            n += o.low_extreme + o.low_mild + o.high_mild + o.high_extreme;
+            n_values += sample->n;
+        }
+    if (n)
+        add(list, KV_SEVERITY_INFO,
+            "%zu of %zu values of TTFT, TTPT and E2E lie%s beyond Tukey's fences, %zu of them far: they are kept, and "
+            "medians bear them; where they matter, run again with nothing else running here",
+            n, n_values, n == 1 ? "s" : "", n_extreme);
+}
+
+/* ---- Repetitions -------------------------------------------------------------------------------- */
+
+static void warn_of_repetitions(struct list *list, const struct kv_results *results)
+{
+    size_t n_few = 0, n_single = 0, fewest = KV_WARN_REPETITIONS;
+    for (size_t i = 0; i < results->n_cells; i++) {
+        const struct kv_cell_results *c = &results->cells[i];
+        if (c->file != KV_FILE_RUNS || !kv_cell_is_timed(c))
+            continue;
+        n_single += c->n == 1;
+        if (c->n > 1 && c->n < KV_WARN_REPETITIONS) {
+            n_few++;
+            fewest = c->n < fewest ? c->n : fewest;
+        }
+    }
+    if (n_few)
+        add(list, KV_SEVERITY_WARNING,
+            "%zu cell%s fewer than %d repetitions, at the least %zu: even from the smallest to the largest of "
+            "%zu the true median is missed %.0f %% of the time, so a 95 %% interval promises less than its name; use "
+            "--reps %d or more",
+            n_few, n_few == 1 ? " has" : "s have", KV_WARN_REPETITIONS, fewest, fewest,
+            100 * pow(2, 1 - (double)fewest), KV_WARN_REPETITIONS);
+    if (n_single)
+        add(list, KV_SEVERITY_WARNING,
+            "%zu cell%s measured once: one value has no spread and supports no finding; use --reps %d or more",
+            n_single, n_single == 1 ? " was" : "s were", KV_WARN_REPETITIONS);
+}
+
+int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_MAX_WARNINGS])
+{
+    struct list list = {warnings, 0};
+    warn_of_variation(&list, results);
+    warn_of_outliers(&list, results);
+    warn_of_repetitions(&list, results);
+    return list.n;
+}
