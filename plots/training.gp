@@ -1,43 +1,20 @@
 # A training run: loss on the training and on the held-out text against tokens seen, in nats and bits, and the learning
 # rate below.
-call "theme.gp" 900 560 ARG1 ARG2 ARG3 ARG4 ARG5
-history = rows."/training.csv"
-
-# Bounds, and where the validation loss was lowest; the first of equals.
-last_tokens = 0
-highest_rate = 0
-least = 0
-highest = 0
-lowest = 0
-note_loss(loss) = (least = least == 0 || loss < least ? loss : least, highest = loss > highest ? loss : highest)
-note_validation(loss) = (last = loss, \
-    lowest == 0 || loss < lowest ? (lowest = loss, lowest_tokens = column("tokens"), lowest_step = column("step")) : 0)
-has(name) = strcol(name) ne "" # text + 0 would not take 1e-5, which has no point
-stats history using (highest_rate = has("learning_rate") && column("learning_rate") > highest_rate ? \
-    column("learning_rate") : highest_rate, known = has("tokens"), last_tokens = known ? column("tokens") : last_tokens, \
-    last_step = column("step"), seconds = has("seconds") ? column("seconds") : -1, \
-    known && has("train_loss") ? note_loss(column("train_loss")) : 0, \
-    known && has("validation_loss") ? \
-    (note_loss(column("validation_loss")), note_validation(column("validation_loss"))) : 0, 0) nooutput
-if (least == 0) { exit status 3 }
-
-# Lines of its own: a training run has no paths.
-set style line 51 lc rgb "#e69f00" lw 1.4 dt (6,3) pt 8 ps 0.7
-set style line 52 lc rgb "#009e73" lw 1.8 dt solid pt 7 ps 0.6
-set style line 53 lc rgb "#8c8c8c" lw 1.4 dt solid pt 0
+load ARG1."/settings"
+call "theme.gp" 900 560 ARG1 ARG2 ARG3
 
 bits(nats) = nats / log(2)
 duration(s) = s < 120 ? sprintf("%.0f s", s) : s < 7200 ? sprintf("%.0f min", s / 60) : sprintf("%.1f h", s / 3600)
 large(n) = n < 1e4 ? sprintf("%.0f", n) : n < 1e6 ? sprintf("%.4gk", n / 1e3) : sprintf("%.4gM", n / 1e6)
 title = "Training: loss against tokens seen"
 subtitle = counted(sprintf("%.0f", last_step), "step").", ".large(last_tokens)." tokens" \
-    .(seconds < 0 ? "" : " in ".duration(seconds))
+    .(seconds != seconds ? "" : " in ".duration(seconds))
 footnote = "Training loss: mean of the steps since the evaluation before. Validation loss: mean over the held-out " \
     ."text.\nBoth are cross-entropies per token; 1 nat = 1.443 bits."
 call "title.gp" title subtitle footnote
-call "legend_entry.gp" 51 "training loss"
-call "legend_entry.gp" 52 "validation loss"
-call "legend_entry.gp" 53 "learning rate"
+call "legend_entry.gp" train_style "training loss"
+call "legend_entry.gp" validation_style "validation loss"
+call "legend_entry.gp" rate_style "learning rate"
 
 # Ticks of both axes of the loss: multiples of a step where it is linear, some of 1 to 9 where it is logarithmic.
 logarithmic = highest > 2 * least
@@ -62,7 +39,7 @@ do for [axis in "y y2"] {
     }
 }
 
-points_every = STATS_records / 16 + 1
+points_every = int(n_rows) / 16 + 1
 set xrange [0:(last_tokens > 0 ? last_tokens * 1.02 : 1)]
 set xtics ()
 token_step = tick_step(last_tokens > 0 ? last_tokens : 1)
@@ -82,8 +59,8 @@ if (lowest > 0) {
     set arrow 101 from lowest_tokens,graph 0.98 to lowest_tokens,lowest nohead ls limit_style lw 1.2
     eval "set label 103 lowest_text at lowest_tokens,graph 0.95 ".justified." textcolor rgb ink noenhanced"
 }
-plot history using "tokens":"train_loss" with linespoints ls 51 pi points_every, \
-    history using "tokens":"validation_loss" with linespoints ls 52 pi points_every
+plot table("training") using "tokens":"train_loss" with linespoints ls train_style pi points_every, \
+    table("training") using "tokens":"validation_loss" with linespoints ls validation_style pi points_every
 unset label
 unset arrow
 
@@ -101,5 +78,5 @@ set ytics ()
 do for [i = 0:int(1.1 * highest_rate / rate_step)] { set ytics add (sprintf("%.4g", i * rate_step) i * rate_step) }
 scale_note = ""
 call "panel_title.gp" "Learning rate" "at the evaluations"
-plot history using "tokens":"learning_rate" with lines ls 53
+plot table("training") using "tokens":"learning_rate" with lines ls rate_style
 unset multiplot

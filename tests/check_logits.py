@@ -1,7 +1,7 @@
 """Reads safetensors files with nothing but json and struct, as a judge that is not our own code.
 
-    check_logits.py BOUND EXPECTED FILE...   exit status 1 unless every file has a tensor `logits` and no other, F32, of
-                                             EXPECTED's shape and within BOUND of its largest absolute value
+    check_logits.py BOUND EXPECTED FILE...   prints a line a file; exit status 1 unless each has a tensor `logits` and no
+                                             other, F32, of EXPECTED's shape and within BOUND of its largest |value|
 """
 
 import json
@@ -35,6 +35,7 @@ def main(arguments):
         wrong = [pair for pair in zip(values, expected) if not abs(pair[0] - pair[1]) <= bound]
         if found_shape != shape or wrong:
             sys.exit(f"{path}: shape {found_shape}, expected {shape}; {len(wrong)} values are wrong, first {wrong[:1]}")
+        print("F32", shape, "equal within", arguments[0])
 
 
 if __name__ == "__main__":

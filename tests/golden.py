@@ -4,7 +4,6 @@
     golden.py page FILE            the words of an HTML page, a line a block; no styles, drawings or pictures
     golden.py keys FILE            the keys of a JSON file, three levels deep, and what was asked for under `run`
     golden.py tensors FILE         the tensors of a safetensors file: name, type and shape; and its metadata's keys
-    golden.py logits JSON          `equal within 1e-4` when check_logits.py, whose output this is, found no more
     golden.py of-one-thread DIR    makes of a copy of data/results/reference a finished run that every machine can resume:
                                    one thread, portable, no kernels
     golden.py otherwise DIR        makes of such a copy one that was measured with other times: cached a quarter slower to
@@ -21,7 +20,7 @@ import sys
 # Columns that are never the same twice, by name; in summary.csv the name is followed by one of the suffixes.
 MEASURED = {
     "run_id", "cold_ttft_ms", "ttft_ms", "ttpt_ms", "ttpt_p50_ms", "ttpt_p95_ms", "ttpt_p99_ms", "e2e_ms",
-    "prefill_tok_s", "decode_tok_s", "output_tok_s", "rss_peak_bytes", "limit_ms", "limit_pct", "latency_ns", "seconds",
+    "prefill_tok_s", "decode_tok_s", "output_tok_s", "rss_peak_bytes", "limit_ms", "limit_ns", "limit_pct", "latency_ns", "seconds",
     "gflops", "gbytes_s", "read_bytes_per_s", "fma_flop_per_s", "tokens_per_second",
 }
 SUFFIXES = re.compile("_(median|mad|cv|low|high)$")
@@ -103,12 +102,6 @@ def tensors(path):
         print(name, header[name]["dtype"], header[name]["shape"])
 
 
-def logits(found):
-    for one in json.loads(found):
-        near = one["difference"] <= 1e-4
-        print(one["dtype"], one["shape"], "equal within 1e-4" if near else f"DIFFERENT: {one['difference']:.3g}")
-
-
 def edit(path, change):
     """Changes every row; a row that becomes None is left out."""
     header, *body = read_rows(path)
@@ -160,7 +153,7 @@ def settle(new, old):
         file.write("\n".join(nearest(line, model) for line, model in zip(lines, wanted)))
 
 
-COMMANDS = {"rows": rows, "page": page, "keys": keys, "tensors": tensors, "logits": logits,
+COMMANDS = {"rows": rows, "page": page, "keys": keys, "tensors": tensors,
             "of-one-thread": of_one_thread, "otherwise": otherwise, "settle": settle}
 if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:
     sys.exit(__doc__)

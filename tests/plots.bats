@@ -10,7 +10,8 @@ setup_file() {
     mkdir "$BATS_FILE_TMPDIR/run"
     cp "$reference"/*.csv "$BATS_FILE_TMPDIR/run"
     SECONDS=0
-    "$BATS_TEST_DIRNAME/../plots/render.sh" "$BATS_FILE_TMPDIR/run" >"$BATS_FILE_TMPDIR/out" 2>"$BATS_FILE_TMPDIR/err"
+    KVBENCH_PROGRAM=${KV_PROGRAM:-$BATS_TEST_DIRNAME/../build/benchmarks/kvbench} \
+        "$BATS_TEST_DIRNAME/../plots/render.sh" "$BATS_FILE_TMPDIR/run" >"$BATS_FILE_TMPDIR/out" 2>"$BATS_FILE_TMPDIR/err"
     export SECONDS_OF_ALL=$SECONDS
 }
 
@@ -18,6 +19,7 @@ setup() {
     load helpers
     sandbox
     speaker='plots: '
+    export KVBENCH_PROGRAM=$program
 }
 
 draw() {
@@ -162,19 +164,39 @@ END
     shows latency_distribution ',  p99 '
 }
 
-@test "a new path needs no editing" {
+# as_arm FROM TO COLUMN VALUE: the reference run, and once more the cells of path cached as those of another arm, whose id
+# has TO instead of FROM, and VALUE in that column.
+as_arm() {
     cut_runs 1 kernels.csv limits.csv
-    add_runs '$path == "cached" { $path = "int8_cache"; print }'
-    rows '{ print; if ($path == "cached") { $path = "int8_cache"; print } }' "$reference/tokens.csv" >tokens.csv
+    add_runs '$path == "cached" { sub("'"$1"'", "'"$2"'", $cell); $'"$3"' = "'"$4"'"; print }'
+    rows '{ print; if ($path == "cached") { sub("'"$1"'", "'"$2"'", $cell); print } }' "$reference/tokens.csv" >tokens.csv
     ends 0 draw .
-    shows benchmark_results '<text>int8_cache</text>' 'rgb(  0, 158, 115)'
-    shows token_latency int8_cache
-    shows time_vs_cache 'KV memory, int8_cache'
-    shows speedup_grid int8_cache
-    shows depth 'int8_cache: '
-    shows memory 'RSS, int8_cache'
-    shows roofline 'decode, int8_cache'
-    shows latency_distribution 'int8_cache:  n = '
+}
+
+@test "a new path needs no editing" {
+    as_arm cached other path other
+    shows benchmark_results '<text>other</text>' 'rgb(  0, 158, 115)'
+    shows token_latency other
+    shows time_vs_cache 'KV memory, other'
+    shows speedup_grid other
+    shows depth 'other: '
+    shows memory 'RSS, other'
+    shows roofline 'decode, other'
+    shows latency_distribution 'other:  n = '
+}
+
+@test "a new value of an axis makes an arm, which needs no editing" {
+    as_arm kv-f32 kv-int8 kv int8
+    shows benchmark_results '<text>naive</text>' '<text>cached, f32</text>' '<text>cached, int8</text>' \
+        "$naive" "$cached" 'rgb(  0, 158, 115)'
+    shows token_latency 'cached, int8'
+    shows time_vs_cache 'KV memory, cached, int8'
+    shows speedup_grid 'cached, f32' 'cached, int8'
+    shows depth 'cached, int8: '
+    shows memory 'RSS, cached, int8'
+    shows roofline 'decode, cached, int8'
+    shows latency_distribution 'cached, int8:  n = '
+    hides benchmark_results 'Left out'
 }
 
 # ---- What a run may lack
@@ -216,7 +238,7 @@ END
 
 @test "what was not measured is said" {
     cut_runs '$suite == "batch" && $path == "naive" {
-        $ttpt_ms = $decode_tok_s = ""; $weights = "F32"; $threads = 1; print }'
+        $ttpt_ms = $decode_tok_s = ""; $weights_source = "F32"; $threads = 1; sub("/t2/", "/t1/", $cell); print }'
     sed -i 's/$/\r/' runs.csv
     ends 0 draw .
     shows benchmark_results 'not measured' 'F32 weights, 1 thread,'
@@ -224,7 +246,7 @@ END
 
 @test "configurations are not mixed" {
     cut_runs '$suite == "batch"'
-    add_runs 'NR == 2 { $weights = "F32"; $ttft_ms = 900000; print }'
+    add_runs 'NR == 2 { $weights_source = "F32"; $batch = 64; sub("/b1/", "/b64/", $cell); $ttft_ms = 900000; print }'
     ends 0 draw .
     shows benchmark_results 'Left out: 1 row of another configuration.'
     lacks "$svg" 900k
@@ -233,7 +255,7 @@ END
 @test "a model's name is text and not markup" {
     cut_runs '$suite == "batch" { $model = "\"a, \"\"b\"\" <c> & d_e\""; print }'
     ends 0 draw .
-    shows benchmark_results 'With and without a KV cache: a, ?b? &lt;c> &amp; d_e'
+    shows benchmark_results 'With and without a KV cache: a, "b" &lt;c> &amp; d_e'
 }
 
 @test "percentiles need samples" {
@@ -257,12 +279,17 @@ END
     cut_runs 1 tokens.csv kernels.csv
     ends 0 draw .
     skipped roofline 'limits.csv is not there; run ./kvbench bench --suite batch'
-    hides token_latency limit
     rm -r figures
     rows '$threads == 1' "$reference/limits.csv" >limits.csv
     ends 0 draw .
     shows roofline 'No roof: limits.csv has none of 2 threads.'
     hides roofline 'measured peak'
+}
+
+@test "tokens without limits are drawn without" {
+    cut_runs '$suite == "trace"'
+    rows '{ $limit_ns = ""; print }' "$reference/tokens.csv" >tokens.csv
+    ends 0 draw .
     hides token_latency limit
 }
 
@@ -358,24 +385,24 @@ training() {
         refused "$file$part"
         n=$((n + 1))
     done <<'END'
-runs.csv|d|: the file is empty
-runs.csv|s/.*/a,b,c/|:1: the header has no column
-runs.csv|1d|:1: the header has no
-runs.csv|2s/,ok,.*//|:2: 18 fields where the header has 41
-runs.csv|2s/,2,0,1,21,/,2,0,one,21,/|:2: batch is "one"
-runs.csv|2s/,ok,[^,]*,[^,]*/,ok,,nan/|:2: ttft_ms is "nan"
-runs.csv|$s/$/"open/|
-runs.csv|2s/,[^,]*$/,"open/|:2: a quoted field
-tokens.csv|d|: the file is empty
-tokens.csv|s/.*/a,b/|:1: the header has no column
-tokens.csv|2s/[^,]*\(,[^,]*,[^,]*,[^,]*\)$/fast\1/|:2: latency_ns is "fast"
-tokens.csv|2s/,[^,]*,[^,]*,[^,]*$//|:2: 9 fields where the header has 12
-kernels.csv|2s/[^,]*\(,[^,]*,[^,]*,[^,]*,[^,]*,\)$/x\1/|:2: gflops is "x"
-limits.csv|2s/,avx512,[^,]*/,avx512,inf/|:2: read_bytes_per_s is "inf"
-training.csv|d|: the file is empty; run ./kvbench train again
-training.csv|s/.*/step,tokens/|:1: the header has no column learning_rate; give a folder that ./kvbench train
-training.csv|3s/,[^,]*\(,[^,]*,[^,]*,[^,]*\)$/,nan\1/|:3: train_loss is "nan"
-training.csv|2s/,,.*//|:2: 3 fields where the header has 7
+runs.csv|d| is empty
+runs.csv|s/.*/a,b,c/| has no column "run_id"
+runs.csv|1d| has two columns
+runs.csv|2s/,ok,.*//| line 2 has 18 fields, the header has 41
+runs.csv|2s/,2,0,1,21,/,2,0,one,21,/| line 2 has "one" where column "batch"
+runs.csv|2s/,ok,[^,]*,[^,]*/,ok,,nan/| line 2 has "nan" where column "ttft_ms"
+runs.csv|$s/$/"open/| line
+runs.csv|2s/,[^,]*$/,"open/| line 2
+tokens.csv|d| is empty
+tokens.csv|s/.*/a,b/| has no column
+tokens.csv|2s/[^,]*\(,[^,]*,[^,]*,[^,]*\)$/fast\1/| line 2 has "fast" where column "latency_ns"
+tokens.csv|2s/,[^,]*,[^,]*,[^,]*$//| line 2 has 9 fields, the header has 12
+kernels.csv|2s/[^,]*\(,[^,]*,[^,]*,[^,]*,[^,]*,\)$/x\1/| line 2 has "x" where column "gflops"
+limits.csv|2s/,avx512,[^,]*/,avx512,inf/| line 2 has "inf" where column "read_bytes_per_s"
+training.csv|d| is empty
+training.csv|1s/learning_rate/rate/| has no column "learning_rate"
+training.csv|3s/,[^,]*\(,[^,]*,[^,]*,[^,]*\)$/,nan\1/| line 3 has "nan" where column "train_loss"
+training.csv|2s/,,.*//| line 2 has 3 fields, the header has 7
 END
     is $n 18
 }
@@ -423,4 +450,16 @@ END
     script "$bin/gnuplot" 'echo half >"$5"; echo "line 1: out of paper" >&2; exit 1'
     PATH=$bin:$PATH refused 'benchmark_results: gnuplot failed: line 1: out of paper'
     is "$(ls -A)" runs.csv
+}
+
+@test "nothing is left behind when nobody reads what is printed" {
+    cut_runs '$suite == "batch"'
+    draw . 2>/dev/null | true
+    rm -rf figures
+    is "$(ls -A)" runs.csv
+}
+
+@test "without the program it is said what to do" {
+    cut_runs '$suite == "batch"'
+    KVBENCH_PROGRAM=/nonexistent/kvbench refused '/nonexistent/kvbench is not there; build it'
 }

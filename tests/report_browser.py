@@ -38,6 +38,7 @@ def make_report(program, folder):
         shutil.copy(file, folder)
     shutil.copy(PROJECT / "plots" / "gallery" / "kv_dashboard_l2_h0.gif", folder)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KVBENCH_")}
+    environment["KVBENCH_PROGRAM"] = str(program)
     for command in ([PROJECT / "plots" / "render.sh", folder], [program, "report", folder, "--against", reference]):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return folder / "report.html"

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "plan/plan.h"
+#include "results/table.h"
 
 struct bench_settings {
     struct model_options model;
@@ -19,6 +20,8 @@ struct bench_settings {
     double cell_budget_s;
     bool quick, full;
     bool dry_run;
+    const char *format_name;
+    enum kv_format format; /* of the tables on stdout */
     const char *out;
     const char *resume;
     bool quiet;

@@ -13,7 +13,7 @@ static struct bench_settings default_settings(int argc, char **argv)
 {
     /* Three repetitions against three cannot reach p < 0.05 in a rank test. */
     return (struct bench_settings){
-        .model = model_options_default("gpt2"), .repetitions = 4, .argc = argc, .argv = argv};
+        .model = model_options_default("gpt2"), .repetitions = 4, .format_name = "text", .argc = argc, .argv = argv};
 }
 
 static void free_lists(struct bench_settings *s)
@@ -50,6 +50,9 @@ static bool check(struct bench_settings *s, int *status)
             for (int k = 0; k < s->names[i].n; k++)
                 wrong_isa = kv_isa_supported(s->names[i].names[k]) ? wrong_isa : s->names[i].names[k];
         }
+    s->format = KV_FORMAT_TEXT;
+    while (strcmp(kv_format_choice(s->format)->name, s->format_name) != 0)
+        s->format++;
     if (s->quick && s->full)
         *status = cli_fail("bench", CLI_USAGE, "--quick and --full exclude each other; see kvbench bench --help");
     else if (s->resume && s->out)
@@ -142,6 +145,11 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .argument = "DIR",
          .help = "finish the run in DIR that was stopped or killed",
          .text = &s->resume},
+        {.name = "format",
+         .argument = "NAME",
+         .help = "of the tables on stdout (default text):",
+         .chosen = &s->format_name,
+         .choice = kv_format_choice},
         {.name = "dry-run", .help = "print the plan and how long it will take, and stop", .flag = &s->dry_run},
         {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &s->quiet},
     };

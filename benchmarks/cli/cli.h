@@ -15,6 +15,7 @@ struct command {
 };
 
 int command_bench(int argc, char **argv);
+int command_columns(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_dashboard(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
@@ -23,6 +24,7 @@ int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
 int command_logits(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_tables(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
 int command_train(int argc, char **argv);
 

@@ -4,8 +4,8 @@
 #include "machine/context.h"
 #include "measure/folder.h"
 #include "measure/run.h"
-#include "results/summary.h"
-#include "results/summary_kernels.h"
+#include "results/findings.h"
+#include "results/table.h"
 
 #include <math.h>
 #include <signal.h>
@@ -128,31 +128,21 @@ static void print_warnings(const char *command, const struct kv_warning *warning
                 warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
 }
 
-/* Of what stands in the folder: summary.csv, the tables on stdout, the warnings on stderr. */
-static kv_status summarize(const char *command, const struct kv_run_folder *folder, struct kv_error *error)
+/* Of what stands in the folder: summary.csv, the tables and findings on stdout, the warnings on stderr. */
+static kv_status summarize(const struct bench *bench, struct kv_error *error)
 {
-    struct kv_summary *summary;
-    struct kv_warning warnings[KV_SUMMARY_MAX_WARNINGS];
-    kv_status status = kv_summary_load(&summary, folder->path, error);
+    struct kv_results *results;
+    struct kv_warning warnings[KV_MAX_WARNINGS];
+    kv_status status = kv_results_load(&results, bench->folder.path, error);
     if (status)
         return status;
-    status = kv_summary_write_csv(summary, folder->path, error);
-    kv_summary_print(summary, stdout);
+    if (kv_plan_has(&bench->plan, KV_FILE_RUNS))
+        status = kv_summary_write(results, error);
+    if (!status)
+        status = kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);
-    print_warnings(command, warnings, kv_summary_warnings(summary, warnings));
-    kv_summary_free(summary);
-    return status;
-}
-
-static kv_status summarize_kernels(const struct kv_run_folder *folder, struct kv_error *error)
-{
-    struct kv_kernel_results *results;
-    const kv_status status = kv_kernel_results_load(&results, folder->path, error);
-    if (!status) {
-        putchar('\n');
-        kv_kernel_summary_print(results, stdout);
-    }
-    kv_kernel_results_free(results);
+    print_warnings(bench->command, warnings, kv_results_warnings(results, warnings));
+    kv_results_free(results);
     return status;
 }
 
@@ -198,16 +188,17 @@ static int conclude(const struct bench *bench)
     struct kv_error error = {""};
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     const double share = kv_run_instrument_share(run);
-    if (n_runs && summarize(command, &bench->folder, &error) != KV_OK)
-        return cli_fail(command, CLI_FAILED, "%s", error.message);
-    if (n_kernels && !gb_stop_requested() && summarize_kernels(&bench->folder, &error) != KV_OK)
+    FILE *to = stdout;
+    if (bench->plan.n_cells && summarize(bench, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print_warnings(command, warnings, kv_context_warnings(&bench->context, warnings));
     warn_of_limits(command, run);
+    if (kv_format_is_data(bench->asked->format))
+        to = stderr; /* stdout is another program's */
     if (!isnan(share))
-        printf("\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    printf("Files in %s: %slimits.csv, context.json%s\n", bench->folder.path,
-           n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "");
+        fprintf(to, "\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
+    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s\n", bench->folder.path,
+            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "");
     fflush(stdout);
     if (gb_stop_requested())
         return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",

@@ -14,6 +14,7 @@
 static const struct command commands[] = {
     {"bench", "measure both paths and write the results as CSV", command_bench, true},
     {"compare", "hold one run against another, or the arms of one run", command_compare, false},
+    {"columns", "what the columns of the result files mean", command_columns, false},
     {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true},
     {"evaluate", "how well a model predicts a text: loss, bits a byte", command_evaluate, true},
     {"generate", "continue a text, or token ids", command_generate, true},
@@ -21,6 +22,7 @@ static const struct command commands[] = {
     {"tokenize", "text on stdin to token ids, or ids to text", command_tokenize, false},
     {"train", "train a small GPT on a text, on this CPU", command_train, true},
     {"report", "write a run as one HTML page: findings, figures, tables", command_report, false},
+    {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true},
     {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false},
 };

@@ -1,209 +1,329 @@
-/* The findings: the numbers that tell most, the sentences of the summary, the most telling first. */
+/* The findings: the numbers that tell most, the sentences, the most telling first; warnings and terms. */
 #include "report/parts.h"
 
-#include "report/page.h"
-#include "results/summary_parts.h"
+#include "report/html.h"
+#include "results/findings.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define KIB 1024.0
+/* The path that the others are held against. */
+#define BASE_PATH "naive"
 
-/* ---- Numbers -------------------------------------------------------------------------------------- */
+enum { TEXT_SIZE = 512 };
 
-static void print_number(FILE *page, const char *path, const char *number, const char *unit, const char *meaning,
-                         const char *range)
+/* ---- Numbers ---------------------------------------------------------------------------------------------- */
+
+static void print_number(FILE *page, const char *class, double value, const char *unit, const char *meaning,
+                         struct kv_stats_interval interval)
 {
-    kv_page_print(page, "<li class=\"%s\"><b>%s<small>%s</small></b> <span>%s</span>%s<small>%s</small></li>\n", path,
-                  number, unit, meaning, *range ? " " : "", range);
+    char number[KV_NUMBER_SIZE], low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE], range[128] = "";
+    if (!isnan(interval.low))
+        snprintf(range, sizeof range, "95 %% interval %s to %s", kv_number_text(interval.low, low, sizeof low),
+                 kv_number_text(interval.high, high, sizeof high));
+    kv_html_part(page, "number", "path", class, "number", kv_number_text(value, number, sizeof number), "unit", unit,
+                 "meaning", meaning, "range", range, NULL);
 }
 
-/* Text of an interval in words, "" when it is unknown. */
-static void words(struct kv_stats_interval interval, char *text, size_t size)
+static void print_speed(const struct kv_results *results, const struct kv_cell_results *cell,
+                        const struct kv_judgement *judgement, FILE *page)
 {
-    char range[KV_NUMBER_SIZE * 2];
-    snprintf(text, size, "%s%s", isnan(interval.low) ? "" : "95 % interval ",
-             kv_report_range(interval, range, sizeof range));
+    char where[KV_WHERE_SIZE], meaning[TEXT_SIZE];
+    snprintf(meaning, sizeof meaning, "speed of %.60s against " BASE_PATH ", decoding at %s%s",
+             cell->texts[KV_COLUMN_PATH], kv_where_text(results, cell, 0, where, sizeof where),
+             judgement->verdict == KV_VERDICT_NONE ? ": no difference is seen" : "");
+    print_number(page, cell->texts[KV_COLUMN_PATH], judgement->speed, "×", meaning, judgement->interval);
 }
 
-static kv_status print_speed(const struct kv_report *report, const struct kv_configuration *configuration, FILE *page,
-                             struct kv_error *error)
+/* The first and the last cell of suite batch, of the first path that is not the base. */
+static kv_status print_speeds(const struct kv_results *results, FILE *page, struct kv_error *error)
 {
-    struct kv_report_speed speed;
-    char number[KV_NUMBER_SIZE], range[128], where[KV_WHERE_SIZE], meaning[2 * KV_WHERE_SIZE];
-    const kv_status status = kv_report_speed(report, configuration, &speed, error);
-    if (status || isnan(speed.ratio))
-        return status;
-    const bool is_seen = speed.interval.low > 1 || speed.interval.high < 1;
-    kv_summary_where_text(report->summary, configuration, 0, where, sizeof where);
-    snprintf(meaning, sizeof meaning, "speed of %s against naive, decoding at %s%s", configuration->keys[KV_KEY_PATH],
-             where, is_seen || isnan(speed.interval.low) ? "" : ": no difference is seen");
-    words(speed.interval, range, sizeof range);
-    print_number(page, configuration->keys[KV_KEY_PATH], kv_number_text(speed.ratio, number, sizeof number), "×",
-                 meaning, range);
+    const struct kv_cell_results *first = NULL, *last = NULL;
+    struct kv_judgement speed, speed_of_first = {0}, speed_of_last = {0};
+    for (size_t i = 0; i < results->n_cells; i++) {
+        const struct kv_cell_results *const c = &results->cells[i];
+        if (!kv_cell_is(c, KV_COLUMN_SUITE, "batch") ||
+            (first && !kv_cell_is(c, KV_COLUMN_PATH, first->texts[KV_COLUMN_PATH])))
+            continue;
+        const kv_status status = kv_results_speed(results, c, &speed, error);
+        if (status)
+            return status;
+        if (!speed.n_base)
+            continue;
+        if (!first)
+            speed_of_first = speed;
+        first = first ? first : c;
+        last = c;
+        speed_of_last = speed;
+    }
+    if (first)
+        print_speed(results, first, &speed_of_first, page);
+    if (last != first)
+        print_speed(results, last, &speed_of_last, page);
     return KV_OK;
 }
 
-/* The first and the last batch size of suite batch, of the first path that is not the base. */
-static kv_status print_speeds(const struct kv_report *report, FILE *page, struct kv_error *error)
+static void print_growth(const struct kv_finding *finding, FILE *page)
 {
-    const struct kv_configuration *first = NULL, *last = NULL;
-    for (size_t i = 0; i < report->summary->n_configurations; i++) {
-        const struct kv_configuration *c = &report->summary->configurations[i];
-        struct kv_report_speed speed;
-        const kv_status status = kv_report_speed(report, c, &speed, error);
-        if (status)
-            return status;
-        if (!kv_configuration_is(c, KV_KEY_SUITE, "batch") || isnan(speed.ratio) ||
-            (first && !kv_configuration_is(c, KV_KEY_PATH, first->keys[KV_KEY_PATH])))
-            continue;
-        first = first ? first : c;
-        last = c;
-    }
-    kv_status status = first ? print_speed(report, first, page, error) : KV_OK;
-    if (!status && last != first)
-        status = print_speed(report, last, page, error);
-    return status;
+    const char *path = finding->cell->texts[KV_COLUMN_PATH];
+    char meaning[TEXT_SIZE];
+    snprintf(meaning, sizeof meaning, "time per token of %.60s: last quarter of %.20s tokens against the first%s", path,
+             finding->cell->texts[KV_COLUMN_NEW_TOKENS],
+             finding->growth == KV_GROWTH_GROWS || finding->growth == KV_GROWTH_FALLS ? "" : ", no change is seen");
+    print_number(page, path, finding->value, "×", meaning, finding->interval);
 }
 
-static void print_growths(const struct kv_report *report, FILE *page)
+static void print_memory(const struct kv_finding *finding, FILE *page)
 {
-    for (size_t i = 0; i < report->summary->n_configurations; i++) {
-        const struct kv_configuration *c = &report->summary->configurations[i];
-        const struct kv_summary_sample *growth = &c->figures[KV_FIGURE_GROWTH];
-        char number[KV_NUMBER_SIZE], range[128], meaning[KV_WHERE_SIZE];
-        if (!kv_configuration_is_timed(c) || !growth->n)
-            continue;
-        const bool is_seen = growth->interval.low > 1 || growth->interval.high < 1;
-        snprintf(meaning, sizeof meaning, "time per token of %.60s: last quarter of %d tokens against the first%s",
-                 c->keys[KV_KEY_PATH], c->new_tokens,
-                 is_seen || isnan(growth->interval.low) ? "" : ", no change is seen");
-        words(growth->interval, range, sizeof range);
-        print_number(page, c->keys[KV_KEY_PATH], kv_number_text(growth->median, number, sizeof number), "×", meaning,
-                     range);
-    }
+    char meaning[TEXT_SIZE];
+    snprintf(meaning, sizeof meaning, "keys and values that %.60s keeps for each token of a sequence",
+             finding->cell->texts[KV_COLUMN_PATH]);
+    print_number(page, "memory", finding->value / 1024, "KiB", meaning, (struct kv_stats_interval){NAN, NAN});
 }
 
-static void print_memory(const struct kv_report *report, FILE *page)
-{
-    for (size_t i = 0; i < report->summary->n_configurations; i++) {
-        const struct kv_configuration *c = &report->summary->configurations[i];
-        const struct kv_summary_sample *live = &c->figures[KV_FIGURE_KV_LIVE_BYTES];
-        char number[KV_NUMBER_SIZE], meaning[KV_WHERE_SIZE];
-        if (c->status != KV_CONFIGURATION_OK || !live->n || live->values[live->n - 1] <= 0)
-            continue;
-        kv_number_text(live->values[live->n - 1] / c->batch / c->context_tokens / KIB, number, sizeof number);
-        snprintf(meaning, sizeof meaning, "keys and values that %.60s keeps for each token of a sequence",
-                 c->keys[KV_KEY_PATH]);
-        print_number(page, "memory", number, "KiB", meaning, "");
-        return;
-    }
-}
-
-static kv_status print_numbers(const struct kv_report *report, FILE *page, struct kv_error *error)
+static kv_status print_numbers(const struct kv_results *results, const struct kv_finding *findings, size_t n,
+                               FILE *page, struct kv_error *error)
 {
     fputs("<ul class=\"numbers\">\n", page);
-    const kv_status status = print_speeds(report, page, error);
-    print_growths(report, page);
-    print_memory(report, page);
+    const kv_status status = print_speeds(results, page, error);
+    for (size_t i = 0; i < n; i++) {
+        if (findings[i].kind == KV_FINDING_GROWTH && !findings[i].base)
+            print_growth(&findings[i], page);
+        else if (findings[i].kind == KV_FINDING_MEMORY)
+            print_memory(&findings[i], page);
+    }
     fputs("</ul>\n", page);
     return status;
 }
 
-/* ---- Sentences ------------------------------------------------------------------------------------ */
+/* ---- Sentences -------------------------------------------------------------------------------------------- */
 
-/* A finding begins with its topic, a suite for instance, and a colon. */
-static size_t topic_length(const char *finding)
+static const char *topic_of(const struct kv_finding *finding)
 {
-    return strcspn(finding, ":");
-}
-
-static bool same_topic(const char *a, const char *b)
-{
-    return topic_length(a) == topic_length(b) && strncmp(a, b, topic_length(a)) == 0;
+    switch (finding->kind) {
+    case KV_FINDING_MEMORY:
+        return "memory";
+    case KV_FINDING_THROUGHPUT:
+        return "throughput";
+    default:
+        return finding->cell->texts[KV_COLUMN_SUITE];
+    }
 }
 
 /* That nothing was seen is worth a line, but not one at the top. */
-static bool says_little(const char *finding)
+static bool says_something(const struct kv_finding *finding)
 {
-    return strstr(finding, "no difference") || strstr(finding, "no growth");
+    return finding->kind != KV_FINDING_NO_DIFFERENCE && finding->kind != KV_FINDING_UNDECIDED &&
+           (finding->kind != KV_FINDING_GROWTH ||
+            (finding->growth != KV_GROWTH_NONE && finding->growth != KV_GROWTH_UNDECIDED));
 }
 
-/* Of each topic the last that tells something: sweeps go upwards, so that is the largest batch or the longest
- * context. */
-static bool is_telling(const struct kv_summary *summary, size_t index)
+/* Of each topic the last that says something: sweeps go upwards, so that is the largest batch or longest context. */
+static bool is_telling(const struct kv_finding *findings, size_t n, size_t index)
 {
-    if (says_little(summary->findings[index]))
+    if (!says_something(&findings[index]))
         return false;
-    for (size_t i = index + 1; i < summary->n_findings; i++)
-        if (same_topic(summary->findings[i], summary->findings[index]) && !says_little(summary->findings[i]))
+    for (size_t i = index + 1; i < n; i++)
+        if (strcmp(topic_of(&findings[i]), topic_of(&findings[index])) == 0 && says_something(&findings[i]))
             return false;
     return true;
 }
 
-static void print_sentence(const char *finding, FILE *page)
+static void print_sentences(const struct kv_results *results, const struct kv_finding *findings, size_t n, bool telling,
+                            FILE *page)
 {
-    const size_t length = topic_length(finding);
-    char topic[32];
-    snprintf(topic, sizeof topic, "%.*s", (int)length, finding);
-    kv_page_print(page, "<li><b class=\"topic\">%s</b> %s.</li>\n", topic,
-                  finding + length + (finding[length] ? strspn(finding + length, ": ") : 0));
+    fputs("<ul class=\"findings\">\n", page);
+    for (size_t i = 0; i < n; i++) {
+        const char *const topic = topic_of(&findings[i]);
+        char buffer[KV_FINDING_SIZE];
+        const char *text = kv_finding_text(results, &findings[i], buffer, sizeof buffer);
+        const size_t length = strlen(topic);
+        if (is_telling(findings, n, i) != telling)
+            continue;
+        if (strncmp(text, topic, length) == 0 && text[length] == ':')
+            text += length + strspn(text + length, ": ");
+        kv_html_part(page, "finding", "topic", topic, "text", text, NULL);
+    }
+    fputs("</ul>\n", page);
 }
 
-/* Those that are telling, or those that are not; returns how many there were. */
-static size_t print_sentences(const struct kv_summary *summary, bool telling, FILE *page)
+static void print_all_sentences(const struct kv_results *results, const struct kv_finding *findings, size_t n,
+                                FILE *page)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < summary->n_findings; i++) {
-        if (is_telling(summary, i) != telling)
+    size_t n_telling = 0;
+    for (size_t i = 0; i < n; i++)
+        n_telling += is_telling(findings, n, i);
+    if (n_telling)
+        print_sentences(results, findings, n, true, page);
+    if (n == n_telling)
+        return;
+    fprintf(page, "<details><summary>%zu more finding%s</summary>\n", n - n_telling, n - n_telling == 1 ? "" : "s");
+    print_sentences(results, findings, n, false, page);
+    fputs("</details>\n", page);
+}
+
+static void print_incomplete(const struct kv_results *results, FILE *page)
+{
+    size_t n_failed = 0, n_skipped = 0, n_cells = 0;
+    char n[24], failed[24], skipped[24];
+    for (size_t i = 0; i < results->n_cells; i++) {
+        const struct kv_cell_results *cell = &results->cells[i];
+        if (cell->file != KV_FILE_RUNS)
             continue;
-        if (page && !n)
-            fputs("<ul class=\"findings\">\n", page);
-        if (page)
-            print_sentence(summary->findings[i], page);
+        n_cells++;
+        n_failed += cell->status == KV_CELL_FAILED;
+        n_skipped += cell->status == KV_CELL_SKIPPED;
+    }
+    snprintf(n, sizeof n, "%zu", n_cells);
+    snprintf(failed, sizeof failed, "%zu", n_failed);
+    snprintf(skipped, sizeof skipped, "%zu", n_skipped);
+    if (n_failed + n_skipped)
+        kv_html_part(page, "incomplete", "n", n, "failed", failed, "skipped", skipped, "were",
+                     n_skipped == 1 ? "was" : "were", NULL);
+}
+
+kv_status kv_report_findings(void *context, FILE *page, struct kv_error *error)
+{
+    const struct kv_report *const report = context;
+    struct kv_finding *findings = NULL;
+    size_t n = 0;
+    if (report->comparison)
+        kv_report_changes_sentence(report, page);
+    if (!report->results->n_cells || report->results->cells[0].file != KV_FILE_RUNS) {
+        kv_html_part(page, "nothing measured", NULL);
+        return KV_OK;
+    }
+    kv_status status = kv_findings_find(report->results, &findings, &n, error);
+    if (!status)
+        status = print_numbers(report->results, findings, n, page, error);
+    if (!status) {
+        print_all_sentences(report->results, findings, n, page);
+        print_incomplete(report->results, page);
+    }
+    free(findings);
+    return status;
+}
+
+/* ---- Tables ----------------------------------------------------------------------------------------------- */
+
+static void print_heading(FILE *page, const char *title)
+{
+    char text[TEXT_SIZE];
+    snprintf(text, sizeof text, "%s", title);
+    char *more = strstr(text, " (");
+    if (more) {
+        *more = '\0';
+        more += 2;
+        more[strcspn(more, ")")] = '\0';
+    }
+    kv_html_part(page, "heading", "title", text, "more", more ? more : "", NULL);
+}
+
+kv_status kv_report_tables(void *context, FILE *page, struct kv_error *error)
+{
+    const struct kv_report *const report = context;
+    for (int i = 0;; i++) {
+        struct kv_table *table;
+        const kv_status status = kv_results_table(report->results, i, KV_VIEW_PAGE, &table, error);
+        if (status || !table)
+            return status;
+        print_heading(page, kv_table_title(table));
+        kv_html_table(page, table, kv_table_title(table));
+        kv_table_free(table);
+    }
+}
+
+/* ---- Warnings --------------------------------------------------------------------------------------------- */
+
+void kv_report_print_warning(FILE *page, bool is_warning, const char *text)
+{
+    const char *const word = is_warning ? "warning" : "note";
+    fprintf(page, "<li class=\"%s\"><b>%s</b> ", word, word);
+    kv_html_note(page, text);
+    fputs("</li>\n", page);
+}
+
+static int print_context_warnings(const struct kv_report *report, FILE *page)
+{
+    const json_t *warnings = kv_report_context(report, "warnings"), *warning;
+    size_t i;
+    int n = 0;
+    json_array_foreach(warnings, i, warning)
+    {
+        const char *severity = json_string_value(json_object_get(warning, "severity"));
+        const char *text = json_string_value(json_object_get(warning, "text"));
+        if (!text)
+            continue;
+        kv_report_print_warning(page, !severity || strcmp(severity, "info") != 0, text);
         n++;
     }
-    if (page && n)
-        fputs("</ul>\n", page);
     return n;
 }
 
-static void print_incomplete(const struct kv_summary *summary, FILE *page)
+kv_status kv_report_warnings(void *context, FILE *page, struct kv_error *error)
 {
-    size_t n_failed = 0, n_skipped = 0;
-    for (size_t i = 0; i < summary->n_configurations; i++) {
-        n_failed += summary->configurations[i].status == KV_CONFIGURATION_FAILED;
-        n_skipped += summary->configurations[i].status == KV_CONFIGURATION_SKIPPED;
-    }
-    if (n_failed + n_skipped)
-        kv_page_print(page,
-                      "<p>Of %zu configurations %zu failed and %zu %s skipped: the reasons stand in the "
-                      "<a href=\"#tables\">tables</a>.</p>\n",
-                      summary->n_configurations, n_failed, n_skipped, n_skipped == 1 ? "was" : "were");
+    const struct kv_report *const report = context;
+    struct kv_warning warnings[KV_MAX_WARNINGS];
+    const int n = kv_results_warnings(report->results, warnings);
+    for (int i = 0; i < n; i++)
+        kv_report_print_warning(page, warnings[i].severity == KV_SEVERITY_WARNING, warnings[i].text);
+    if (n + print_context_warnings(report, page) == 0)
+        kv_html_part(page, "no warnings", NULL);
+    (void)error;
+    return KV_OK;
 }
 
-kv_status kv_report_print_findings(const struct kv_report *report, FILE *page, struct kv_error *error)
+/* ---- Terms ------------------------------------------------------------------------------------------------ */
+
+static bool is_told(const bool *told, const char *label)
 {
-    const struct kv_summary *summary = report->summary;
-    kv_status status = KV_OK;
-    fputs("<section id=\"findings\"><h2>Findings</h2>\n", page);
-    if (report->changes)
-        kv_changes_print_sentence(report->changes, page);
-    if (summary && summary->n_configurations) {
-        status = print_numbers(report, page, error);
-        print_sentences(summary, true, page);
-        const size_t n_others = print_sentences(summary, false, NULL);
-        if (n_others) {
-            kv_page_print(page, "<details><summary>%zu more finding%s</summary>\n", n_others, n_others == 1 ? "" : "s");
-            print_sentences(summary, false, page);
-            fputs("</details>\n", page);
-        }
-        print_incomplete(summary, page);
-    } else {
-        fputs("<p class=\"missing\">The run has no rows in <code>runs.csv</code>: <code>kvbench bench</code> measures "
-              "both paths.</p>\n",
-              page);
+    for (int i = 0; i < KV_N_COLUMNS; i++)
+        if (told[i] && strcmp(kv_column_info((enum kv_column)i)->label, label) == 0)
+            return true;
+    return false;
+}
+
+/* Of a formula: t_1 and t_(i-1) have an index. */
+static kv_status print_meaning(void *context, FILE *page, struct kv_error *error)
+{
+    const char *at = context;
+    (void)error;
+    for (const char *index; (index = strstr(at, "t_")) != NULL;) {
+        char before[TEXT_SIZE], inside[16] = "";
+        int n = 0;
+        index += 2;
+        if (sscanf(index, "(%15[^)])%n", inside, &n) != 1)
+            sscanf(index, "%15[0-9A-Za-z]%n", inside, &n);
+        snprintf(before, sizeof before, "%.*s", (int)(index - 1 - at), at);
+        kv_html_text(page, before);
+        fputs("<sub>", page);
+        kv_html_text(page, inside);
+        fputs("</sub>", page);
+        at = index + n;
     }
-    fputs("</section>\n", page);
-    return status;
+    kv_html_text(page, at);
+    return KV_OK;
+}
+
+/* The figures of runs.csv, tokens.csv and kernels.csv, each label once. */
+kv_status kv_report_terms(void *context, FILE *page, struct kv_error *error)
+{
+    bool told[KV_N_COLUMNS] = {false};
+    for (int kind = KV_FILE_RUNS; kind <= KV_FILE_KERNELS; kind++) {
+        const struct kv_file_info *const file = kv_file_info((enum kv_file_kind)kind);
+        for (int i = 0; i < file->n_columns; i++) {
+            const struct kv_column_info *const column = kv_column_info(file->columns[i]);
+            if (!column->label || is_told(told, column->label))
+                continue;
+            told[file->columns[i]] = true;
+            const struct kv_html_slot slots[] = {
+                {"title", .text = column->label}, {"text", .print = print_meaning}, {0}};
+            const kv_status status = kv_html_fill(page, "fact", slots, (void *)(uintptr_t)column->meaning, error);
+            if (status)
+                return status;
+        }
+    }
+    (void)context;
+    return KV_OK;
 }

@@ -1,339 +1,249 @@
-/* The machine, the build and the command, from context.json; the limits that were measured; how it was measured. */
+/* The machine, the program and the run, from context.json, and the limits that were measured. */
 #include "report/parts.h"
 
-#include "report/page.h"
-#include "results/summary_parts.h"
+#include "report/html.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
-enum { FACT_SIZE = 1024 };
-
-/* ---- Facts ---------------------------------------------------------------------------------------- */
-
-/* A list of definitions that is written as it grows; a fact that is unknown has no line. */
-struct facts {
-    const struct kv_report *report;
-    FILE *page;
+/* A fact is what is known of its pieces, which | separates, joined by commas. {name} is the value of that name in
+ * context.json; a piece is left out when one of its values is unknown. What may follow the name:
+ *   :bytes    "48 KiB"
+ *   :times    "2 × ", nothing for one
+ *   :yes:no   words for true and false
+ * (s) is an s unless the value before it is 1. Numbers of lists, and percents, have two decimals. */
+static const struct fact {
+    const char *title;
+    const char *pieces; /* NULL: the heading of the next ones */
+} machine_facts[] = {
+    {"Machine", NULL},
+    {"CPU", "{machine.cpu.name}"},
+    {"Type", "{machine.cpu.vendor}|family {machine.cpu.family}, model {machine.cpu.model}, stepping "
+             "{machine.cpu.stepping}"},
+    {"Features", "{machine.cpu.features}"},
+    {"Cores", "{machine.cpu.cores_online} physical core(s)|{machine.cpu.cpus_online} logical CPU(s)|"
+              "{machine.cpu.sockets} socket(s)|{machine.cpu.cores_affinity} core(s) of them for this program"},
+    {"Caches", "L1 data {machine.cpu.l1d.instances:times}{machine.cpu.l1d.bytes:bytes}|"
+               "L1 code {machine.cpu.l1i.instances:times}{machine.cpu.l1i.bytes:bytes}|"
+               "L2 {machine.cpu.l2.instances:times}{machine.cpu.l2.bytes:bytes}|"
+               "L3 {machine.cpu.l3.instances:times}{machine.cpu.l3.bytes:bytes}"},
+    {"Memory", "{machine.memory.total_bytes:bytes}|{machine.memory.available_bytes:bytes} available at the start|"
+               "limited to {machine.memory.limit_bytes:bytes}|"
+               "transparent huge pages: {machine.memory.huge_pages}"},
+    {"Governor", "{machine.cpu.governor}"},
+    {"Turbo", "{machine.cpu.turbo:on:off}"},
+    {"Computer", "{machine.product}"},
+    {"Virtual machine", "{machine.hypervisor:yes:no}"},
+    {"Host", "{machine.hostname}"},
+    {"System", "{machine.os}"},
+    {"Kernel", "{machine.kernel}"},
 };
 
-static void print_fact(const struct facts *facts, const char *title, const char *text)
-{
-    if (*text)
-        kv_page_print(facts->page, "<dt>%s</dt><dd>%s</dd>\n", title, text);
-}
+static const struct fact program_facts[] = {
+    {"Program", NULL},
+    {"kvbench", "{build.version}"},
+    {"Commit", "{build.commit}{build.dirty: with local changes:}"},
+    {"Compiler", "{build.compiler}"},
+    {"Flags", "{build.flags}"},
+    {"Build type", "{build.build_type}"},
+    {"Sanitizers", "{build.sanitizers}"},
+    {"OpenBLAS", "{libraries.openblas_config}"},
+    {"OpenBLAS kernels", "{libraries.openblas_core}"},
+    {"Google Benchmark", "{libraries.google_benchmark}"},
+    {"jansson", "{libraries.jansson}"},
+    {"Run", NULL},
+    {"Command", "kvbench{run.command:command}"},
+    {"Model", "{run.model}"},
+    {"Start", "{run.start}"},
+    {"End", "{run.end}"},
+    {"Load at the start", "{run.load_at_start}, averages over 1, 5 and 15 minutes"},
+    {"Stolen by the host", "{run.steal_percent} % of the CPU time"},
+};
 
-static void begin_facts(const struct facts *facts, const char *title)
-{
-    kv_page_print(facts->page, "<h3>%s</h3>\n<dl class=\"facts\">\n", title);
-}
+/* ---- A value ---------------------------------------------------------------------------------------------- */
 
-static void print_text_fact(const struct facts *facts, const char *title, const char *names)
-{
-    const char *text = kv_report_context_text(facts->report, names);
-    print_fact(facts, title, text ? text : "");
-}
+/* Text that grows up to its size. */
+struct text {
+    char bytes[4096];
+    size_t n;
+};
 
-/* NaN when it is unknown. */
-static double number(const struct facts *facts, const char *names)
+__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
 {
-    const json_t *value = kv_report_context(facts->report, names);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-static const char *yes_or_no(const struct facts *facts, const char *names, const char *yes, const char *no)
-{
-    const json_t *value = kv_report_context(facts->report, names);
-    return json_is_true(value) ? yes : json_is_false(value) ? no : "";
-}
-
-/* "48 KiB", "31.8 GiB"; "" when it is unknown. */
-static const char *bytes_text(double bytes, char text[KV_NUMBER_SIZE])
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    char digits[KV_NUMBER_SIZE - 8];
-    int unit = 0;
-    *text = '\0';
-    if (isnan(bytes))
-        return text;
-    for (; bytes >= 1024 && unit < 4; unit++)
-        bytes /= 1024;
-    snprintf(digits, sizeof digits, bytes == floor(bytes) ? "%.0f" : "%.1f", bytes);
-    snprintf(text, KV_NUMBER_SIZE, "%s %s", digits, units[unit]);
-    return text;
-}
-
-/* Adds the words to the text behind a separator. */
-__attribute__((format(printf, 2, 3))) static void add(char text[FACT_SIZE], const char *format, ...)
-{
-    const size_t used = strlen(text);
-    const int separator = used ? snprintf(text + used, FACT_SIZE - used, ", ") : 0;
     va_list arguments;
     va_start(arguments, format);
-    if (used + (size_t)separator < FACT_SIZE)
-        vsnprintf(text + used + separator, FACT_SIZE - used - (size_t)separator, format, arguments);
+    const int n = vsnprintf(text->bytes + text->n, sizeof text->bytes - text->n, format, arguments);
     va_end(arguments);
+    if (n > 0)
+        text->n += (size_t)n < sizeof text->bytes - text->n ? (size_t)n : sizeof text->bytes - text->n - 1;
 }
 
-/* ---- Machine -------------------------------------------------------------------------------------- */
-
-static void print_cpu(const struct facts *facts)
+static void add_bytes(struct text *text, double bytes)
 {
-    const char *vendor = kv_report_context_text(facts->report, "machine.cpu.vendor");
-    const double family = number(facts, "machine.cpu.family"), model = number(facts, "machine.cpu.model"),
-                 stepping = number(facts, "machine.cpu.stepping");
-    const json_t *features = kv_report_context(facts->report, "machine.cpu.features"), *feature;
-    char text[FACT_SIZE] = "";
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int unit = 0;
+    for (; bytes >= 1024 && unit < 4; unit++)
+        bytes /= 1024;
+    add(text, bytes == floor(bytes) ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+}
+
+/* Items as they are, or arguments as a shell takes them. */
+static bool add_list(struct text *text, const json_t *list, bool is_command)
+{
+    const json_t *item;
     size_t i;
-    print_text_fact(facts, "CPU", "machine.cpu.name");
-    if (vendor)
-        add(text, "%s", vendor);
-    if (!isnan(family) && !isnan(model) && !isnan(stepping))
-        add(text, "family %.0f, model %.0f, stepping %.0f", family, model, stepping);
-    print_fact(facts, "Type", text);
-    *text = '\0';
-    json_array_foreach(features, i, feature)
+    json_array_foreach(list, i, item)
     {
-        if (json_is_string(feature))
-            add(text, "%s", json_string_value(feature));
+        const char *const word = json_string_value(item);
+        add(text, "%s", i && !is_command ? ", " : "");
+        if (json_is_number(item))
+            add(text, "%.2f", json_number_value(item));
+        else if (word)
+            add(text, is_command ? (!*word || strchr(word, ' ') ? " '%s'" : " %s") : "%s", word);
     }
-    print_fact(facts, "Features", text);
+    return json_array_size(list) > 0;
 }
 
-static void print_cores(const struct facts *facts)
+static void add_number(struct text *text, const json_t *value, const char *kind)
 {
-    static const struct {
-        const char *names;
-        const char *one, *many;
-    } parts[] = {
-        {"machine.cpu.cores_online", "physical core", "physical cores"},
-        {"machine.cpu.cpus_online", "logical CPU", "logical CPUs"},
-        {"machine.cpu.sockets", "socket", "sockets"},
-        {"machine.cpu.cores_affinity", "core of them for this program", "cores of them for this program"},
-    };
-    char text[FACT_SIZE] = "";
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        const double n = number(facts, parts[i].names);
-        if (!isnan(n))
-            add(text, "%.0f %s", n, n == 1 ? parts[i].one : parts[i].many);
-    }
-    print_fact(facts, "Cores", text);
+    const double number = json_number_value(value);
+    if (strcmp(kind, "bytes") == 0)
+        add_bytes(text, number);
+    else if (strcmp(kind, "times") != 0)
+        add(text, json_is_real(value) ? "%.2f" : "%.0f", number);
+    else if (number > 1)
+        add(text, "%.0f × ", number);
 }
 
-static void print_caches(const struct facts *facts)
+/* `slot` is what stands in the braces; false: unknown. *is_one: it is the number 1. */
+static bool add_value(struct text *text, const struct kv_report *report, const char *slot, bool *is_one)
 {
-    static const struct {
-        const char *bytes, *instances, *name;
-    } caches[] = {
-        {"machine.cpu.l1d.bytes", "machine.cpu.l1d.instances", "L1 data"},
-        {"machine.cpu.l1i.bytes", "machine.cpu.l1i.instances", "L1 code"},
-        {"machine.cpu.l2.bytes", "machine.cpu.l2.instances", "L2"},
-        {"machine.cpu.l3.bytes", "machine.cpu.l3.instances", "L3"},
-    };
-    char text[FACT_SIZE] = "", size[KV_NUMBER_SIZE];
-    for (size_t i = 0; i < sizeof caches / sizeof caches[0]; i++) {
-        const double bytes = number(facts, caches[i].bytes), n = number(facts, caches[i].instances);
-        if (isnan(bytes))
+    char names[80] = "", kind[40] = "", no[40] = "";
+    sscanf(slot, "%79[^:}]:%39[^:}]:%39[^:}]", names, kind, no);
+    const json_t *const value = kv_report_context(report, names);
+    *is_one = json_is_number(value) && json_number_value(value) == 1;
+    switch (value ? json_typeof(value) : JSON_NULL) {
+    case JSON_ARRAY:
+        return add_list(text, value, strcmp(kind, "command") == 0);
+    case JSON_STRING:
+        add(text, "%s", json_string_value(value));
+        return true;
+    case JSON_INTEGER:
+    case JSON_REAL:
+        add_number(text, value, kind);
+        return true;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        add(text, "%s", json_is_true(value) ? kind : no);
+        return true;
+    default: /* a piece that stays empty is left out as well */
+        return *kind && strcmp(kind, "bytes") != 0 && strcmp(kind, "command") != 0;
+    }
+}
+
+/* ---- Facts ------------------------------------------------------------------------------------------------ */
+
+/* One piece, up to | or the end; false: a value is unknown. */
+static bool add_piece(struct text *text, const struct kv_report *report, const char *piece)
+{
+    bool is_one = false;
+    while (*piece && *piece != '|') {
+        if (*piece == '{') {
+            if (!add_value(text, report, piece + 1, &is_one))
+                return false;
+            piece += strcspn(piece, "}") + 1;
+        } else if (strncmp(piece, "(s)", 3) == 0) {
+            add(text, "%s", is_one ? "" : "s");
+            piece += 3;
+        } else {
+            add(text, "%c", *piece++);
+        }
+    }
+    return true;
+}
+
+static void print_fact(const struct kv_report *report, const struct fact *fact, FILE *page)
+{
+    struct text text = {.n = 0};
+    for (const char *piece = fact->pieces, *end; piece; piece = *end ? end + 1 : NULL) {
+        const size_t before = text.n;
+        add(&text, "%s", before ? ", " : "");
+        const size_t start = text.n;
+        if (!add_piece(&text, report, piece) || text.n == start)
+            text.n = before;
+        text.bytes[text.n] = '\0';
+        end = piece + strcspn(piece, "|");
+    }
+    if (text.n)
+        kv_html_part(page, strstr(fact->pieces, ":command") ? "code fact" : "fact", "title", fact->title, "text",
+                     text.bytes, NULL);
+}
+
+static void print_facts(const struct kv_report *report, const struct fact *facts, size_t n, FILE *page)
+{
+    fputs("<div>\n", page);
+    for (size_t i = 0; i < n; i++) {
+        if (facts[i].pieces) {
+            print_fact(report, &facts[i], page);
             continue;
-        if (n > 1)
-            add(text, "%s %.0f × %s", caches[i].name, n, bytes_text(bytes, size));
-        else
-            add(text, "%s %s", caches[i].name, bytes_text(bytes, size));
+        }
+        fputs(i ? "</dl>\n" : "", page);
+        kv_html_part(page, "facts", "title", facts[i].title, NULL);
     }
-    print_fact(facts, "Caches", text);
+    fputs("</dl>\n</div>\n", page);
 }
 
-static void print_memory(const struct facts *facts)
+kv_status kv_report_machine(void *context, FILE *page, struct kv_error *error)
 {
-    const char *huge_pages = kv_report_context_text(facts->report, "machine.memory.huge_pages");
-    const double total = number(facts, "machine.memory.total_bytes"),
-                 available = number(facts, "machine.memory.available_bytes"),
-                 limit = number(facts, "machine.memory.limit_bytes");
-    char text[FACT_SIZE] = "", size[KV_NUMBER_SIZE];
-    if (!isnan(total))
-        add(text, "%s", bytes_text(total, size));
-    if (!isnan(available))
-        add(text, "%s available at the start", bytes_text(available, size));
-    if (!isnan(limit))
-        add(text, "limited to %s", bytes_text(limit, size));
-    if (huge_pages)
-        add(text, "transparent huge pages: %s", huge_pages);
-    print_fact(facts, "Memory", text);
-}
-
-static void print_machine(const struct facts *facts)
-{
-    begin_facts(facts, "Machine");
-    print_cpu(facts);
-    print_cores(facts);
-    print_caches(facts);
-    print_memory(facts);
-    print_text_fact(facts, "Governor", "machine.cpu.governor");
-    print_fact(facts, "Turbo", yes_or_no(facts, "machine.cpu.turbo", "on", "off"));
-    print_text_fact(facts, "Computer", "machine.product");
-    print_fact(facts, "Virtual machine", yes_or_no(facts, "machine.hypervisor", "yes", "no"));
-    print_text_fact(facts, "Host", "machine.hostname");
-    print_text_fact(facts, "System", "machine.os");
-    print_text_fact(facts, "Kernel", "machine.kernel");
-    fputs("</dl>\n", facts->page);
-}
-
-/* ---- Build and run -------------------------------------------------------------------------------- */
-
-static void print_build(const struct facts *facts)
-{
-    const char *commit = kv_report_context_text(facts->report, "build.commit");
-    char text[FACT_SIZE] = "";
-    begin_facts(facts, "Program");
-    print_text_fact(facts, "kvbench", "build.version");
-    if (commit)
-        add(text, "%s%s", commit, yes_or_no(facts, "build.dirty", " with local changes", ""));
-    print_fact(facts, "Commit", text);
-    print_text_fact(facts, "Compiler", "build.compiler");
-    print_text_fact(facts, "Flags", "build.flags");
-    print_text_fact(facts, "Build type", "build.build_type");
-    print_text_fact(facts, "Sanitizers", "build.sanitizers");
-    print_text_fact(facts, "OpenBLAS", "libraries.openblas_config");
-    print_text_fact(facts, "OpenBLAS kernels", "libraries.openblas_core");
-    print_text_fact(facts, "Google Benchmark", "libraries.google_benchmark");
-    print_text_fact(facts, "jansson", "libraries.jansson");
-    fputs("</dl>\n", facts->page);
-}
-
-static void print_command(const struct facts *facts)
-{
-    const json_t *command = kv_report_context(facts->report, "run.command"), *argument;
-    size_t i;
-    if (!json_array_size(command))
-        return;
-    fputs("<dt>Command</dt><dd><code>kvbench", facts->page);
-    json_array_foreach(command, i, argument)
-    {
-        const char *text = json_string_value(argument);
-        if (text)
-            kv_page_print(facts->page, !*text || strchr(text, ' ') ? " '%s'" : " %s", text);
-    }
-    fputs("</code></dd>\n", facts->page);
-}
-
-static void print_run(const struct facts *facts)
-{
-    const json_t *load = kv_report_context(facts->report, "run.load_at_start"), *average;
-    const double steal = number(facts, "run.steal_percent");
-    char text[FACT_SIZE] = "";
-    size_t i;
-    begin_facts(facts, "Run");
-    print_command(facts);
-    print_text_fact(facts, "Model", "run.model");
-    print_text_fact(facts, "Start", "run.start");
-    print_text_fact(facts, "End", "run.end");
-    json_array_foreach(load, i, average)
-    {
-        if (json_is_number(average))
-            add(text, "%.2f", json_number_value(average));
-    }
-    if (*text)
-        add(text, "averages over 1, 5 and 15 minutes");
-    print_fact(facts, "Load at the start", text);
-    *text = '\0';
-    if (!isnan(steal))
-        add(text, "%.2f %% of the CPU time", steal);
-    print_fact(facts, "Stolen by the host", text);
-    fputs("</dl>\n", facts->page);
-}
-
-/* ---- Limits --------------------------------------------------------------------------------------- */
-
-static kv_status print_limit(const struct kv_csv_table *limits, size_t row, const char *column, FILE *page,
-                             struct kv_error *error)
-{
-    char text[KV_NUMBER_SIZE];
-    size_t index;
-    double value;
-    kv_status status = kv_csv_column(limits, column, &index, error);
-    if (!status)
-        status = kv_csv_number(limits, row, index, &value, error);
-    if (!status)
-        kv_page_print(page, "<td>%s</td>", kv_number_text(value / 1e9, text, sizeof text));
-    return status;
-}
-
-static kv_status print_limits_row(const struct kv_csv_table *limits, size_t row, FILE *page, struct kv_error *error)
-{
-    static const char *const keys[] = {"moment", "threads", "isa"};
-    static const char *const figures[] = {"read_bytes_per_s", "read_bytes_per_s_median", "fma_flop_per_s",
-                                          "fma_flop_per_s_median"};
-    kv_status status = KV_OK;
-    size_t column;
-    fputs("<tr>", page);
-    for (int i = 0; !status && i < 3; i++) {
-        status = kv_csv_column(limits, keys[i], &column, error);
-        if (!status)
-            kv_page_print(page, i == 1 ? "<th scope=\"row\">%s</th>" : "<th scope=\"row\" class=\"word\">%s</th>",
-                          kv_csv_text(limits, row, column));
-    }
-    for (int i = 0; !status && i < 4; i++)
-        status = print_limit(limits, row, figures[i], page, error);
-    fputs("</tr>\n", page);
-    return status;
-}
-
-static kv_status print_limits(const struct kv_report *report, FILE *page, struct kv_error *error)
-{
-    kv_status status = KV_OK;
-    fputs("<h3>Limits of this machine, as measured</h3>\n", page);
-    if (!report->limits || !kv_csv_rows(report->limits)) {
-        fputs("<p class=\"missing\">The run has no <code>limits.csv</code>: <code>kvbench limits</code> measures them "
-              "alone.</p>\n",
-              page);
+    const struct kv_report *const report = context;
+    (void)error;
+    if (!report->context) {
+        kv_html_part(page, "no context", NULL);
         return KV_OK;
     }
-    fputs("<div class=\"box\" role=\"region\" tabindex=\"0\" aria-label=\"Limits\"><table><thead><tr>"
-          "<th scope=\"col\" class=\"word\">at the</th><th scope=\"col\">threads</th>"
-          "<th scope=\"col\" class=\"word\">isa</th><th scope=\"col\">read GB/s, best</th>"
-          "<th scope=\"col\">median</th><th scope=\"col\">GFLOPS, best</th><th scope=\"col\">median</th></tr></thead>\n"
-          "<tbody>\n",
-          page);
-    for (size_t row = 0; !status && row < kv_csv_rows(report->limits); row++)
-        status = print_limits_row(report->limits, row, page, error);
-    fputs("</tbody></table></div>\n", page);
-    return status;
+    fputs("<div class=\"columns\">", page);
+    print_facts(report, machine_facts, sizeof machine_facts / sizeof machine_facts[0], page);
+    print_facts(report, program_facts, sizeof program_facts / sizeof program_facts[0], page);
+    fputs("</div>\n", page);
+    return KV_OK;
 }
 
-/* ---- The section ---------------------------------------------------------------------------------- */
+/* ---- Limits ----------------------------------------------------------------------------------------------- */
 
-static const char method[] =
-    "<h3>How it was measured</h3>\n<ul>\n"
-    "<li><b>Equality first.</b> Before a configuration is timed, its path is held against the naive path on the same "
-    "weights: logits within the bound, greedy tokens equal. A path that differs is not timed.</li>\n"
-    "<li><b>By turns.</b> Paths take turns repetition by repetition, so that a machine that gets warmer or busier "
-    "treats them alike.</li>\n"
-    "<li><b>Warm.</b> Each shape runs until two repetitions in a row agree within 5 %, five at most; the cold figure "
-    "is kept apart.</li>\n"
-    "<li><b>Per token.</b> One monotonic clock is read once a token. A step includes selecting the token, and nothing "
-    "else is in the timed region.</li>\n"
-    "<li><b>Medians, with their doubt.</b> Intervals are 95 % percentile bootstrap intervals of the median. Outliers "
-    "are kept.</li>\n</ul>\n";
-
-kv_status kv_report_print_machine(const struct kv_report *report, FILE *page, struct kv_error *error)
+kv_status kv_report_limits(void *context, FILE *page, struct kv_error *error)
 {
-    const struct facts facts = {report, page};
-    fputs("<section id=\"machine\"><h2>Machine and method</h2>\n", page);
-    fputs(method, page);
-    if (report->context) {
-        fputs("<div class=\"columns\"><div>\n", page);
-        print_machine(&facts);
-        fputs("</div><div>\n", page);
-        print_build(&facts);
-        print_run(&facts);
-        fputs("</div></div>\n", page);
-    } else {
-        fputs("<p class=\"missing\">The run has no <code>context.json</code>, so its machine is unknown: "
-              "<code>kvbench info</code> tells that of today.</p>\n",
-              page);
+    static const struct kv_table_column columns[] = {
+        {.name = "moment", .heading = "at the", .is_text = true},
+        {.name = "threads"},
+        {.name = "isa", .is_text = true},
+        {.name = "read_bytes_per_s", .heading = "read GB/s, best"},
+        {.name = "read_bytes_per_s_median", .heading = "median"},
+        {.name = "fma_flop_per_s", .heading = "GFLOPS, best"},
+        {.name = "fma_flop_per_s_median", .heading = "median"},
+    };
+    const struct kv_results *const results = ((const struct kv_report *)context)->results;
+    struct kv_table *table;
+    if (!results->n_limits) {
+        kv_html_part(page, "no limits", NULL);
+        return KV_OK;
     }
-    const kv_status status = print_limits(report, page, error);
-    fputs("</section>\n", page);
-    return status;
+    const kv_status status = kv_table_create(&table, NULL, columns, (int)(sizeof columns / sizeof columns[0]), error);
+    if (status)
+        return status;
+    for (size_t i = 0; i < results->n_limits; i++) {
+        const struct kv_limits_row *const row = &results->limits[i];
+        char threads[16];
+        snprintf(threads, sizeof threads, "%d", row->threads);
+        kv_table_add_text(table, row->moment);
+        kv_table_add_number(table, row->threads, threads);
+        kv_table_add_text(table, row->isa);
+        kv_table_add_number(table, row->read_bytes_per_s / 1e9, NULL);
+        kv_table_add_number(table, row->read_bytes_per_s_median / 1e9, NULL);
+        kv_table_add_number(table, row->fma_flop_per_s / 1e9, NULL);
+        kv_table_add_number(table, row->fma_flop_per_s_median / 1e9, NULL);
+    }
+    kv_html_table(page, table, "Limits");
+    kv_table_free(table);
+    return KV_OK;
 }

@@ -1,59 +1,48 @@
-/* What a report is made from, and its sections in their order on the page. */
+/* What a report is made from, and its sections, which fill the slots of page.html. */
 #ifndef KV_REPORT_PARTS_H
 #define KV_REPORT_PARTS_H
 
 #include <jansson.h>
 #include <stdio.h>
 
-#include "report/changes.h"
 #include "report/report.h"
-#include "results/csv.h"
-#include "results/summary.h"
+#include "results/compare.h"
+#include "results/results.h"
 
-/* All that the folder of a run holds; NULL where a file is not there. */
 struct kv_report {
     const char *folder;
-    struct kv_summary *summary;   /* of runs.csv, with its tokens.csv */
-    struct kv_csv_table *kernels; /* kernels.csv */
-    struct kv_csv_table *limits;  /* limits.csv */
-    json_t *context;              /* context.json */
-    struct kv_changes *changes;   /* against an earlier run */
+    struct kv_results *results;
+    json_t *context;            /* context.json, NULL where there is none */
+    struct kv_results *earlier; /* with --against; else NULL, as the comparison */
+    struct kv_comparison *comparison;
+    struct kv_report_outcome *outcome; /* the section of the figures fills it */
 };
 
-/* Whether the run has rows of that suite. */
+/* Whether the run has cells of that suite. */
 bool kv_report_has_suite(const struct kv_report *report, const char *suite);
 
-/* ---- context.json: a value by the names on the way to it, such as "machine.cpu.name" ------------------------- */
-
-/* Both NULL when it is unknown. */
+/* A value of context.json by the names on the way to it, such as "machine.cpu.name"; NULL and "" when unknown. */
 const json_t *kv_report_context(const struct kv_report *report, const char *names);
 const char *kv_report_context_text(const struct kv_report *report, const char *names);
 
-/* ---- Numbers ------------------------------------------------------------------------------------- */
+/* ---- Slots: `report` is a struct kv_report ------------------------------------------------------------------ */
 
-/* How many times as fast a step of `configuration` is as one of path naive that agrees in all else: ratio of the
- * medians, with its interval. Ratio NaN when there is no such pair; interval NaN with one repetition. */
-struct kv_report_speed {
-    double ratio;
-    struct kv_stats_interval interval;
-};
-kv_status kv_report_speed(const struct kv_report *report, const struct kv_configuration *configuration,
-                          struct kv_report_speed *speed, struct kv_error *error);
+kv_status kv_report_findings(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_figures(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_tables(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_machine(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_limits(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_warnings(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_terms(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_changes(void *report, FILE *page, struct kv_error *error);
 
-/* "2.41 to 2.60", "" when it is unknown; cut to `size`, and returned. */
-const char *kv_report_range(struct kv_stats_interval interval, char *text, size_t size);
+/* One item of a list of warnings and notes. */
+void kv_report_print_warning(FILE *page, bool is_warning, const char *text);
 
-/* ---- Sections ------------------------------------------------------------------------------------ */
+/* Holds the run against an earlier one. Errors: as kv_results_load and kv_compare. */
+kv_status kv_report_compare(struct kv_report *report, const char *against, struct kv_error *error);
 
-void kv_report_print_head(const struct kv_report *report, FILE *page);
-kv_status kv_report_print_findings(const struct kv_report *report, FILE *page, struct kv_error *error);
-/* Fills `outcome`. */
-kv_status kv_report_print_figures(const struct kv_report *report, FILE *page, struct kv_report_outcome *outcome,
-                                  struct kv_error *error);
-kv_status kv_report_print_tables(const struct kv_report *report, FILE *page, struct kv_error *error);
-kv_status kv_report_print_kernels(const struct kv_report *report, FILE *page, struct kv_error *error);
-kv_status kv_report_print_machine(const struct kv_report *report, FILE *page, struct kv_error *error);
-void kv_report_print_warnings(const struct kv_report *report, FILE *page);
-void kv_report_print_glossary(FILE *page);
+/* One sentence for the findings. */
+void kv_report_changes_sentence(const struct kv_report *report, FILE *page);
 
 #endif

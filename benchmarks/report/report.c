@@ -1,26 +1,22 @@
 #include "report/parts.h"
 
 #include "base/error.h"
-#include "report/files.h"
-#include "report/page.h"
-#include "results/summary_parts.h"
+#include "base/file.h"
+#include "report/html.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* The path that the others are held against. */
-#define BASE_PATH "naive"
-
-/* ---- Questions ------------------------------------------------------------------------------------ */
+/* ---- What is known ---------------------------------------------------------------------------------------- */
 
 bool kv_report_has_suite(const struct kv_report *report, const char *suite)
 {
-    if (strcmp(suite, "kernels") == 0)
-        return report->kernels && kv_csv_rows(report->kernels) > 0;
-    for (size_t i = 0; report->summary && i < report->summary->n_configurations; i++)
-        if (kv_configuration_is(&report->summary->configurations[i], KV_KEY_SUITE, suite))
+    for (size_t i = 0; i < report->results->n_cells; i++) {
+        const struct kv_cell_results *const cell = &report->results->cells[i];
+        if (cell->file == KV_FILE_KERNELS ? strcmp(suite, "kernels") == 0 : kv_cell_is(cell, KV_COLUMN_SUITE, suite))
             return true;
+    }
     return false;
 }
 
@@ -37,155 +33,199 @@ const json_t *kv_report_context(const struct kv_report *report, const char *name
 
 const char *kv_report_context_text(const struct kv_report *report, const char *names)
 {
-    return json_string_value(kv_report_context(report, names));
+    const char *const text = json_string_value(kv_report_context(report, names));
+    return text ? text : "";
 }
 
-static const struct kv_configuration *find_base(const struct kv_summary *summary,
-                                                const struct kv_configuration *configuration)
+/* The one value that all generations have in a column, otherwise that of the context; "" when there is none. */
+static const char *common(const struct kv_report *report, enum kv_column column, const char *names)
 {
-    for (size_t i = 0; i < summary->n_configurations; i++) {
-        const struct kv_configuration *c = &summary->configurations[i];
-        if (kv_configuration_is(c, KV_KEY_PATH, BASE_PATH) && kv_configuration_is_timed(c) &&
-            kv_configurations_agree(c, configuration, 1u << KV_KEY_PATH))
-            return c;
+    const char *value = "";
+    for (size_t i = 0; i < report->results->n_cells; i++) {
+        const struct kv_cell_results *const cell = &report->results->cells[i];
+        const char *const text = cell->texts[column];
+        if (cell->file != KV_FILE_RUNS || !*text)
+            continue;
+        if (*value && strcmp(value, text) != 0)
+            return kv_report_context_text(report, names);
+        value = text;
     }
-    return NULL;
+    return *value ? value : kv_report_context_text(report, names);
 }
 
-kv_status kv_report_speed(const struct kv_report *report, const struct kv_configuration *configuration,
-                          struct kv_report_speed *speed, struct kv_error *error)
+/* ---- The top of the page ---------------------------------------------------------------------------------- */
+
+/* A checkpoint is a folder; its last name tells it. */
+static const char *model_name(const struct kv_report *report)
 {
-    const struct kv_configuration *base = find_base(report->summary, configuration);
-    *speed = (struct kv_report_speed){NAN, {NAN, NAN}};
-    if (!base || base == configuration || !kv_configuration_is_timed(configuration))
-        return KV_OK;
-    const struct kv_summary_sample *a = &base->figures[KV_FIGURE_TTPT_MS], *b = &configuration->figures[KV_FIGURE_TTPT_MS];
-    struct kv_stats_random random;
-    speed->ratio = a->median / b->median;
-    kv_stats_random_seed(&random, KV_SUMMARY_SEED);
-    return kv_stats_median_ratio_interval(a->values, a->n, b->values, b->n, KV_SUMMARY_RESAMPLES, &random,
-                                          &speed->interval, error);
+    const char *const model = common(report, KV_COLUMN_MODEL, "run.model"), *const slash = strrchr(model, '/');
+    return slash && slash[1] ? slash + 1 : *model ? model : "GPT-2";
 }
 
-const char *kv_report_range(struct kv_stats_interval interval, char *text, size_t size)
+/* "2024-05-01 12:00" of "2024-05-01T12:00:00+02:00", cut to `length`. */
+static void write_date(const char *time, int length, char text[32])
 {
-    char low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
-    *text = '\0';
-    if (!isnan(interval.low))
-        snprintf(text, size, "%s to %s", kv_number_text(interval.low, low, sizeof low),
-                 kv_number_text(interval.high, high, sizeof high));
-    return text;
+    snprintf(text, 32, "%.*s", length, time);
+    char *const separator = strchr(text, 'T');
+    if (separator)
+        *separator = ' ';
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------- */
-
-static kv_status read_csv(struct kv_csv_table **table, const char *folder, const char *name, struct kv_error *error)
+/* What follows a prefix, or NULL. */
+static const char *seed_of(const char *weights)
 {
-    char *file;
-    if (!kv_file_is_there(folder, name))
-        return KV_OK;
-    if (asprintf(&file, "%s/%s", folder, name) < 0)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory to read %s: close other programs", name);
-    const kv_status status = kv_csv_read(table, file, error);
-    free(file);
-    return status;
+    static const char synthetic[] = "synthetic:";
+    return strncmp(weights, synthetic, strlen(synthetic)) == 0 ? weights + strlen(synthetic) : NULL;
 }
 
-static kv_status read_context(json_t **context, const char *folder, struct kv_error *error)
+static kv_status print_synthetic(void *context, FILE *page, struct kv_error *error)
+{
+    (void)error;
+    if (seed_of(common(context, KV_COLUMN_WEIGHTS_SOURCE, "run.weights")))
+        kv_html_part(page, "synthetic", NULL);
+    return KV_OK;
+}
+
+/* "one, two", or the one that is known. */
+static void print_about(FILE *page, const char *title, const char *one, const char *two, const char *after)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%.120s%s%.60s%s", one, *one && *two ? ", " : "", two, *two ? after : "");
+    if (*text)
+        kv_html_part(page, "about", "title", title, "text", text, NULL);
+}
+
+static kv_status print_abouts(void *context, FILE *page, struct kv_error *error)
+{
+    const struct kv_report *const report = context;
+    const char *const weights = common(report, KV_COLUMN_WEIGHTS_SOURCE, "run.weights");
+    const char *const threads = common(report, KV_COLUMN_THREADS, "");
+    const char *const start = kv_report_context_text(report, "run.start");
+    char text[32], seed[80];
+    (void)error;
+    snprintf(seed, sizeof seed, "seed %.60s", seed_of(weights) ? seed_of(weights) : "");
+    if (seed_of(weights))
+        print_about(page, "Weights", "synthetic", seed, "");
+    else
+        print_about(page, "Weights", "", weights, " checkpoint");
+    print_about(page, "Machine", kv_report_context_text(report, "machine.cpu.name"), threads,
+                strcmp(threads, "1") == 0 ? " thread" : " threads");
+    print_about(page, "Products, kernels", common(report, KV_COLUMN_GEMM, "run.gemm"),
+                common(report, KV_COLUMN_ISA, "run.isa"), "");
+    write_date(start, 16, text);
+    if (*start)
+        kv_html_part(page, "date", "time", start, "text", text, NULL);
+    return KV_OK;
+}
+
+static kv_status print_style(void *context, FILE *page, struct kv_error *error)
+{
+    (void)context, (void)error;
+    fputs(kv_page_style, page);
+    return KV_OK;
+}
+
+static kv_status print_changes_link(void *context, FILE *page, struct kv_error *error)
+{
+    (void)error;
+    if (((const struct kv_report *)context)->comparison)
+        kv_html_part(page, "changes link", NULL);
+    return KV_OK;
+}
+
+/* ---- Reading and writing ---------------------------------------------------------------------------------- */
+
+static kv_status load_context(struct kv_report *report, struct kv_error *error)
 {
     json_error_t problem;
-    char *text;
-    size_t n;
-    if (!kv_file_is_there(folder, "context.json"))
+    char *file;
+    if (asprintf(&file, "%s/context.json", report->folder) < 0)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory to read context.json: close other programs");
+    const bool is_there = access(file, F_OK) == 0;
+    report->context = is_there ? json_load_file(file, JSON_REJECT_DUPLICATES, &problem) : NULL;
+    free(file);
+    if (!is_there || json_is_object(report->context))
         return KV_OK;
-    kv_status status = kv_file_read(&text, &n, folder, "context.json", error);
-    if (status)
-        return status;
-    *context = json_loadb(text, n, JSON_REJECT_DUPLICATES, &problem);
-    free(text);
-    if (*context && !json_is_object(*context)) {
-        json_decref(*context);
-        *context = NULL;
-        snprintf(problem.text, sizeof problem.text, "it is no object");
-    }
-    if (*context)
-        return KV_OK;
-    return kv_fail(error, KV_ERROR_FORMAT, "%s/context.json cannot be read (%.120s): mend or delete it", folder,
-                   problem.text);
-}
-
-static kv_status compare(struct kv_report *report, const char *against, struct kv_error *error)
-{
-    struct kv_error reason = {""};
-    const kv_status status = kv_changes_load(&report->changes, against, report->folder, &reason);
-    return status ? kv_fail(error, status, "--against: %.480s", reason.message) : KV_OK;
+    return kv_fail(error, KV_ERROR_FORMAT, "%s/context.json cannot be read (%.120s): mend or delete it", report->folder,
+                   report->context ? "it is no object" : problem.text);
 }
 
 static kv_status load(struct kv_report *report, const struct kv_report_settings *settings, struct kv_error *error)
 {
-    const bool has_runs = kv_file_is_there(settings->folder, "runs.csv");
-    *report = (struct kv_report){.folder = settings->folder};
-    if (!has_runs && !kv_file_is_there(settings->folder, "kernels.csv"))
-        return kv_fail(error, KV_ERROR_ARGUMENT,
-                       "%s has no runs.csv: name the folder of a run, or measure with kvbench bench", settings->folder);
-    kv_status status = has_runs ? kv_summary_load(&report->summary, settings->folder, error) : KV_OK;
+    struct kv_error reason = {""};
+    kv_status status = kv_results_load(&report->results, settings->folder, error);
     if (!status)
-        status = read_csv(&report->kernels, settings->folder, "kernels.csv", error);
-    if (!status)
-        status = read_csv(&report->limits, settings->folder, "limits.csv", error);
-    if (!status)
-        status = read_context(&report->context, settings->folder, error);
-    if (!status && settings->against)
-        status = compare(report, settings->against, error);
-    return status;
+        status = load_context(report, error);
+    if (status || !settings->against)
+        return status;
+    status = kv_report_compare(report, settings->against, &reason);
+    return status ? kv_fail(error, status, "--against: %.480s", reason.message) : KV_OK;
 }
 
 static void unload(struct kv_report *report)
 {
-    kv_changes_free(report->changes);
+    kv_comparison_free(report->comparison);
+    kv_results_free(report->earlier);
     json_decref(report->context);
-    kv_csv_free(report->limits);
-    kv_csv_free(report->kernels);
-    kv_summary_free(report->summary);
+    kv_results_free(report->results);
 }
 
-/* ---- Writing -------------------------------------------------------------------------------------- */
-
-static kv_status print_page(const struct kv_report *report, FILE *page, struct kv_report_outcome *outcome,
-                            struct kv_error *error)
+static kv_status print_page(struct kv_report *report, FILE *page, struct kv_error *error)
 {
-    kv_report_print_head(report, page);
-    kv_status status = kv_report_print_findings(report, page, error);
-    if (!status)
-        status = kv_report_print_figures(report, page, outcome, error);
-    if (!status)
-        status = kv_report_print_tables(report, page, error);
-    if (!status)
-        status = kv_report_print_machine(report, page, error);
-    if (status)
-        return status;
-    kv_report_print_warnings(report, page);
-    kv_report_print_glossary(page);
-    if (report->changes)
-        kv_changes_print(report->changes, page);
-    kv_page_print(page,
-                  "</main>\n<footer>Written by <code>kvbench report</code> from the CSV files in <code>%s</code>."
-                  "</footer>\n</body>\n</html>\n",
-                  report->folder);
-    return KV_OK;
+    const char *const host = kv_report_context_text(report, "machine.hostname");
+    char date[32], origin[200];
+    write_date(kv_report_context_text(report, "run.start"), 10, date);
+    snprintf(origin, sizeof origin, "%s%.150s%s%s", *host ? " on " : "", host, *date ? ", " : "", date);
+    const struct kv_html_slot slots[] = {
+        {"model", .text = model_name(report)},
+        {"origin", .text = origin},
+        {"folder", .text = report->folder},
+        {"style", .print = print_style},
+        {"synthetic", .print = print_synthetic},
+        {"about", .print = print_abouts},
+        {"changes link", .print = print_changes_link},
+        {"findings", .print = kv_report_findings},
+        {"figures", .print = kv_report_figures},
+        {"tables", .print = kv_report_tables},
+        {"machine", .print = kv_report_machine},
+        {"limits", .print = kv_report_limits},
+        {"warnings", .print = kv_report_warnings},
+        {"terms", .print = kv_report_terms},
+        {"changes", .print = kv_report_changes},
+        {0},
+    };
+    return kv_html_fill(page, "page", slots, report, error);
+}
+
+/* The page is made in memory, so that nothing is begun beside the file when something cannot be read. */
+static kv_status write_page(struct kv_report *report, const char *file, struct kv_error *error)
+{
+    struct kv_file output;
+    char *text = NULL;
+    size_t n;
+    FILE *const page = open_memstream(&text, &n);
+    kv_status status = page ? print_page(report, page, error) : KV_OK;
+    if ((!page || fclose(page) != 0) && !status)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
+    if (!status && (status = kv_file_open(&output, file, error)) == KV_OK) {
+        kv_file_write(&output, text, n);
+        status = kv_file_finish(&output, error);
+        if (!status)
+            status = kv_file_publish(&output, error);
+        kv_file_close(&output);
+    }
+    free(text);
+    return status;
 }
 
 kv_status kv_report_write(const struct kv_report_settings *settings, struct kv_report_outcome *outcome,
                           struct kv_error *error)
 {
-    struct kv_report report;
-    struct kv_file_writer writer;
+    struct kv_report report = {.folder = settings->folder, .outcome = outcome};
     *outcome = (struct kv_report_outcome){0};
     kv_status status = load(&report, settings, error);
     if (!status)
-        status = kv_file_begin(&writer, settings->file, error);
-    if (!status)
-        status = kv_file_end(&writer, print_page(&report, writer.stream, outcome, error), error);
+        status = write_page(&report, settings->file, error);
     unload(&report);
     return status;
 }

@@ -1,8 +1,5 @@
-#include "report/svg.h"
+#include "report/html.h"
 
-#include "report/page.h"
-
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -133,8 +130,11 @@ static void print_start_tag(struct drawing *drawing)
     }
     fwrite(drawing->at, 1, length, drawing->page);
     drawing->at += length;
-    if (is_root)
-        kv_page_print(drawing->page, " role=\"img\" aria-label=\"%s\"", drawing->label);
+    if (is_root) {
+        fputs(" role=\"img\" aria-label=\"", drawing->page);
+        kv_html_text(drawing->page, drawing->label);
+        fputc('"', drawing->page);
+    }
     while (!drawing->defect && next_attribute(drawing, &attribute))
         print_attribute(drawing, &attribute);
     if (drawing->defect)
@@ -170,7 +170,7 @@ static void print_markup(struct drawing *drawing)
         print_start_tag(drawing);
 }
 
-const char *kv_svg_print(FILE *page, const char *text, const char *prefix, const char *label)
+const char *kv_html_svg(FILE *page, const char *text, const char *prefix, const char *label)
 {
     struct drawing drawing = {.page = page, .at = text, .prefix = prefix, .label = label};
     while (!drawing.defect && *drawing.at) {

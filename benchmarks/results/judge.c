@@ -75,3 +75,19 @@ kv_status kv_judge_samples(const struct kv_sample *a, const struct kv_sample *b,
         j->verdict = j->speed > 1 ? KV_VERDICT_FASTER : KV_VERDICT_SLOWER;
     return KV_OK;
 }
+
+kv_status kv_results_speed(const struct kv_results *results, const struct kv_cell_results *cell,
+                           struct kv_judgement *judgement, struct kv_error *error)
+{
+    static const char base_path[] = "naive";
+    static const struct kv_cell_results none = {0};
+    const struct kv_cell_results *base = &none;
+    const bool is_judged = kv_cell_is_timed(cell) && !kv_cell_is(cell, KV_COLUMN_PATH, base_path);
+    for (size_t i = 0; is_judged && base == &none && i < results->n_cells; i++)
+        if (kv_cell_is(&results->cells[i], KV_COLUMN_PATH, base_path) && kv_cell_is_timed(&results->cells[i]) &&
+            kv_cells_agree(&results->cells[i], cell, kv_key_columns() & ~KV_BIT(KV_COLUMN_PATH)))
+            base = &results->cells[i];
+    const kv_status status = kv_judge(base, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, judgement, error);
+    judgement->interval = (struct kv_stats_interval){1 / judgement->interval.high, 1 / judgement->interval.low};
+    return status;
+}

@@ -560,7 +560,11 @@ static kv_status load_limits(const struct reader *reader)
         if (!status)
             status = number_of(reader, row, KV_COLUMN_READ_BYTES_PER_S, &limits->read_bytes_per_s);
         if (!status)
+            status = number_of(reader, row, KV_COLUMN_READ_BYTES_PER_S_MEDIAN, &limits->read_bytes_per_s_median);
+        if (!status)
             status = number_of(reader, row, KV_COLUMN_FMA_FLOP_PER_S, &limits->fma_flop_per_s);
+        if (!status)
+            status = number_of(reader, row, KV_COLUMN_FMA_FLOP_PER_S_MEDIAN, &limits->fma_flop_per_s_median);
         if (status)
             return status;
         limits->moment = text_of(reader, row, KV_COLUMN_MOMENT);

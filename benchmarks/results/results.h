@@ -16,7 +16,6 @@
 #ifndef KV_RESULTS_RESULTS_H
 #define KV_RESULTS_RESULTS_H
 
-#include "machine/context.h"
 #include "results/columns.h"
 #include "results/stats.h"
 
@@ -137,16 +136,6 @@ bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const
 double kv_results_bandwidth(const struct kv_results *results, int threads);
 double kv_results_peak(const struct kv_results *results, int threads);
 
-/* What makes the samples less than they seem, each with its remedy:
- *   variation    coefficient of variation of TTFT, TTPT or E2E above 5 %: the three worst, and how many more (4)
- *   outliers     beyond Tukey's fences; they are kept (info, 1)
- *   repetitions  fewer than KV_RESULTS_REPETITIONS, and one alone, but in suite memory, which times nothing (2)
- * Fills `warnings` in this order and returns how many there are. */
-#define KV_RESULTS_VARIATION    0.05
-#define KV_RESULTS_REPETITIONS  6
-#define KV_RESULTS_MAX_WARNINGS 7
-int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_RESULTS_MAX_WARNINGS]);
-
 /* ---- The one rule of significance -------------------------------------------------------------------------- */
 
 #define KV_JUDGE_ALPHA 0.05
@@ -180,6 +169,11 @@ kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_resu
 /* The same of two samples; `is_rate`: more is better. */
 kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate, double alpha,
                            double noise, struct kv_judgement *judgement, struct kv_error *error);
+
+/* How many times as fast the steps of a cell are as those of the naive path at the same point: `speed`, and here
+ * `interval` is of the speed. n_base 0 and NaN where one of them is not timed, or it is the naive path. Errors: MEMORY. */
+kv_status kv_results_speed(const struct kv_results *results, const struct kv_cell_results *cell,
+                           struct kv_judgement *judgement, struct kv_error *error);
 
 /* Repetitions on each side from which p < alpha is possible: 4 for 0.05. */
 int kv_judge_needed_repetitions(double alpha);

@@ -1,0 +1,63 @@
+/* Writing HTML from parts of page.html, tables and drawings: what comes as text is escaped. Streams keep their own
+ * error, which whoever closes them checks. */
+#ifndef KV_REPORT_HTML_H
+#define KV_REPORT_HTML_H
+
+#include "results/table.h"
+
+/* ---- What embed.py makes of page.css, page.html and figures.txt when the program is built ------------------- */
+
+extern const char *const kv_page_style;
+
+struct kv_page_part {
+    const char *name;
+    const char *text; /* markup with slots, {{name}} */
+};
+extern const struct kv_page_part kv_page_parts[]; /* up to the one without a name */
+
+/* What is said of a figure, or of an animation, which has no suite. */
+struct kv_figure_text {
+    const char *name; /* of figures/NAME.svg; a pattern of an animation's file */
+    const char *suite;
+    const char *title;
+    const char *reading;
+    const char *caption;
+};
+extern const struct kv_figure_text kv_figure_texts[]; /* up to the one without a name */
+
+/* ---- Text and parts ------------------------------------------------------------------------------------- */
+
+/* Escaped, for elements and for quoted attributes; a number keeps its % on its line. */
+void kv_html_text(FILE *page, const char *text);
+
+/* The same of a note: what stands between two ` becomes <code>. */
+void kv_html_note(FILE *page, const char *text);
+
+/* What fills a slot: text, or what a function writes. */
+struct kv_html_slot {
+    const char *name;
+    const char *text;
+    kv_status (*print)(void *context, FILE *page, struct kv_error *error);
+};
+
+/* Writes a part of page.html with its slots filled, [.. up to one without a name]. Errors: those of the functions. */
+kv_status kv_html_fill(FILE *page, const char *part, const struct kv_html_slot *slots, void *context,
+                       struct kv_error *error);
+
+/* A part whose slots are texts: kv_html_part(page, "fact", "title", title, "text", text, NULL). */
+__attribute__((sentinel)) void kv_html_part(FILE *page, const char *part, ...);
+
+/* ---- Tables and drawings -------------------------------------------------------------------------------- */
+
+/* The columns that say what a row is about head it; parentheses are set smaller, and a reason takes the rest of its
+ * row. `label` is for screen readers. */
+void kv_html_table(FILE *page, const struct kv_table *table, const char *label);
+
+/* Writes the SVG file in `text` without what only a file of its own needs (prolog, namespaces, title). Every id, and
+ * every reference to one, gets `prefix`, so that drawings with different prefixes share a page; `label` says to
+ * screen readers what it shows.
+ * Returns NULL, or, when it is not one whole SVG element or holds more than a drawing (a script, a handler, a
+ * reference to another file), what is wrong, a constant; part of it may have been written then. */
+const char *kv_html_svg(FILE *page, const char *text, const char *prefix, const char *label);
+
+#endif

@@ -1,0 +1,515 @@
+#include "results/figures.h"
+
+#include "base/error.h"
+#include "results/csv.h"
+#include "results/picture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB 1048576.0
+
+/* ---- By batch or length -------------------------------------------------------------------------------------- */
+
+static void write_batch(struct kv_picture *p)
+{
+    static const struct kv_picture_value values[] = {
+        {"ttft", KV_COLUMN_TTFT_MS, 1},
+        {"ttpt", KV_COLUMN_TTPT_MS, 1},
+        {"throughput", KV_COLUMN_DECODE_TOK_S, 1},
+        {"kv_memory", KV_COLUMN_KV_LIVE_BYTES, MIB},
+    };
+    p->is_empty = kv_picture_points(p, values, 4) == 0;
+    kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
+}
+
+/* Least squares of the medians against context; NaN with fewer than two points. */
+static double slope_of(const struct kv_picture *p, int arm, enum kv_column column)
+{
+    double n = 0, x = 0, y = 0, xx = 0, xy = 0;
+    for (size_t i = 0; i < p->n_cells; i++) {
+        const double median = p->cells[i].cell->figures[column].median;
+        if (p->cells[i].arm == arm && !isnan(median)) {
+            n++;
+            x += p->cells[i].x;
+            y += median;
+            xx += p->cells[i].x * p->cells[i].x;
+            xy += p->cells[i].x * median;
+        }
+    }
+    return n > 1 ? (n * xy - x * y) / (n * xx - x * x) : NAN;
+}
+
+static bool arm_keeps(const struct kv_picture *p, int arm)
+{
+    for (size_t i = 0; i < p->n_cells; i++)
+        if (p->cells[i].arm == arm && p->cells[i].cell->figures[KV_COLUMN_KV_LIVE_BYTES].median > 0)
+            return true;
+    return false;
+}
+
+/* 1 for an arm that keeps something, or else 0. */
+static void write_keeps(struct kv_picture *p)
+{
+    double keeps[KV_PICTURE_MAX_ARMS];
+    for (int arm = 0; arm < p->n_arms; arm++)
+        keeps[arm] = arm_keeps(p, arm);
+    kv_picture_numbers(p, "keeps", keeps, p->n_arms);
+}
+
+static void write_depth(struct kv_picture *p)
+{
+    static const struct kv_picture_value values[] = {
+        {"ttpt", KV_COLUMN_TTPT_MS, 1},
+        {"limit", KV_COLUMN_LIMIT_MS, 1},
+    };
+    struct kv_range close = {NAN, NAN};
+    p->is_empty = true;
+    kv_picture_points(p, values, 2);
+    kv_picture_keys(p, "context", KV_COLUMN_CONTEXT_TOKENS);
+    for (size_t i = 0; i < p->n_cells; i++) {
+        const struct kv_sample *ttpt = &p->cells[i].cell->figures[KV_COLUMN_TTPT_MS];
+        p->is_empty = p->is_empty && !ttpt->n;
+        if (ttpt->n && arm_keeps(p, p->cells[i].arm))
+            kv_range_add(&close, ttpt->values[ttpt->n - 1]);
+    }
+    kv_picture_number(p, "close_high", close.high);
+    double slopes[KV_PICTURE_MAX_ARMS], limits[KV_PICTURE_MAX_ARMS];
+    for (int arm = 0; arm < p->n_arms; arm++) {
+        slopes[arm] = 1e3 * slope_of(p, arm, KV_COLUMN_TTPT_MS);
+        limits[arm] = 1e3 * slope_of(p, arm, KV_COLUMN_LIMIT_MS);
+    }
+    write_keeps(p);
+    kv_picture_numbers(p, "slope_us", slopes, p->n_arms);
+    kv_picture_numbers(p, "limit_slope_us", limits, p->n_arms);
+}
+
+static void write_memory(struct kv_picture *p)
+{
+    static const struct kv_picture_value values[] = {
+        {"live", KV_COLUMN_KV_LIVE_BYTES, MIB},
+        {"reserved", KV_COLUMN_KV_RESERVED_BYTES, MIB},
+        {"rss", KV_COLUMN_RSS_PEAK_BYTES, MIB},
+    };
+    struct kv_range live = {NAN, NAN};
+    p->is_empty = kv_picture_points(p, values, 3) == 0;
+    kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
+    kv_picture_keys(p, "context", KV_COLUMN_CONTEXT_TOKENS);
+    for (size_t i = 0; i < p->n_cells; i++) {
+        const struct kv_sample *sample = &p->cells[i].cell->figures[KV_COLUMN_KV_LIVE_BYTES];
+        if (sample->n && sample->values[0] > 0)
+            kv_range_add(&live, sample->values[0] / MIB);
+    }
+    kv_picture_range(p, "kept", &live);
+    write_keeps(p);
+}
+
+/* ---- Speed-up ------------------------------------------------------------------------------------------------- */
+
+/* naive at that point, of an arm that is otherwise the same. */
+static double naive_median(const struct kv_picture *p, const struct kv_picture_cell *other)
+{
+    for (size_t i = 0; i < p->n_cells; i++)
+        if (kv_cell_is(p->cells[i].cell, KV_COLUMN_PATH, "naive") && p->cells[i].group == other->group &&
+            p->cells[i].x == other->x &&
+            kv_cells_agree(p->cells[i].cell, other->cell,
+                           kv_key_columns() & ~(KV_BIT(KV_COLUMN_PATH) | KV_PICTURE_SIZES)))
+            return p->cells[i].cell->figures[KV_COLUMN_TTPT_MS].median;
+    return NAN;
+}
+
+/* The cell of an arm at that point; where it was not measured, one of the same arm to look for naive with. */
+static struct kv_picture_cell cell_at(const struct kv_picture *p, int arm, double batch, double context, bool *found)
+{
+    struct kv_picture_cell cell = {0};
+    *found = false;
+    for (size_t i = 0; i < p->n_cells && !*found; i++)
+        if (p->cells[i].arm == arm) {
+            cell = p->cells[i];
+            *found = cell.group == batch && cell.x == context;
+        }
+    cell.group = batch;
+    cell.x = context;
+    return cell;
+}
+
+static void write_grid(struct kv_picture *p)
+{
+    static const struct kv_picture_value step = {"ttpt", KV_COLUMN_TTPT_MS, 1};
+    double batches[KV_PICTURE_MAX_KEYS], lengths[KV_PICTURE_MAX_KEYS], others[KV_PICTURE_MAX_ARMS];
+    double best = 0, missing = 0;
+    int n_others = 0;
+    const int n_batches = kv_picture_sizes(p, KV_COLUMN_BATCH, batches);
+    const int n_lengths = kv_picture_sizes(p, KV_COLUMN_CONTEXT_TOKENS, lengths);
+    kv_picture_points(p, &step, 1);
+    kv_picture_begin(p, "speedup", "arm\tbatch\tlength\tnaive_ms\tarm_ms\tratio");
+    for (int arm = 0; arm < p->n_arms; arm++) {
+        if (kv_cell_is(p->arms[arm]->cell, KV_COLUMN_PATH, "naive"))
+            continue;
+        others[n_others++] = arm + 1;
+        for (int i = 0; i < n_batches * n_lengths; i++) {
+            const int b = i / n_lengths, l = i % n_lengths;
+            bool found;
+            const struct kv_picture_cell cell = cell_at(p, arm, batches[b], lengths[l], &found);
+            const double naive = naive_median(p, &cell);
+            const double own = found ? cell.cell->figures[KV_COLUMN_TTPT_MS].median : NAN;
+            best = fmax(best, naive / own);
+            missing += isnan(naive / own);
+            KV_PICTURE_ROW(p, arm + 1, b + 1, l + 1, naive, own, naive / own);
+        }
+    }
+    kv_picture_end(p);
+    p->is_empty = best == 0;
+    kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
+    kv_picture_keys(p, "context", KV_COLUMN_CONTEXT_TOKENS);
+    kv_picture_number(p, "n_others", n_others);
+    kv_picture_numbers(p, "others", others, n_others);
+    kv_picture_number(p, "best_speedup", best);
+    kv_picture_number(p, "missing", missing);
+}
+
+/* ---- Tokens --------------------------------------------------------------------------------------------------- */
+
+static int compare_by_token(const void *left, const void *right)
+{
+    const struct kv_token_row *a = left, *b = right;
+    if (a->token != b->token)
+        return a->token < b->token ? -1 : 1;
+    return (a->latency_ns > b->latency_ns) - (a->latency_ns < b->latency_ns);
+}
+
+/* The tokens of a cell by token, then latency, for the caller to free; NULL without any. */
+static struct kv_token_row *tokens_of(struct kv_picture *p, const struct kv_picture_cell *cell, size_t *n)
+{
+    const struct kv_token_row *rows = kv_results_tokens(p->run->results, cell->cell, n);
+    struct kv_token_row *sorted = *n ? malloc(*n * sizeof *sorted) : NULL;
+    if (*n && !sorted) {
+        kv_picture_fail_memory(p);
+        *n = 0;
+    } else if (*n) {
+        memcpy(sorted, rows, *n * sizeof *sorted);
+        qsort(sorted, *n, sizeof *sorted, compare_by_token);
+    }
+    return sorted;
+}
+
+/* A row a token of every arm; returns how many. */
+static size_t write_token_rows(struct kv_picture *p)
+{
+    struct kv_range latency = {NAN, NAN}, limit = {NAN, NAN};
+    size_t n_tokens = 0, n_limits = 0, n_rows = 0, n;
+    double last = 0;
+    kv_picture_begin(p, "tokens", "arm\ttoken\tcontext_tokens\tn\tmean\tmedian\tlow\thigh\tlimit_ms");
+    for (size_t i = 0; i < p->n_cells; i++) {
+        struct kv_token_row *rows = tokens_of(p, &p->cells[i], &n);
+        double *ms = malloc((n + 1) * sizeof *ms);
+        if (!ms)
+            kv_picture_fail_memory(p);
+        for (size_t at = 0, next; ms && at < n; at = next) {
+            for (next = at; next < n && rows[next].token == rows[at].token; next++)
+                ms[next - at] = rows[next].latency_ns / 1e6;
+            const size_t count = next - at;
+            KV_PICTURE_ROW(p, p->cells[i].arm + 1, rows[at].token, rows[at].context_tokens, (double)count,
+                           kv_stats_mean(ms, count), kv_stats_median(ms, count), ms[0], ms[count - 1],
+                           rows[at].limit_ns / 1e6);
+            kv_range_add(&latency, ms[0]);
+            kv_range_add(&latency, ms[count - 1]);
+            kv_range_add(&limit, rows[at].limit_ns / 1e6);
+            kv_range_add(&p->repetitions, (double)count);
+            last = fmax(last, rows[at].token);
+            n_limits += !isnan(rows[at].limit_ns);
+            n_rows++;
+        }
+        n_tokens = (size_t)last;
+        free(ms);
+        free(rows);
+    }
+    kv_picture_end(p);
+    kv_picture_range(p, "tokens", &latency);
+    kv_picture_range(p, "limit", &limit);
+    kv_picture_number(p, "n_tokens", (double)n_tokens);
+    kv_picture_number(p, "n_limits", (double)n_limits);
+    return n_rows;
+}
+
+static void write_token_latency(struct kv_picture *p)
+{
+    p->is_empty = write_token_rows(p) == 0;
+}
+
+static void write_time_vs_cache(struct kv_picture *p)
+{
+    double kept[KV_PICTURE_MAX_ARMS] = {0};
+    struct kv_range cache = {NAN, NAN};
+    p->is_empty = write_token_rows(p) == 0;
+    for (size_t i = 0; i < p->n_cells; i++) {
+        const struct kv_picture_cell *cell = &p->cells[i];
+        const struct kv_sample *live = &cell->cell->figures[KV_COLUMN_KV_LIVE_BYTES];
+        if (!live->n)
+            continue;
+        kept[cell->arm] = live->median / MIB / cell->x;
+        kv_range_add(&cache, live->values[live->n - 1] / MIB);
+        kv_range_add(&p->repetitions, (double)live->n);
+    }
+    kv_picture_numbers(p, "kept", kept, p->n_arms);
+    kv_picture_range(p, "cache", &cache);
+}
+
+/* The latencies of a cell's steps in ms, ascending, without the first tokens'. */
+static double *steps_of(struct kv_picture *p, const struct kv_picture_cell *cell, size_t *n_steps)
+{
+    size_t n;
+    const struct kv_token_row *rows = kv_results_tokens(p->run->results, cell->cell, &n);
+    double *steps = malloc((n + 1) * sizeof *steps);
+    *n_steps = 0;
+    if (!steps)
+        kv_picture_fail_memory(p);
+    for (size_t i = 0; steps && i < n; i++)
+        if (rows[i].token > 1)
+            steps[(*n_steps)++] = rows[i].latency_ns / 1e6;
+    kv_stats_sort(steps, *n_steps);
+    return steps;
+}
+
+/* The share of steps that took at most so long, at 400 of them at most. */
+static void write_distribution_rows(struct kv_picture *p, int arm, const double *steps, size_t n)
+{
+    const double stride = n > 400 ? (double)n / 400 : 1;
+    KV_PICTURE_ROW(p, arm, steps[0], 0);
+    for (double i = 1; i < (double)n; i += stride)
+        KV_PICTURE_ROW(p, arm, steps[(size_t)i - 1], floor(i) / (double)n);
+    KV_PICTURE_ROW(p, arm, steps[n - 1], 1);
+}
+
+static void write_distribution(struct kv_picture *p)
+{
+    static const int percentiles[] = {50, 95, 99};
+    struct kv_range range = {NAN, NAN};
+    size_t n;
+    for (int pass = 0; pass < 2; pass++) {
+        kv_picture_begin(p, pass ? "percentiles" : "distribution", pass ? "arm\tn\tpercentile\tms" : "arm\tms\tshare");
+        for (size_t i = 0; i < p->n_cells; i++) {
+            double *steps = steps_of(p, &p->cells[i], &n);
+            const int arm = p->cells[i].arm + 1;
+            if (n && pass == 0) {
+                write_distribution_rows(p, arm, steps, n);
+                kv_range_add(&range, steps[0]);
+                kv_range_add(&range, steps[n - 1]);
+            }
+            /* A percentile needs as many steps as leave one above it. */
+            for (int k = 0; n && pass == 1 && k < 3; k++)
+                if (n * (size_t)(100 - percentiles[k]) >= 100)
+                    KV_PICTURE_ROW(p, arm, (double)n, percentiles[k],
+                                   kv_stats_quantile(steps, n, percentiles[k] / 100.0));
+            free(steps);
+        }
+        kv_picture_end(p);
+    }
+    p->is_empty = isnan(range.low);
+    kv_picture_range(p, "steps", &range);
+}
+
+/* ---- Roofline ------------------------------------------------------------------------------------------------- */
+
+struct phases {
+    struct kv_range intensity, gflops;
+    int n[2];
+};
+
+static void write_phase(struct kv_picture *p, struct phases *phases, const struct kv_picture_cell *cell, bool prefill)
+{
+    const struct kv_sample *figures = cell->cell->figures;
+    const double ms = figures[prefill ? KV_COLUMN_TTFT_MS : KV_COLUMN_TTPT_MS].median;
+    const double flops = figures[prefill ? KV_COLUMN_PREFILL_FLOPS : KV_COLUMN_FLOPS].median;
+    const double intensity = flops / figures[prefill ? KV_COLUMN_PREFILL_BYTES : KV_COLUMN_BYTES].median;
+    if (!(ms > 0 && intensity > 0))
+        return;
+    KV_PICTURE_ROW(p, prefill, cell->arm + 1, cell->group, intensity, flops / ms / 1e6);
+    kv_range_add(&phases->intensity, intensity);
+    kv_range_add(&phases->gflops, flops / ms / 1e6);
+    phases->n[prefill]++;
+}
+
+static void write_roofline(struct kv_picture *p)
+{
+    struct phases phases = {{NAN, NAN}, {NAN, NAN}, {0, 0}};
+    double threads = 0;
+    int prefills = 0;
+    /* The paths prefill alike: it is drawn of the first that keeps something, or else of the first. */
+    while (prefills < p->n_arms && !arm_keeps(p, prefills))
+        prefills++;
+    prefills = prefills < p->n_arms ? prefills : 0;
+    kv_picture_begin(p, "phases", "prefill\tarm\tbatch\tintensity\tgflops");
+    for (size_t i = 0; i < p->n_cells; i++) {
+        threads = fmax(threads, p->cells[i].cell->numbers[KV_COLUMN_THREADS]);
+        kv_range_add(&p->repetitions, (double)p->cells[i].cell->n);
+        write_phase(p, &phases, &p->cells[i], false);
+        if (p->cells[i].arm == prefills)
+            write_phase(p, &phases, &p->cells[i], true);
+    }
+    kv_picture_end(p);
+    const double bandwidth = kv_results_bandwidth(p->run->results, (int)threads);
+    const double peak = kv_results_peak(p->run->results, (int)threads);
+    p->is_empty = phases.n[0] + phases.n[1] == 0;
+    kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
+    kv_picture_number(p, "threads", threads);
+    kv_picture_text(p, "prefill_label", p->run->n_varying ? "prefill, " : "prefill",
+                    p->run->n_varying ? p->arms[prefills]->label : "");
+    kv_picture_number(p, "n_prefill", phases.n[1]);
+    kv_picture_number(p, "bandwidth", isnan(bandwidth) ? 0 : bandwidth / 1e9);
+    kv_picture_number(p, "peak", isnan(peak) ? 0 : peak / 1e9);
+    kv_picture_number(p, "left", phases.intensity.low);
+    kv_picture_number(p, "right", phases.intensity.high);
+    kv_picture_number(p, "bottom", phases.gflops.low);
+    kv_picture_number(p, "top", phases.gflops.high);
+}
+
+/* ---- Kernels -------------------------------------------------------------------------------------------------- */
+
+/* A kernel and shape a panel, in which `arm` is the series and x the rows, or of attention the tokens. */
+static void write_kernels(struct kv_picture *p)
+{
+    struct kv_range gflops = {NAN, NAN};
+    double threads = 0;
+    kv_picture_begin(p, "kernels", "panel\tarm\tx\tn\tmean\tmedian\tlow\thigh\tlimit_group\tlimit");
+    for (size_t i = 0; i < p->n_cells; i++) {
+        const struct kv_picture_cell *cell = &p->cells[i];
+        const struct kv_sample *sample = &cell->cell->figures[KV_COLUMN_GFLOPS];
+        threads = fmax(threads, cell->cell->numbers[KV_COLUMN_THREADS]);
+        if (!sample->n)
+            continue;
+        KV_PICTURE_ROW(p, cell->group + 1, cell->arm + 1, cell->x, (double)sample->n,
+                       kv_stats_mean(sample->values, sample->n), sample->median, sample->values[0],
+                       sample->values[sample->n - 1], cell->limit_group + 1,
+                       100 * sample->median / cell->cell->figures[KV_COLUMN_LIMIT_PCT].median);
+        kv_range_add(&gflops, sample->values[0]);
+        kv_range_add(&gflops, sample->values[sample->n - 1]);
+        kv_range_add(&p->repetitions, (double)sample->n);
+    }
+    kv_picture_end(p);
+    const double peak = kv_results_peak(p->run->results, (int)threads);
+    p->is_empty = isnan(gflops.low);
+    kv_picture_kernel_settings(p);
+    kv_picture_keys(p, "rows", KV_COLUMN_ROWS);
+    kv_picture_keys(p, "context", KV_COLUMN_CONTEXT_TOKENS);
+    kv_picture_range(p, "gflops", &gflops);
+    kv_picture_number(p, "threads", threads);
+    kv_picture_number(p, "peak", isnan(peak) ? 0 : peak / 1e9);
+}
+
+/* ---- Training ------------------------------------------------------------------------------------------------- */
+
+enum { STEP, TOKENS, RATE, TRAIN_LOSS, VALIDATION_LOSS, SECONDS, N_TRAINING };
+
+static kv_status read_training(const struct kv_csv_table *table, double (*rows)[N_TRAINING], struct kv_error *error)
+{
+    static const char *const names[] = {"step", "tokens", "learning_rate", "train_loss", "validation_loss", "seconds"};
+    for (int i = 0; i < N_TRAINING; i++) {
+        size_t column;
+        kv_status status = kv_csv_column(table, names[i], &column, error);
+        for (size_t row = 0; !status && row < kv_csv_rows(table); row++)
+            status = kv_csv_number(table, row, column, &rows[row][i], error);
+        if (status)
+            return status;
+    }
+    return KV_OK;
+}
+
+/* Bounds, and where the validation loss was lowest: the first of equals. */
+static void write_training_settings(struct kv_picture *p, double (*rows)[N_TRAINING], size_t n)
+{
+    struct kv_range loss = {NAN, NAN}, rate = {NAN, NAN}, tokens = {0, 0};
+    double lowest = NAN, lowest_tokens = NAN, lowest_step = NAN, last = NAN;
+    for (size_t i = 0; i < n; i++) {
+        const double *row = rows[i], validation = row[VALIDATION_LOSS];
+        kv_range_add(&rate, row[RATE]);
+        kv_range_add(&tokens, row[TOKENS]);
+        if (isnan(row[TOKENS]))
+            continue;
+        kv_range_add(&loss, row[TRAIN_LOSS]);
+        kv_range_add(&loss, validation);
+        last = isnan(validation) ? last : validation;
+        if (!isnan(validation) && !(validation >= lowest)) {
+            lowest = validation;
+            lowest_tokens = row[TOKENS];
+            lowest_step = row[STEP];
+        }
+    }
+    p->is_empty = isnan(loss.low);
+    kv_picture_number(p, "n_rows", (double)n);
+    kv_picture_number(p, "last_step", rows[n - 1][STEP]);
+    kv_picture_number(p, "last_tokens", tokens.high);
+    kv_picture_number(p, "seconds", rows[n - 1][SECONDS]);
+    kv_picture_number(p, "highest_rate", isnan(rate.high) ? 0 : rate.high);
+    kv_picture_number(p, "least", loss.low);
+    kv_picture_number(p, "highest", loss.high);
+    kv_picture_number(p, "lowest", lowest);
+    kv_picture_number(p, "lowest_tokens", lowest_tokens);
+    kv_picture_number(p, "lowest_step", lowest_step);
+    kv_picture_number(p, "last", last);
+}
+
+/* training.csv is no file of a run: it is read here. */
+static void write_training(struct kv_picture *p)
+{
+    struct kv_csv_table *table = NULL;
+    p->status = kv_csv_read(&table, p->file, p->error);
+    const size_t n = p->status ? 0 : kv_csv_rows(table);
+    double(*rows)[N_TRAINING] = malloc((n + 1) * sizeof *rows);
+    if (!rows)
+        kv_picture_fail_memory(p);
+    if (!p->status && n == 0)
+        p->status = kv_fail(p->error, KV_ERROR_FORMAT, "%s: a header and no rows; train again with ./kvbench train",
+                            p->file);
+    if (!p->status)
+        p->status = read_training(table, rows, p->error);
+    if (!p->status) {
+        kv_picture_begin(p, "training", "step\ttokens\tlearning_rate\ttrain_loss\tvalidation_loss\tseconds");
+        for (size_t i = 0; i < n; i++)
+            kv_picture_row(p, rows[i], N_TRAINING);
+        kv_picture_end(p);
+        write_training_settings(p, rows, n);
+    }
+    free(rows);
+    kv_csv_free(table);
+}
+
+/* ---- All figures ---------------------------------------------------------------------------------------------- */
+
+#define WORKLOAD (KV_BIT(KV_COLUMN_PROMPT_TOKENS) | KV_BIT(KV_COLUMN_NEW_TOKENS))
+
+/* A new figure is a row here, and its file plots/NAME.gp. */
+static const struct kv_figure figures[] = {
+    {.name = "benchmark_results", .suite = "batch", .files = {"runs.csv"}, .same = WORKLOAD, .write = write_batch},
+    {.name = "token_latency",
+     .suite = "trace",
+     .files = {"tokens.csv", "runs.csv"},
+     .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
+     .write = write_token_latency},
+    {.name = "time_vs_cache",
+     .suite = "trace",
+     .files = {"tokens.csv", "runs.csv"},
+     .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
+     .write = write_time_vs_cache},
+    {.name = "speedup_grid", .suite = "grid", .files = {"runs.csv"}, .write = write_grid},
+    {.name = "depth", .suite = "depth", .files = {"runs.csv"}, .same = KV_BIT(KV_COLUMN_BATCH), .write = write_depth},
+    {.name = "memory", .suite = "memory", .files = {"runs.csv"}, .write = write_memory},
+    {.name = "roofline",
+     .suite = "batch",
+     .files = {"runs.csv", "limits.csv"},
+     .same = WORKLOAD,
+     .write = write_roofline},
+    {.name = "kernels", .suite = "kernels", .files = {"kernels.csv"}, .write = write_kernels},
+    {.name = "latency_distribution",
+     .suite = "trace",
+     .files = {"tokens.csv", "runs.csv"},
+     .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
+     .write = write_distribution},
+    {.name = "training", .suite = "training", .files = {"training.csv"}, .write = write_training},
+};
+
+const struct kv_figure *kv_figure(int index)
+{
+    return index >= 0 && (size_t)index < sizeof figures / sizeof *figures ? &figures[index] : NULL;
+}

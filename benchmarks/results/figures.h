@@ -1,0 +1,37 @@
+/* The tables that the figures of a run are drawn from: what plots/NAME.gp shows is computed here, and gnuplot only
+ * draws it. A figure is one row of the table in figures.c and one file plots/NAME.gp.
+ *
+ *   arms      what a figure compares: a line for each combination of axes that the run has. Its label is the path and
+ *             the values of those other axes that differ in the run; its style is the same in all figures of the run: 1
+ *             for naive, 2 for cached, further ones in order of appearance
+ *   tables    OUT/NAME/TABLE.tsv: a header, then numbers between tabs, NaN where unknown. A column `arm` counts the
+ * arms that the figure draws, from 1 settings  OUT/NAME/settings: assignments for gnuplot. Of every figure of a run:
+ * model, setting, workload, batch (in words); n_arms, arm[], arm_style[]; not_ok and other_rows, the rows left out for
+ * their status and for another model or size; fewest and most, repetitions of a point. NAME_low and NAME_high are
+ * texts, empty when there is no value; NAME_keys is a list of the different sizes, ascending
+ */
+#ifndef KV_RESULTS_FIGURES_H
+#define KV_RESULTS_FIGURES_H
+
+#include "kvbench.h"
+
+#include <stdio.h>
+
+struct kv_picture;
+
+struct kv_figure {
+    const char *name;
+    const char *suite;    /* that measures it; "training": kvbench train */
+    const char *files[3]; /* that must be there; the first has its rows */
+    uint64_t same; /* columns, a bit each, in which all its cells agree, beside model and source of the weights */
+    void (*write)(struct kv_picture *picture); /* its tables and settings: picture.h */
+};
+/* In the order in which they are drawn; NULL past the end. */
+const struct kv_figure *kv_figure(int index);
+
+/* Writes the tables of the figures of a run, or of a training, in `folder` into the folder `out`, and a line a figure
+ * to `list`: its name, or "NAME: skipped, WHY; run COMMAND". Nothing is said of figures of a run where there is only a
+ * training, or the other way round. Errors: IO, FORMAT (each naming the file and the line), MEMORY. */
+kv_status kv_figures_write(const char *folder, const char *out, FILE *list, struct kv_error *error);
+
+#endif

@@ -1,0 +1,263 @@
+# bench end to end: the files of a run, what fails while the others go on, arms that take turns, and what a run that was
+# ended leaves. Rows are read by Python's csv module.
+
+setup() {
+    load helpers
+    of_program
+    export KVBENCH_ISA=portable
+}
+
+teardown() {
+    stop_child
+}
+
+bench() {
+    "$program" bench --model "$tiny" "$@"
+}
+
+# rows FOLDER: the Python on stdin holds about `rows`, dictionaries of FOLDER/runs.csv, and `tokens`, `kernels`, `context`.
+rows() {
+    python3 -E -c "
+import csv, json, math, os, sys
+def read(name):
+    with open(name, newline='', encoding='utf-8') as file:
+        text = file.read()
+    assert text.endswith('\n'), name
+    result = list(csv.DictReader(text.splitlines(), strict=True))
+    assert all(None not in row and None not in row.values() for row in result), name
+    for row in result:
+        assert not set(row.values()) & {'nan', '-nan', 'NaN', 'inf', '-inf', 'null'}, row
+    return result
+def near(value, expected):
+    assert math.isclose(float(value), expected, rel_tol=1e-6), (value, expected)
+os.chdir(sys.argv[1])
+rows, tokens = read('runs.csv'), read('tokens.csv')
+kernels = read('kernels.csv') if os.path.exists('kernels.csv') else []
+with open('context.json', encoding='utf-8') as file:
+    context = json.load(file)
+figures = ['cold_ttft_ms', 'ttft_ms', 'ttpt_ms', 'e2e_ms', 'prefill_tok_s', 'decode_tok_s', 'output_tok_s',
+           'kv_live_bytes']
+$(cat)" "$1"
+}
+
+# ---- A run, looked at from all sides
+
+@test "a run's rows say what was measured, and how" {
+    ends 0 bench --suite batch --batch 1,4 --new 8 --reps 2 --threads 2 --gemm reference --out run
+    has "$out" naive cached
+    counts 1 runs.csv "$out"
+    [[ $(grep -vc 'warning: ' <<<"$err") -ge 8 ]]
+    rows run <<'PY'
+assert [(r['batch'], r['repetition'], r['path']) for r in rows] == [
+    (b, n, p) for b in '14' for n in '12' for p in ('naive', 'cached')]
+assert len({r['run_id'] for r in rows}) == 1 and rows[0]['run_id']
+for r in rows:
+    keeps, batch = r['path'] == 'cached', int(r['batch'])
+    assert (r['suite'], r['weights'], r['weights_source'], r['gemm'], r['isa']) == (
+        'batch', 'f32', 'F32', 'reference', 'portable')
+    assert (r['cache'], r['kv']) == (('contiguous', 'f32') if keeps else ('', ''))
+    assert (r['threads'], r['prompt_tokens'], r['new_tokens'], r['status'], r['error']) == ('2', '21', '8', 'ok', '')
+    assert r['model'].endswith('tiny-f32') and r['gate'] == 'exact' and float(r['logit_difference']) < 1e-4
+    ttft, ttpt, e2e = (float(r[k]) for k in ('ttft_ms', 'ttpt_ms', 'e2e_ms'))
+    assert ttft > 0 and ttpt > 0 and float(r['cold_ttft_ms']) > 0
+    near(e2e, ttft + 7 * ttpt)
+    near(r['prefill_tok_s'], batch * 21 / (ttft * 1e-3))
+    near(r['decode_tok_s'], batch / (ttpt * 1e-3))
+    near(r['output_tok_s'], batch * 8 / (e2e * 1e-3))
+    assert 0 < float(r['ttpt_p50_ms']) <= float(r['ttpt_p95_ms']) and r['ttpt_p99_ms'] == '' # seven steps are too few
+    # 2 L C T B 4 bytes with L 2, C 32 and T = 21 + 8 - 1: the last token is selected but not run
+    live = 2 * 2 * 32 * 28 * batch * 4 if keeps else 0
+    assert int(r['kv_live_bytes']) == live
+    assert int(r['kv_reserved_bytes']) >= live and (keeps or r['kv_reserved_bytes'] == '0')
+    assert int(r['rss_peak_bytes']) > 100000
+    near(r['limit_pct'], 100 * float(r['limit_ms']) / ttpt)
+    own = [t for t in tokens if (t['cell'], t['repetition']) == (r['cell'], r['repetition'])]
+    assert [t['token'] for t in own] == [str(i) for i in range(1, 9)]
+    assert [t['context_tokens'] for t in own] == [str(i) for i in range(21, 29)]
+    near(sum(float(t['latency_ns']) for t in own) * 1e-6, e2e)
+    assert own[0]['flops'] == r['prefill_flops'] and own[0]['bytes'] == r['prefill_bytes']
+    near(sum(float(t['flops']) for t in own[1:]) / 7, float(r['flops']))
+    near(sum(float(t['bytes']) for t in own[1:]) / 7, float(r['bytes']))
+    near(sum(float(t['limit_ns']) for t in own[1:]) / 7 * 1e-6, float(r['limit_ms']))
+about = context['run']
+assert about['command'][about['command'].index('--batch') + 1] == '1,4'
+assert about['start'] <= about['end'] and about['threads'] == 2
+assert (about['weights'], about['gemm'], about['isa']) == ('F32', 'reference', 'portable')
+PY
+    # The folder is left alone from now on
+    cp -r run before
+    refuses 2 'run holds a run already' "$program" bench --model "$tiny" --suite batch --batch 1 --new 2 --out run
+    diff -r run before
+}
+
+@test "every combination of the axes is an arm, and arms take turns" {
+    ends 0 bench --suite batch --batch 2 --new 3 --reps 2 --path naive,cached --gemm packed,openblas --threads 1,2 \
+        --chunk 8,16 --isa portable --out run
+    rows run <<'PY'
+arms = [(p, g, t, c) for p in ('naive', 'cached') for g in ('packed', 'openblas') for t in '12' for c in ('8', '16')]
+assert [(r['path'], r['gemm'], r['threads'], r['chunk']) for r in rows] == 2 * arms
+assert [r['repetition'] for r in rows] == 16 * ['1'] + 16 * ['2']
+assert len({r['cell'] for r in rows}) == 16 and {r['status'] for r in rows} == {'ok'}
+assert context['run']['gemm'] == 'packed,openblas' and context['run']['threads'] == 2
+PY
+    ends 0 bench --suite batch --batch 2 --threads 1,2 --gemm packed,openblas --benchmark_list_tests
+    counts 8 '' "$out"
+    counts 1 'batch/cached/batch:2/prompt:21/new:44/gemm:openblas/threads:2/' "$out"
+}
+
+@test "kernels are measured, listed and filtered as all else" {
+    ends 0 bench --suite kernels --quick --gemm packed,openblas --reps 2 --threads 1 --out run \
+        --benchmark_filter=c_attn.*rows:8/
+    has "$err" '; kernels: matmul c_attn, packed, 8 rows 1/2: ' '; kernels: matmul c_attn, openblas, 8 rows 2/2: '
+    rows run <<'PY'
+assert [(k['gemm'], k['repetition']) for k in kernels] == [
+    ('packed', '1'), ('openblas', '1'), ('packed', '2'), ('openblas', '2')]
+assert not rows and all(k['status'] == 'ok' and k['rows'] == '8' for k in kernels)
+PY
+    ends 0 bench --suite kernels --quick --gemm packed --benchmark_list_tests --benchmark_filter=attention
+    counts 2 '' "$out"
+    counts 1 'kernels/attention/prefill/portable/context:64/' "$out"
+}
+
+@test "the tables are Markdown, CSV or JSON lines, too, with nothing else on stdout" {
+    ends 0 bench --suite batch --batch 1 --new 3 --reps 2 --out run --format csv
+    python3 -E -c "
+import csv, sys
+rows = list(csv.DictReader(sys.argv[1].splitlines(), strict=True))
+assert [r['path'] for r in rows] == ['naive', 'cached'] and float(rows[0]['ttft_ms_median']) > 0" "$out"
+    ends 0 bench --resume run --quiet --format json
+    python3 -E -c "
+import json, sys
+rows = [json.loads(line) for line in sys.argv[1].splitlines()]
+assert [r['path'] for r in rows] == ['naive', 'cached'] and rows[0]['batch'] == 1" "$out"
+    ends 0 bench --resume run --quiet --format markdown
+    has "$out" '| --' '| cached '
+    ls run/datapackage.json
+}
+
+# ---- What cannot be run
+
+@test "what is longer than the window is a row that says so, of a run that failed" {
+    ends 1 bench --suite batch --batch 1,4 --new 60 --reps 2
+    counts 1 '4 of 4 configurations failed' "$err"
+    rows results/latest <<'PY'
+assert [(r['batch'], r['path']) for r in rows] == [(b, p) for b in '14' for p in ('naive', 'cached')]
+for r in rows:
+    assert r['status'] == 'failed' and r['repetition'] == '' and not any(r[f] for f in figures)
+    assert 'take 80 positions, the model has 64' in r['error']
+PY
+}
+
+@test "the sweep goes on after what does not fit" {
+    ends 1 bench --suite batch --batch 2000000000,1 --new 4 --reps 1 --out run
+    rows run <<'PY'
+assert [r['status'] for r in rows] == ['failed', 'failed', 'ok', 'ok']
+assert [r['path'] for r in rows] == 2 * ['naive', 'cached']
+assert all('memory' in r['error'] and not r['ttft_ms'] for r in rows[:2])
+PY
+}
+
+@test "budgets skip and least times repeat" {
+    ends 0 bench --suite batch --batch 1 --new 4 --reps 2 --cell-budget 0.0000001 --out skipped
+    rows skipped <<'PY'
+assert [r['status'] for r in rows] == 2 * ['skipped'] and 'the budget of a configuration is' in rows[0]['error']
+PY
+    ends 0 bench --suite batch --batch 1 --new 4 --reps 1 --min-time 0.01 --path cached --out long
+    rows long <<'PY'
+assert len(rows) > 10 and sum(float(r['e2e_ms']) for r in rows[:-1]) < 10 <= sum(float(r['e2e_ms']) for r in rows)
+PY
+}
+
+@test "a folder that cannot be made" {
+    echo 'a file' >file
+    tells 1 file/run bench --suite batch --batch 1 --new 2 --out file/run
+    tells 2 --out bench --suite batch --batch 1 --new 2 --out ''
+    holds 1
+}
+
+# ---- Google Benchmark's flags
+
+@test "names are listed without weights or files" {
+    ends 0 "$program" bench --suite batch --batch 1,4 --benchmark_list_tests
+    is "$err" ''
+    counts 4 '' "$out"
+    counts 1 batch/naive/batch:1/prompt:21/new:50/ "$out"
+    ends 0 "$program" bench --suite batch --batch 1,4 --benchmark_list_tests '--benchmark_filter=naive.*:4'
+    counts 1 '' "$out"
+    counts 1 batch/naive/batch:4/ "$out"
+    holds 0
+}
+
+@test "a filter, and the file of --benchmark_out" {
+    ends 0 bench --suite batch --batch 1,4 --new 4 --reps 2 --out run --benchmark_filter=cached \
+        --benchmark_out=out.json --benchmark_out_format=json
+    rows run <<'PY'
+assert [r['path'] for r in rows] == 4 * ['cached']
+with open('../out.json', encoding='utf-8') as file:
+    out = json.load(file)
+assert isinstance(out['context'], dict)
+assert [b['name'].split('/')[:3] for b in out['benchmarks']] == [['batch', 'cached', f'batch:{r["batch"]}'] for r in rows]
+for b, r in zip(out['benchmarks'], rows):
+    assert b['run_type'] == 'iteration'
+    near(b['real_time'], float(r['e2e_ms']))
+    near(b['ttft_ms'], float(r['ttft_ms']))
+PY
+}
+
+# ---- The results folder
+
+@test "results/latest leads to the last run" {
+    export KVBENCH_RESULTS=$box/kept/here
+    for i in 1 2; do
+        ends 0 bench --suite batch --batch 1 --new 2 --reps 1 --quiet
+        counts "$(grep -c '' <<<"$err")" 'kvbench bench: warning: ' "$err"
+        has "$out" cached
+        target=$(readlink kept/here/latest)
+        lacks "$target" /
+        [[ $target != "${first-}" ]]
+        first=$target
+        is "$(sed -n 2p kept/here/latest/runs.csv | cut -d, -f1)" "$target"
+        sleep 1.05 # until the id differs
+    done
+    holds 1
+}
+
+# ---- Runs that end early
+
+# has_rows N FOLDER: its runs.csv has so many.
+has_rows() {
+    [[ -e $2/runs.csv && $(wc -l <"$2/runs.csv") -gt $1 ]]
+}
+
+# interrupts SIGNAL N FOLDER: sends it to a long run that has N rows.
+interrupts() {
+    start "$program" bench --model "$tiny" --suite batch --batch 8 --new 40 --reps 1000 --threads 1 --quiet --out "$3"
+    soon has_rows "$2" "$3"
+    kill "-$1" "$child"
+}
+
+whole_rows() {
+    rows "$1" <<PY
+assert $2 <= len(rows) < 2000 and {r['status'] for r in rows} == {'ok'}
+for i, r in enumerate(rows):
+    assert (r['path'], r['repetition']) == (('naive', 'cached')[i % 2], str(1 + i // 2))
+PY
+}
+
+@test "a run that is told to stop ends with whole rows and its context" {
+    for signal in INT TERM; do
+        interrupts "$signal" 3 "$signal"
+        finishes 1
+        counts 1 'kvbench bench: stopped; ' "$err"
+        whole_rows "$signal" 3
+        rows "$signal" <<<"assert isinstance(context['run']['end'], str)"
+    done
+}
+
+@test "a run that is killed leaves whole rows" {
+    for n in 1 8; do
+        interrupts KILL "$n" "run$n"
+        finishes 137
+        whole_rows "run$n" "$n"
+    done
+}
