@@ -440,13 +440,10 @@ static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
              cell->newest.numbers[KV_COLUMN_GBYTES_S]);
 }
 
-static const enum kv_column counters[] = {KV_COLUMN_GFLOPS, KV_COLUMN_GBYTES_S, KV_COLUMN_LIMIT_PCT};
-
 #define KERNEL_FIXTURE(name_it)                                                                                        \
     {                                                                                                                  \
-        .unit = GB_MICROSECONDS, .counters = counters, .n_counters = sizeof counters / sizeof *counters,               \
-        .name = name_it, .describe = describe, .least_seconds = least_seconds, .expect = expect, .open = open,         \
-        .repeat = repeat, .fill = fill, .tell = tell, .close = close,                                                  \
+        .unit = GB_MICROSECONDS, .name = name_it, .describe = describe, .least_seconds = least_seconds,                \
+        .expect = expect, .open = open, .repeat = repeat, .fill = fill, .tell = tell, .close = close,                  \
     }
 const struct kv_fixture kv_matmul_fixture = KERNEL_FIXTURE(name_matmul);
 const struct kv_fixture kv_attention_fixture = KERNEL_FIXTURE(name_attention);
