@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the tables of the READMEs, so that nobody types them: numbers of the reference run, and what the columns mean.
+"""Writes the tables of the README files, so that nobody types a number.
 
-    plots/readme_table.py            put the tables between their markers
-    plots/readme_table.py --check    exit 1 when a README does not hold what the run and the program say
+    plots/readme_table.py            put the tables between the markers
+    plots/readme_table.py --check    exit 1 when a file does not hold what it should
 
-The run is data/results/reference: summary.csv, kernels.csv and context.json. The program is $KVBENCH_PROGRAM or
-build/benchmarks/kvbench.
+README.md and core/README.md get theirs from the run in data/results/reference (summary.csv, kernels.csv, context.json),
+benchmarks/README.md its glossary from `kvbench columns`. KVBENCH_PROGRAM names the program, otherwise the one in build/.
 """
 import csv
 import json
@@ -16,9 +16,6 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RUN = os.path.join(ROOT, "data", "results", "reference")
-PROGRAM = os.environ.get("KVBENCH_PROGRAM") or os.path.join(ROOT, "build", "benchmarks", "kvbench")
-READMES = ("README.md", "benchmarks/README.md", "core/README.md")
-BEGIN, END = "<!-- from {} by plots/readme_table.py: {} -->", "<!-- end of {} -->"
 
 
 def read(name):
@@ -38,10 +35,6 @@ def span(row, figure):
     return f"{number(row[figure + '_median'])} ({number(row[figure + '_low'])} to {number(row[figure + '_high'])})"
 
 
-def median(row, figure):
-    return row.get(figure + "_median") or row[figure]
-
-
 def batch_table():
     cells = {(int(r["batch"]), r["path"]): r for r in read("summary.csv") if r["suite"] == "batch" and r["status"] == "ok"}
     lines = [
@@ -55,7 +48,7 @@ def batch_table():
         lines.append(
             f"| {batch} | {number(naive['ttft_ms_median'])} | {number(cached['ttft_ms_median'])} "
             f"| {span(naive, 'ttpt_ms')} | {span(cached, 'ttpt_ms')} | {number(cached['decode_tok_s_median'])} "
-            f"| {ratio:.1f} × | {float(median(cached, 'limit_pct')):.0f} % | {float(median(cached, 'kv_live_bytes')) / 2**20:.1f} |"
+            f"| {ratio:.1f} × | {float(cached['limit_pct']):.0f} % | {float(cached['kv_live_bytes']) / 2**20:.1f} |"
         )
     some = next(iter(cells.values()))
     with open(os.path.join(RUN, "context.json"), encoding="utf-8") as file:
@@ -84,51 +77,39 @@ def kernel_table():
     return lines
 
 
-def glossary():
-    done = subprocess.run([PROGRAM, "columns", "--format", "markdown"], stdout=subprocess.PIPE, check=True, text=True)
-    return done.stdout.strip("\n").split("\n")
+def glossary(program):
+    return subprocess.run([program, "columns", "--format", "markdown"], check=True, capture_output=True,
+                          encoding="utf-8").stdout.strip().split("\n")
 
 
-BLOCKS = (
-    ("data/results/reference", "batch", batch_table),
-    ("data/results/reference", "kernels", kernel_table),
-    ("kvbench columns", "glossary", glossary),
-)
-
-
-def filled(text, name):
-    """The text of a README with its tables."""
-    for source, block, lines in BLOCKS:
-        begin, end = BEGIN.format(source, block), END.format(block)
-        if text.count(begin) != text.count(end) or text.count(begin) > 1:
-            sys.exit(f"readme_table.py: {name} must hold '{begin}' and '{end}' once, or neither")
-        if begin in text:
-            head, rest = text.split(begin)
-            text = head + begin + "\n" + "\n".join(lines()) + "\n" + end + rest.split(end)[1]
-    return text
+def filled(text, file, origin, name, lines):
+    begin, end = f"<!-- from {origin} by plots/readme_table.py: {name} -->", f"<!-- end of {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        sys.exit(f"readme_table.py: {file} must hold one '{begin}' and one '{end}'")
+    head, rest = text.split(begin)
+    return head + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
 
 
 def main():
     if sys.argv[1:] not in ([], ["--check"]):
         sys.exit(__doc__)
-    texts = {}
-    for name in READMES:
-        if os.path.exists(os.path.join(ROOT, name)):
-            with open(os.path.join(ROOT, name), encoding="utf-8") as file:
-                texts[name] = file.read()
-    for source, block, _ in BLOCKS:
-        wanted = block != "glossary" or "benchmarks/README.md" in texts
-        if wanted and not any(BEGIN.format(source, block) in text for text in texts.values()):
-            sys.exit(f"readme_table.py: no README holds '{BEGIN.format(source, block)}'")
-    for name, before in texts.items():
-        text = filled(before, name)
+    program = os.environ.get("KVBENCH_PROGRAM", os.path.join(ROOT, "build", "benchmarks", "kvbench"))
+    for file, origin, name, lines in (
+        ("README.md", "data/results/reference", "batch", batch_table()),
+        ("core/README.md", "data/results/reference", "kernels", kernel_table()),
+        ("benchmarks/README.md", "kvbench columns", "glossary", glossary(program)),
+    ):
+        path = os.path.join(ROOT, file)
+        with open(path, encoding="utf-8") as stream:
+            before = stream.read()
+        text = filled(before, file, origin, name, lines)
         if text == before:
             continue
         if sys.argv[1:]:
-            sys.exit(f"readme_table.py: {name} is not up to date: run plots/readme_table.py")
-        with open(os.path.join(ROOT, name + ".part"), "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(os.path.join(ROOT, name + ".part"), os.path.join(ROOT, name))
+            sys.exit(f"readme_table.py: {file} differs from {origin}: run plots/readme_table.py")
+        with open(path + ".part", "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(path + ".part", path)
 
 
 main()
