@@ -13,10 +13,10 @@
 #include "measure/fixture.h"
 
 #include "base/error.h"
+#include "base/random.h"
 #include "cache/cache.h"
 #include "kernels/matmul.h"
 #include "machine/machine.h"
-#include "results/stats.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -184,10 +184,8 @@ static size_t ring_bytes(const struct kv_run *run)
 static void draw(float *values, size_t n, float size, int rank, int n_ranks)
 {
     const size_t end = n * ((size_t)rank + 1) / (size_t)n_ranks;
-    struct kv_stats_random random;
-    kv_stats_random_seed(&random, (uint64_t)rank);
     for (size_t i = n * (size_t)rank / (size_t)n_ranks; i < end; i++)
-        values[i] = (float)(int32_t)(kv_stats_random_next(&random) >> 32) * 0x1p-31f * size;
+        values[i] = (float)(int32_t)(kv_draw64(1, i) >> 32) * 0x1p-31f * size;
 }
 
 static void fill_ring_job(void *argument, int rank)
