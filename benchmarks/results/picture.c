@@ -285,7 +285,8 @@ static kv_status write_figure(const struct source *source, const struct kv_figur
         snprintf(file, sizeof file, "%s/%s", source->folder, figure->files[0]) >= (int)sizeof file)
         return kv_fail(error, KV_ERROR_IO, "%.60s...: the name is too long; use a shorter one", out);
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return kv_fail(error, KV_ERROR_IO, "%s: cannot be made: %s", folder, strerror(errno));
+        return kv_fail(error, KV_ERROR_IO, "%s: cannot be made (%s): name a folder that is there and can be written",
+                       folder, strerror(errno));
     const struct kv_picture_run *run = strcmp(figure->suite, TRAINING) == 0           ? NULL
                                        : strcmp(figure->files[0], "kernels.csv") == 0 ? &source->kernels
                                                                                       : &source->runs;
