@@ -161,12 +161,20 @@ static void warn_if_moved(const char *command, const char *what, const char *uni
 
 static void warn_of_limits(const char *command, const struct kv_run *run)
 {
+    char whose[32] = "", what[64];
+    int n = 0;
+    for (int threads = 1; threads <= KV_MAX_THREADS; threads++)
+        n += run->limits_at_end[threads].threads > 0;
     for (int threads = 1; threads <= KV_MAX_THREADS; threads++) {
         const struct kv_limits *start = &run->limits[threads], *end = &run->limits_at_end[threads];
         if (!start->threads || !end->threads)
             continue;
-        warn_if_moved(command, "read bandwidth", "GB/s", start->read_bytes_per_s, end->read_bytes_per_s);
-        warn_if_moved(command, "the arithmetic peak", "GFLOPS", start->fma_flop_per_s, end->fma_flop_per_s);
+        if (n > 1)
+            snprintf(whose, sizeof whose, " of %d thread%s", threads, threads == 1 ? "" : "s");
+        snprintf(what, sizeof what, "read bandwidth%s", whose);
+        warn_if_moved(command, what, "GB/s", start->read_bytes_per_s, end->read_bytes_per_s);
+        snprintf(what, sizeof what, "the arithmetic peak%s", whose);
+        warn_if_moved(command, what, "GFLOPS", start->fma_flop_per_s, end->fma_flop_per_s);
     }
 }
 

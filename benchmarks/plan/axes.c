@@ -90,11 +90,20 @@ const char *kv_axis_text(const struct kv_axis *axis, const struct kv_arm *arm, c
     return text;
 }
 
+static bool has_value(const struct kv_axis *axis, const struct kv_arm *arm)
+{
+    return axis->choice ? **name_of(axis, arm) : *count_of(axis, arm) > 0;
+}
+
+static bool is_equal(const struct kv_axis *axis, const struct kv_arm *a, const struct kv_arm *b)
+{
+    return axis->choice ? strcmp(*name_of(axis, a), *name_of(axis, b)) == 0 : *count_of(axis, a) == *count_of(axis, b);
+}
+
 bool kv_arms_equal(const struct kv_arm *a, const struct kv_arm *b)
 {
     for (int i = 0; i < N_AXES; i++)
-        if (axes[i].choice ? strcmp(*name_of(&axes[i], a), *name_of(&axes[i], b)) != 0
-                           : *count_of(&axes[i], a) != *count_of(&axes[i], b))
+        if (!is_equal(&axes[i], a, b))
             return false;
     return true;
 }
@@ -246,13 +255,14 @@ int kv_plan_find(const struct kv_plan *plan, const char *id)
 
 bool kv_plan_varies(const struct kv_plan *plan, enum kv_kind kind, const struct kv_axis *axis)
 {
-    char first[KV_AXIS_TEXT_SIZE] = "", text[KV_AXIS_TEXT_SIZE];
+    const struct kv_arm *first = NULL;
     for (int i = 0; i < plan->n_cells; i++) {
-        if (plan->cells[i].kind != kind || !*kv_axis_text(axis, &plan->cells[i].arm, text))
+        const struct kv_arm *arm = &plan->cells[i].arm;
+        if (plan->cells[i].kind != kind || !has_value(axis, arm))
             continue;
-        if (*first && strcmp(first, text) != 0)
+        if (first && !is_equal(axis, first, arm))
             return true;
-        strcpy(first, text);
+        first = arm;
     }
     return false;
 }
