@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""Writes the numbers of README.md from the reference run, so that nobody types them.
+"""Writes the tables of the README files, so that nobody types a number.
 
-    plots/readme_table.py            put the tables between README.md's markers
-    plots/readme_table.py --check    exit 1 when README.md does not hold what the run says
+    plots/readme_table.py            put the tables between the markers
+    plots/readme_table.py --check    exit 1 when a file does not hold what it should
 
-The run is data/results/reference: summary.csv, kernels.csv and context.json.
+README.md and core/README.md get theirs from the run in data/results/reference (summary.csv, kernels.csv, context.json),
+benchmarks/README.md its glossary from `kvbench columns`. KVBENCH_PROGRAM names the program, otherwise the one in build/.
 """
 import csv
 import json
 import os
 import statistics
+import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RUN = os.path.join(ROOT, "data", "results", "reference")
-README = os.path.join(ROOT, "README.md")
-BEGIN, END = "<!-- from data/results/reference by plots/readme_table.py: {} -->", "<!-- end of {} -->"
 
 
 def read(name):
@@ -55,7 +55,7 @@ def batch_table():
         context = json.load(file)
     lines.append("")
     lines.append(
-        f"{some['model']}, weights {some.get('weights_source') or some['weights']}, {some['threads']} threads on an "
+        f"{some['model']}, weights {some['weights_source']}, {some['threads']} threads on an "
         f"{context['machine']['cpu']['name']}, {some['isa']}, gemm {some['gemm']}; prompt of {some['prompt_tokens']} tokens, "
         f"{some['new_tokens']} new ones. Medians of {some['n']} repetitions or more, in brackets their 95 % bootstrap "
         "interval."
@@ -77,25 +77,39 @@ def kernel_table():
     return lines
 
 
+def glossary(program):
+    return subprocess.run([program, "columns", "--format", "markdown"], check=True, capture_output=True,
+                          encoding="utf-8").stdout.strip().split("\n")
+
+
+def filled(text, file, origin, name, lines):
+    begin, end = f"<!-- from {origin} by plots/readme_table.py: {name} -->", f"<!-- end of {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        sys.exit(f"readme_table.py: {file} must hold one '{begin}' and one '{end}'")
+    head, rest = text.split(begin)
+    return head + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
+
+
 def main():
     if sys.argv[1:] not in ([], ["--check"]):
         sys.exit(__doc__)
-    with open(README, encoding="utf-8") as file:
-        before = file.read()
-    text = before
-    for name, lines in (("batch", batch_table()), ("kernels", kernel_table())):
-        begin, end = BEGIN.format(name), END.format(name)
-        if text.count(begin) != 1 or text.count(end) != 1:
-            sys.exit(f"readme_table.py: README.md must hold one '{begin}' and one '{end}'")
-        head, rest = text.split(begin)
-        text = head + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
-    if text == before:
-        return
-    if sys.argv[1:]:
-        sys.exit("readme_table.py: README.md differs from data/results/reference: run plots/readme_table.py")
-    with open(README + ".part", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(README + ".part", README)
+    program = os.environ.get("KVBENCH_PROGRAM", os.path.join(ROOT, "build", "benchmarks", "kvbench"))
+    for file, origin, name, lines in (
+        ("README.md", "data/results/reference", "batch", batch_table()),
+        ("core/README.md", "data/results/reference", "kernels", kernel_table()),
+        ("benchmarks/README.md", "kvbench columns", "glossary", glossary(program)),
+    ):
+        path = os.path.join(ROOT, file)
+        with open(path, encoding="utf-8") as stream:
+            before = stream.read()
+        text = filled(before, file, origin, name, lines)
+        if text == before:
+            continue
+        if sys.argv[1:]:
+            sys.exit(f"readme_table.py: {file} differs from {origin}: run plots/readme_table.py")
+        with open(path + ".part", "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(path + ".part", path)
 
 
 main()

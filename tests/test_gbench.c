@@ -1,5 +1,5 @@
-/* The C shim over Google Benchmark: fixtures, skips, runs, flags, the JSON file, stopping. The library keeps its flags
- * and registry once for a process, so every check runs in a child process of its own. */
+/* The C shim over Google Benchmark: what is run, what goes wrong, flags, the JSON file, stopping. The library keeps its
+ * flags and registry once for a process, so every check runs in a child process of its own. */
 #include "support.h"
 
 #include <jansson.h>
@@ -23,30 +23,37 @@
         }                                                                                                              \
     } while (0)
 
-/* ---- What a fixture is given and what comes of it --------------------------------------------------- */
+/* ---- What is run and what comes of it --------------------------------------------------------------- */
 
-/* A registration's context: how often it was called and done, and with what error. */
+/* A registration's context: how often it was prepared, run and done, and with what error. */
 struct seen {
-    void (*body)(struct gb_state *state, struct seen *seen);
-    double seconds;
-    int n_calls, n_done;
+    const char *refusal; /* of prepare */
+    const char *failure; /* of run */
+    double seconds;      /* of an iteration */
+    bool interrupted;    /* run raises SIGINT */
+    int n_prepared, n_calls, n_done;
     int64_t iterations; /* of the last call */
     char error[256];    /* "" when none */
-    int order;          /* done its place among all */
+    int order;          /* its place among all that were done */
 };
 static int n_done_in_all;
 
-static void run_seen(struct gb_state *state, void *context)
+static const char *prepare_seen(void *context)
+{
+    struct seen *seen = context;
+    seen->n_prepared++;
+    return seen->refusal;
+}
+
+static const char *run_seen(void *context, int64_t n, double *seconds)
 {
     struct seen *seen = context;
     seen->n_calls++;
-    if (seen->body) {
-        seen->body(state, seen);
-        return;
-    }
-    seen->iterations = gb_begin(state);
-    gb_end(state);
-    gb_set_time(state, seen->seconds > 0 ? seen->seconds * (double)seen->iterations : 1e-3);
+    seen->iterations = n;
+    if (seen->interrupted)
+        CHECK(raise(SIGINT) == 0);
+    *seconds = seen->seconds * (double)n;
+    return seen->failure;
 }
 
 static void done_seen(void *context, const char *error)
@@ -58,19 +65,35 @@ static void done_seen(void *context, const char *error)
     snprintf(seen->error, sizeof seen->error, "%s", error ? error : "");
 }
 
-/* Of two iterations. */
-static void add(const char *name, struct seen *seen)
+static const struct gb_counter *counters_seen(void *context)
+{
+    static const struct gb_counter counters[] = {{"tokens", 1.0 / 3.0}, {NULL, 0}};
+    (void)context;
+    return counters;
+}
+
+static void add_benchmark(const char *name, struct seen *seen, int64_t iterations, double min_time_s)
 {
     const struct gb_benchmark benchmark = {
-        .name = name, .run = run_seen, .done = done_seen, .context = seen, .iterations = 2, .unit = GB_MILLISECONDS};
+        .name = name,
+        .prepare = prepare_seen,
+        .run = run_seen,
+        .counters = counters_seen,
+        .done = done_seen,
+        .context = seen,
+        .iterations = iterations,
+        .min_time_s = min_time_s,
+        .unit = GB_MILLISECONDS,
+    };
     CHECK(gb_register(&benchmark, NULL) == KV_OK);
 }
 
-static void add_timed(const char *name, struct seen *seen, double min_time_s)
+/* Of two iterations. */
+static void add(const char *name, struct seen *seen)
 {
-    const struct gb_benchmark benchmark = {
-        .name = name, .run = run_seen, .done = done_seen, .context = seen, .min_time_s = min_time_s};
-    CHECK(gb_register(&benchmark, NULL) == KV_OK);
+    if (seen->seconds == 0)
+        seen->seconds = 1e-3;
+    add_benchmark(name, seen, 2, 0);
 }
 
 static size_t run_all(void)
@@ -84,102 +107,31 @@ static void check_iterations_fill_the_time(void)
 {
     struct seen exact = {.seconds = 0.25}, timed = {.seconds = 0.25};
     add("exact", &exact);
-    add_timed("timed", &timed, 0.9);
+    add_benchmark("timed", &timed, 0, 0.9);
     CHECK(run_all() == 2);
     CHECK(exact.n_calls == 1 && exact.iterations == 2 && exact.n_done == 1 && !*exact.error);
-    CHECK(timed.iterations >= 4 && timed.n_done == 1 && !*timed.error);
+    CHECK(timed.iterations >= 4 && timed.n_prepared == timed.n_calls && timed.n_done == 1 && !*timed.error);
     CHECK(exact.order == 1 && timed.order == 2);
 }
 
-static void without_time(struct gb_state *state, struct seen *seen)
+static void check_what_goes_wrong(void)
 {
-    gb_begin(state);
-    gb_end(state);
-    if (seen->seconds != 0)
-        gb_set_time(state, seen->seconds);
-}
-
-static void skip_first(struct gb_state *state, struct seen *seen)
-{
-    (void)seen;
-    gb_set_counter(state, "dropped", 1);
-    gb_skip_with_error(state, "does not fit");
-    gb_skip_with_error(state, "a second reason");
-    CHECK(gb_begin(state) == 0);
-    gb_end(state);
-}
-
-static void skip_inside(struct gb_state *state, struct seen *seen)
-{
-    (void)seen;
-    CHECK(gb_begin(state) == 1);
-    gb_skip_with_error(state, "no number");
-    gb_end(state);
-}
-
-static void never_begins(struct gb_state *state, struct seen *seen)
-{
-    (void)state;
-    (void)seen;
-}
-
-static void never_ends(struct gb_state *state, struct seen *seen)
-{
-    (void)seen;
-    gb_begin(state);
-}
-
-static void begins_twice(struct gb_state *state, struct seen *seen)
-{
-    (void)seen;
-    CHECK(gb_begin(state) == 1);
-    CHECK(gb_begin(state) == 0);
-    gb_end(state);
-}
-
-static void only_ends(struct gb_state *state, struct seen *seen)
-{
-    (void)seen;
-    gb_end(state);
-}
-
-static void check_skips(void)
-{
-    static const struct {
-        void (*body)(struct gb_state *state, struct seen *seen);
-        double seconds;
-        const char *error;
-    } cases[] = {
-        {skip_first, 0, "does not fit"},
-        {skip_inside, 0, "no number"},
-        {never_begins, 0, "without gb_begin"},
-        {never_ends, 0, "without gb_begin"},
-        {begins_twice, 0, "gb_begin was called twice"},
-        {only_ends, 0, "without gb_begin"},
-        {without_time, 0, "gb_set_time"},
-        {without_time, -1, "gb_set_time"},
-        {without_time, (double)NAN, "gb_set_time"},
-        {without_time, (double)INFINITY, "gb_set_time"},
+    struct seen seen[] = {
+        {.refusal = "does not fit"}, {.failure = "no number", .seconds = 1}, {.seconds = 0}, {.seconds = -1},
+        {.seconds = (double)NAN},    {.seconds = (double)INFINITY},          {.seconds = 1},
     };
-    enum { N = sizeof cases / sizeof cases[0] };
-    struct seen seen[N + 1] = {{.n_calls = 0}};
-    for (int i = 0; i < N; i++) {
-        seen[i] = (struct seen){.body = cases[i].body, .seconds = cases[i].seconds};
-        add_timed("skip", &seen[i], 1e-9);
-    }
-    add("good", &seen[N]);
+    static const char *const errors[] = {"does not fit",         "no number",
+                                         "no time was measured", "no time was measured",
+                                         "no time was measured", "no time was measured"};
+    enum { N = sizeof errors / sizeof *errors };
+    for (int i = 0; i <= N; i++)
+        add_benchmark("skip", &seen[i], 0, 1e-9);
     CHECK(run_all() == N + 1);
     for (int i = 0; i < N; i++) {
-        CHECK(strstr(seen[i].error, cases[i].error));
-        CHECK(seen[i].n_calls == 1 && seen[i].n_done == 1);
+        CHECK(strstr(seen[i].error, errors[i]));
+        CHECK(seen[i].n_calls == (i > 0) && seen[i].n_prepared == 1 && seen[i].n_done == 1);
     }
-    CHECK(strcmp(seen[0].error, "does not fit") == 0 && !*seen[N].error && seen[N].n_done == 1);
-}
-
-static void pass_over(struct gb_state *state, struct seen *seen)
-{
-    (void)seen;
-    gb_pass_over(state);
+    CHECK(!*seen[N].error && seen[N].n_done == 1);
 }
 
 static void check_registration_errors(void)
@@ -335,7 +287,7 @@ static void check_list_tests(void)
 {
     struct seen seen = {.n_calls = 0};
     add("naive", &seen);
-    add_timed("cached", &seen, 0.02);
+    add_benchmark("cached", &seen, 0, 0.02);
     CHECK(initialize("--benchmark_list_tests", NULL) == KV_OK);
     CHECK(gb_lists_only());
     CHECK(initialize("--benchmark_filter=cached|naive", NULL) == KV_OK);
@@ -370,28 +322,19 @@ static double entry_number(const json_t *benchmarks, size_t index, const char *k
     return json_number_value(json_object_get(json_array_get(benchmarks, index), key));
 }
 
-static void with_counters(struct gb_state *state, struct seen *seen)
-{
-    const int64_t n = gb_begin(state);
-    gb_end(state);
-    gb_set_time(state, seen->seconds * (double)n);
-    gb_set_counter(state, "tokens", 0.1);
-    gb_set_counter(state, "tokens", 1.0 / 3.0);
-}
-
 /* Three times the same name, interleaved with another one, as repetitions of two paths are. */
 static void check_json_file(void)
 {
     const char *const file = "runs.json", *const temporary = "runs.json.tmp";
     CHECK(initialize("--benchmark_out=runs.json", NULL) == KV_OK);
     CHECK(access(file, F_OK) != 0 && access(temporary, F_OK) != 0);
-    struct seen seen[6], passed = {.body = pass_over}, failed = {.body = skip_first};
+    struct seen seen[6], passed = {.refusal = gb_pass_over}, failed = {.refusal = "does not fit"};
     for (int i = 0; i < 6; i++) {
-        seen[i] = (struct seen){.body = with_counters, .seconds = i + 1};
+        seen[i] = (struct seen){.seconds = i + 1};
         add(i % 2 ? "naive" : "cached", &seen[i]);
     }
     add("nothing to do", &passed);
-    CHECK(run_all() == 7 && passed.n_calls == 1 && passed.n_done == 0);
+    CHECK(run_all() == 7 && passed.n_prepared == 1 && passed.n_calls == 0 && passed.n_done == 0);
     json_t *benchmarks = read_benchmarks(file);
     CHECK(json_array_size(benchmarks) == 6);
     for (size_t i = 0; i < 6; i++) {
@@ -410,7 +353,7 @@ static void check_json_file(void)
     benchmarks = read_benchmarks(file);
     CHECK(json_array_size(benchmarks) == 7);
     CHECK(strcmp(entry_text(benchmarks, 6, "error_message"), "does not fit") == 0);
-    CHECK(!json_object_get(json_array_get(benchmarks, 6), "dropped"));
+    CHECK(!json_object_get(json_array_get(benchmarks, 6), "tokens"));
     json_decref(benchmarks);
     CHECK(access(temporary, F_OK) != 0);
     CHECK(unlink(file) == 0);
@@ -440,18 +383,9 @@ static void on_signal(int number)
     gb_request_stop();
 }
 
-static void interrupted(struct gb_state *state, struct seen *seen)
-{
-    (void)seen;
-    CHECK(raise(SIGINT) == 0);
-    gb_begin(state);
-    gb_end(state);
-    gb_set_time(state, 1e-3);
-}
-
 static void check_stop(void)
 {
-    struct seen seen[3] = {{.n_calls = 0}, {.body = interrupted}, {.n_calls = 0}};
+    struct seen seen[3] = {{.n_calls = 0}, {.interrupted = true}, {.n_calls = 0}};
     CHECK(initialize("--benchmark_out=stopped.json", NULL) == KV_OK);
     CHECK(signal(SIGINT, on_signal) != SIG_ERR);
     for (int i = 0; i < 3; i++)
@@ -472,9 +406,9 @@ static void check_stop(void)
 /* The call that was interrupted had too few iterations for min_time_s, so nothing is done. */
 static void check_stop_while_growing(void)
 {
-    struct seen seen = {.body = interrupted};
+    struct seen seen = {.interrupted = true, .seconds = 1e-3};
     CHECK(signal(SIGINT, on_signal) != SIG_ERR);
-    add_timed("long", &seen, 60);
+    add_benchmark("long", &seen, 0, 60);
     run_all();
     CHECK(seen.n_calls == 1 && seen.n_done == 0);
 }
@@ -529,7 +463,7 @@ int main(void)
 {
     static const struct check checks[] = {
         {"iterations fill the time", check_iterations_fill_the_time, NULL},
-        {"skips", check_skips, NULL},
+        {"what goes wrong", check_what_goes_wrong, NULL},
         {"registration errors", check_registration_errors, NULL},
         {"several runs", check_several_runs, NULL},
         {"flags are taken", check_flags_are_taken, NULL},

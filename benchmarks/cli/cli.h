@@ -15,6 +15,7 @@ struct command {
 };
 
 int command_bench(int argc, char **argv);
+int command_columns(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_dashboard(int argc, char **argv);
 int command_evaluate(int argc, char **argv);

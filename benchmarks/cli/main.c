@@ -14,6 +14,7 @@
 static const struct command commands[] = {
     {"bench", "measure both paths and write the results as CSV", command_bench, true},
     {"compare", "hold one run against another, or the arms of one run", command_compare, false},
+    {"columns", "what the columns of the result files mean", command_columns, false},
     {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true},
     {"evaluate", "how well a model predicts a text: loss, bits a byte", command_evaluate, true},
     {"generate", "continue a text, or token ids", command_generate, true},

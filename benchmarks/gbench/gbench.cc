@@ -28,8 +28,6 @@
 namespace
 {
 
-const char passed_over[] = "passed over"; /* the error of what leaves no trace */
-
 /* Written by a signal handler, hence lock-free. */
 std::atomic<bool> stop_requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets this flag");
@@ -125,18 +123,12 @@ class json_file
     bool has_context_ = false;
 };
 
-struct registration {
-    void (*run)(gb_state *state, void *context);
-    void (*done)(void *context, const char *error);
-    void *context;
-};
-
 /* As Google Benchmark's flags and registry, once for the process. */
 struct process_state {
     std::string program;            /* the library keeps a pointer to it */
     std::unique_ptr<json_file> out; /* null without --benchmark_out */
     bool lists_only = false;
-    const struct registration *last = nullptr; /* whose fixture was called last */
+    const gb_benchmark *last = nullptr; /* that was called last */
 };
 
 process_state &process()
@@ -147,52 +139,37 @@ process_state &process()
 
 } // namespace
 
-/* ---- Fixtures ----------------------------------------------------------------------------------- */
-
-struct gb_state {
-    benchmark::State &library;
-    enum { READY, RUNNING, DONE } phase = READY;
-    bool skipped = false;
-    bool out_of_memory = false;
-    double seconds = 0;
-
-    /* Runs `body` between two C frames, where no exception may pass. */
-    template <typename Body> void guard(Body body) noexcept
-    {
-        try {
-            body();
-        } catch (...) {
-            out_of_memory = true;
-        }
-    }
-
-    void skip(const char *message) noexcept
-    {
-        skipped = true;
-        guard([&] { library.SkipWithError(message); });
-    }
-};
+/* The error of what leaves no trace. */
+const char gb_pass_over[] = "passed over";
 
 namespace
 {
 
-void call_fixture(const registration &registered, benchmark::State &library)
+/* What the library calls, with as many iterations as it wants. It aborts when they were not run, and without a time
+ * goes on to 1e9 of them. */
+void call(const gb_benchmark &registered, benchmark::State &library)
 {
+    double seconds = 0;
     process().last = &registered;
-    if (stop_requested) {
-        library.SkipWithError(passed_over);
+    const char *error = stop_requested ? gb_pass_over : nullptr;
+    if (!error && registered.prepare)
+        error = registered.prepare(registered.context);
+    if (!error) {
+        const auto n = library.max_iterations;
+        library.KeepRunningBatch(n);
+        error = registered.run(registered.context, static_cast<int64_t>(n), &seconds);
+        library.KeepRunningBatch(n);
+    }
+    if (!error && !(seconds > 0 && std::isfinite(seconds)))
+        error = "no time was measured; give a number of seconds above 0";
+    if (error) {
+        library.SkipWithError(error);
         return;
     }
-    gb_state state{library};
-    registered.run(&state, registered.context);
-    /* The library aborts when a loop was not finished, and without a time goes on to 1e9 iterations. */
-    if (!state.skipped && state.phase != gb_state::DONE)
-        state.skip("the fixture returned without gb_begin and gb_end; call each once");
-    if (!state.skipped && !(state.seconds > 0 && std::isfinite(state.seconds)))
-        state.skip("no time was measured; give gb_set_time a number of seconds above 0");
-    /* So short that the string needs no memory of its own. */
-    if (state.out_of_memory)
-        library.SkipWithError("out of memory");
+    library.SetIterationTime(seconds);
+    for (const gb_counter *c = registered.counters ? registered.counters(registered.context) : nullptr; c && c->name;
+         c++)
+        library.counters[c->name] = c->value;
 }
 
 /* ---- What was measured --------------------------------------------------------------------------------------- */
@@ -225,7 +202,7 @@ class reporter : public benchmark::BenchmarkReporter
         std::vector<Run> runs;
         std::copy_if(all.begin(), all.end(), std::back_inserter(runs), [](const Run &run) {
             const char *error = run_error(run, 0);
-            return !error || std::strcmp(error, passed_over) != 0;
+            return !error || std::strcmp(error, gb_pass_over) != 0;
         });
         if (process().out)
             process().out->add_runs(runs);
@@ -248,7 +225,7 @@ class reporter : public benchmark::BenchmarkReporter
 const char *refusal(const gb_benchmark &benchmark)
 {
     if (!benchmark.run)
-        return "has no fixture; set run";
+        return "has nothing to run; set run";
     if (benchmark.iterations < 0 || !(benchmark.min_time_s >= 0))
         return "has a negative number of iterations or seconds; use 0 for the default";
     if (benchmark.iterations > 0 && benchmark.min_time_s > 0)
@@ -258,9 +235,8 @@ const char *refusal(const gb_benchmark &benchmark)
 
 kv_status register_benchmark(const gb_benchmark &benchmark)
 {
-    const registration registered{benchmark.run, benchmark.done, benchmark.context};
-    auto *added = benchmark::RegisterBenchmark(
-        benchmark.name, [registered](benchmark::State &state) { call_fixture(registered, state); });
+    auto *added = benchmark::RegisterBenchmark(benchmark.name,
+                                               [benchmark](benchmark::State &state) { call(benchmark, state); });
     added->Unit(benchmark.unit == GB_MICROSECONDS ? benchmark::kMicrosecond : benchmark::kMillisecond);
     added->Repetitions(1);
     added->UseManualTime();
@@ -454,51 +430,6 @@ void gb_clear(void)
 {
     benchmark::ClearRegisteredBenchmarks();
     process().last = nullptr;
-}
-
-int64_t gb_begin(struct gb_state *state)
-{
-    if (!state->skipped && state->phase != gb_state::READY)
-        state->skip("gb_begin was called twice; call it once");
-    if (state->skipped)
-        return 0;
-    state->phase = gb_state::RUNNING;
-    const int64_t iterations = state->library.max_iterations;
-    state->guard([&] { state->library.KeepRunningBatch(iterations); });
-    return iterations;
-}
-
-void gb_end(struct gb_state *state)
-{
-    if (state->skipped)
-        return;
-    if (state->phase != gb_state::RUNNING) {
-        state->skip("gb_end was called without gb_begin; call each once");
-        return;
-    }
-    state->guard([&] { state->library.KeepRunningBatch(state->library.max_iterations); });
-    state->phase = gb_state::DONE;
-}
-
-void gb_set_time(struct gb_state *state, double seconds)
-{
-    state->seconds = seconds;
-    state->library.SetIterationTime(seconds);
-}
-
-void gb_set_counter(struct gb_state *state, const char *name, double value)
-{
-    state->guard([&] { state->library.counters[name] = value; });
-}
-
-void gb_skip_with_error(struct gb_state *state, const char *message)
-{
-    state->skip(message);
-}
-
-void gb_pass_over(struct gb_state *state)
-{
-    state->skip(passed_over);
 }
 
 kv_status gb_run(size_t *matched, struct kv_error *error)

@@ -2,7 +2,6 @@
 #ifndef KV_MEASURE_FIXTURE_H
 #define KV_MEASURE_FIXTURE_H
 
-#include "gbench/gbench.h"
 #include "measure/decoder.h"
 #include "measure/run.h"
 
@@ -11,9 +10,7 @@
 /* A kind of cell is one of these and one row in fixture_of (run.c). */
 struct kv_fixture {
     enum gb_unit unit;
-    int64_t calls;                  /* a repetition is so many; 0: as many as fill settings->kernel_min_time_s */
-    const enum kv_column *counters; /* [n_counters] figures that go into the file of --benchmark_out */
-    int n_counters;
+    int64_t calls; /* a repetition is so many; 0: as many as fill settings->kernel_min_time_s */
 
     /* Behind "SUITE/" in the cell's name, and what progress calls it. */
     void (*name)(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE]);

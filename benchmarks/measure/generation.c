@@ -278,14 +278,9 @@ static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
         snprintf(text + used, KV_CELL_TEXT_SIZE - (size_t)used, ", TTPT %.2f ms", ttpt_ms);
 }
 
-static const enum kv_column counters[] = {KV_COLUMN_TTFT_MS, KV_COLUMN_TTPT_MS, KV_COLUMN_DECODE_TOK_S,
-                                          KV_COLUMN_OUTPUT_TOK_S, KV_COLUMN_KV_LIVE_BYTES};
-
 const struct kv_fixture kv_generation_fixture = {
     .unit = GB_MILLISECONDS,
     .calls = 1,
-    .counters = counters,
-    .n_counters = sizeof counters / sizeof *counters,
     .name = name,
     .describe = describe,
     .least_seconds = least_seconds,

@@ -13,10 +13,10 @@
 #include "measure/fixture.h"
 
 #include "base/error.h"
+#include "base/random.h"
 #include "cache/cache.h"
 #include "kernels/matmul.h"
 #include "machine/machine.h"
-#include "results/stats.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -184,10 +184,8 @@ static size_t ring_bytes(const struct kv_run *run)
 static void draw(float *values, size_t n, float size, int rank, int n_ranks)
 {
     const size_t end = n * ((size_t)rank + 1) / (size_t)n_ranks;
-    struct kv_stats_random random;
-    kv_stats_random_seed(&random, (uint64_t)rank);
     for (size_t i = n * (size_t)rank / (size_t)n_ranks; i < end; i++)
-        values[i] = (float)(int32_t)(kv_stats_random_next(&random) >> 32) * 0x1p-31f * size;
+        values[i] = (float)(int32_t)(kv_draw64(1, i) >> 32) * 0x1p-31f * size;
 }
 
 static void fill_ring_job(void *argument, int rank)
@@ -442,13 +440,10 @@ static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
              cell->newest.numbers[KV_COLUMN_GBYTES_S]);
 }
 
-static const enum kv_column counters[] = {KV_COLUMN_GFLOPS, KV_COLUMN_GBYTES_S, KV_COLUMN_LIMIT_PCT};
-
 #define KERNEL_FIXTURE(name_it)                                                                                        \
     {                                                                                                                  \
-        .unit = GB_MICROSECONDS, .counters = counters, .n_counters = sizeof counters / sizeof *counters,               \
-        .name = name_it, .describe = describe, .least_seconds = least_seconds, .expect = expect, .open = open,         \
-        .repeat = repeat, .fill = fill, .tell = tell, .close = close,                                                  \
+        .unit = GB_MICROSECONDS, .name = name_it, .describe = describe, .least_seconds = least_seconds,                \
+        .expect = expect, .open = open, .repeat = repeat, .fill = fill, .tell = tell, .close = close,                  \
     }
 const struct kv_fixture kv_matmul_fixture = KERNEL_FIXTURE(name_matmul);
 const struct kv_fixture kv_attention_fixture = KERNEL_FIXTURE(name_attention);

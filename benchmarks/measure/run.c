@@ -210,42 +210,58 @@ static void start_row(struct kv_cell_run *cell)
     cell->fixture->expect(cell);
 }
 
-/* What Google Benchmark calls: as many calls as it asks for, the cell being opened before the first. */
-static void repeat(struct gb_state *gb, void *context)
+/* The next functions are what Google Benchmark calls. Their errors stay in cell->error. */
+
+static const char *outcome(struct kv_cell_run *cell, kv_status status, const struct kv_error *error)
+{
+    if (status)
+        snprintf(cell->error, sizeof cell->error, "%s", error->message);
+    return status ? cell->error : NULL;
+}
+
+/* Opens the cell before its first call. */
+static const char *prepare(void *context)
 {
     struct kv_cell_run *cell = context;
     struct kv_error error = {""};
-    kv_status status = KV_OK;
-    if (cell->run->broken || cell->result.given_up) {
-        gb_pass_over(gb);
-        return;
-    }
-    if (!cell->state) {
-        start_row(cell);
-        status = over_budget(cell, &error) ? KV_ERROR_UNSUPPORTED : cell->fixture->open(cell, &error);
-    }
+    if (cell->run->broken || cell->result.given_up)
+        return gb_pass_over;
+    if (cell->state)
+        return NULL;
+    start_row(cell);
+    return outcome(cell, over_budget(cell, &error) ? KV_ERROR_UNSUPPORTED : cell->fixture->open(cell, &error), &error);
+}
+
+static const char *repeat(void *context, int64_t n, double *seconds)
+{
+    struct kv_cell_run *cell = context;
+    struct kv_error error = {""};
+    kv_status status = cell->fixture->repeat(cell, n, &cell->seconds, &error);
     if (!status) {
-        const int64_t n = gb_begin(gb);
-        status = cell->fixture->repeat(cell, n, &cell->seconds, &error);
-        gb_end(gb);
         cell->call_seconds = cell->seconds / (double)n;
-    }
-    if (!status) {
         cell->newest = cell->row;
         kv_row_set_number(&cell->newest, KV_COLUMN_REPETITION, cell->result.n_done + 1);
         kv_row_set_text(&cell->newest, KV_COLUMN_STATUS, "ok");
         status = cell->fixture->fill(cell, &error);
     }
-    if (status) {
-        gb_skip_with_error(gb, error.message);
-        return;
-    }
-    gb_set_time(gb, cell->seconds);
-    for (int i = 0; i < cell->fixture->n_counters; i++) {
-        const enum kv_column column = cell->fixture->counters[i];
-        if (cell->newest.known[column])
-            gb_set_counter(gb, kv_column_info(column)->name, cell->newest.numbers[column]);
-    }
+    *seconds = cell->seconds;
+    return outcome(cell, status, &error);
+}
+
+/* Figures that go into the file of --benchmark_out. */
+static const struct gb_counter *counters(void *context)
+{
+    static const enum kv_column columns[KV_MAX_COUNTERS] = {
+        KV_COLUMN_TTFT_MS,       KV_COLUMN_TTPT_MS, KV_COLUMN_DECODE_TOK_S, KV_COLUMN_OUTPUT_TOK_S,
+        KV_COLUMN_KV_LIVE_BYTES, KV_COLUMN_GFLOPS,  KV_COLUMN_GBYTES_S,     KV_COLUMN_LIMIT_PCT};
+    struct kv_cell_run *cell = context;
+    int n = 0;
+    for (int i = 0; i < KV_MAX_COUNTERS; i++)
+        if (cell->newest.known[columns[i]])
+            cell->counters[n++] = (struct gb_counter){kv_column_info(columns[i])->name,
+                                                      cell->newest.numbers[columns[i]]};
+    cell->counters[n] = (struct gb_counter){NULL, 0};
+    return cell->counters;
 }
 
 static void repeated(void *context, const char *error)
@@ -281,7 +297,9 @@ static kv_status register_cell(struct kv_cell_run *cell, struct kv_error *error)
     name_cell(cell, name, sizeof name);
     return gb_register(
         &(struct gb_benchmark){.name = name,
+                               .prepare = prepare,
                                .run = repeat,
+                               .counters = counters,
                                .done = repeated,
                                .context = cell,
                                .iterations = cell->fixture->calls,

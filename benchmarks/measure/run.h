@@ -3,6 +3,7 @@
 #ifndef KV_MEASURE_RUN_H
 #define KV_MEASURE_RUN_H
 
+#include "gbench/gbench.h"
 #include "kernels/matmul.h"
 #include "machine/limits.h"
 #include "plan/plan.h"
@@ -70,6 +71,8 @@ struct kv_fixture;
 struct kv_reference;
 struct kv_kernel_memory;
 
+enum { KV_MAX_COUNTERS = 8 };
+
 /* A cell while its turn is on. */
 struct kv_cell_run {
     struct kv_run *run;
@@ -81,6 +84,8 @@ struct kv_cell_run {
     bool skip;                    /* over its budget */
     double call_seconds, seconds; /* of the repetition that runs */
     struct kv_row newest;
+    struct gb_counter counters[KV_MAX_COUNTERS + 1];
+    char error[512];
 };
 
 enum { KV_MAX_MODELS = 32 };

@@ -343,14 +343,16 @@ static kv_status find_pairs(struct kv_comparison *comparison, struct kv_error *e
     return comparison->n_pairs ? KV_OK : fail_without_pairs(comparison, error);
 }
 
+/* An axis that does not apply to a pair, such as the cache of a path that keeps nothing, varies from nothing. */
 static bool pairs_vary(const struct kv_comparison *comparison, enum kv_column key)
 {
-    char first[256], text[256];
-    kv_pair_key(&comparison->pairs[0], key, first, sizeof first);
-    for (size_t i = 1; i < comparison->n_pairs; i++) {
+    char first[256] = "", text[256];
+    for (size_t i = 0; i < comparison->n_pairs; i++) {
         kv_pair_key(&comparison->pairs[i], key, text, sizeof text);
-        if (strcmp(first, text) != 0)
+        if (*first && *text && strcmp(first, text) != 0)
             return true;
+        if (!*first)
+            memcpy(first, text, sizeof first);
     }
     return false;
 }

@@ -104,7 +104,9 @@ static void print_run(const struct kv_results *run, const char *label, FILE *str
 /* The one value of a column, or the two when --ignore lets the sides differ. */
 static void write_common(const struct kv_comparison *comparison, enum kv_column key, char *text)
 {
-    const struct kv_pair *pair = &comparison->pairs[0];
+    const struct kv_pair *pair = comparison->pairs, *const last = pair + comparison->n_pairs - 1;
+    while (pair < last && !*pair->base->texts[key] && !*pair->other->texts[key])
+        pair++;
     const char *base = pair->base->texts[key], *other = pair->other->texts[key];
     if (strcmp(base, other) == 0 || !*base || !*other)
         snprintf(text, TEXT_SIZE, "%s", *base ? base : other);

@@ -4,13 +4,9 @@
 #include "results/csv.h"
 #include "results/picture.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MIB 1048576.0
 
@@ -208,6 +204,8 @@ static size_t write_token_rows(struct kv_picture *p)
     for (size_t i = 0; i < p->n_cells; i++) {
         struct kv_token_row *rows = tokens_of(p, &p->cells[i], &n);
         double *ms = malloc((n + 1) * sizeof *ms);
+        if (!ms)
+            kv_picture_fail_memory(p);
         for (size_t at = 0, next; ms && at < n; at = next) {
             for (next = at; next < n && rows[next].token == rows[at].token; next++)
                 ms[next - at] = rows[next].latency_ns / 1e6;
@@ -452,18 +450,18 @@ static void write_training_settings(struct kv_picture *p, double (*rows)[N_TRAIN
     kv_picture_number(p, "last", last);
 }
 
-/* `file`: training.csv, which is no file of a run. */
-static void write_training(struct kv_picture *p, const char *file)
+/* training.csv is no file of a run: it is read here. */
+static void write_training(struct kv_picture *p)
 {
     struct kv_csv_table *table = NULL;
-    p->status = kv_csv_read(&table, file, p->error);
+    p->status = kv_csv_read(&table, p->file, p->error);
     const size_t n = p->status ? 0 : kv_csv_rows(table);
     double(*rows)[N_TRAINING] = malloc((n + 1) * sizeof *rows);
     if (!rows)
         kv_picture_fail_memory(p);
     if (!p->status && n == 0)
         p->status = kv_fail(p->error, KV_ERROR_FORMAT, "%s: a header and no rows; train again with ./kvbench train",
-                            file);
+                            p->file);
     if (!p->status)
         p->status = read_training(table, rows, p->error);
     if (!p->status) {
@@ -480,123 +478,38 @@ static void write_training(struct kv_picture *p, const char *file)
 /* ---- All figures ---------------------------------------------------------------------------------------------- */
 
 #define WORKLOAD (KV_BIT(KV_COLUMN_PROMPT_TOKENS) | KV_BIT(KV_COLUMN_NEW_TOKENS))
-#define TRAINING "training"
 
-/* A new figure is a row here, and its file plots/NAME.gp. `same`: columns, a bit each, in which all its cells agree. */
-static const struct {
-    struct kv_figure figure;
-    uint64_t same;
-    void (*write)(struct kv_picture *p);
-} figures[] = {
-    {{"benchmark_results", "batch", {"runs.csv"}}, WORKLOAD, write_batch},
-    {{"token_latency", "trace", {"tokens.csv", "runs.csv"}}, WORKLOAD | KV_BIT(KV_COLUMN_BATCH), write_token_latency},
-    {{"time_vs_cache", "trace", {"tokens.csv", "runs.csv"}}, WORKLOAD | KV_BIT(KV_COLUMN_BATCH), write_time_vs_cache},
-    {{"speedup_grid", "grid", {"runs.csv"}}, 0, write_grid},
-    {{"depth", "depth", {"runs.csv"}}, KV_BIT(KV_COLUMN_BATCH), write_depth},
-    {{"memory", "memory", {"runs.csv"}}, 0, write_memory},
-    {{"roofline", "batch", {"runs.csv", "limits.csv"}}, WORKLOAD, write_roofline},
-    {{"kernels", "kernels", {"kernels.csv"}}, 0, write_kernels},
-    {{"latency_distribution", "trace", {"tokens.csv", "runs.csv"}},
-     WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
-     write_distribution},
-    {{TRAINING, TRAINING, {"training.csv"}}, 0, NULL},
+/* A new figure is a row here, and its file plots/NAME.gp. */
+static const struct kv_figure figures[] = {
+    {.name = "benchmark_results", .suite = "batch", .files = {"runs.csv"}, .same = WORKLOAD, .write = write_batch},
+    {.name = "token_latency",
+     .suite = "trace",
+     .files = {"tokens.csv", "runs.csv"},
+     .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
+     .write = write_token_latency},
+    {.name = "time_vs_cache",
+     .suite = "trace",
+     .files = {"tokens.csv", "runs.csv"},
+     .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
+     .write = write_time_vs_cache},
+    {.name = "speedup_grid", .suite = "grid", .files = {"runs.csv"}, .write = write_grid},
+    {.name = "depth", .suite = "depth", .files = {"runs.csv"}, .same = KV_BIT(KV_COLUMN_BATCH), .write = write_depth},
+    {.name = "memory", .suite = "memory", .files = {"runs.csv"}, .write = write_memory},
+    {.name = "roofline",
+     .suite = "batch",
+     .files = {"runs.csv", "limits.csv"},
+     .same = WORKLOAD,
+     .write = write_roofline},
+    {.name = "kernels", .suite = "kernels", .files = {"kernels.csv"}, .write = write_kernels},
+    {.name = "latency_distribution",
+     .suite = "trace",
+     .files = {"tokens.csv", "runs.csv"},
+     .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
+     .write = write_distribution},
+    {.name = "training", .suite = "training", .files = {"training.csv"}, .write = write_training},
 };
-enum { N_FIGURES = sizeof figures / sizeof *figures };
 
 const struct kv_figure *kv_figure(int index)
 {
-    return index >= 0 && index < N_FIGURES ? &figures[index].figure : NULL;
-}
-
-/* What the figures of one folder share. */
-struct source {
-    const char *folder;
-    struct kv_picture_run runs, kernels;
-};
-
-static bool has_file(const char *folder, const char *name)
-{
-    char *file;
-    const bool is_there = asprintf(&file, "%s/%s", folder, name) >= 0 && access(file, F_OK) == 0;
-    free(file);
-    return is_there;
-}
-
-static void skip(FILE *list, const struct kv_figure *figure, const char *file, const char *why, bool names_suite,
-                 const char *end)
-{
-    const bool trains = strcmp(figure->suite, TRAINING) == 0;
-    fprintf(list, "%s: skipped, %s %s", figure->name, file, why);
-    if (names_suite && !trains)
-        fprintf(list, " %s%s", figure->suite, end);
-    fprintf(list, trains ? "; run ./kvbench train\n" : "; run ./kvbench bench --suite %s\n", figure->suite);
-}
-
-/* Writes the tables of one figure into the folder out/NAME. */
-static kv_status write_figure(const struct source *source, int index, const char *out, FILE *list,
-                              struct kv_error *error)
-{
-    const struct kv_figure *figure = &figures[index].figure;
-    char folder[PATH_MAX], file[PATH_MAX];
-    struct kv_picture p;
-    for (int i = 0; i < 3 && figure->files[i]; i++)
-        if (!has_file(source->folder, figure->files[i])) {
-            skip(list, figure, figure->files[i], "is not there", false, "");
-            return KV_OK;
-        }
-    if (snprintf(folder, sizeof folder, "%s/%s", out, figure->name) >= (int)sizeof folder ||
-        snprintf(file, sizeof file, "%s/%s", source->folder, figure->files[0]) >= (int)sizeof file)
-        return kv_fail(error, KV_ERROR_IO, "%.60s...: the name is too long; use a shorter one", out);
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return kv_fail(error, KV_ERROR_IO, "%s: cannot be made: %s", folder, strerror(errno));
-    const struct kv_picture_run *run = !figures[index].write                          ? NULL
-                                       : strcmp(figure->files[0], "kernels.csv") == 0 ? &source->kernels
-                                                                                      : &source->runs;
-    kv_picture_open(&p, run, figure->suite, figures[index].same, folder, error);
-    const bool has_cells = !run || p.n_cells > 0;
-    if (!run)
-        write_training(&p, file);
-    else if (has_cells)
-        figures[index].write(&p);
-    const bool is_empty = p.is_empty;
-    const kv_status status = kv_picture_close(&p);
-    if (status)
-        return status;
-    if (!has_cells)
-        skip(list, figure, figure->files[0], "has no row of suite", true, " with status ok");
-    else if (is_empty)
-        skip(list, figure, figure->files[0], run ? "has no values for it in suite" : "has no values for it", true, "");
-    else
-        fprintf(list, "%s\n", figure->name);
-    return KV_OK;
-}
-
-kv_status kv_figures_write(const char *folder, const char *out, FILE *list, struct kv_error *error)
-{
-    const bool has_run = has_file(folder, "runs.csv") || has_file(folder, "kernels.csv");
-    const bool has_training = has_file(folder, "training.csv");
-    struct kv_results *results = NULL;
-    kv_status status = KV_OK;
-    if (!has_run && !has_training)
-        return kv_fail(error, KV_ERROR_IO,
-                       "%s has no runs.csv; run ./kvbench bench, or name the folder of a run or of a training", folder);
-    struct source *source = calloc(1, sizeof *source);
-    if (!source)
-        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory for the figures: close other programs", folder);
-    source->folder = folder;
-    if (has_run)
-        status = kv_results_load(&results, folder, error);
-    if (!status && has_run && results->n_cells == 0)
-        status = kv_fail(error, KV_ERROR_FORMAT,
-                         "%s/runs.csv: a header and no rows; measure again with ./kvbench bench", folder);
-    if (!status && has_run) {
-        kv_picture_run_init(&source->runs, results, KV_FILE_RUNS);
-        kv_picture_run_init(&source->kernels, results, KV_FILE_KERNELS);
-    }
-    for (int i = 0; !status && i < N_FIGURES; i++)
-        if (figures[i].write ? has_run : has_training)
-            status = write_figure(source, i, out, list, error);
-    kv_results_free(results);
-    free(source);
-    return status;
+    return index >= 0 && (size_t)index < sizeof figures / sizeof *figures ? &figures[index] : NULL;
 }

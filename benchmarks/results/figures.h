@@ -17,10 +17,14 @@
 
 #include <stdio.h>
 
+struct kv_picture;
+
 struct kv_figure {
     const char *name;
     const char *suite;    /* that measures it; "training": kvbench train */
     const char *files[3]; /* that must be there; the first has its rows */
+    uint64_t same; /* columns, a bit each, in which all its cells agree, beside model and source of the weights */
+    void (*write)(struct kv_picture *picture); /* its tables and settings: picture.h */
 };
 /* In the order in which they are drawn; NULL past the end. */
 const struct kv_figure *kv_figure(int index);

@@ -77,9 +77,7 @@ static bool is_different(const struct pair *pair)
 static void find_pair(struct finder *finder, const struct pair *pair, enum kv_column axis)
 {
     add(finder, (struct kv_finding){
-                    .kind = is_different(pair)                      ? KV_FINDING_SPEED
-                            : pair->verdict == KV_VERDICT_UNDECIDED ? KV_FINDING_UNDECIDED
-                                                                    : KV_FINDING_NO_DIFFERENCE,
+                    .kind = is_different(pair) ? KV_FINDING_SPEED : KV_FINDING_NO_DIFFERENCE,
                     .axis = axis,
                     .cell = pair->cell,
                     .base = pair->base,
@@ -120,9 +118,23 @@ static void find_range(struct finder *finder, const struct comparisons *all)
     finding.kind = KV_FINDING_NO_DIFFERENCE;
     if ((finding.n = n[KV_VERDICT_NONE]))
         add(finder, finding);
-    finding.kind = KV_FINDING_UNDECIDED;
-    if ((finding.n = n[KV_VERDICT_UNDECIDED]))
-        add(finder, finding);
+}
+
+/* What cannot be told is told once. */
+static void find_undecided(struct finder *finder, const struct comparisons *all)
+{
+    const struct pair *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < all->n; i++)
+        if (all->pairs[i].verdict == KV_VERDICT_UNDECIDED && !n++)
+            first = &all->pairs[i];
+    if (first)
+        add(finder, (struct kv_finding){.kind = KV_FINDING_UNDECIDED,
+                                        .axis = all->axis,
+                                        .cell = first->cell,
+                                        .base = first->base,
+                                        .n = n,
+                                        .n_of = all->n});
 }
 
 /* The value of an axis that others in the suite are held against: the naive path, or what was measured first. */
@@ -188,7 +200,9 @@ static void find_speeds_of(struct finder *finder, enum kv_column axis)
         if (all.n > MAX_LINES)
             find_range(finder, &all);
         for (size_t k = 0; all.n <= MAX_LINES && k < all.n; k++)
-            find_pair(finder, &all.pairs[k], axis);
+            if (all.pairs[k].verdict != KV_VERDICT_UNDECIDED)
+                find_pair(finder, &all.pairs[k], axis);
+        find_undecided(finder, &all);
     }
     kv_matcher_free(matcher);
     free(cells);

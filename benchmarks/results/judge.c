@@ -58,12 +58,10 @@ kv_status kv_judge_samples(const struct kv_sample *a, const struct kv_sample *b,
     j->speed = is_rate ? j->ratio : 1 / j->ratio;
     if (!a->n || !b->n)
         return KV_OK;
-    struct kv_stats_rank_test test;
-    kv_status status = kv_stats_bootstrap_ratio(b->values, b->n, a->values, a->n, &j->interval, error);
-    if (!status)
-        status = kv_stats_mann_whitney(a->values, a->n, b->values, b->n, &test, error);
+    const kv_status status = kv_stats_bootstrap_ratio(b->values, b->n, a->values, a->n, &j->interval, error);
     if (status)
         return status;
+    const struct kv_stats_rank_test test = kv_stats_mann_whitney(a->values, a->n, b->values, b->n);
     j->u = test.u;
     /* With equal values p is approximate, and at small n it can be less than any arrangement of the ranks gives. */
     j->p = test.exact ? test.p : fmax(test.p, j->smallest_p);

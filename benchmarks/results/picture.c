@@ -2,21 +2,17 @@
 
 #include "base/error.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { MAX_VALUES = 4 }; /* of a point */
-
-static bool is_axis(int column)
+bool kv_picture_is_axis(int column)
 {
     return kv_column_info((enum kv_column)column)->role == KV_ROLE_AXIS;
-}
-
-void kv_range_add(struct kv_range *range, double value)
-{
-    range->low = fmin(range->low, value);
-    range->high = fmax(range->high, value);
 }
 
 /* ---- Arms ----------------------------------------------------------------------------------------------------- */
@@ -34,27 +30,22 @@ static bool same_axes(const struct kv_cell_results *a, const struct kv_cell_resu
 {
     uint64_t axes = 0;
     for (int i = 0; i < KV_N_COLUMNS; i++)
-        axes |= is_axis(i) ? KV_BIT(i) : 0;
+        axes |= kv_picture_is_axis(i) ? KV_BIT(i) : 0;
     return same_texts(a, b, axes & ~exceptions);
 }
 
 /* What a label always has: of a generation its path, of a kernel who computes it and with which instructions. */
-static uint64_t always_told(enum kv_file_kind kind)
+uint64_t kv_picture_told(enum kv_file_kind kind)
 {
     return kind == KV_FILE_RUNS ? KV_BIT(KV_COLUMN_PATH) : KV_BIT(KV_COLUMN_GEMM) | KV_BIT(KV_COLUMN_ISA);
 }
 
 static void find_varying(struct kv_picture_run *run)
 {
+    const char *suite = run->kind == KV_FILE_KERNELS ? "kernels" : NULL;
     for (int c = 0; c < KV_N_COLUMNS; c++) {
-        const char *seen = "";
-        for (size_t i = 0; is_axis(c) && !(always_told(run->kind) & KV_BIT(c)) && i < run->results->n_cells; i++) {
-            const struct kv_cell_results *cell = &run->results->cells[i];
-            if (cell->file != run->kind || !*cell->texts[c])
-                continue;
-            run->varies[c] = run->varies[c] || (*seen && strcmp(seen, cell->texts[c]) != 0);
-            seen = cell->texts[c];
-        }
+        run->varies[c] = kv_picture_is_axis(c) && !(kv_picture_told(run->kind) & KV_BIT(c)) &&
+                         kv_column_varies(run->results, suite, (enum kv_column)c);
         run->n_varying += run->varies[c];
     }
 }
@@ -142,7 +133,7 @@ static void style_kernels(struct kv_picture_run *run)
     }
 }
 
-void kv_picture_run_init(struct kv_picture_run *run, const struct kv_results *results, enum kv_file_kind kind)
+static void init_run(struct kv_picture_run *run, const struct kv_results *results, enum kv_file_kind kind)
 {
     *run = (struct kv_picture_run){.results = results, .kind = kind};
     find_varying(run);
@@ -165,7 +156,7 @@ static void place_kernel(const struct kv_picture *p, struct kv_picture_cell *cel
         const struct kv_picture_cell *other = &p->cells[i];
         if (same_texts(other->cell, cell->cell, panel))
             cell->group = other->group;
-        if (same_axes(other->cell, cell->cell, always_told(KV_FILE_KERNELS)))
+        if (same_axes(other->cell, cell->cell, kv_picture_told(KV_FILE_KERNELS)))
             cell->limit_group = other->limit_group;
         n_panels = other->group >= n_panels ? (int)other->group + 1 : n_panels;
         n_limits = other->limit_group >= n_limits ? other->limit_group + 1 : n_limits;
@@ -236,39 +227,9 @@ static void number_arms(struct kv_picture *p)
     qsort(p->cells, p->n_cells, sizeof *p->cells, compare_cells);
 }
 
-void kv_picture_fail_memory(struct kv_picture *p)
-{
-    if (!p->status)
-        p->status = kv_fail(p->error, KV_ERROR_MEMORY, "%s: no memory for the figures: close other programs",
-                            p->folder);
-}
-
-/* Opens p->folder/name; *path is its name, for free(). */
-static void open_file(struct kv_picture *p, struct kv_file *file, char **path, const char *name, const char *suffix)
-{
-    if (p->status)
-        return;
-    if (asprintf(path, "%s/%s%s", p->folder, name, suffix) < 0) {
-        *path = NULL;
-        kv_picture_fail_memory(p);
-        return;
-    }
-    p->status = kv_file_open(file, *path, p->error);
-}
-
-static void close_file(struct kv_picture *p, struct kv_file *file, char **path)
-{
-    if (!p->status)
-        p->status = kv_file_finish(file, p->error);
-    if (!p->status)
-        p->status = kv_file_publish(file, p->error);
-    kv_file_close(file);
-    free(*path);
-    *path = NULL;
-}
-
-void kv_picture_open(struct kv_picture *p, const struct kv_picture_run *run, const char *suite, uint64_t same,
-                     const char *folder, struct kv_error *error)
+/* Picks the cells that agree with the suite's first in model, source of the weights and what the figure says. */
+static void open_picture(struct kv_picture *p, const struct kv_picture_run *run, const struct kv_figure *figure,
+                         const char *folder, struct kv_error *error)
 {
     *p = (struct kv_picture){.run = run, .folder = folder, .repetitions = {NAN, NAN}, .error = error};
     const size_t n_cells = run ? run->results->n_cells : 0;
@@ -276,308 +237,103 @@ void kv_picture_open(struct kv_picture *p, const struct kv_picture_run *run, con
     if (!p->cells) {
         kv_picture_fail_memory(p);
     } else if (run) {
-        pick_cells(p, suite, same | KV_BIT(KV_COLUMN_MODEL) | KV_BIT(KV_COLUMN_WEIGHTS_SOURCE));
+        pick_cells(p, figure->suite, figure->same | KV_BIT(KV_COLUMN_MODEL) | KV_BIT(KV_COLUMN_WEIGHTS_SOURCE));
         number_arms(p);
     }
 }
 
-/* ---- Settings ------------------------------------------------------------------------------------------------- */
+/* ---- All figures of a folder ----------------------------------------------------------------------------------- */
 
-/* Opened with the first of them, so that a figure without cells leaves no file. */
-static FILE *settings_of(struct kv_picture *p)
+#define TRAINING "training"
+
+/* What the figures of one folder share. */
+struct source {
+    const char *folder;
+    struct kv_picture_run runs, kernels;
+};
+
+static bool has_file(const char *folder, const char *name)
 {
-    if (!p->settings_name)
-        open_file(p, &p->settings, &p->settings_name, "settings", "");
-    return p->status ? NULL : p->settings.stream;
+    char *file;
+    const bool is_there = asprintf(&file, "%s/%s", folder, name) >= 0 && access(file, F_OK) == 0;
+    free(file);
+    return is_there;
 }
 
-/* In gnuplot's single quotes only the quote itself is special. */
-static void print_quoted(FILE *stream, const char *text)
+static void skip(FILE *list, const struct kv_figure *figure, const char *file, const char *why, bool names_suite,
+                 const char *end)
 {
-    for (; *text; text++) {
-        if (*text == '\'')
-            fputc('\'', stream);
-        fputc((unsigned char)*text < ' ' || *text == 127 ? '?' : *text, stream);
-    }
+    const bool trains = strcmp(figure->suite, TRAINING) == 0;
+    fprintf(list, "%s: skipped, %s %s", figure->name, file, why);
+    if (names_suite && !trains)
+        fprintf(list, " %s%s", figure->suite, end);
+    fprintf(list, trains ? "; run ./kvbench train\n" : "; run ./kvbench bench --suite %s\n", figure->suite);
 }
 
-void kv_picture_text(struct kv_picture *p, const char *name, const char *first, const char *second)
+/* Writes the tables of one figure into the folder out/NAME. */
+static kv_status write_figure(const struct source *source, const struct kv_figure *figure, const char *out, FILE *list,
+                              struct kv_error *error)
 {
-    FILE *stream = settings_of(p);
-    if (!stream)
-        return;
-    fprintf(stream, "%s = '", name);
-    print_quoted(stream, first);
-    print_quoted(stream, second);
-    fputs("'\n", stream);
-}
-
-static void print_number(FILE *stream, double value)
-{
-    if (isnan(value))
-        fputs("NaN", stream);
-    else
-        fprintf(stream, "%.10g", value);
-}
-
-void kv_picture_number(struct kv_picture *p, const char *name, double value)
-{
-    FILE *stream = settings_of(p);
-    if (!stream)
-        return;
-    fprintf(stream, "%s = ", name);
-    print_number(stream, value);
-    fputc('\n', stream);
-}
-
-void kv_picture_numbers(struct kv_picture *p, const char *name, const double *values, int n)
-{
-    FILE *stream = settings_of(p);
-    if (!stream || n == 0)
-        return;
-    fprintf(stream, "array %s[%d] = [", name, n);
-    for (int i = 0; i < n; i++) {
-        fputs(i ? ", " : "", stream);
-        print_number(stream, values[i]);
-    }
-    fputs("]\n", stream);
-}
-
-void kv_picture_range(struct kv_picture *p, const char *name, const struct kv_range *range)
-{
-    FILE *stream = settings_of(p);
-    if (!stream)
-        return;
-    if (isnan(range->low))
-        fprintf(stream, "%s_low = ''\n%s_high = ''\n", name, name);
-    else
-        fprintf(stream, "%s_low = '%.10g'\n%s_high = '%.10g'\n", name, range->low, name, range->high);
-}
-
-int kv_picture_sizes(const struct kv_picture *p, enum kv_column column, double sizes[KV_PICTURE_MAX_KEYS])
-{
-    int n = 0;
-    for (size_t i = 0; i < p->n_cells; i++) {
-        const double *numbers = p->cells[i].cell->numbers;
-        int at = 0;
-        if (isnan(numbers[column]) || (column == KV_COLUMN_ROWS && !isnan(numbers[KV_COLUMN_CONTEXT_TOKENS])))
-            continue;
-        while (at < n && sizes[at] < numbers[column])
-            at++;
-        if ((at < n && sizes[at] == numbers[column]) || n == KV_PICTURE_MAX_KEYS)
-            continue;
-        memmove(sizes + at + 1, sizes + at, (size_t)(n++ - at) * sizeof *sizes);
-        sizes[at] = numbers[column];
-    }
-    return n;
-}
-
-void kv_picture_keys(struct kv_picture *p, const char *name, enum kv_column column)
-{
-    double sizes[KV_PICTURE_MAX_KEYS];
-    const int n = kv_picture_sizes(p, column, sizes);
-    FILE *stream = settings_of(p);
-    if (!stream)
-        return;
-    fprintf(stream, "%s_keys = '", name);
-    for (int i = 0; i < n; i++)
-        fprintf(stream, "%s%.0f", i ? " " : "", sizes[i]);
-    fputs("'\n", stream);
-}
-
-static void write_texts(struct kv_picture *p, const char *name, const char *const *texts, int n)
-{
-    FILE *stream = settings_of(p);
-    if (!stream || n == 0)
-        return;
-    fprintf(stream, "n_%ss = %d\narray %s[%d] = [", name, n, name, n);
-    for (int i = 0; i < n; i++) {
-        fputs(i ? ", '" : "'", stream);
-        print_quoted(stream, texts[i]);
-        fputc('\'', stream);
-    }
-    fputs("]\n", stream);
-}
-
-void kv_picture_kernel_settings(struct kv_picture *p)
-{
-    double is_rows[KV_PICTURE_MAX_ARMS] = {0}, forms[KV_PICTURE_MAX_ARMS];
-    const char *kernels[KV_PICTURE_MAX_ARMS] = {NULL}, *shapes[KV_PICTURE_MAX_ARMS] = {NULL};
-    int n_panels = 0, n_limits = 0;
-    for (size_t i = 0; i < p->n_cells; i++) {
-        const struct kv_picture_cell *cell = &p->cells[i];
-        const int panel = (int)cell->group;
-        n_limits = cell->limit_group >= n_limits ? cell->limit_group + 1 : n_limits;
-        if (panel >= KV_PICTURE_MAX_ARMS)
-            continue;
-        n_panels = panel >= n_panels ? panel + 1 : n_panels;
-        is_rows[panel] = isnan(cell->cell->numbers[KV_COLUMN_CONTEXT_TOKENS]);
-        kernels[panel] = cell->cell->texts[KV_COLUMN_KERNEL];
-        shapes[panel] = cell->cell->texts[KV_COLUMN_SHAPE];
-    }
-    for (int i = 0; i < p->n_arms; i++)
-        forms[i] = p->arms[i]->form;
-    write_texts(p, "panel", kernels, n_panels);
-    write_texts(p, "shape", shapes, n_panels);
-    kv_picture_numbers(p, "is_rows", is_rows, n_panels);
-    kv_picture_numbers(p, "arm_form", forms, p->n_arms);
-    kv_picture_number(p, "n_limit_groups", n_limits);
-}
-
-/* The end of a long name, in whole characters of UTF-8. */
-static void write_model(struct kv_picture *p, const char *model)
-{
-    const size_t n = strlen(model);
-    const char *end = n > 40 ? model + n - 39 : model;
-    while (((unsigned char)*end & 0xc0) == 0x80)
-        end++;
-    kv_picture_text(p, "model", n > 40 ? "…" : "", end);
-}
-
-/* Axes whose value says by itself what it is, but the number of threads. */
-static bool is_plain(enum kv_column column)
-{
-    return column == KV_COLUMN_THREADS || column == KV_COLUMN_GEMM || column == KV_COLUMN_ISA;
-}
-
-/* Values that are not worth a word. */
-static bool is_usual(const char *text)
-{
-    static const char *const usual[] = {"", "0", "f32", "contiguous"};
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        if (strcmp(text, usual[i]) == 0)
-            return true;
-    return false;
-}
-
-/* ", 2 threads", ", avx512", ", weights int8": an axis that does not vary; nothing for one that does, or is as usual.
- */
-static void add_setting(const struct kv_picture *p, enum kv_column column, char *words, size_t size)
-{
-    const size_t end = strlen(words);
-    const char *text = "";
-    for (size_t i = 0; i < p->n_cells && !*text; i++)
-        text = p->cells[i].cell->texts[column];
-    if (p->run->varies[column] || is_usual(text))
-        return;
-    if (column == KV_COLUMN_THREADS)
-        snprintf(words + end, size - end, ", %.60s thread%s", text, strcmp(text, "1") == 0 ? "" : "s");
-    else if (is_plain(column))
-        snprintf(words + end, size - end, ", %.60s", text);
-    else
-        snprintf(words + end, size - end, ", %s %.60s", kv_column_info(column)->name, text);
-}
-
-/* "synthetic weights (seed 42), 2 threads, packed, avx512" */
-static void write_setting(struct kv_picture *p)
-{
-    const char *source = p->cells[0].cell->texts[KV_COLUMN_WEIGHTS_SOURCE];
-    const bool is_synthetic = strncmp(source, "synthetic:", 10) == 0;
-    char words[800];
-    snprintf(words, sizeof words, is_synthetic ? "synthetic weights (seed %.60s)" : "%.60s weights",
-             is_synthetic ? source + 10 : source);
-    add_setting(p, KV_COLUMN_THREADS, words, sizeof words);
-    add_setting(p, KV_COLUMN_GEMM, words, sizeof words);
-    add_setting(p, KV_COLUMN_ISA, words, sizeof words);
-    for (int c = 0; c < KV_N_COLUMNS; c++)
-        if (is_axis(c) && c != KV_COLUMN_PATH && !is_plain((enum kv_column)c))
-            add_setting(p, (enum kv_column)c, words, sizeof words);
-    kv_picture_text(p, "setting", words, "");
-}
-
-static void write_common(struct kv_picture *p)
-{
-    const char *const *texts = p->cells[0].cell->texts, *labels[KV_PICTURE_MAX_ARMS];
-    double styles[KV_PICTURE_MAX_ARMS];
-    char workload[200];
-    for (int i = 0; i < p->n_arms; i++) {
-        labels[i] = p->arms[i]->label;
-        styles[i] = p->arms[i]->style;
-    }
-    snprintf(workload, sizeof workload, "prompt of %.40s token%s, %.40s new", texts[KV_COLUMN_PROMPT_TOKENS],
-             strcmp(texts[KV_COLUMN_PROMPT_TOKENS], "1") == 0 ? "" : "s", texts[KV_COLUMN_NEW_TOKENS]);
-    if (p->run->kind == KV_FILE_RUNS) {
-        write_model(p, texts[KV_COLUMN_MODEL]);
-        write_setting(p);
-        kv_picture_text(p, "workload", workload, "");
-        kv_picture_text(p, "batch", texts[KV_COLUMN_BATCH], "");
-    }
-    write_texts(p, "arm", labels, p->n_arms);
-    kv_picture_numbers(p, "arm_style", styles, p->n_arms);
-    kv_picture_number(p, "not_ok", p->not_ok);
-    kv_picture_number(p, "other_rows", p->others);
-    kv_picture_number(p, "fewest", p->repetitions.low);
-    kv_picture_number(p, "most", p->repetitions.high);
-}
-
-kv_status kv_picture_close(struct kv_picture *p)
-{
-    if (p->n_cells && !p->is_empty && !p->status)
-        write_common(p);
-    if (p->table_name)
-        close_file(p, &p->table, &p->table_name);
-    if (p->settings_name)
-        close_file(p, &p->settings, &p->settings_name);
-    free(p->cells);
-    p->cells = NULL;
-    return p->status;
-}
-
-/* ---- Tables --------------------------------------------------------------------------------------------------- */
-
-void kv_picture_begin(struct kv_picture *p, const char *name, const char *header)
-{
-    open_file(p, &p->table, &p->table_name, name, ".tsv");
-    if (!p->status)
-        fprintf(p->table.stream, "%s\n", header);
-}
-
-void kv_picture_row(struct kv_picture *p, const double *values, size_t n)
-{
-    for (size_t i = 0; i < n && !p->status; i++) {
-        print_number(p->table.stream, values[i]);
-        fputc(i + 1 < n ? '\t' : '\n', p->table.stream);
-    }
-}
-
-void kv_picture_end(struct kv_picture *p)
-{
-    close_file(p, &p->table, &p->table_name);
-}
-
-size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *values, int n_values)
-{
-    struct kv_range ranges[MAX_VALUES];
-    char header[MAX_VALUES * 120] = "arm\tbatch\tcontext_tokens";
-    size_t n_points = 0;
-    for (int v = 0; v < n_values; v++) {
-        const char *name = values[v].name;
-        const size_t end = strlen(header);
-        ranges[v] = (struct kv_range){NAN, NAN};
-        snprintf(header + end, sizeof header - end, "\t%s_n\t%s_mean\t%s_median\t%s_low\t%s_high", name, name, name,
-                 name, name);
-    }
-    kv_picture_begin(p, "points", header);
-    for (size_t i = 0; i < p->n_cells; i++) {
-        const struct kv_picture_cell *cell = &p->cells[i];
-        double row[3 + 5 * MAX_VALUES] = {cell->arm + 1, cell->group, cell->x};
-        for (int v = 0; v < n_values; v++) {
-            const struct kv_sample *sample = &cell->cell->figures[values[v].column];
-            const double unit = values[v].unit;
-            const double low = sample->n ? sample->values[0] / unit : NAN;
-            const double high = sample->n ? sample->values[sample->n - 1] / unit : NAN;
-            const double of_value[5] = {(double)sample->n, kv_stats_mean(sample->values, sample->n) / unit,
-                                        sample->median / unit, low, high};
-            memcpy(row + 3 + 5 * v, of_value, sizeof of_value);
-            kv_range_add(&ranges[v], low);
-            kv_range_add(&ranges[v], high);
-            kv_range_add(&p->repetitions, sample->n ? (double)sample->n : NAN);
-            n_points += sample->n > 0;
+    char folder[PATH_MAX], file[PATH_MAX];
+    struct kv_picture p;
+    for (int i = 0; i < 3 && figure->files[i]; i++)
+        if (!has_file(source->folder, figure->files[i])) {
+            skip(list, figure, figure->files[i], "is not there", false, "");
+            return KV_OK;
         }
-        kv_picture_row(p, row, (size_t)(3 + 5 * n_values));
+    if (snprintf(folder, sizeof folder, "%s/%s", out, figure->name) >= (int)sizeof folder ||
+        snprintf(file, sizeof file, "%s/%s", source->folder, figure->files[0]) >= (int)sizeof file)
+        return kv_fail(error, KV_ERROR_IO, "%.60s...: the name is too long; use a shorter one", out);
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return kv_fail(error, KV_ERROR_IO, "%s: cannot be made (%s): name a folder that is there and can be written",
+                       folder, strerror(errno));
+    const struct kv_picture_run *run = strcmp(figure->suite, TRAINING) == 0           ? NULL
+                                       : strcmp(figure->files[0], "kernels.csv") == 0 ? &source->kernels
+                                                                                      : &source->runs;
+    open_picture(&p, run, figure, folder, error);
+    p.file = file;
+    const bool has_cells = !run || p.n_cells > 0;
+    if (has_cells && !p.status)
+        figure->write(&p);
+    const bool is_empty = p.is_empty;
+    const kv_status status = kv_picture_close(&p);
+    if (status)
+        return status;
+    if (!has_cells)
+        skip(list, figure, figure->files[0], "has no row of suite", true, " with status ok");
+    else if (is_empty)
+        skip(list, figure, figure->files[0], run ? "has no values for it in suite" : "has no values for it", true, "");
+    else
+        fprintf(list, "%s\n", figure->name);
+    return KV_OK;
+}
+
+kv_status kv_figures_write(const char *folder, const char *out, FILE *list, struct kv_error *error)
+{
+    const bool has_run = has_file(folder, "runs.csv") || has_file(folder, "kernels.csv");
+    const bool has_training = has_file(folder, "training.csv");
+    struct kv_results *results = NULL;
+    kv_status status = KV_OK;
+    if (!has_run && !has_training)
+        return kv_fail(error, KV_ERROR_IO,
+                       "%s has no runs.csv; run ./kvbench bench, or name the folder of a run or of a training", folder);
+    struct source *source = calloc(1, sizeof *source);
+    if (!source)
+        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory for the figures: close other programs", folder);
+    source->folder = folder;
+    if (has_run)
+        status = kv_results_load(&results, folder, error);
+    if (!status && has_run && results->n_cells == 0)
+        status = kv_fail(error, KV_ERROR_FORMAT,
+                         "%s/runs.csv: a header and no rows; measure again with ./kvbench bench", folder);
+    if (!status && has_run) {
+        init_run(&source->runs, results, KV_FILE_RUNS);
+        init_run(&source->kernels, results, KV_FILE_KERNELS);
     }
-    kv_picture_end(p);
-    for (int v = 0; v < n_values; v++)
-        kv_picture_range(p, values[v].name, &ranges[v]);
-    return n_points;
+    for (int i = 0; !status && kv_figure(i); i++)
+        if (strcmp(kv_figure(i)->suite, TRAINING) == 0 ? has_training : has_run)
+            status = write_figure(source, kv_figure(i), out, list, error);
+    kv_results_free(results);
+    free(source);
+    return status;
 }

@@ -3,6 +3,7 @@
 #ifndef KV_RESULTS_PICTURE_H
 #define KV_RESULTS_PICTURE_H
 
+#include "results/figures.h"
 #include "results/results.h"
 
 #include "base/file.h"
@@ -33,7 +34,10 @@ struct kv_picture_run {
     bool varies[KV_N_COLUMNS]; /* axes that the label tells, but those it always has */
     int n_varying;
 };
-void kv_picture_run_init(struct kv_picture_run *run, const struct kv_results *results, enum kv_file_kind kind);
+/* What a label always has, a column a bit: of a generation its path, of a kernel who computes it, with which
+ * instructions. */
+uint64_t kv_picture_told(enum kv_file_kind kind);
+bool kv_picture_is_axis(int column);
 
 struct kv_picture_cell {
     const struct kv_cell_results *cell;
@@ -51,16 +55,14 @@ struct kv_picture {
     double not_ok, others;       /* rows left out: for their status, and for another model or size */
     struct kv_range repetitions; /* of a point */
     bool is_empty;               /* there are cells, but no values to draw */
-    const char *folder;
+    const char *folder;          /* OUT/NAME */
+    const char *file;            /* the first of the figure's */
     struct kv_file settings, table;
     char *settings_name, *table_name;
     kv_status status;
     struct kv_error *error;
 };
 
-/* Picks the cells of a suite that agree with its first in model, weights' source and the columns `same`, a bit each. */
-void kv_picture_open(struct kv_picture *p, const struct kv_picture_run *run, const char *suite, uint64_t same,
-                     const char *folder, struct kv_error *error);
 /* Writes the settings that all figures have, and frees it all. */
 kv_status kv_picture_close(struct kv_picture *p);
 void kv_picture_fail_memory(struct kv_picture *p);

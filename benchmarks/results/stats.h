@@ -7,7 +7,7 @@
  *                  sample that holds a NaN or an infinity makes every result NaN
  *   errors         only what needs working memory returns a kv_status; its results are NaN after an error
  *   thread safety  no state but what is passed in: distinct arguments, distinct threads
- *   repeatability  the same samples and the same state of the generator give the same bits on one machine
+ *   repeatability  the same samples give the same bits on one machine: nothing is drawn
  */
 #ifndef KV_RESULTS_STATS_H
 #define KV_RESULTS_STATS_H
@@ -54,18 +54,6 @@ struct kv_stats_outliers {
 };
 struct kv_stats_outliers kv_stats_tukey_outliers(const double *sorted, size_t n);
 
-/* ---- Random numbers ----------------------------------------------------------------------------- */
-
-/* xoshiro256** (Blackman & Vigna 2021), its state filled by splitmix64 (Steele, Lea & Flood 2014). */
-struct kv_stats_random {
-    uint64_t state[4];
-};
-void kv_stats_random_seed(struct kv_stats_random *random, uint64_t seed);
-uint64_t kv_stats_random_next(struct kv_stats_random *random);
-
-/* Uniform on 0..bound-1 without bias (Lemire 2019). bound >= 1. */
-uint32_t kv_stats_random_below(struct kv_stats_random *random, uint32_t bound);
-
 /* ---- Bootstrap ---------------------------------------------------------------------------------- */
 
 struct kv_stats_interval {
@@ -88,20 +76,6 @@ kv_status kv_stats_bootstrap_median(const double *sorted, size_t n, struct kv_st
 kv_status kv_stats_bootstrap_ratio(const double *numerator, size_t n_numerator, const double *denominator,
                                    size_t n_denominator, struct kv_stats_interval *interval, struct kv_error *error);
 
-/* 95 % percentile interval (Efron & Tibshirani 1993, section 13.3): the 0.025 and 0.975 quantiles (type 7) of
- * the medians of `resamples` samples of n values drawn with replacement. A few thousand resamples steady the
- * ends. n = 1: NaN. Below n = 6 the truth lies outside even [min, max] with a probability of 2^(1 - n), more
- * than 5 %: such an interval promises less than its name.
- * Errors: ARGUMENT (no resamples, more than UINT32_MAX values), MEMORY. */
-kv_status kv_stats_median_interval(const double *values, size_t n, size_t resamples, struct kv_stats_random *random,
-                                   struct kv_stats_interval *interval, struct kv_error *error);
-
-/* The same of median(numerator) / median(denominator), each sample resampled on its own. Either n = 1: NaN.
- * NaN unless every value is positive. Errors: ARGUMENT, MEMORY. */
-kv_status kv_stats_median_ratio_interval(const double *numerator, size_t n_numerator, const double *denominator,
-                                         size_t n_denominator, size_t resamples, struct kv_stats_random *random,
-                                         struct kv_stats_interval *interval, struct kv_error *error);
-
 /* ---- Rank test ---------------------------------------------------------------------------------- */
 
 /* Largest sample for which the exact distribution of U is counted. */
@@ -113,14 +87,13 @@ struct kv_stats_rank_test {
     bool exact; /* false: the normal approximation */
 };
 
-/* Mann-Whitney U test of "a value of a is as likely above as below a value of b".
+/* Mann-Whitney U test, of two sorted samples, of "a value of a is as likely above as below a value of b".
  *   exact          no value occurs twice and both samples have at most KV_STATS_EXACT_MAX values:
  *                  p = 2 P(U <= min(u, n_a n_b - u)), at most 1, counted by the recurrence of Mann & Whitney 1947
  *   approximation  otherwise: z = (|u - n_a n_b / 2| - 1/2) / s, not below 0, and p = erfc(z / sqrt 2), where
  *                  s^2 = n_a n_b / 12 (N + 1 - sum (t^3 - t) / (N (N - 1))), N = n_a + n_b and t runs over the
  *                  sizes of the groups of equal values (Lehmann 1975, section 1.4); all values equal: p = 1
- * Either sample empty: u and p are NaN. Errors: MEMORY. */
-kv_status kv_stats_mann_whitney(const double *a, size_t n_a, const double *b, size_t n_b,
-                                struct kv_stats_rank_test *test, struct kv_error *error);
+ * Either sample empty: u and p are NaN. */
+struct kv_stats_rank_test kv_stats_mann_whitney(const double *a, size_t n_a, const double *b, size_t n_b);
 
 #endif

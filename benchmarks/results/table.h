@@ -3,7 +3,7 @@
 #ifndef KV_RESULTS_TABLE_H
 #define KV_RESULTS_TABLE_H
 
-#include "kvbench.h"
+#include "results/columns.h"
 
 #include <stdio.h>
 
@@ -35,7 +35,8 @@ kv_status kv_table_create(struct kv_table **table, const char *title, const stru
 void kv_table_free(struct kv_table *table);
 
 /* The next field of the current row; the last one ends the row. A failed allocation is kept until kv_table_print.
- *   shown  what text and Markdown print, as "10.2 (10.1 to 10.3)", which the page sets on two lines; NULL: three significant digits, "-" when unknown */
+ *   shown  what text and Markdown print, as "10.2 (10.1 to 10.3)", which the page sets on two lines; NULL: three
+ * significant digits, "-" when unknown */
 void kv_table_add_text(struct kv_table *table, const char *text); /* "": unknown; control characters become ? */
 void kv_table_add_number(struct kv_table *table, double value, const char *shown);
 /* Ends a row that has begun: its other fields are unknown, and people read the note in their place. */
@@ -70,6 +71,12 @@ enum kv_view {
 /* Table `index` of the run, *table is NULL past the last. Errors: MEMORY. */
 kv_status kv_results_table(const struct kv_results *results, int index, enum kv_view view, struct kv_table **table,
                            struct kv_error *error);
+
+/* Its KV_VIEW_FULL, and a field of it: the value of a key column. (print.c, tables.c) */
+struct kv_cell_results;
+kv_status kv_results_full_table(const struct kv_results *results, int index, struct kv_table **table,
+                                struct kv_error *error);
+void kv_table_add_key(struct kv_table *table, const struct kv_cell_results *cell, enum kv_column column);
 
 /* Everything of the run: for people what is the same for all cells, the tables, what failed and the findings; in CSV or
  * JSON the full tables alone. Errors: IO, MEMORY. */
