@@ -1,6 +1,11 @@
 # GFLOPS of every matmul shape against rows, and of attention against context, by backend and instruction set.
 load ARG1."/settings"
-n_rows = n_panels / 3 + 1
+# The legend fills the cells after the last panel, nine lines in each, or a row of its own.
+legend_columns = (n_arms + 10) / 9
+apart = legend_columns > 3 - n_panels % 3
+legend_row = n_panels / 3 + (apart && n_panels % 3 > 0)
+legend_column = apart ? 0 : n_panels % 3
+n_rows = legend_row + 1
 height_of_rows = 125 + 220 * n_rows
 call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3
 
@@ -13,15 +18,13 @@ call "title.gp" title subtitle footnote
 highest = larger(sprintf("%.10g", peak), gflops_high)
 call "axis.gp" "y" gflops_low highest "log"
 
-# The legend fills the cell after the last panel.
-legend_y = 1 - (115.0 + n_panels / 3 * 220) / height
 do for [i = -1:n_arms] {
-    legend_left = 0.06 + n_panels % 3 * 0.322
+    legend_left = 0.06 + (legend_column + (i + 1) / 9) * 0.322
     legend_x = legend_left
+    legend_y = 1 - (115.0 + legend_row * 220 + (i + 1) % 9 * 20) / height
     legend_style = i < 0 ? peak_style : i == 0 ? limit_style : kernel_style(i)
     legend_text = i < 0 ? "measured peak" : i == 0 ? "limit of that shape" : arm[i]
     call "legend_entry.gp" legend_style legend_text
-    legend_y = legend_y - 20.0 / height
 }
 
 set multiplot layout n_rows,3 margins screen 0.055,0.98,70.0 / height,1 - 95.0 / height \

@@ -38,7 +38,10 @@ set style line 3 lc rgb word(colours, 3) lw 1.8 dt (2,3)     pt 9  ps 0.9
 set style line 4 lc rgb word(colours, 4) lw 1.8 dt (9,3,2,3) pt 13 ps 0.9
 set style line 5 lc rgb word(colours, 5) lw 1.8 dt (5,2)     pt 8  ps 0.9
 set style line 6 lc rgb word(colours, 6) lw 1.8 dt (14,3)    pt 12 ps 0.9
-style_of(i) = (arm_style[i] - 1) % 6 + 1
+do for [i = 7:12] {
+    set style line i lc rgb word(colours, i - 6) lw 1.3 dt (7,2,1,2) pt int(word("6 5 8 12 11 13", i - 6)) ps 0.9
+}
+style_of(i) = (arm_style[i] - 1) % 12 + 1
 of(i) = column("arm") == i
 # Memory in use, memory reserved, and limits.
 set style line 21 lc rgb "#984ea3" lw 1.8 dt solid pt 11 ps 0.9
@@ -50,7 +53,7 @@ reserved_style = 22
 limit_style = 31
 # Memory of an arm: purple, or the arm's own colour where several arms keep something.
 memory_line(i) = 60 + i
-memory_colour(i, colour) = n_keeping > 1 ? word(colours, style_of(i)) : colour
+memory_colour(i, colour) = n_keeping > 1 ? word(colours, (style_of(i) - 1) % 6 + 1) : colour
 peak_style = 32
 # A prefill, which is alike for all arms, and the lines of a training.
 set style line 41 lc rgb "#333333" lw 1.2 dt (2,3) pt 8 ps 1.1
@@ -71,9 +74,10 @@ tick_label(value) = value < 1e4 ? sprintf("%.10g", value) : value < 1e6 ? sprint
 # Of kernels: colour and points tell the instruction set, dashes and open points who computes the products.
 kernel_style(i) = 50 + i
 do for [i = 1:exists("is_rows") ? n_arms : 0] {
-    nth = (arm_style[i] - 1) % 5 + 1
-    set style line kernel_style(i) lc rgb word("#000000 #009e73 #cc79a7 #56b4e9 #e69f00", nth) lw 1.6 ps 0.75 \
-        pt int(word("4 8 6 12 10", nth)) + (arm_form[i] > 1)
+    nth = (arm_style[i] - 1) % 8 + 1
+    set style line kernel_style(i) lc rgb word("#000000 #009e73 #cc79a7 #56b4e9 #e69f00 #d55e00 #0072b2 #7f7f7f", nth) \
+        lw 1.6 ps 0.75 \
+        pt int(word("4 8 6 12 10 14 2 1", nth)) + (arm_form[i] > 1)
     if (arm_form[i] == 1) { set style line kernel_style(i) dt (7,4) }
     if (arm_form[i] > 2) { set style line kernel_style(i) dt (2,2) }
 }

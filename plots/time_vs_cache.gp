@@ -8,13 +8,20 @@ footnote = "Time: median of the repetitions (".repetitions(0)."), without the fi
     ."\nKV memory: the keys and values in use, as many bytes for every token."
 call "title.gp" title subtitle footnote
 
-# kept: MiB a token of every arm, 0 when it keeps nothing.
+# kept: MiB a token of every arm, 0 when it keeps nothing. Of arms that keep alike one is drawn.
 call "legend.gp" "time, "
 n_keeping = 0
-do for [i = 1:n_arms] { n_keeping = n_keeping + (kept[i] > 0) }
+array alike[n_arms]
 do for [i = 1:n_arms] {
-    legend_text = "KV memory, ".arm[i]
-    if (kept[i] > 0) {
+    alike[i] = kept[i] > 0
+    do for [k = 1:n_arms] {
+        if (k != i && alike[i] > 0 && kept[k] == kept[i]) { alike[i] = k < i ? 0 : alike[i] + 1 }
+    }
+    n_keeping = n_keeping + (alike[i] > 0)
+}
+do for [i = 1:n_arms] {
+    legend_text = "KV memory, ".arm[i].(alike[i] > 1 ? sprintf(" and %d more", alike[i] - 1) : "")
+    if (alike[i] > 0) {
         set style line memory_line(i) lc rgb memory_colour(i, "#984ea3") lw 1.8 dt solid pt 11 ps 0.9
         legend_style = memory_line(i)
         call "legend_entry.gp" legend_style legend_text
@@ -35,7 +42,7 @@ set y2range [0:most_memory * 1.06]
 set y2tics tick_step(most_memory)
 
 context(i) = of(i) ? column("context_tokens") : NaN
-keeping(i) = kept[i] > 0 ? context(i) : NaN
+keeping(i) = alike[i] > 0 ? context(i) : NaN
 step(i) = column("token") > 1 ? context(i) : NaN
 points_every = int(n_tokens) / 16 + 1
 plot for [i = 1:n_arms] table("tokens") using (keeping(i)):(column("context_tokens") * kept[i]) axes x1y2 \

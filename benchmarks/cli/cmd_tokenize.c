@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/error.h"
-#include "text/evaluate.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -83,7 +83,7 @@ static int run(const char *command, const struct settings *s)
     struct input input = {NULL, 0};
     kv_status status = text_tokenizer(s->tokenizer, s->model, &tokenizer, &error);
     if (!status)
-        status = kv_text_stream_read(stdin, "stdin", &input.bytes, &input.n_bytes, &error);
+        status = kv_stream_read(stdin, "stdin", &input.bytes, &input.n_bytes, &error);
     if (!status)
         status = s->decode ? print_text(tokenizer, &input, &error) : print_ids(tokenizer, &input, s->special, &error);
     free(input.bytes);

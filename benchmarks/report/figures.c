@@ -2,43 +2,27 @@
 #include "report/parts.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "report/html.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_SIZE = 300 };
 
-/* The bytes of folder/name and a 0 behind them, to be given back with free; *bytes is NULL where there is no such file.
- * Errors: IO, MEMORY. */
-static kv_status read_file(const char *folder, const char *name, char **bytes, size_t *n, struct kv_error *error)
+/* *path is folder/name, to be given back with free; *bytes, too, and NULL where there is no such file. */
+static kv_status read_file(const char *folder, const char *name, char **path, char **bytes, size_t *n,
+                           struct kv_error *error)
 {
-    char *path, chunk[1 << 14];
-    size_t taken;
     *bytes = NULL;
-    if (asprintf(&path, "%s/%s", folder, name) < 0)
+    if (asprintf(path, "%s/%s", folder, name) < 0) {
+        *path = NULL;
         return kv_fail(error, KV_ERROR_MEMORY, "no memory to read %s: close other programs", name);
-    FILE *const in = fopen(path, "rbe");
-    const int reason = errno;
-    free(path);
-    if (!in && reason == ENOENT)
-        return KV_OK;
-    if (!in)
-        return kv_fail(error, KV_ERROR_IO, "%s/%s cannot be opened: %s", folder, name, strerror(reason));
-    FILE *const out = open_memstream(bytes, n);
-    while (out && (taken = fread(chunk, 1, sizeof chunk, in)) > 0)
-        fwrite(chunk, 1, taken, out);
-    const bool is_whole = !ferror(in);
-    fclose(in);
-    if (out && fclose(out) == 0 && is_whole)
-        return KV_OK;
-    free(*bytes);
-    *bytes = NULL;
-    return is_whole ? kv_fail(error, KV_ERROR_MEMORY, "no memory to read %s/%s: close other programs", folder, name)
-                    : kv_fail(error, KV_ERROR_IO, "%s/%s cannot be read", folder, name);
+    }
+    return access(*path, F_OK) == 0 ? kv_file_read(*path, bytes, n, error) : KV_OK;
 }
 
 /* ---- Figures ---------------------------------------------------------------------------------------------- */
@@ -55,24 +39,25 @@ static void print_missing(const struct kv_report *report, const struct kv_figure
 static kv_status print_figure(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page,
                               struct kv_error *error)
 {
-    char file[NAME_SIZE], prefix[64], number[16], *text;
+    char name[NAME_SIZE], prefix[64], number[16], *path, *text;
     size_t n;
-    snprintf(file, sizeof file, "figures/%s.svg", figure->name);
+    snprintf(name, sizeof name, "figures/%s.svg", figure->name);
     snprintf(prefix, sizeof prefix, "%s-", figure->name);
-    const kv_status status = read_file(report->folder, file, &text, &n, error);
-    if (status || !text) {
-        if (!status)
-            print_missing(report, figure, page);
-        return status;
+    kv_status status = read_file(report->folder, name, &path, &text, &n, error);
+    if (text) {
+        snprintf(number, sizeof number, "%d", ++report->outcome->n_figures);
+        kv_html_part(page, "figure", "name", figure->name, "title", figure->title, "reading", figure->reading, NULL);
+        const char *const defect = kv_html_svg(page, text, prefix, figure->caption);
+        if (defect)
+            status = kv_fail(error, KV_ERROR_FORMAT, "%s cannot be shown, %s: draw it again with kvbench plots", path,
+                             defect);
+        kv_html_part(page, "figure end", "number", number, "caption", figure->caption, "suite", figure->suite, NULL);
+    } else if (!status) {
+        print_missing(report, figure, page);
     }
-    snprintf(number, sizeof number, "%d", ++report->outcome->n_figures);
-    kv_html_part(page, "figure", "name", figure->name, "title", figure->title, "reading", figure->reading, NULL);
-    const char *const defect = kv_html_svg(page, text, prefix, figure->caption);
-    kv_html_part(page, "figure end", "number", number, "caption", figure->caption, "suite", figure->suite, NULL);
     free(text);
-    return defect ? kv_fail(error, KV_ERROR_FORMAT, "%s/%s cannot be shown, %s: draw it again with kvbench plots",
-                            report->folder, file, defect)
-                  : KV_OK;
+    free(path);
+    return status;
 }
 
 /* ---- Animations ------------------------------------------------------------------------------------------- */
@@ -105,29 +90,25 @@ static bool is_gif(const unsigned char *bytes, size_t n)
 static kv_status print_animation(const struct kv_report *report, const struct kv_figure_text *animation,
                                  const char *name, FILE *page, struct kv_error *error)
 {
-    char width[16], height[16], *text;
+    char width[16], height[16], *path, *text, *data = NULL;
     size_t n;
-    kv_status status = read_file(report->folder, name, &text, &n, error);
-    if (status || !text)
-        return status;
+    kv_status status = read_file(report->folder, name, &path, &text, &n, error);
     const unsigned char *const bytes = (const unsigned char *)text;
-    char *const data = is_gif(bytes, n) ? base64(bytes, n) : NULL;
-    if (data) {
-        const char *const slash = strrchr(name, '/');
+    if (text && !is_gif(bytes, n)) {
+        status = kv_fail(error, KV_ERROR_FORMAT, "%s is not a whole GIF: make it again with kvbench dashboard", path);
+    } else if (text && !(data = base64(bytes, n))) {
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory to show %s: close other programs", path);
+    } else if (text) {
         snprintf(width, sizeof width, "%d", bytes[6] | bytes[7] << 8);
         snprintf(height, sizeof height, "%d", bytes[8] | bytes[9] << 8);
         kv_html_part(page, "animation", "title", animation->title, "reading", animation->reading, "caption",
-                     animation->caption, "width", width, "height", height, "data", data, "file",
-                     slash ? slash + 1 : name, NULL);
+                     animation->caption, "width", width, "height", height, "data", data, "file", strrchr(path, '/') + 1,
+                     NULL);
         ++report->outcome->n_animations;
-    } else if (is_gif(bytes, n)) {
-        status = kv_fail(error, KV_ERROR_MEMORY, "no memory to show %s: close other programs", name);
-    } else {
-        status = kv_fail(error, KV_ERROR_FORMAT, "%s/%s is not a whole GIF: make it again with kvbench dashboard",
-                         report->folder, name);
     }
     free(data);
     free(text);
+    free(path);
     return status;
 }
 

@@ -8,78 +8,48 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The path that the others are held against. */
-#define BASE_PATH "naive"
-
 enum { TEXT_SIZE = 512 };
 
 /* ---- Numbers ---------------------------------------------------------------------------------------------- */
 
-static void print_number(FILE *page, const char *class, double value, const char *unit, const char *meaning,
-                         struct kv_stats_interval interval)
+/* `doubt` is the part that says that nothing is seen, or NULL. */
+static void print_number(FILE *page, const char *part, const struct kv_cell_results *cell, double value,
+                         struct kv_stats_interval interval, const char *where, const char *doubt)
 {
     char number[KV_NUMBER_SIZE], low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE], range[128] = "";
     if (!isnan(interval.low))
         snprintf(range, sizeof range, "95 %% interval %s to %s", kv_number_text(interval.low, low, sizeof low),
                  kv_number_text(interval.high, high, sizeof high));
-    kv_html_part(page, "number", "path", class, "number", kv_number_text(value, number, sizeof number), "unit", unit,
-                 "meaning", meaning, "range", range, NULL);
+    kv_html_part(page, part, "path", cell->texts[KV_COLUMN_PATH], "number",
+                 kv_number_text(value, number, sizeof number), "where", where, "tokens",
+                 cell->texts[KV_COLUMN_NEW_TOKENS], "doubt", doubt ? kv_html_markup(doubt) : "", "range", range, NULL);
 }
 
-static void print_speed(const struct kv_results *results, const struct kv_cell_results *cell,
-                        const struct kv_judgement *judgement, FILE *page)
-{
-    char where[KV_WHERE_SIZE], meaning[TEXT_SIZE];
-    snprintf(meaning, sizeof meaning, "speed of %.60s against " BASE_PATH ", decoding at %s%s",
-             cell->texts[KV_COLUMN_PATH], kv_where_text(results, cell, 0, where, sizeof where),
-             judgement->verdict == KV_VERDICT_NONE ? ": no difference is seen" : "");
-    print_number(page, cell->texts[KV_COLUMN_PATH], judgement->speed, "×", meaning, judgement->interval);
-}
-
-/* The first and the last cell of suite batch, of the first path that is not the base. */
+/* Of the first and the last cell of suite batch, of the first path that has a speed. */
 static kv_status print_speeds(const struct kv_results *results, FILE *page, struct kv_error *error)
 {
-    const struct kv_cell_results *first = NULL, *last = NULL;
-    struct kv_judgement speed, speed_of_first = {0}, speed_of_last = {0};
+    const struct kv_cell_results *found[2] = {NULL, NULL};
+    struct kv_judgement speeds[2], speed;
+    char where[KV_WHERE_SIZE];
     for (size_t i = 0; i < results->n_cells; i++) {
-        const struct kv_cell_results *const c = &results->cells[i];
-        if (!kv_cell_is(c, KV_COLUMN_SUITE, "batch") ||
-            (first && !kv_cell_is(c, KV_COLUMN_PATH, first->texts[KV_COLUMN_PATH])))
+        const struct kv_cell_results *const cell = &results->cells[i];
+        if (!kv_cell_is(cell, KV_COLUMN_SUITE, "batch") ||
+            (found[0] && !kv_cell_is(cell, KV_COLUMN_PATH, found[0]->texts[KV_COLUMN_PATH])))
             continue;
-        const kv_status status = kv_results_speed(results, c, &speed, error);
+        const kv_status status = kv_results_speed(results, cell, &speed, error);
         if (status)
             return status;
         if (!speed.n_base)
             continue;
-        if (!first)
-            speed_of_first = speed;
-        first = first ? first : c;
-        last = c;
-        speed_of_last = speed;
+        const int at = found[0] != NULL;
+        found[at] = cell;
+        speeds[at] = speed;
     }
-    if (first)
-        print_speed(results, first, &speed_of_first, page);
-    if (last != first)
-        print_speed(results, last, &speed_of_last, page);
+    for (int i = 0; i < 2 && found[i]; i++)
+        print_number(page, "number speed", found[i], speeds[i].speed, speeds[i].interval,
+                     kv_where_text(results, found[i], 0, where, sizeof where),
+                     speeds[i].verdict == KV_VERDICT_NONE ? "no difference" : NULL);
     return KV_OK;
-}
-
-static void print_growth(const struct kv_finding *finding, FILE *page)
-{
-    const char *path = finding->cell->texts[KV_COLUMN_PATH];
-    char meaning[TEXT_SIZE];
-    snprintf(meaning, sizeof meaning, "time per token of %.60s: last quarter of %.20s tokens against the first%s", path,
-             finding->cell->texts[KV_COLUMN_NEW_TOKENS],
-             finding->growth == KV_GROWTH_GROWS || finding->growth == KV_GROWTH_FALLS ? "" : ", no change is seen");
-    print_number(page, path, finding->value, "×", meaning, finding->interval);
-}
-
-static void print_memory(const struct kv_finding *finding, FILE *page)
-{
-    char meaning[TEXT_SIZE];
-    snprintf(meaning, sizeof meaning, "keys and values that %.60s keeps for each token of a sequence",
-             finding->cell->texts[KV_COLUMN_PATH]);
-    print_number(page, "memory", finding->value / 1024, "KiB", meaning, (struct kv_stats_interval){NAN, NAN});
 }
 
 static kv_status print_numbers(const struct kv_results *results, const struct kv_finding *findings, size_t n,
@@ -88,10 +58,13 @@ static kv_status print_numbers(const struct kv_results *results, const struct kv
     fputs("<ul class=\"numbers\">\n", page);
     const kv_status status = print_speeds(results, page, error);
     for (size_t i = 0; i < n; i++) {
-        if (findings[i].kind == KV_FINDING_GROWTH && !findings[i].base)
-            print_growth(&findings[i], page);
-        else if (findings[i].kind == KV_FINDING_MEMORY)
-            print_memory(&findings[i], page);
+        const struct kv_finding *const f = &findings[i];
+        const bool is_seen = f->growth == KV_GROWTH_GROWS || f->growth == KV_GROWTH_FALLS;
+        if (f->kind == KV_FINDING_GROWTH && !f->base)
+            print_number(page, "number growth", f->cell, f->value, f->interval, "", is_seen ? NULL : "no change");
+        else if (f->kind == KV_FINDING_MEMORY)
+            print_number(page, "number memory", f->cell, f->value / 1024, (struct kv_stats_interval){NAN, NAN}, "",
+                         NULL);
     }
     fputs("</ul>\n", page);
     return status;
@@ -137,13 +110,10 @@ static void print_sentences(const struct kv_results *results, const struct kv_fi
     for (size_t i = 0; i < n; i++) {
         const char *const topic = topic_of(&findings[i]);
         char buffer[KV_FINDING_SIZE];
-        const char *text = kv_finding_text(results, &findings[i], buffer, sizeof buffer);
-        const size_t length = strlen(topic);
-        if (is_telling(findings, n, i) != telling)
-            continue;
-        if (strncmp(text, topic, length) == 0 && text[length] == ':')
-            text += length + strspn(text + length, ": ");
-        kv_html_part(page, "finding", "topic", topic, "text", text, NULL);
+        const char *const text = kv_finding_text(results, &findings[i], buffer, sizeof buffer);
+        const char *const colon = strstr(text, ": ");
+        if (is_telling(findings, n, i) == telling)
+            kv_html_part(page, "finding", "topic", topic, "text", colon ? colon + 2 : text, NULL);
     }
     fputs("</ul>\n", page);
 }

@@ -10,29 +10,16 @@ enum { MAX_SLOTS = 12 };
 
 static void print_escaped(FILE *page, const char *text, size_t n)
 {
+    static const char *const entities[128] = {
+        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\''] = "&#39;"};
     for (size_t i = 0; i < n; i++) {
-        switch (text[i]) {
-        case '&':
-            fputs("&amp;", page);
-            break;
-        case '<':
-            fputs("&lt;", page);
-            break;
-        case '>':
-            fputs("&gt;", page);
-            break;
-        case '"':
-            fputs("&quot;", page);
-            break;
-        case '\'':
-            fputs("&#39;", page);
-            break;
-        case ' ':
-            fputs(i + 1 < n && text[i + 1] == '%' ? "&#160;" : " ", page);
-            break;
-        default: /* control characters are not allowed in HTML */
-            fputc((unsigned char)text[i] < ' ' || text[i] == 127 ? ' ' : text[i], page);
-        }
+        const unsigned char c = (unsigned char)text[i];
+        if (c == ' ' && i + 1 < n && text[i + 1] == '%')
+            fputs("&#160;", page);
+        else if (c < 128 && entities[c])
+            fputs(entities[c], page);
+        else /* control characters are not allowed in HTML */
+            fputc(c < ' ' || c == 127 ? ' ' : c, page);
     }
 }
 
@@ -60,7 +47,7 @@ void kv_html_note(FILE *page, const char *text)
 
 /* ---- Parts ---------------------------------------------------------------------------------------------- */
 
-static const char *find_part(const char *name)
+const char *kv_html_markup(const char *name)
 {
     const struct kv_page_part *part = kv_page_parts;
     while (part->name && strcmp(part->name, name) != 0)
@@ -76,8 +63,10 @@ static kv_status fill_slot(FILE *page, const char *name, size_t length, const st
         slot++;
     if (slot->print)
         return slot->print(context, page, error);
-    if (slot->name)
+    if (slot->text)
         kv_html_text(page, slot->text);
+    else if (slot->markup)
+        fputs(slot->markup, page);
     else
         fprintf(page, "{{%.*s}}", (int)length, name);
     return KV_OK;
@@ -87,7 +76,7 @@ kv_status kv_html_fill(FILE *page, const char *part, const struct kv_html_slot *
                        struct kv_error *error)
 {
     kv_status status = KV_OK;
-    const char *at = find_part(part);
+    const char *at = kv_html_markup(part);
     for (const char *open; !status && (open = strstr(at, "{{")) != NULL;) {
         const size_t length = strcspn(open + 2, "}");
         fwrite(at, 1, (size_t)(open - at), page);

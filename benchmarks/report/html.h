@@ -33,16 +33,20 @@ void kv_html_text(FILE *page, const char *text);
 /* The same of a note: what stands between two ` becomes <code>. */
 void kv_html_note(FILE *page, const char *text);
 
-/* What fills a slot: text, or what a function writes. */
+/* What fills a slot: text, markup, or what a function writes. */
 struct kv_html_slot {
     const char *name;
-    const char *text;
+    const char *text;   /* escaped, */
+    const char *markup; /* or not */
     kv_status (*print)(void *context, FILE *page, struct kv_error *error);
 };
 
 /* Writes a part of page.html with its slots filled, [.. up to one without a name]. Errors: those of the functions. */
 kv_status kv_html_fill(FILE *page, const char *part, const struct kv_html_slot *slots, void *context,
                        struct kv_error *error);
+
+/* The markup of a part. */
+const char *kv_html_markup(const char *part);
 
 /* A part whose slots are texts: kv_html_part(page, "fact", "title", title, "text", text, NULL). */
 __attribute__((sentinel)) void kv_html_part(FILE *page, const char *part, ...);

@@ -78,14 +78,6 @@ static const char *seed_of(const char *weights)
     return strncmp(weights, synthetic, strlen(synthetic)) == 0 ? weights + strlen(synthetic) : NULL;
 }
 
-static kv_status print_synthetic(void *context, FILE *page, struct kv_error *error)
-{
-    (void)error;
-    if (seed_of(common(context, KV_COLUMN_WEIGHTS_SOURCE, "run.weights")))
-        kv_html_part(page, "synthetic", NULL);
-    return KV_OK;
-}
-
 /* "one, two", or the one that is known. */
 static void print_about(FILE *page, const char *title, const char *one, const char *two, const char *after)
 {
@@ -115,21 +107,6 @@ static kv_status print_abouts(void *context, FILE *page, struct kv_error *error)
     write_date(start, 16, text);
     if (*start)
         kv_html_part(page, "date", "time", start, "text", text, NULL);
-    return KV_OK;
-}
-
-static kv_status print_style(void *context, FILE *page, struct kv_error *error)
-{
-    (void)context, (void)error;
-    fputs(kv_page_style, page);
-    return KV_OK;
-}
-
-static kv_status print_changes_link(void *context, FILE *page, struct kv_error *error)
-{
-    (void)error;
-    if (((const struct kv_report *)context)->comparison)
-        kv_html_part(page, "changes link", NULL);
     return KV_OK;
 }
 
@@ -173,6 +150,7 @@ static void unload(struct kv_report *report)
 static kv_status print_page(struct kv_report *report, FILE *page, struct kv_error *error)
 {
     const char *const host = kv_report_context_text(report, "machine.hostname");
+    const bool is_synthetic = seed_of(common(report, KV_COLUMN_WEIGHTS_SOURCE, "run.weights")) != NULL;
     char date[32], origin[200];
     write_date(kv_report_context_text(report, "run.start"), 10, date);
     snprintf(origin, sizeof origin, "%s%.150s%s%s", *host ? " on " : "", host, *date ? ", " : "", date);
@@ -180,10 +158,10 @@ static kv_status print_page(struct kv_report *report, FILE *page, struct kv_erro
         {"model", .text = model_name(report)},
         {"origin", .text = origin},
         {"folder", .text = report->folder},
-        {"style", .print = print_style},
-        {"synthetic", .print = print_synthetic},
+        {"style", .markup = kv_page_style},
+        {"synthetic", .markup = is_synthetic ? kv_html_markup("synthetic") : ""},
         {"about", .print = print_abouts},
-        {"changes link", .print = print_changes_link},
+        {"changes link", .markup = report->comparison ? kv_html_markup("changes link") : ""},
         {"findings", .print = kv_report_findings},
         {"figures", .print = kv_report_figures},
         {"tables", .print = kv_report_tables},

@@ -1,7 +1,10 @@
+/* Drawings as parts of a page: copied tag by tag, which is all that cleaning them takes. */
 #include "report/html.h"
 
 #include <string.h>
 #include <strings.h>
+
+static const char cut_short[] = "it is cut short", malformed[] = "it is not well-formed";
 
 struct drawing {
     FILE *page;
@@ -18,134 +21,85 @@ static bool begins(const char *text, const char *with)
     return strncasecmp(text, with, strlen(with)) == 0;
 }
 
-/* Goes on behind the next `end`. */
-static void skip(struct drawing *drawing, const char *end)
-{
-    const char *found = strstr(drawing->at, end);
-    if (found)
-        drawing->at = found + strlen(end);
-    else
-        drawing->defect = "it is cut short";
-}
-
-/* ---- Attributes --------------------------------------------------------------------------------- */
-
-struct attribute {
-    const char *name;
-    size_t name_length;
-    const char *value; /* without its quotes */
-    size_t value_length;
-    char quote;
-};
-
-static bool is_named(const struct attribute *attribute, const char *name)
-{
-    return attribute->name_length == strlen(name) && begins(attribute->name, name);
-}
-
-/* url(#x) is how attributes such as clip-path and fill refer to an id. */
-static void print_value(struct drawing *drawing, const struct attribute *attribute)
-{
-    static const char reference[] = "url(#";
-    const char *const end = attribute->value + attribute->value_length;
-    for (const char *at = attribute->value; at < end; at++) {
-        fputc(*at, drawing->page);
-        if (at - attribute->value >= 4 && strncmp(at - 4, reference, 5) == 0)
-            fputs(drawing->prefix, drawing->page);
-    }
-}
-
-static void print_attribute(struct drawing *drawing, const struct attribute *attribute)
-{
-    const bool is_link = is_named(attribute, "href") || is_named(attribute, "xlink:href");
-    const bool is_local = attribute->value_length && *attribute->value == '#';
-    if (begins(attribute->name, "xmlns"))
-        return;
-    if (begins(attribute->name, "on"))
-        drawing->defect = "it has an event handler";
-    else if (is_link && !is_local && !begins(attribute->value, "data:image/"))
-        drawing->defect = "it refers to another file";
-    fprintf(drawing->page, " %.*s=%c", (int)attribute->name_length, attribute->name, attribute->quote);
-    if (is_named(attribute, "id")) {
-        fprintf(drawing->page, "%s%.*s", drawing->prefix, (int)attribute->value_length, attribute->value);
-    } else if (is_link && is_local) {
-        fprintf(drawing->page, "#%s%.*s", drawing->prefix, (int)attribute->value_length - 1, attribute->value + 1);
-    } else {
-        print_value(drawing, attribute);
-    }
-    fputc(attribute->quote, drawing->page);
-}
-
 static const char *skip_space(const char *at)
 {
     return at + strspn(at, " \t\r\n");
 }
 
-/* The next NAME="VALUE" of the tag; false at its end, and when it is not well-formed. */
-static bool next_attribute(struct drawing *drawing, struct attribute *attribute)
+/* ---- Attributes ------------------------------------------------------------------------------------------- */
+
+/* The prefix goes behind the # of a link and of each url(#x), as clip-path and fill have it, and before an id. */
+static void print_value(struct drawing *drawing, const char *value, const char *end, bool is_id, bool is_link)
 {
-    const char *at = drawing->at = skip_space(drawing->at);
-    if (*at == '>' || *at == '/')
-        return false;
-    attribute->name = at;
-    attribute->name_length = strcspn(at, " \t\r\n=<>/\"'");
-    at = skip_space(at + attribute->name_length);
-    if (attribute->name_length && *at == '=') {
-        at = skip_space(at + 1);
-        attribute->quote = *at;
-        attribute->value = at + 1;
-        const char *end = *at == '"' || *at == '\'' ? strchr(attribute->value, *at) : NULL;
-        if (end) {
-            attribute->value_length = (size_t)(end - attribute->value);
-            drawing->at = end + 1;
-            return true;
-        }
+    if (is_id)
+        fputs(drawing->prefix, drawing->page);
+    for (const char *at = value; at < end; at++) {
+        fputc(*at, drawing->page);
+        if (*at == '#' && ((is_link && at == value) || (at - value >= 4 && strncmp(at - 4, "url(", 4) == 0)))
+            fputs(drawing->prefix, drawing->page);
     }
-    drawing->defect = "it is not well-formed";
-    return false;
 }
 
-/* ---- Elements ----------------------------------------------------------------------------------- */
+/* Copies NAME="VALUE" without what only a file of its own has. */
+static void print_attribute(struct drawing *drawing)
+{
+    const char *const name = drawing->at;
+    const size_t length = strcspn(name, " \t\r\n=<>/\"'");
+    const char *const equals = skip_space(name + length), *const open = *equals == '=' ? skip_space(equals + 1) : "";
+    const char *const end = length && (*open == '"' || *open == '\'') ? strchr(open + 1, *open) : NULL;
+    const bool is_link = (length == 4 && begins(name, "href")) || (length == 10 && begins(name, "xlink:href"));
+    if (!end) {
+        drawing->defect = malformed;
+        return;
+    }
+    drawing->at = skip_space(end + 1);
+    if (begins(name, "on"))
+        drawing->defect = "it has an event handler";
+    if (is_link && open[1] != '#' && !begins(open + 1, "data:image/"))
+        drawing->defect = "it refers to another file";
+    if (begins(name, "xmlns"))
+        return;
+    fprintf(drawing->page, " %.*s=%c", (int)length, name, *open);
+    print_value(drawing, open + 1, end, length == 2 && begins(name, "id"), is_link);
+    fputc(*open, drawing->page);
+}
+
+/* ---- Elements --------------------------------------------------------------------------------------------- */
 
 static void print_end_tag(struct drawing *drawing)
 {
-    const size_t length = strcspn(drawing->at, ">");
-    if (!drawing->at[length] || drawing->depth == 0) {
-        drawing->defect = "it is not well-formed";
+    const char *const end = strchr(drawing->at, '>');
+    if (!end || drawing->depth == 0) {
+        drawing->defect = malformed;
         return;
     }
-    fwrite(drawing->at, 1, length + 1, drawing->page);
-    drawing->at += length + 1;
+    fwrite(drawing->at, 1, (size_t)(end + 1 - drawing->at), drawing->page);
+    drawing->at = end + 1;
     drawing->is_done = --drawing->depth == 0;
 }
 
 static void print_start_tag(struct drawing *drawing)
 {
-    struct attribute attribute;
     const size_t length = strcspn(drawing->at, " \t\r\n/>");
-    const bool is_root = drawing->depth == 0;
-    if (is_root && (drawing->is_done || !begins(drawing->at, "<svg"))) {
+    if (drawing->depth == 0 && (drawing->is_done || !begins(drawing->at, "<svg"))) {
         drawing->defect = "it is not one SVG element";
         return;
     }
     fwrite(drawing->at, 1, length, drawing->page);
-    drawing->at += length;
-    if (is_root) {
+    drawing->at = skip_space(drawing->at + length);
+    if (drawing->depth == 0) {
         fputs(" role=\"img\" aria-label=\"", drawing->page);
         kv_html_text(drawing->page, drawing->label);
         fputc('"', drawing->page);
     }
-    while (!drawing->defect && next_attribute(drawing, &attribute))
-        print_attribute(drawing, &attribute);
+    while (!drawing->defect && *drawing->at != '>' && *drawing->at != '/')
+        print_attribute(drawing);
+    const bool is_empty = *drawing->at == '/';
+    if (!drawing->defect && drawing->at[is_empty] != '>')
+        drawing->defect = malformed;
     if (drawing->defect)
         return;
-    const bool is_empty = drawing->at[0] == '/';
-    drawing->at += is_empty;
-    if (*drawing->at != '>') {
-        drawing->defect = "it is not well-formed";
-        return;
-    }
-    drawing->at++;
+    drawing->at += is_empty + 1;
     fputs(is_empty ? "/>" : ">", drawing->page);
     drawing->depth += !is_empty;
     drawing->is_done = drawing->depth == 0;
@@ -153,18 +107,19 @@ static void print_start_tag(struct drawing *drawing)
 
 static void print_markup(struct drawing *drawing)
 {
-    const char *at = drawing->at;
-    if (begins(at, "<!--"))
-        skip(drawing, "-->");
-    else if (begins(at, "<?") || begins(at, "<!"))
-        skip(drawing, ">");
-    else if (begins(at, "<title"))
-        skip(drawing, "</title>");
-    else if (begins(at, "<desc"))
-        skip(drawing, "</desc>");
-    else if (begins(at, "<script") || begins(at, "<foreignObject"))
+    static const char *const left_out[][2] = {
+        {"<!--", "-->"}, {"<?", ">"}, {"<!", ">"}, {"<title", "</title>"}, {"<desc", "</desc>"}};
+    for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++) {
+        if (!begins(drawing->at, left_out[i][0]))
+            continue;
+        const char *const end = strstr(drawing->at, left_out[i][1]);
+        drawing->at = end ? end + strlen(left_out[i][1]) : drawing->at;
+        drawing->defect = end ? NULL : cut_short;
+        return;
+    }
+    if (begins(drawing->at, "<script") || begins(drawing->at, "<foreignObject"))
         drawing->defect = "it holds more than a drawing";
-    else if (begins(at, "</"))
+    else if (begins(drawing->at, "</"))
         print_end_tag(drawing);
     else
         print_start_tag(drawing);
@@ -181,7 +136,5 @@ const char *kv_html_svg(FILE *page, const char *text, const char *prefix, const 
         if (*drawing.at)
             print_markup(&drawing);
     }
-    if (!drawing.defect && !drawing.is_done)
-        drawing.defect = "it is cut short";
-    return drawing.defect;
+    return !drawing.defect && !drawing.is_done ? cut_short : drawing.defect;
 }

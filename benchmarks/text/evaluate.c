@@ -1,59 +1,23 @@
 #include "text/evaluate.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "measure/measure.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- Text files ---------------------------------------------------------------------------------------- */
 
-/* Grows as it reads: a pipe has no size. */
-static kv_status read_all(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error)
-{
-    size_t room = 0, n_read = 1;
-    for (*n_bytes = 0; n_read; *n_bytes += n_read) {
-        if (room - *n_bytes < BUFSIZ) { /* also leaves a byte for the zero */
-            room = room ? 2 * room : 16 * (size_t)BUFSIZ;
-            char *larger = realloc(*bytes, room);
-            if (!larger)
-                return kv_fail(error, KV_ERROR_MEMORY, "%.400s: no memory to read it; give less at once", name);
-            *bytes = larger;
-        }
-        n_read = fread(*bytes + *n_bytes, 1, room - *n_bytes - 1, stream);
-    }
-    (*bytes)[*n_bytes] = '\0';
-    return ferror(stream) ? kv_fail(error, KV_ERROR_IO, "%.400s: cannot be read: %s", name, strerror(errno)) : KV_OK;
-}
-
-kv_status kv_text_stream_read(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error)
-{
-    *bytes = NULL;
-    const kv_status status = read_all(stream, name, bytes, n_bytes, error);
-    if (status) {
-        free(*bytes);
-        *bytes = NULL;
-    }
-    return status;
-}
-
 kv_status kv_text_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error)
 {
+    const kv_status status = kv_file_read(file, bytes, n_bytes, error);
+    if (status || *n_bytes)
+        return status;
+    free(*bytes);
     *bytes = NULL;
-    *n_bytes = 0;
-    FILE *stream = fopen(file, "re");
-    if (!stream)
-        return kv_fail(error, KV_ERROR_IO, "%.400s: %s", file, strerror(errno));
-    kv_status status = kv_text_stream_read(stream, file, bytes, n_bytes, error);
-    fclose(stream);
-    if (!status && *n_bytes == 0) {
-        status = kv_fail(error, KV_ERROR_ARGUMENT, "%.400s: the file is empty; give a text", file);
-        free(*bytes);
-        *bytes = NULL;
-    }
-    return status;
+    return kv_fail(error, KV_ERROR_ARGUMENT, "%.400s: the file is empty; give a text", file);
 }
 
 /* ---- Cross-entropy ------------------------------------------------------------------------------------- */

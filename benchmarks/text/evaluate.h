@@ -10,16 +10,9 @@
 
 #include "kvbench.h"
 
-#include <stdio.h>
-
 /* ---- Text files ---------------------------------------------------------------------------------------- */
 
-/* All that is left of the stream, *bytes [*n_bytes] ended by a zero, for the caller to free(); NULL only with an
- * error, which calls it `name`. Errors: IO, MEMORY. */
-kv_status kv_text_stream_read(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error);
-
-/* The same of a file.
- * Errors: IO, MEMORY, ARGUMENT (the file is empty). */
+/* All of a file, as kv_file_read gives it. Errors: IO, MEMORY, ARGUMENT (the file is empty). */
 kv_status kv_text_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error);
 
 /* ---- Cross-entropy ------------------------------------------------------------------------------------- */

@@ -25,4 +25,13 @@ kv_status kv_file_publish(struct kv_file *output, struct kv_error *error);
 /* Removes what was not published. */
 void kv_file_close(struct kv_file *output);
 
+/* ---- Reading ------------------------------------------------------------------------------------------------- */
+
+/* All that is left of the stream, *bytes [*n_bytes] ended by a zero, for the caller to free(); NULL only with an
+ * error, which calls it `name`. Errors: IO, MEMORY. */
+kv_status kv_stream_read(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error);
+
+/* The same of a file. */
+kv_status kv_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error);
+
 #endif
