@@ -139,7 +139,7 @@ assert [r['path'] for r in rows] == ['naive', 'cached'] and rows[0]['batch'] == 
 
 @test "what is longer than the window is a row that says so, of a run that failed" {
     ends 1 bench --suite batch --batch 1,4 --new 60 --reps 2
-    counts 1 '4 of 4 configurations failed' "$err"
+    counts 1 '4 of 4 cells failed' "$err"
     rows results/latest <<'PY'
 assert [(r['batch'], r['path']) for r in rows] == [(b, p) for b in '14' for p in ('naive', 'cached')]
 for r in rows:
@@ -160,7 +160,7 @@ PY
 @test "budgets skip and least times repeat" {
     ends 0 bench --suite batch --batch 1 --new 4 --reps 2 --cell-budget 0.0000001 --out skipped
     rows skipped <<'PY'
-assert [r['status'] for r in rows] == 2 * ['skipped'] and 'the budget of a configuration is' in rows[0]['error']
+assert [r['status'] for r in rows] == 2 * ['skipped'] and 'the budget of a cell is' in rows[0]['error']
 PY
     ends 0 bench --suite batch --batch 1 --new 4 --reps 1 --min-time 0.01 --path cached --out long
     rows long <<'PY'

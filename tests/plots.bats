@@ -165,10 +165,11 @@ END
 }
 
 # as_arm FROM TO COLUMN VALUE: the reference run, and once more the cells of path cached as those of another arm, whose id
-# has TO instead of FROM, and VALUE in that column.
+# has TO instead of FROM, and VALUE in that column; it keeps a quarter of the bytes.
 as_arm() {
     cut_runs 1 kernels.csv limits.csv
-    add_runs '$path == "cached" { sub("'"$1"'", "'"$2"'", $cell); $'"$3"' = "'"$4"'"; print }'
+    add_runs '$path == "cached" { sub("'"$1"'", "'"$2"'", $cell); $'"$3"' = "'"$4"'"
+        $kv_live_bytes = $kv_live_bytes / 4; print }'
     rows '{ print; if ($path == "cached") { sub("'"$1"'", "'"$2"'", $cell); print } }' "$reference/tokens.csv" >tokens.csv
     ends 0 draw .
 }
@@ -197,6 +198,14 @@ as_arm() {
     shows roofline 'decode, cached, int8'
     shows latency_distribution 'cached, int8:  n = '
     hides benchmark_results 'Left out'
+}
+
+@test "arms that keep as much share the line of their memory" {
+    cut_runs '$suite == "trace"'
+    add_runs '$path == "cached" { sub("cached", "other", $cell); $path = "other"; print }'
+    rows '{ print; if ($path == "cached") { sub("cached", "other", $cell); print } }' "$reference/tokens.csv" >tokens.csv
+    ends 0 draw .
+    shows time_vs_cache 'KV memory, cached and 1 more' 'rgb(152,  78, 163)'
 }
 
 # ---- What a run may lack

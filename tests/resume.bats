@@ -69,5 +69,5 @@ same_rows() {
     ends 0 "$program" bench --quiet --model "$tiny" --suite batch --batch 1 --new 2 --out run
     # another plan than the rows are of
     ends 1 "$program" bench --quiet --resume run --batch 2
-    has "$err" 'no configuration of this run'
+    has "$err" 'no cell of this run'
 }

@@ -401,14 +401,14 @@ static void rows_of_no_use_are_refused(void **state)
     put_file(place, twice, strlen(twice));
     struct ending end = try_suite(place);
     assert_int_equal(end.status, KV_ERROR_FORMAT);
-    assert_non_null(strstr(end.error.message, "is not the next one of its configuration"));
+    assert_non_null(strstr(end.error.message, "is not the next one of its cell"));
     char *after = contents_of(place);
     assert_string_equal(after, twice);
     put_file(place, before, strlen(before));
     place->gemms[0] = "packed";
     end = try_suite(place);
     assert_int_equal(end.status, KV_ERROR_FORMAT);
-    assert_non_null(strstr(end.error.message, "row 1 is of no configuration of this run"));
+    assert_non_null(strstr(end.error.message, "row 1 is of no cell of this run"));
     free(after);
     free(twice);
     free(before);
@@ -490,7 +490,7 @@ static void what_takes_longer_than_its_budget_is_skipped(void **state)
     assert_int_equal(kv_csv_rows(table), n_cells());
     for (size_t i = 0; i < kv_csv_rows(table); i++) {
         assert_string_equal(text_at(table, i, "status"), "skipped");
-        assert_non_null(strstr(text_at(table, i, "error"), "the budget of a configuration is"));
+        assert_non_null(strstr(text_at(table, i, "error"), "the budget of a cell is"));
     }
     kv_csv_free(table);
 }

@@ -124,17 +124,17 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "reps",
          .letter = 'r',
          .argument = "N",
-         .help = "repetitions of every configuration (default 4; fewer can show no p < 0.05)",
+         .help = "repetitions of every cell (default 4; fewer can show no p < 0.05)",
          .integer = &s->repetitions,
          .low = 1,
          .high = 10000},
         {.name = "min-time",
          .argument = "S",
-         .help = "go on repeating a configuration until it was measured for S seconds",
+         .help = "go on repeating a cell until it was measured for S seconds",
          .seconds = &s->min_time_s},
         {.name = "cell-budget",
          .argument = "S",
-         .help = "skip a configuration that is predicted to take more than S seconds",
+         .help = "skip a cell that is predicted to take more than S seconds",
          .seconds = &s->cell_budget_s},
         {.name = "out",
          .letter = 'o',
@@ -156,10 +156,12 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
     const struct option_table table = {
         .command = "bench",
         .usage = "[OPTIONS] [--benchmark_FLAG...]",
-        .summary = "Measures the inference paths side by side and writes what it finds as CSV, a row a repetition.\n"
-                   "Options from --path to --chunk take lists: every combination is an arm, and arms take turns.\n"
-                   "Google Benchmark's flags work too: --benchmark_filter=REGEX, --benchmark_list_tests,\n"
-                   "--benchmark_out=FILE.json.",
+        .summary =
+            "Measures the inference paths side by side and writes what it finds as CSV, a row a repetition.\n"
+            "Options from --path to --chunk take lists: every combination is an arm, and arms take turns; an arm\n"
+            "at one batch, prompt and length is a cell.\n"
+            "Google Benchmark's flags work too: --benchmark_filter=REGEX, --benchmark_list_tests,\n"
+            "--benchmark_out=FILE.json.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof rows[0],
     };

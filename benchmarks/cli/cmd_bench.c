@@ -2,7 +2,6 @@
 
 #include "gbench/gbench.h"
 #include "machine/context.h"
-#include "measure/folder.h"
 #include "measure/run.h"
 #include "results/findings.h"
 #include "results/table.h"
@@ -204,11 +203,11 @@ static int conclude(const struct bench *bench)
         return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",
                         bench->folder.path);
     if (run->n_failed)
-        return cli_fail(command, CLI_FAILED, "%d of %d configurations failed; %s/runs.csv says why", run->n_failed,
-                        n_runs, bench->folder.path);
+        return cli_fail(command, CLI_FAILED, "%d of %d cells failed; %s/runs.csv says why", run->n_failed, n_runs,
+                        bench->folder.path);
     if (run->n_kernels_failed)
-        return cli_fail(command, CLI_FAILED, "%d kernel configurations failed; %s/kernels.csv says why",
-                        run->n_kernels_failed, bench->folder.path);
+        return cli_fail(command, CLI_FAILED, "%d kernel cells failed; %s/kernels.csv says why", run->n_kernels_failed,
+                        bench->folder.path);
     return CLI_OK;
 }
 
@@ -242,8 +241,7 @@ static int dry_run(struct bench *bench)
     }
     if (n_kernels)
         printf("kernels %d products and attentions %52.1f\n", n_kernels, kernel_seconds);
-    printf("\n%d configurations, about %.1f minutes with warm-up\n", bench->plan.n_cells,
-           kv_predict_left(&bench->run) / 60);
+    printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells, kv_predict_left(&bench->run) / 60);
     return CLI_OK;
 }
 

@@ -26,7 +26,7 @@ kv_status kv_run_open(struct kv_run *run, const struct kv_run_settings *settings
     *run = (struct kv_run){.settings = settings, .plan = plan};
     run->cells = calloc((size_t)plan->n_cells + 1, sizeof *run->cells); /* a plan without cells is no failure */
     if (!run->cells)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a run of %d configurations", plan->n_cells);
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a run of %d cells", plan->n_cells);
     for (int i = 0; i < plan->n_cells; i++) {
         run->cells[i].run = run;
         run->cells[i].cell = &plan->cells[i];
@@ -193,8 +193,8 @@ static bool over_budget(struct kv_cell_run *cell, struct kv_error *error)
     const double seconds = kv_predict_seconds(cell->run, (int)(cell - cell->run->cells)) * cell->cell->repetitions;
     cell->skip = budget > 0 && seconds > budget && !cell->result.n_done;
     if (cell->skip)
-        kv_fail(error, KV_ERROR_UNSUPPORTED, "predicted to take %.1f s, the budget of a configuration is %.1f s",
-                seconds, budget);
+        kv_fail(error, KV_ERROR_UNSUPPORTED, "predicted to take %.1f s, the budget of a cell is %.1f s", seconds,
+                budget);
     return cell->skip;
 }
 

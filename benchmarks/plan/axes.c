@@ -159,7 +159,7 @@ static kv_status add_cell(struct kv_plan *plan, struct kv_cell *cell, struct kv_
         const size_t room = plan->n_cells ? 2 * (size_t)plan->n_cells : 1;
         struct kv_cell *cells = realloc(plan->cells, room * sizeof *cells);
         if (!cells)
-            return kv_fail(error, KV_ERROR_MEMORY, "no memory for a plan of %zu configurations", room);
+            return kv_fail(error, KV_ERROR_MEMORY, "no memory for a plan of %zu cells", room);
         plan->cells = cells;
     }
     plan->cells[plan->n_cells++] = *cell;
