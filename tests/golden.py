@@ -111,7 +111,11 @@ def edit(path, change):
 
 
 def of_one_thread(folder):
-    edit(f"{folder}/runs.csv", lambda row: {**row, "threads": "1", "isa": "portable"})
+    def cell(row):
+        return row["cell"].replace("/avx512/t2/", "/portable/t1/")
+
+    edit(f"{folder}/runs.csv", lambda row: {**row, "cell": cell(row), "threads": "1", "isa": "portable"})
+    edit(f"{folder}/tokens.csv", lambda row: {**row, "cell": cell(row)})
     edit(f"{folder}/limits.csv", lambda row: {**row, "isa": "portable"} if row["threads"] == "1" else None)
     with open(f"{folder}/context.json", encoding="utf-8") as file:
         context = json.load(file)

@@ -243,13 +243,16 @@ committed_run() {
     py page page.html | tee words >>"$work/made/reference-report.txt"
     kv report committed --out page.html --against earlier >"$work/made/reference-against.txt"
     py page page.html | diff words - >>"$work/made/reference-against.txt" || true
-    # README.md's tables, into markers with nothing between them
-    mkdir -p readme/plots readme/data/results
+    # the tables of the READMEs, into markers with nothing between them
+    local readme
+    mkdir -p readme/{plots,core,benchmarks,data/results}
     cp "$root/plots/readme_table.py" readme/plots/
     ln -s "$root/data/results/reference" readme/data/results/reference
-    grep -E '^<!-- (from|end of) ' README.md >readme/README.md
-    "$python" readme/plots/readme_table.py || true
-    cp readme/README.md "$work/made/reference-readme.txt"
+    for readme in README.md core/README.md benchmarks/README.md; do
+        grep -E '^<!-- (from|end of) ' "$root/$readme" >"readme/$readme"
+    done
+    KVBENCH_PROGRAM=$program "$python" readme/plots/readme_table.py || true
+    cat readme/{,core/,benchmarks/}README.md >"$work/made/reference-readme.txt"
 }
 
 comparisons() {

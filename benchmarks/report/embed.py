@@ -1,4 +1,4 @@
-"""Makes the C file that holds the style sheet, the parts of page.html and what is said of the figures."""
+"""Makes the C file that holds the style sheet, the parts of page.html, what is said of figures, and which facts are told."""
 import re
 import sys
 
@@ -16,27 +16,31 @@ def parts(text):
     return list(zip(pieces[1::2], pieces[2::2]))
 
 
-def figures(text):
-    """[{name, suite, title, reading, caption}]; lines that are indented belong to the one before."""
+def sections(text):
+    """[(name, [(key, value)])] of [NAME] and KEY: VALUE; lines that are indented belong to the one before."""
     lines = re.sub(r"\n +", " ", re.sub(r"(?m)^#.*\n", "", text)).split("\n")
     found = []
     for line in filter(None, lines):
         if line.startswith("["):
-            found.append({"name": line[1:-1]})
+            found.append((line[1:-1], []))
         else:
-            key, value = line.split(": ", 1)
-            found[-1][key] = value
+            found[-1][1].append(line.split(": ", 1))
     return found
 
 
-style, page, captions = (open(name, encoding="utf-8").read() for name in sys.argv[1:4])
-with open(sys.argv[4], "w", encoding="utf-8") as file:
+style, page, figures, facts = (open(name, encoding="utf-8").read() for name in sys.argv[1:5])
+with open(sys.argv[5], "w", encoding="utf-8") as file:
     print('/* Made by embed.py. */\n#include "report/html.h"\n', file=file)
     print("const char *const kv_page_style = %s;" % literal(style), file=file)
     print("const struct kv_page_part kv_page_parts[] = {", file=file)
     for name, text in parts(page):
         print("{%s,%s}," % (literal(name), literal(text)), file=file)
     print("{0}};\nconst struct kv_figure_text kv_figure_texts[] = {", file=file)
-    for figure in figures(captions):
-        print("{%s}," % ",".join(".%s=%s" % (key, literal(value)) for key, value in figure.items()), file=file)
+    for name, values in sections(figures):
+        print("{.name=%s%s}," % (literal(name), "".join(",.%s=%s" % (k, literal(v)) for k, v in values)), file=file)
+    print("{0}};\nconst struct kv_fact_text kv_fact_texts[] = {", file=file)
+    for name, values in sections(facts):
+        print("{.title=%s}," % literal(name), file=file)
+        for title, pieces in values:
+            print("{%s,%s}," % (literal(title), literal(pieces.replace("| ", "|"))), file=file)
     print("{0}};", file=file)

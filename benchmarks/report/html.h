@@ -5,7 +5,8 @@
 
 #include "results/table.h"
 
-/* ---- What embed.py makes of page.css, page.html and figures.txt when the program is built ------------------- */
+/* ---- What embed.py makes of page.css, page.html, figures.txt and facts.txt when the program is built
+ * ------------------- */
 
 extern const char *const kv_page_style;
 
@@ -24,6 +25,13 @@ struct kv_figure_text {
     const char *caption;
 };
 extern const struct kv_figure_text kv_figure_texts[]; /* up to the one without a name */
+
+/* A fact of context.json; facts.txt says what its pieces are. */
+struct kv_fact_text {
+    const char *title;
+    const char *pieces; /* NULL: the heading of the next ones */
+};
+extern const struct kv_fact_text kv_fact_texts[]; /* up to the one without a title */
 
 /* ---- Text and parts ------------------------------------------------------------------------------------- */
 

@@ -7,60 +7,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* A fact is what is known of its pieces, which | separates, joined by commas. {name} is the value of that name in
- * context.json; a piece is left out when one of its values is unknown. What may follow the name:
- *   :bytes    "48 KiB"
- *   :times    "2 × ", nothing for one
- *   :yes:no   words for true and false
- * (s) is an s unless the value before it is 1. Numbers of lists, and percents, have two decimals. */
-static const struct fact {
-    const char *title;
-    const char *pieces; /* NULL: the heading of the next ones */
-} machine_facts[] = {
-    {"Machine", NULL},
-    {"CPU", "{machine.cpu.name}"},
-    {"Type", "{machine.cpu.vendor}|family {machine.cpu.family}, model {machine.cpu.model}, stepping "
-             "{machine.cpu.stepping}"},
-    {"Features", "{machine.cpu.features}"},
-    {"Cores", "{machine.cpu.cores_online} physical core(s)|{machine.cpu.cpus_online} logical CPU(s)|"
-              "{machine.cpu.sockets} socket(s)|{machine.cpu.cores_affinity} core(s) of them for this program"},
-    {"Caches", "L1 data {machine.cpu.l1d.instances:times}{machine.cpu.l1d.bytes:bytes}|"
-               "L1 code {machine.cpu.l1i.instances:times}{machine.cpu.l1i.bytes:bytes}|"
-               "L2 {machine.cpu.l2.instances:times}{machine.cpu.l2.bytes:bytes}|"
-               "L3 {machine.cpu.l3.instances:times}{machine.cpu.l3.bytes:bytes}"},
-    {"Memory", "{machine.memory.total_bytes:bytes}|{machine.memory.available_bytes:bytes} available at the start|"
-               "limited to {machine.memory.limit_bytes:bytes}|"
-               "transparent huge pages: {machine.memory.huge_pages}"},
-    {"Governor", "{machine.cpu.governor}"},
-    {"Turbo", "{machine.cpu.turbo:on:off}"},
-    {"Computer", "{machine.product}"},
-    {"Virtual machine", "{machine.hypervisor:yes:no}"},
-    {"Host", "{machine.hostname}"},
-    {"System", "{machine.os}"},
-    {"Kernel", "{machine.kernel}"},
-};
-
-static const struct fact program_facts[] = {
-    {"Program", NULL},
-    {"kvbench", "{build.version}"},
-    {"Commit", "{build.commit}{build.dirty: with local changes:}"},
-    {"Compiler", "{build.compiler}"},
-    {"Flags", "{build.flags}"},
-    {"Build type", "{build.build_type}"},
-    {"Sanitizers", "{build.sanitizers}"},
-    {"OpenBLAS", "{libraries.openblas_config}"},
-    {"OpenBLAS kernels", "{libraries.openblas_core}"},
-    {"Google Benchmark", "{libraries.google_benchmark}"},
-    {"jansson", "{libraries.jansson}"},
-    {"Run", NULL},
-    {"Command", "kvbench{run.command:command}"},
-    {"Model", "{run.model}"},
-    {"Start", "{run.start}"},
-    {"End", "{run.end}"},
-    {"Load at the start", "{run.load_at_start}, averages over 1, 5 and 15 minutes"},
-    {"Stolen by the host", "{run.steal_percent} % of the CPU time"},
-};
-
 /* ---- A value ---------------------------------------------------------------------------------------------- */
 
 /* Text that grows up to its size. */
@@ -163,7 +109,7 @@ static bool add_piece(struct text *text, const struct kv_report *report, const c
     return true;
 }
 
-static void print_fact(const struct kv_report *report, const struct fact *fact, FILE *page)
+static void print_fact(const struct kv_report *report, const struct kv_fact_text *fact, FILE *page)
 {
     struct text text = {.n = 0};
     for (const char *piece = fact->pieces, *end; piece; piece = *end ? end + 1 : NULL) {
@@ -180,32 +126,26 @@ static void print_fact(const struct kv_report *report, const struct fact *fact, 
                      text.bytes, NULL);
 }
 
-static void print_facts(const struct kv_report *report, const struct fact *facts, size_t n, FILE *page)
-{
-    fputs("<div>\n", page);
-    for (size_t i = 0; i < n; i++) {
-        if (facts[i].pieces) {
-            print_fact(report, &facts[i], page);
-            continue;
-        }
-        fputs(i ? "</dl>\n" : "", page);
-        kv_html_part(page, "facts", "title", facts[i].title, NULL);
-    }
-    fputs("</dl>\n</div>\n", page);
-}
-
+/* The machine stands beside all that follows it. */
 kv_status kv_report_machine(void *context, FILE *page, struct kv_error *error)
 {
+    static const char *const before[] = {"<div class=\"columns\"><div>\n", "</dl></div>\n<div>\n", "</dl>\n"};
     const struct kv_report *const report = context;
+    int n_headings = 0;
     (void)error;
     if (!report->context) {
         kv_html_part(page, "no context", NULL);
         return KV_OK;
     }
-    fputs("<div class=\"columns\">", page);
-    print_facts(report, machine_facts, sizeof machine_facts / sizeof machine_facts[0], page);
-    print_facts(report, program_facts, sizeof program_facts / sizeof program_facts[0], page);
-    fputs("</div>\n", page);
+    for (const struct kv_fact_text *fact = kv_fact_texts; fact->title; fact++) {
+        if (fact->pieces) {
+            print_fact(report, fact, page);
+            continue;
+        }
+        fputs(before[n_headings < 2 ? n_headings++ : 2], page);
+        kv_html_part(page, "facts", "title", fact->title, NULL);
+    }
+    fputs("</dl></div></div>\n", page);
     return KV_OK;
 }
 

@@ -71,11 +71,7 @@ static uint64_t columns_of(enum kv_file_kind kind)
 
 bool kv_compare_looks_at(const struct kv_comparison *comparison, const struct kv_cell_results *cell)
 {
-    const uint64_t columns = columns_of(cell->file);
-    for (int i = 0; i < comparison->settings.n_metrics; i++)
-        if (columns & KV_BIT(comparison->settings.metrics[i]))
-            return true;
-    return false;
+    return comparison->files >> cell->file & 1;
 }
 
 /* The columns in which cells must agree. */
@@ -87,6 +83,10 @@ static uint64_t matched(const struct kv_comparison *comparison)
 
 static void find_keys(struct kv_comparison *comparison, const struct kv_results *base)
 {
+    for (int kind = 0; kind < KV_N_FILES; kind++)
+        for (int i = 0; i < comparison->settings.n_metrics; i++)
+            if (columns_of((enum kv_file_kind)kind) & KV_BIT(comparison->settings.metrics[i]))
+                comparison->files |= UINT64_C(1) << kind;
     for (int kind = 0; kind < KV_N_FILES; kind++)
         for (size_t i = 0; i < base->n_cells; i++)
             if (base->cells[i].file == (enum kv_file_kind)kind && kv_compare_looks_at(comparison, &base->cells[i])) {

@@ -75,6 +75,7 @@ struct kv_unmatched {
 
 struct kv_comparison {
     struct kv_compare_settings settings;
+    uint64_t files;        /* those whose cells are looked at, a bit (1 << enum kv_file_kind) each */
     uint64_t keys;         /* the columns that tell the compared cells apart: all that their files have */
     uint64_t shown;        /* those in which the pairs differ, and path and batch: columns of tables for people */
     struct kv_side *sides; /* [n_sides], the base first */

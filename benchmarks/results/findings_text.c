@@ -1,0 +1,200 @@
+/* Findings in words. */
+#include "results/findings.h"
+
+#include "results/table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MIB (1024.0 * 1024.0)
+
+static struct kv_stats_interval inverse(struct kv_stats_interval interval)
+{
+    return (struct kv_stats_interval){1 / interval.high, 1 / interval.low};
+}
+
+const char *kv_where_text(const struct kv_results *results, const struct kv_cell_results *cell, uint64_t exceptions,
+                          char *text, size_t size)
+{
+    static const struct {
+        enum kv_column column;
+        const char *before, *after;
+    } parts[] = {
+        {KV_COLUMN_CONTEXT_TOKENS, "context ", ""},
+        {KV_COLUMN_NEW_TOKENS, "", " new tokens"},
+        {KV_COLUMN_WEIGHTS, "weights ", ""},
+        {KV_COLUMN_CACHE, "cache ", ""},
+        {KV_COLUMN_KV, "kv ", ""},
+        {KV_COLUMN_GEMM, "gemm ", ""},
+        {KV_COLUMN_ISA, "isa ", ""},
+        {KV_COLUMN_THREADS, "", " threads"},
+        {KV_COLUMN_CHUNK, "chunk ", ""},
+    };
+    snprintf(text, size, "batch %s", cell->texts[KV_COLUMN_BATCH]);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const size_t used = strlen(text);
+        const char *value = cell->texts[parts[i].column];
+        if (*value && !(exceptions & KV_BIT(parts[i].column)) &&
+            kv_column_varies(results, cell->texts[KV_COLUMN_SUITE], parts[i].column))
+            snprintf(text + used, size - used, ", %s%s%s", parts[i].before, value, parts[i].after);
+    }
+    return text;
+}
+
+#define MAX_DECIMALS 4
+
+/* As many decimals for all three as tell the ends apart. */
+static void similar_text(double value, struct kv_stats_interval interval, char *middle, char *low, char *high)
+{
+    int decimals = value >= 99.5 ? 0 : value >= 1.995 ? 1 : 2;
+    for (;; decimals++) {
+        snprintf(low, KV_NUMBER_SIZE, "%.*f", decimals, interval.low);
+        snprintf(high, KV_NUMBER_SIZE, "%.*f", decimals, interval.high);
+        if (decimals == MAX_DECIMALS || interval.low == interval.high || strcmp(low, high) != 0)
+            break;
+    }
+    snprintf(middle, KV_NUMBER_SIZE, "%.*f", decimals, value);
+}
+
+void kv_interval_text(double value, struct kv_stats_interval interval, struct kv_interval_text *text)
+{
+    char low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
+    if (interval.high < 10 * interval.low) {
+        similar_text(value, interval, text->value, low, high);
+    } else { /* no number of decimals suits them all */
+        kv_number_text(value, text->value, sizeof text->value);
+        kv_number_text(interval.low, low, sizeof low);
+        kv_number_text(interval.high, high, sizeof high);
+    }
+    snprintf(text->range, sizeof text->range, "95 %% interval %s to %s", low, high);
+}
+
+/* "cached", "gemm openblas", "2 threads" */
+static const char *arm_text(const struct kv_cell_results *cell, enum kv_column axis, char *text, size_t size)
+{
+    const char *value = cell->texts[axis];
+    if (axis == KV_COLUMN_PATH)
+        snprintf(text, size, "%s", value);
+    else if (axis == KV_COLUMN_THREADS)
+        snprintf(text, size, "%s thread%s", value, strcmp(value, "1") == 0 ? "" : "s");
+    else
+        snprintf(text, size, "%s %s", kv_column_info(axis)->name, value);
+    return text;
+}
+
+static void tell_speed(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    char where[KV_WHERE_SIZE], where_2[KV_WHERE_SIZE], arm[64], base[64], path[64] = "";
+    struct kv_interval_text value, value_2;
+    const char *suite = f->cell->texts[KV_COLUMN_SUITE];
+    kv_where_text(results, f->cell, KV_BIT(f->axis), where, sizeof where);
+    arm_text(f->cell, f->axis, arm, sizeof arm);
+    arm_text(f->base, f->axis, base, sizeof base);
+    if (f->axis != KV_COLUMN_PATH)
+        snprintf(path, sizeof path, " on path %s", f->cell->texts[KV_COLUMN_PATH]);
+    const bool faster = f->value >= 1;
+    switch (f->kind) {
+    case KV_FINDING_SPEED:
+        kv_interval_text(faster ? f->value : 1 / f->value, faster ? f->interval : inverse(f->interval), &value);
+        snprintf(text, size, "%s: %s decodes %s times as fast as %s at %s%s (%s)", suite, faster ? arm : base,
+                 value.value, faster ? base : arm, where, path, value.range);
+        break;
+    case KV_FINDING_SPEED_RANGE:
+        kv_interval_text(f->value, f->interval, &value);
+        kv_interval_text(f->value_2, f->interval_2, &value_2);
+        kv_where_text(results, f->cell_2, KV_BIT(f->axis), where_2, sizeof where_2);
+        snprintf(text, size, "%s: %s decodes at between %s times (%s; %s) and %s times (%s; %s) the speed of %s%s",
+                 suite, arm, value.value, where, value.range, value_2.value, where_2, value_2.range, base, path);
+        break;
+    case KV_FINDING_NO_DIFFERENCE:
+        if (f->n_of > 1) {
+            snprintf(text, size,
+                     "%s: in %zu of %zu cells no difference is seen between the decode speeds of %s and %s%s", suite,
+                     f->n, f->n_of, arm, base, path);
+            break;
+        }
+        kv_interval_text(f->value, f->interval, &value);
+        snprintf(text, size, "%s: at %s no difference is seen between the decode speeds of %s and %s%s (ratio %s, %s)",
+                 suite, where, arm, base, path, value.value, value.range);
+        break;
+    default:
+        if (f->n_of > 1)
+            snprintf(where, sizeof where, "%zu of %zu cells", f->n, f->n_of);
+        snprintf(
+            text, size,
+            "%s: %s %s there are too few repetitions to tell the decode speeds of %s and %s%s apart: use --reps %d "
+            "or more",
+            suite, f->n_of > 1 ? "in" : "at", where, arm, base, path, kv_judge_needed_repetitions(KV_JUDGE_ALPHA));
+    }
+}
+
+static void tell_growth(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    static const char *const verdicts[] = {
+        [KV_GROWTH_NONE] = "shows no growth",
+        [KV_GROWTH_FLAT] = "is flat within 10 %",
+        [KV_GROWTH_GROWS] = "grows",
+        [KV_GROWTH_FALLS] = "falls",
+        [KV_GROWTH_UNDECIDED] = "was measured too seldom to tell growth from noise",
+    };
+    char where[KV_WHERE_SIZE], late[96], early[96];
+    struct kv_interval_text value;
+    kv_interval_text(f->value, f->interval, &value);
+    kv_where_text(results, f->cell, f->base ? KV_BIT(KV_COLUMN_CONTEXT_TOKENS) : 0, where, sizeof where);
+    if (f->base) {
+        snprintf(late, sizeof late, "a token at context %s", f->cell->texts[KV_COLUMN_CONTEXT_TOKENS]);
+        snprintf(early, sizeof early, "at context %s", f->base->texts[KV_COLUMN_CONTEXT_TOKENS]);
+    } else {
+        snprintf(late, sizeof late, "a token in the last quarter of %s", f->cell->texts[KV_COLUMN_NEW_TOKENS]);
+        snprintf(early, sizeof early, "one in the first");
+    }
+    snprintf(text, size, "%s: the time per token of %s %s: at %s, %s takes %s times as long as %s (%s)",
+             f->cell->texts[KV_COLUMN_SUITE], f->cell->texts[KV_COLUMN_PATH], verdicts[f->growth], where, late,
+             value.value, early, value.range);
+}
+
+static void tell_memory(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    char bytes[KV_NUMBER_SIZE], mib[KV_NUMBER_SIZE], most[KV_NUMBER_SIZE], with[96] = "";
+    for (int i = 0; i < 2; i++) {
+        const enum kv_column axis = i ? KV_COLUMN_KV : KV_COLUMN_CACHE;
+        const size_t used = strlen(with);
+        if (kv_column_varies(results, NULL, axis))
+            snprintf(with + used, sizeof with - used, "%s %s %s", used ? "," : " with", kv_column_info(axis)->name,
+                     f->cell->texts[axis]);
+    }
+    snprintf(text, size,
+             "memory: %s%s keeps %s B (%s MiB) of keys and values a token and sequence; the most in use was %s MiB, at "
+             "batch %s and context %s",
+             f->cell->texts[KV_COLUMN_PATH], with, kv_integer_text(f->value, bytes, sizeof bytes),
+             kv_number_text(f->value / MIB, mib, sizeof mib), kv_number_text(f->value_2 / MIB, most, sizeof most),
+             f->cell->texts[KV_COLUMN_BATCH], f->cell->texts[KV_COLUMN_CONTEXT_TOKENS]);
+}
+
+static void tell_throughput(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    char where[KV_WHERE_SIZE], others[64] = "";
+    struct kv_interval_text value = {.range = "one repetition"};
+    if (f->n_of > 1)
+        kv_interval_text(f->value, f->interval, &value);
+    else
+        kv_number_text(f->value, value.value, sizeof value.value);
+    if (f->n)
+        snprintf(others, sizeof others, "; %zu other%s not told apart from it", f->n, f->n == 1 ? " is" : "s are");
+    snprintf(text, size, "throughput: the highest median is %s tok/s of decoding, %s at %s in suite %s (%s)%s",
+             value.value, f->cell->texts[KV_COLUMN_PATH], kv_where_text(results, f->cell, 0, where, sizeof where),
+             f->cell->texts[KV_COLUMN_SUITE], value.range, others);
+}
+
+const char *kv_finding_text(const struct kv_results *results, const struct kv_finding *finding, char *text, size_t size)
+{
+    if (finding->kind == KV_FINDING_GROWTH)
+        tell_growth(results, finding, text, size);
+    else if (finding->kind == KV_FINDING_MEMORY)
+        tell_memory(results, finding, text, size);
+    else if (finding->kind == KV_FINDING_THROUGHPUT)
+        tell_throughput(results, finding, text, size);
+    else
+        tell_speed(results, finding, text, size);
+    return text;
+}
