@@ -144,35 +144,35 @@ static void test_tokens_and_their_growth(void **state)
     kv_results_free(results);
 }
 
-/* ---- Damaged files -------------------------------------------------------------------------------------------------
- */
+/* ---- Damaged files ----------------------------------------------------------------------------------------------- */
 
 static void test_damage_is_named(void **state)
 {
     static const struct {
         const char *row, *message;
     } cases[] = {
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,x,6,11,16,1,ok,,1,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,x,6,11,16,1,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 2 has \"x\" where column \"batch\""},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1.5,6,11,16,1,ok,,1,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1.5,6,11,16,1,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 2 has \"1.5\" in column \"batch\""},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,0,6,11,16,1,ok,,1,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,0,6,11,16,1,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 2 has \"0\" in column \"batch\""},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,ok,,1,-2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,1,1,5,ok,,1,-2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 2 has \"-2\" in column \"ttpt_ms\""},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,ok,,0,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,1,1,5,ok,,0,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 2 has \"0\" in column \"ttft_ms\""},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,ok,,1e308,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,1,1,5,ok,,1e308,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 2 has \"1e308\" in column \"ttft_ms\""},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,fine,,1,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,1,1,5,fine,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 2 has \"fine\" in column \"status\", which is ok, failed or skipped"},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,,ok,,1,2,,,,,,,,,,,,,,,,,,,", "column \"repetition\""},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,ok,,1,2,,,,,,,,,,,,,,,,,,,\n"
-         "R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,2,ok,,1,2,,,,,,,,,,,,,,,,,,,\n"
-         "R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,ok,,1,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
+         "column \"repetition\""},
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n"
+         "R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,2,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n"
+         "R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 4 repeats repetition 1 of a/b"},
-        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,ok,,1,2,,,,,,,,,,,,,,,,,,,\n"
-         "R,a/b,s,cached,m,f32,,,,g,i,3,0,1,6,11,16,2,ok,,1,2,,,,,,,,,,,,,,,,,,,",
+        {"R,a/b,s,cached,m,f32,,,,g,i,2,0,1,6,11,16,1,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n"
+         "R,a/b,s,cached,m,f32,,,,g,i,3,0,1,6,11,16,2,1,1,5,ok,,1,2,,,,,,,,,,,,,,,,,,,,,,,,,,,,,",
          "line 3 has \"3\" in column \"threads\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -193,15 +193,14 @@ static void test_damage_is_named(void **state)
     assert_holds(error.message, "has no column");
 }
 
-/* ---- Questions ------------------------------------------------------------------------------------------------------
- */
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
 
 static void test_an_axis_that_does_not_apply_agrees_with_all(void **state)
 {
     PUT_RUNS(*state, {.ttpt_ms = {1}}, {.path = "naive", .ttpt_ms = {1}}, {.batch = 2, .ttpt_ms = {1}});
     struct kv_results *results = load(*state);
     const struct kv_cell_results *cells = results->cells;
-    const uint64_t all = kv_key_columns(), others = all & ~KV_BIT(KV_COLUMN_PATH);
+    const kv_column_set all = kv_key_columns(), others = all & ~KV_BIT(KV_COLUMN_PATH);
     assert_false(kv_cells_agree(&cells[0], &cells[1], all));
     assert_true(kv_cells_agree(&cells[0], &cells[1], others)); /* one has a cache, the other has none */
     assert_false(kv_cells_agree(&cells[0], &cells[2], others));
@@ -218,8 +217,7 @@ static void test_an_axis_that_does_not_apply_agrees_with_all(void **state)
     kv_results_free(results);
 }
 
-/* ---- Judging
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- Judging ----------------------------------------------------------------------------------------------------- */
 
 static struct kv_judgement judge(const struct kv_results *results, enum kv_column column)
 {
@@ -275,7 +273,7 @@ static void test_a_judgement_in_full(void **state)
 static void test_false_alarms_are_rare(void **state)
 {
     (void)state;
-    uint64_t seed = 1;
+    kv_column_set seed = 1;
     int alarms = 0;
     enum { TRIALS = 2000, N = 6 };
     for (int trial = 0; trial < TRIALS; trial++) {

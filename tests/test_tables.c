@@ -117,8 +117,7 @@ static void test_summary_that_cannot_be_written(void **state)
     assert_int_equal(rmdir(file), 0);
 }
 
-/* ---- Tables for people ----------------------------------------------------------------------------------------------
- */
+/* ---- Tables for people ------------------------------------------------------------------------------------------- */
 
 static void test_table_is_aligned(void **state)
 {
@@ -227,8 +226,7 @@ static void test_empty_run(void **state)
     assert_int_equal(summarize(*state, NULL), KV_OK);
 }
 
-/* ---- Formats
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- Formats ----------------------------------------------------------------------------------------------------- */
 
 /* One table in every format; RFC 4180 and JSON are read back by csv.h and jansson, which other tests hold against
  * Python's. */
@@ -302,8 +300,7 @@ static void test_numbers_are_rounded_for_people(void **state)
     assert_string_equal(kv_integer_text(1234567890, text, sizeof text), "1,234,567,890");
 }
 
-/* ---- The one table of columns
- * --------------------------------------------------------------------------------------------- */
+/* ---- The one table of columns ------------------------------------------------------------------------------------ */
 
 /* Headers that are written, datapackage.json and the glossary say the same of every column. */
 static void test_columns_are_told_alike_everywhere(void **state)

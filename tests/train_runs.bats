@@ -95,11 +95,16 @@ same_rows() {
 
 @test "killed at any moment, it goes on to the same bits" {
     long=(--steps 6000 --every 500 --threads 2)
+    started=${EPOCHREALTIME/./}
     ends 0 small whole "${long[@]}"
+    # Parts are measured by the whole run, so that a slow build takes no more of them, and grow, so that a slow start
+    # does not eat them up.
+    whole_us=$((${EPOCHREALTIME/./} - started))
     parts=0 stopped=0 status=1
     start "$program" train "${small[@]}" --out broken "${long[@]}"
     until [[ $status == 0 ]]; do
-        sleep "0.$((100 + RANDOM % 250))"
+        part_us=$((whole_us / 20 + RANDOM * (whole_us / 8) / 32768 + parts * whole_us / 100))
+        sleep "$((part_us / 1000000)).$(printf %06d $((part_us % 1000000)))"
         signal=$((parts % 2 ? 9 : 2))
         kill -s $signal -- "-$child" 2>/dev/null || true
         status=0

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BIT(column) (UINT64_C(1) << (column))
-
 static const struct kv_axis axes[] = {
     {.column = KV_COLUMN_PATH,
      .field = offsetof(struct kv_arm, path),
@@ -49,15 +47,15 @@ enum { N_AXES = sizeof axes / sizeof *axes };
 _Static_assert(N_AXES <= KV_MAX_AXES, "kv_sweep.axes is too short");
 
 static const struct kv_kind_info kinds[KV_N_KINDS] = {
-    [KV_KIND_GENERATION] = {.kernel = "", .file = KV_FILE_RUNS, .axes = UINT64_MAX},
+    [KV_KIND_GENERATION] = {.kernel = "", .file = KV_FILE_RUNS, .axes = KV_ALL_COLUMNS},
     [KV_KIND_MATMUL] = {.kernel = "matmul",
                         .file = KV_FILE_KERNELS,
-                        .axes = BIT(KV_COLUMN_WEIGHTS) | BIT(KV_COLUMN_GEMM) | BIT(KV_COLUMN_ISA) |
-                                BIT(KV_COLUMN_THREADS)},
+                        .axes = KV_BIT(KV_COLUMN_WEIGHTS) | KV_BIT(KV_COLUMN_GEMM) | KV_BIT(KV_COLUMN_ISA) |
+                                KV_BIT(KV_COLUMN_THREADS)},
     [KV_KIND_ATTENTION] = {.kernel = "attention",
                            .file = KV_FILE_KERNELS,
-                           .axes = BIT(KV_COLUMN_CACHE) | BIT(KV_COLUMN_KV) | BIT(KV_COLUMN_ISA) |
-                                   BIT(KV_COLUMN_THREADS)},
+                           .axes = KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV) | KV_BIT(KV_COLUMN_ISA) |
+                                   KV_BIT(KV_COLUMN_THREADS)},
 };
 
 const struct kv_axis *kv_axis_at(int index)
@@ -145,7 +143,7 @@ static struct kv_axis_values default_values(const struct kv_axis *axis, enum kv_
 static void reduce(struct kv_arm *arm, enum kv_kind kind)
 {
     for (int i = 0; i < N_AXES; i++) {
-        if (kinds[kind].axes & BIT(axes[i].column))
+        if (kinds[kind].axes & KV_BIT(axes[i].column))
             continue;
         if (axes[i].choice)
             *name_of(&axes[i], arm) = "";
@@ -230,7 +228,7 @@ void kv_cell_describe(const struct kv_cell *cell, struct kv_row *row)
     for (int i = 0; i < N_AXES; i++) {
         if (axes[i].choice)
             kv_row_set_text(row, axes[i].column, *name_of(&axes[i], &cell->arm));
-        else if (kinds[cell->kind].axes & BIT(axes[i].column))
+        else if (kinds[cell->kind].axes & KV_BIT(axes[i].column))
             kv_row_set_number(row, axes[i].column, *count_of(&axes[i], &cell->arm));
     }
     set_size(row, KV_COLUMN_BATCH, p->batch);

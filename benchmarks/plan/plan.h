@@ -80,7 +80,7 @@ enum kv_kind {
 struct kv_kind_info {
     const char *kernel; /* "" for a generation */
     enum kv_file_kind file;
-    uint64_t axes; /* that apply, a bit (1 << column) each */
+    kv_column_set axes; /* that apply */
 };
 const struct kv_kind_info *kv_kind_info(enum kv_kind kind);
 

@@ -5,8 +5,7 @@
 
 #include "results/table.h"
 
-/* ---- What embed.py makes of page.css, page.html, figures.txt and facts.txt when the program is built
- * ------------------- */
+/* ---- What embed.py makes of page.css, page.html, figures.txt and facts.txt when the program is built ------------- */
 
 extern const char *const kv_page_style;
 

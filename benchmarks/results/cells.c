@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t kv_key_columns(void)
+kv_column_set kv_key_columns(void)
 {
-    uint64_t columns = 0;
+    kv_column_set columns = 0;
     for (int i = 0; i < KV_N_COLUMNS; i++) {
         const enum kv_column_role role = kv_column_info((enum kv_column)i)->role;
         columns |= role == KV_ROLE_KIND || role == KV_ROLE_AXIS || role == KV_ROLE_POINT ? KV_BIT(i) : 0;
@@ -18,7 +18,7 @@ uint64_t kv_key_columns(void)
     return columns;
 }
 
-bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t columns)
+bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, kv_column_set columns)
 {
     if (a->file == KV_FILE_RUNS)
         columns &= ~KV_BIT(KV_COLUMN_CONTEXT_TOKENS);
@@ -42,11 +42,11 @@ struct entry {
 struct kv_matcher {
     struct entry *entries; /* [n] by hash, then by order */
     size_t n;
-    uint64_t columns;
-    uint64_t hashed; /* those of them that are never empty, nor axes: cells that agree are equal in these */
+    kv_column_set columns;
+    kv_column_set hashed; /* those of them that are never empty, nor axes: cells that agree are equal in these */
 };
 
-static uint64_t hash_of(const struct kv_cell_results *cell, uint64_t columns)
+static uint64_t hash_of(const struct kv_cell_results *cell, kv_column_set columns)
 {
     uint64_t hash = 0;
     for (int i = 0; columns >> i; i++)
@@ -64,7 +64,7 @@ static int compare_entries(const void *left, const void *right)
 }
 
 kv_status kv_matcher_create(struct kv_matcher **matcher, const struct kv_cell_results *const *cells, size_t n,
-                            uint64_t columns, struct kv_error *error)
+                            kv_column_set columns, struct kv_error *error)
 {
     struct kv_matcher *created = *matcher = calloc(1, sizeof *created);
     if (created)

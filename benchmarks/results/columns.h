@@ -3,8 +3,9 @@
  * its name in the list of each file that has it.
  *
  *   unknown   an empty field, never 0; an axis that does not apply to a cell (the cache of a path that keeps nothing)
- * is empty, too cell      an arm (the values of the axes) at a point (the sizes). Its id is made of its key columns
- * alone, so that two rows belong together exactly when their ids are equal
+ *             is empty, too
+ *   cell      an arm (the values of the axes) at a point (the sizes). Its id is made of its key columns alone, so that
+ *             two rows belong together exactly when their ids are equal
  */
 #ifndef KV_RESULTS_COLUMNS_H
 #define KV_RESULTS_COLUMNS_H
@@ -40,6 +41,9 @@ enum kv_column {
     KV_COLUMN_WEIGHTS_SOURCE,
     /* one repetition */
     KV_COLUMN_REPETITION,
+    KV_COLUMN_ROUND,
+    KV_COLUMN_PLACE,
+    KV_COLUMN_STARTED_S,
     KV_COLUMN_STATUS,
     KV_COLUMN_TOKEN,
     KV_COLUMN_LATENCY_NS,
@@ -63,12 +67,23 @@ enum kv_column {
     KV_COLUMN_LIMIT_MS,
     KV_COLUMN_LIMIT_NS,
     KV_COLUMN_LIMIT_PCT,
+    KV_COLUMN_LIMIT_FAULT,
     KV_COLUMN_SECONDS,
     KV_COLUMN_GFLOPS,
     KV_COLUMN_GBYTES_S,
     KV_COLUMN_GATE,
     KV_COLUMN_LOGIT_DIFFERENCE,
     KV_COLUMN_ERROR,
+    /* what the machine could do and did meanwhile */
+    KV_COLUMN_PROBES,
+    KV_COLUMN_PROBE_READ_BYTES_PER_S,
+    KV_COLUMN_PROBE_FMA_FLOP_PER_S,
+    KV_COLUMN_PROBE_CHANGE_PCT,
+    KV_COLUMN_STOLEN_PCT,
+    KV_COLUMN_PRESSURE_PCT,
+    KV_COLUMN_SWITCHES,
+    KV_COLUMN_PAGE_FAULTS,
+    KV_COLUMN_CLOCK_HZ,
     /* what the machine can do at most */
     KV_COLUMN_MOMENT,
     KV_COLUMN_READ_BYTES_PER_S,
@@ -77,6 +92,12 @@ enum kv_column {
     KV_COLUMN_FMA_FLOP_PER_S_MEDIAN,
     KV_N_COLUMNS,
 };
+
+/* A set of columns, a bit each. */
+__extension__ typedef unsigned __int128 kv_column_set;
+#define KV_BIT(column) ((kv_column_set)1 << (column))
+#define KV_ALL_COLUMNS (~(kv_column_set)0)
+_Static_assert(KV_N_COLUMNS <= 128, "kv_column_set is too narrow");
 
 enum kv_column_type {
     KV_TYPE_TEXT,
@@ -93,6 +114,7 @@ enum kv_column_role {
     KV_ROLE_TIME,   /* a figure of which less is better */
     KV_ROLE_RATE,   /* a figure of which more is better */
     KV_ROLE_SIZE,   /* a figure that is neither: bytes, flops, limits */
+    KV_ROLE_STRAIN, /* a figure of what the machine could do and did during the repetition */
 };
 
 struct kv_column_info {

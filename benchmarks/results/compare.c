@@ -15,7 +15,7 @@ static kv_status fail_memory(struct kv_error *error)
 /* ---- Columns ---------------------------------------------------------------------------------------------------- */
 
 /* What cells are told apart by: the columns of their ids, and what is the same for all cells of a run. */
-static uint64_t all_keys(void)
+static kv_column_set all_keys(void)
 {
     return kv_key_columns() | KV_BIT(KV_COLUMN_MODEL) | KV_BIT(KV_COLUMN_WEIGHTS_SOURCE);
 }
@@ -31,15 +31,15 @@ static bool is_metric(enum kv_column column)
     return in_file && (role == KV_ROLE_TIME || role == KV_ROLE_RATE);
 }
 
-static uint64_t all_metrics(void)
+static kv_column_set all_metrics(void)
 {
-    uint64_t metrics = 0;
+    kv_column_set metrics = 0;
     for (int i = 0; i < KV_N_COLUMNS; i++)
         metrics |= is_metric((enum kv_column)i) ? KV_BIT(i) : 0;
     return metrics;
 }
 
-static const struct kv_choice *choice_of(uint64_t columns, int index)
+static const struct kv_choice *choice_of(kv_column_set columns, int index)
 {
     static _Thread_local struct kv_choice choice;
     for (int i = 0; index >= 0 && i < KV_N_COLUMNS; i++)
@@ -61,9 +61,9 @@ const struct kv_choice *kv_compare_metric_choice(int index)
     return choice_of(all_metrics(), index);
 }
 
-static uint64_t columns_of(enum kv_file_kind kind)
+static kv_column_set columns_of(enum kv_file_kind kind)
 {
-    uint64_t columns = 0;
+    kv_column_set columns = 0;
     for (int i = 0; i < kv_file_info(kind)->n_columns; i++)
         columns |= KV_BIT(kv_file_info(kind)->columns[i]);
     return columns;
@@ -75,7 +75,7 @@ bool kv_compare_looks_at(const struct kv_comparison *comparison, const struct kv
 }
 
 /* The columns in which cells must agree. */
-static uint64_t matched(const struct kv_comparison *comparison)
+static kv_column_set matched(const struct kv_comparison *comparison)
 {
     const struct kv_compare_settings *settings = &comparison->settings;
     return comparison->keys & ~settings->ignored & ~(settings->by < KV_N_COLUMNS ? KV_BIT(settings->by) : 0);
@@ -175,8 +175,7 @@ static kv_status find_sides(struct kv_comparison *comparison, const struct kv_re
     return status;
 }
 
-/* ---- Pairs --------------------------------------------------------------------------------------------------------
- */
+/* ---- Pairs ------------------------------------------------------------------------------------------------------- */
 
 static kv_status fail_ambiguous(const struct kv_side *side, const struct kv_cell_results *a,
                                 const struct kv_cell_results *b, struct kv_error *error)
@@ -271,8 +270,7 @@ static kv_status match(struct kv_comparison *comparison, const struct kv_side *f
     return status;
 }
 
-/* ---- Why there is no pair -----------------------------------------------------------------------------------------
- */
+/* ---- Why there is no pair ---------------------------------------------------------------------------------------- */
 
 static bool value_occurs(const struct kv_comparison *comparison, const struct kv_results *run, int key,
                          const char *value)
@@ -365,8 +363,7 @@ static void find_shown(struct kv_comparison *comparison)
             comparison->shown |= KV_BIT(key);
 }
 
-/* ---- Sections ------------------------------------------------------------------------------------------------------
- */
+/* ---- Sections ---------------------------------------------------------------------------------------------------- */
 
 static kv_status summarize(struct kv_section *section, struct kv_error *error)
 {
@@ -430,8 +427,7 @@ static kv_status fill_sections(struct kv_comparison *comparison, struct kv_error
     return KV_OK;
 }
 
-/* ---- The comparison -------------------------------------------------------------------------------------------------
- */
+/* ---- The comparison ---------------------------------------------------------------------------------------------- */
 
 kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results *base, const struct kv_results *other,
                      const struct kv_compare_settings *settings, struct kv_error *error)

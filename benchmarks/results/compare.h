@@ -2,8 +2,10 @@
  *
  *   side           a run, or the part of one run that has a certain value in one column; the first is the base
  *   pair           a cell of the base and one of another side that agree in all columns that are compared by: kinds,
- * axes and sizes, the model and where its weights came from. An axis that does not apply to one of them (a cache, on a
- * path that keeps nothing) agrees with every value judgement      kv_judge says what a difference is In every function:
+ *                  axes and sizes, the model and where its weights came from. An axis that does not apply to one of
+ *                  them (a cache, on a path that keeps nothing) agrees with every value
+ *   judgement      kv_judge says what a difference is
+ * In every function:
  *   errors         a kv_status other than KV_OK, and one line in `error->message` when `error` is not NULL;
  *                  out-parameters are then NULL
  *   ownership      a comparison borrows the results and the settings' texts, which must outlive it
@@ -30,11 +32,11 @@ const struct kv_choice *kv_compare_metric_choice(int index);
 struct kv_compare_settings {
     enum kv_column metrics[KV_COMPARE_MAX_METRICS]; /* [n_metrics], none twice; of times and rates */
     int n_metrics;
-    uint64_t ignored;  /* columns that need not agree, a KV_BIT each */
-    enum kv_column by; /* the column whose values are the sides of one run; KV_N_COLUMNS: two runs */
-    const char *base;  /* the value of that column that is the base; NULL: the first in the file */
-    double alpha;      /* a difference needs p < alpha, */
-    double noise;      /* and a ratio r with max(r, 1 / r) > 1 + noise */
+    kv_column_set ignored; /* columns that need not agree, a KV_BIT each */
+    enum kv_column by;     /* the column whose values are the sides of one run; KV_N_COLUMNS: two runs */
+    const char *base;      /* the value of that column that is the base; NULL: the first in the file */
+    double alpha;          /* a difference needs p < alpha, */
+    double noise;          /* and a ratio r with max(r, 1 / r) > 1 + noise */
 };
 
 struct kv_side {
@@ -76,8 +78,8 @@ struct kv_unmatched {
 struct kv_comparison {
     struct kv_compare_settings settings;
     uint64_t files;        /* those whose cells are looked at, a bit (1 << enum kv_file_kind) each */
-    uint64_t keys;         /* the columns that tell the compared cells apart: all that their files have */
-    uint64_t shown;        /* those in which the pairs differ, and path and batch: columns of tables for people */
+    kv_column_set keys;    /* the columns that tell the compared cells apart: all that their files have */
+    kv_column_set shown;   /* those in which the pairs differ, and path and batch: columns of tables for people */
     struct kv_side *sides; /* [n_sides], the base first */
     size_t n_sides;
     struct kv_pair *pairs; /* [n_pairs] side after side */

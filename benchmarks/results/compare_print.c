@@ -82,8 +82,7 @@ void kv_compare_name(const struct kv_comparison *comparison, const struct kv_cel
     make_printable(text);
 }
 
-/* ---- What is compared -----------------------------------------------------------------------------------------------
- */
+/* ---- What is compared -------------------------------------------------------------------------------------------- */
 
 static void print_run(const struct kv_results *run, const char *label, FILE *stream)
 {
@@ -142,8 +141,7 @@ static void print_heading(const struct kv_comparison *comparison, const char *en
             end, settings->alpha, settings->noise * 100);
 }
 
-/* ---- Sections
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- Sections ---------------------------------------------------------------------------------------------------- */
 
 /* Decimals that show `digits` digits of the smallest value. */
 static int decimals_for(double smallest, int digits, int least, int most)
@@ -273,8 +271,7 @@ static void print_footnote(const struct kv_comparison *comparison, FILE *stream)
         }
 }
 
-/* ---- What was left out
- * ------------------------------------------------------------------------------------------------- */
+/* ---- What was left out ------------------------------------------------------------------------------------------- */
 
 static void print_unmatched(const struct kv_comparison *comparison, FILE *stream)
 {
@@ -330,8 +327,7 @@ kv_status kv_compare_print(const struct kv_comparison *comparison, enum kv_forma
     return status;
 }
 
-/* ---- For programs
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- For programs ------------------------------------------------------------------------------------------------ */
 
 static void add_sides(struct kv_table *table, const struct kv_side *base, const struct kv_side *other)
 {
@@ -422,8 +418,7 @@ kv_status kv_compare_write_csv(const struct kv_comparison *comparison, const cha
     return status;
 }
 
-/* ---- Warnings
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- Warnings ---------------------------------------------------------------------------------------------------- */
 
 /* Names the result that can see least. */
 static int warn_of_repetitions(const struct kv_comparison *comparison, struct kv_warning *warning)

@@ -3,23 +3,25 @@
  *
  *   design       In every round both sides are measured one after the other, and a fair coin, thrown anew each round,
  *                says which is first. Everything below rests on that coin.
- *   model        d_i = log(b_i / a_i) = theta + e_i, where e_i is what the machine did between the two places of round
- * i. Had the coin fallen the other way, e_i would have the other sign. So given their sizes the signs of d_i - theta
- * are fair coins, independent of each other, whatever the noise is: drift, phases, spikes and autocorrelation are in
- * the sizes alone (Fisher 1935, The Design of Experiments, section 21). test         Wilcoxon's signed-rank test on d_i
- * - theta, T = sum of the ranks of |d_i - theta| where it is positive. Its distribution under fair signs is exact and
- * needs nothing of the noise (Lehmann 1975, section 3.2). A few rounds that the machine stalled weigh no more than
- * their rank. estimate     exp of the median of the n (n + 1) / 2 Walsh averages (d_i + d_j) / 2, i <= j (Hodges &
- * Lehmann 1963) interval     all theta that the test does not refuse: from the C-th smallest to the C-th largest Walsh
- * average, C the largest with 2 P(T <= C - 1) <= level (Hollander & Wolfe 1973, section 3.4). Too few rounds for the
+ *   model        d_i = log(b_i / a_i) = theta + e_i, where e_i is what the machine did between the two places of round i.
+ *                Had the coin fallen the other way, e_i would have the other sign. So given their sizes the signs of
+ *                d_i - theta are fair coins, independent of each other, whatever the noise is: drift, phases, spikes and
+ *                autocorrelation are in the sizes alone (Fisher 1935, The Design of Experiments, section 21)
+ *   test         Wilcoxon's signed-rank test on d_i - theta, T = sum of the ranks of |d_i - theta| where it is positive.
+ *                Its distribution under fair signs is exact and needs nothing of the noise (Lehmann 1975, section 3.2).
+ *                A few rounds that the machine stalled weigh no more than their rank
+ *   estimate     exp of the median of the n (n + 1) / 2 Walsh averages (d_i + d_j) / 2, i <= j (Hodges & Lehmann 1963)
+ *   interval     all theta that the test does not refuse: from the C-th smallest to the C-th largest Walsh average, C
+ *                the largest with 2 P(T <= C - 1) <= level (Hollander & Wolfe 1973, section 3.4). Too few rounds for the
  *                level: from 0 to infinity. With a ratio that itself changes with the machine's state, the interval is
  *                that of the middle of these ratios, and its level holds approximately; without a difference between
- * the sides, it is exact. looks        the level up to the part t of the time is alpha t^2 (a spending function of Lan
- * & DeMets 1983, of the power family of Kim & DeMets 1987). What a look may use is that less what earlier ones used.
- * Levels add up (Bonferroni), so that the chance of any false verdict is at most alpha, exactly; boundaries from the
- * joint distribution of the looks would give intervals about 8 % narrower, but rest on its limit. verdict      in this
- * order: equal when the interval lies within 1 / (1 + threshold) to 1 + threshold (two one-sided tests: Schuirmann
- * 1987); slower or faster (of b) when it lies above or below 1; else undecided
+ *                the sides, it is exact
+ *   looks        the level up to the part t of the time is alpha t^2 (a spending function of Lan & DeMets 1983, of the
+ *                power family of Kim & DeMets 1987). What a look may use is that less what earlier ones used. Levels add
+ *                up (Bonferroni), so that the chance of any false verdict is at most alpha, exactly; boundaries from the
+ *                joint distribution of the looks would give intervals about 8 % narrower, but rest on its limit
+ *   verdict      in this order: equal when the interval lies within 1 / (1 + threshold) to 1 + threshold (two one-sided
+ *                tests: Schuirmann 1987); slower or faster (of b) when it lies above or below 1; else undecided
  *
  * No state but what is passed in, no random numbers: the same rounds give the same bits. */
 #ifndef KV_RESULTS_EFFECT_H

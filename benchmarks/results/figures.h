@@ -5,15 +5,16 @@
  *             the values of those other axes that differ in the run; its style is the same in all figures of the run: 1
  *             for naive, 2 for cached, further ones in order of appearance
  *   tables    OUT/NAME/TABLE.tsv: a header, then numbers between tabs, NaN where unknown. A column `arm` counts the
- * arms that the figure draws, from 1 settings  OUT/NAME/settings: assignments for gnuplot. Of every figure of a run:
- * model, setting, workload, batch (in words); n_arms, arm[], arm_style[]; not_ok and other_rows, the rows left out for
- * their status and for another model or size; fewest and most, repetitions of a point. NAME_low and NAME_high are
- * texts, empty when there is no value; NAME_keys is a list of the different sizes, ascending
+ *             arms that the figure draws, from 1
+ *   settings  OUT/NAME/settings: assignments for gnuplot. Of every figure of a run: model, setting, workload, batch (in
+ *             words); n_arms, arm[], arm_style[]; not_ok and other_rows, the rows left out for their status and for
+ *             another model or size; fewest and most, repetitions of a point. NAME_low and NAME_high are texts, empty
+ *             when there is no value; NAME_keys is a list of the different sizes, ascending
  */
 #ifndef KV_RESULTS_FIGURES_H
 #define KV_RESULTS_FIGURES_H
 
-#include "kvbench.h"
+#include "results/columns.h"
 
 #include <stdio.h>
 
@@ -23,7 +24,7 @@ struct kv_figure {
     const char *name;
     const char *suite;    /* that measures it; "training": kvbench train */
     const char *files[3]; /* that must be there; the first has its rows */
-    uint64_t same; /* columns, a bit each, in which all its cells agree, beside model and source of the weights */
+    kv_column_set same; /* columns, a bit each, in which all its cells agree, beside model and source of the weights */
     void (*write)(struct kv_picture *picture); /* its tables and settings: picture.h */
 };
 /* In the order in which they are drawn; NULL past the end. */

@@ -216,8 +216,7 @@ static void find_speeds(struct finder *finder)
             find_speeds_of(finder, (enum kv_column)i);
 }
 
-/* ---- Flat or growing ----------------------------------------------------------------------------------------------
- */
+/* ---- Flat or growing --------------------------------------------------------------------------------------------- */
 
 static enum kv_growth growth_of(enum kv_verdict of_late, struct kv_stats_interval interval)
 {
@@ -255,7 +254,7 @@ static void find_curve_growth(struct finder *finder, size_t first, bool *told)
 {
     const struct kv_results *results = finder->results;
     const struct kv_cell_results *all = results->cells, *shortest = NULL, *longest = NULL;
-    const uint64_t columns = kv_key_columns() & ~KV_BIT(KV_COLUMN_PROMPT_TOKENS);
+    const kv_column_set columns = kv_key_columns() & ~KV_BIT(KV_COLUMN_PROMPT_TOKENS);
     for (size_t i = first; i < results->n_cells; i++) {
         if (!kv_cells_agree(&all[i], &all[first], columns))
             continue;
@@ -290,8 +289,7 @@ static void find_depth_growth(struct finder *finder)
     free(told);
 }
 
-/* ---- Memory and throughput ----------------------------------------------------------------------------------------
- */
+/* ---- Memory and throughput --------------------------------------------------------------------------------------- */
 
 static double live_bytes(const struct kv_cell_results *cell)
 {
@@ -308,7 +306,7 @@ static double live_bytes_per_token(const struct kv_cell_results *cell)
 static void find_memory(struct finder *finder)
 {
     const struct kv_results *results = finder->results;
-    const uint64_t columns = KV_BIT(KV_COLUMN_PATH) | KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV);
+    const kv_column_set columns = KV_BIT(KV_COLUMN_PATH) | KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV);
     bool *told = allocate(finder, results->n_cells, sizeof *told);
     for (size_t i = 0; !finder->status && i < results->n_cells; i++) {
         const struct kv_cell_results *first = &results->cells[i], *most = first;

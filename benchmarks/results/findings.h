@@ -51,8 +51,8 @@ const char *kv_finding_text(const struct kv_results *results, const struct kv_fi
 
 /* "batch 8": what sets a cell apart from others of its suite, but its path and the exceptions (bits of columns). */
 #define KV_WHERE_SIZE 192
-const char *kv_where_text(const struct kv_results *results, const struct kv_cell_results *cell, uint64_t exceptions,
-                          char *text, size_t size);
+const char *kv_where_text(const struct kv_results *results, const struct kv_cell_results *cell,
+                          kv_column_set exceptions, char *text, size_t size);
 
 /* A value and its interval, rounded alike, but so that the ends can be told apart. */
 struct kv_interval_text {

@@ -13,8 +13,8 @@ static struct kv_stats_interval inverse(struct kv_stats_interval interval)
     return (struct kv_stats_interval){1 / interval.high, 1 / interval.low};
 }
 
-const char *kv_where_text(const struct kv_results *results, const struct kv_cell_results *cell, uint64_t exceptions,
-                          char *text, size_t size)
+const char *kv_where_text(const struct kv_results *results, const struct kv_cell_results *cell,
+                          kv_column_set exceptions, char *text, size_t size)
 {
     static const struct {
         enum kv_column column;

@@ -17,7 +17,7 @@ bool kv_picture_is_axis(int column)
 
 /* ---- Arms ----------------------------------------------------------------------------------------------------- */
 
-static bool same_texts(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t columns)
+static bool same_texts(const struct kv_cell_results *a, const struct kv_cell_results *b, kv_column_set columns)
 {
     for (int i = 0; i < KV_N_COLUMNS; i++)
         if (columns & KV_BIT(i) && strcmp(a->texts[i], b->texts[i]) != 0)
@@ -26,16 +26,16 @@ static bool same_texts(const struct kv_cell_results *a, const struct kv_cell_res
 }
 
 /* Whether they agree in all axes but those in `exceptions`. */
-static bool same_axes(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t exceptions)
+static bool same_axes(const struct kv_cell_results *a, const struct kv_cell_results *b, kv_column_set exceptions)
 {
-    uint64_t axes = 0;
+    kv_column_set axes = 0;
     for (int i = 0; i < KV_N_COLUMNS; i++)
         axes |= kv_picture_is_axis(i) ? KV_BIT(i) : 0;
     return same_texts(a, b, axes & ~exceptions);
 }
 
 /* What a label always has: of a generation its path, of a kernel who computes it and with which instructions. */
-uint64_t kv_picture_told(enum kv_file_kind kind)
+kv_column_set kv_picture_told(enum kv_file_kind kind)
 {
     return kind == KV_FILE_RUNS ? KV_BIT(KV_COLUMN_PATH) : KV_BIT(KV_COLUMN_GEMM) | KV_BIT(KV_COLUMN_ISA);
 }
@@ -107,7 +107,7 @@ static void find_arms(struct kv_picture_run *run)
 /* Of kernels the colour tells the instruction set, the highest first, and what else varies; the form the backend. */
 static void style_kernels(struct kv_picture_run *run)
 {
-    uint64_t coloured = KV_BIT(KV_COLUMN_ISA);
+    kv_column_set coloured = KV_BIT(KV_COLUMN_ISA);
     int n_levels = 0, n_forms = 0;
     for (int c = 0; c < KV_N_COLUMNS; c++)
         coloured |= run->varies[c] ? KV_BIT(c) : 0;
@@ -147,7 +147,7 @@ static void init_run(struct kv_picture_run *run, const struct kv_results *result
 /* Panels and limits of kernels are numbered in the order in which they appear. */
 static void place_kernel(const struct kv_picture *p, struct kv_picture_cell *cell)
 {
-    const uint64_t panel = KV_BIT(KV_COLUMN_KERNEL) | KV_BIT(KV_COLUMN_SHAPE);
+    const kv_column_set panel = KV_BIT(KV_COLUMN_KERNEL) | KV_BIT(KV_COLUMN_SHAPE);
     const double context = cell->cell->numbers[KV_COLUMN_CONTEXT_TOKENS];
     int n_panels = 0, n_limits = 0;
     cell->group = -1;
@@ -189,7 +189,7 @@ static int compare_cells(const void *left, const void *right)
     return (a->x > b->x) - (a->x < b->x);
 }
 
-static void pick_cells(struct kv_picture *p, const char *suite, uint64_t same)
+static void pick_cells(struct kv_picture *p, const char *suite, kv_column_set same)
 {
     const struct kv_results *results = p->run->results;
     const struct kv_cell_results *chosen = NULL;

@@ -36,7 +36,7 @@ struct kv_picture_run {
 };
 /* What a label always has, a column a bit: of a generation its path, of a kernel who computes it, with which
  * instructions. */
-uint64_t kv_picture_told(enum kv_file_kind kind);
+kv_column_set kv_picture_told(enum kv_file_kind kind);
 bool kv_picture_is_axis(int column);
 
 struct kv_picture_cell {

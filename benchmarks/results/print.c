@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- For programs
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- For programs ------------------------------------------------------------------------------------------------ */
 
 static const char *const spreads[] = {"median", "mad", "cv", "low", "high"};
 enum { N_SPREADS = sizeof spreads / sizeof *spreads };
@@ -114,8 +113,7 @@ kv_status kv_summary_write(const struct kv_results *results, struct kv_error *er
     return status;
 }
 
-/* ---- The whole, for people
- * --------------------------------------------------------------------------------------------- */
+/* ---- The whole, for people --------------------------------------------------------------------------------------- */
 
 /* What is the same for all cells. */
 static void print_heading(const struct kv_results *results, FILE *stream)
@@ -206,8 +204,7 @@ kv_status kv_results_print(const struct kv_results *results, enum kv_format form
     return print_findings(results, stream, error);
 }
 
-/* ---- The glossary
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- The glossary ------------------------------------------------------------------------------------------------ */
 
 kv_status kv_columns_table(struct kv_table **table, struct kv_error *error)
 {

@@ -32,6 +32,8 @@ kv_status kv_reader_fail_memory(const char *file, struct kv_error *error)
 /* Columns that files before 0.2 do not have. */
 static bool is_later(enum kv_file_kind kind, enum kv_column column)
 {
+    if (kv_column_info(column)->role == KV_ROLE_STRAIN)
+        return true;
     switch (column) {
     case KV_COLUMN_CELL:
     case KV_COLUMN_WEIGHTS_SOURCE:
@@ -43,6 +45,11 @@ static bool is_later(enum kv_file_kind kind, enum kv_column column)
     case KV_COLUMN_LIMIT_NS:
     case KV_COLUMN_GATE:
     case KV_COLUMN_LOGIT_DIFFERENCE:
+    case KV_COLUMN_ROUND:
+    case KV_COLUMN_PLACE:
+    case KV_COLUMN_STARTED_S:
+    case KV_COLUMN_PROBES:
+    case KV_COLUMN_LIMIT_FAULT:
         return true;
     case KV_COLUMN_SUITE:
     case KV_COLUMN_WEIGHTS:
@@ -290,7 +297,7 @@ static kv_status group_rows(const struct reader *reader, size_t *owners, size_t 
 static bool is_figure(enum kv_column column)
 {
     const enum kv_column_role role = kv_column_info(column)->role;
-    return role == KV_ROLE_TIME || role == KV_ROLE_RATE || role == KV_ROLE_SIZE;
+    return role == KV_ROLE_TIME || role == KV_ROLE_RATE || role == KV_ROLE_SIZE || role == KV_ROLE_STRAIN;
 }
 
 kv_status kv_sample_describe(struct kv_sample *sample, double *values, bool with_interval, struct kv_error *error)
@@ -363,7 +370,9 @@ static kv_status describe_all(struct kv_results *results, struct kv_error *error
             struct kv_sample *sample = &results->cells[i].figures[c];
             if (sample->n)
                 status = kv_sample_describe(sample, place_of(results, sample),
-                                            kv_column_info((enum kv_column)c)->role != KV_ROLE_SIZE, error);
+                                            kv_column_info((enum kv_column)c)->role == KV_ROLE_TIME ||
+                                                kv_column_info((enum kv_column)c)->role == KV_ROLE_RATE,
+                                            error);
         }
     return status;
 }

@@ -102,21 +102,18 @@ const struct kv_token_row *kv_results_tokens(const struct kv_results *results, c
 
 /* ---- Questions -------------------------------------------------------------------------------------------- */
 
-/* Sets of columns: a bit each. */
-#define KV_BIT(column) (UINT64_C(1) << (column))
-
 /* The columns that are part of a cell's id: kinds, axes and points. */
-uint64_t kv_key_columns(void);
+kv_column_set kv_key_columns(void);
 
 /* Whether two cells agree in those columns. An axis that is empty, because it does not apply, agrees with every value;
  * the context of a generation follows from its prompt and new tokens and is not looked at. */
-bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, uint64_t columns);
+bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, kv_column_set columns);
 
 /* Finds the cells that agree with another one, each in about log n steps. The cells [n] must outlive it.
  * Errors: MEMORY. */
 struct kv_matcher;
 kv_status kv_matcher_create(struct kv_matcher **matcher, const struct kv_cell_results *const *cells, size_t n,
-                            uint64_t columns, struct kv_error *error);
+                            kv_column_set columns, struct kv_error *error);
 void kv_matcher_free(struct kv_matcher *matcher);
 /* The next one, in the order of cells, that agrees with `wanted`; NULL after the last. *at is 0 at first. `wanted` may
  * be of another run. */

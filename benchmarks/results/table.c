@@ -180,8 +180,7 @@ const char *kv_table_title(const struct kv_table *table)
     return table->title;
 }
 
-/* ---- For people ---------------------------------------------------------------------------------------------------
- */
+/* ---- For people -------------------------------------------------------------------------------------------------- */
 
 /* Characters, not bytes. */
 static int width_of(const char *text)
@@ -264,8 +263,7 @@ static void print_markdown(const struct kv_table *table, FILE *stream)
     }
 }
 
-/* ---- For programs ---------------------------------------------------------------------------------------------------
- */
+/* ---- For programs ------------------------------------------------------------------------------------------------ */
 
 static const char *number_in_full(double value, char *text)
 {
@@ -367,8 +365,7 @@ kv_status kv_table_write(const struct kv_table *table, enum kv_format format, co
     return status;
 }
 
-/* ---- Numbers for people ---------------------------------------------------------------------------------------------
- */
+/* ---- Numbers for people ------------------------------------------------------------------------------------------ */
 
 const char *kv_number_text(double value, char *text, size_t size)
 {

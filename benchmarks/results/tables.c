@@ -349,8 +349,7 @@ static const struct kv_cell_results *first_of_suite(const struct kv_results *res
     return NULL;
 }
 
-/* ---- Kernels -------------------------------------------------------------------------------------------------------
- */
+/* ---- Kernels ----------------------------------------------------------------------------------------------------- */
 
 /* Columns of a table of kernels: the first size, the last, and others evenly between. */
 #define MAX_SIZES 5
@@ -398,7 +397,7 @@ static void add_rate(struct kv_table *table, const struct kv_cell_results *cell,
     kv_table_add_number(table, rate->median, text);
 }
 
-static void add_line(struct kv_table *table, const struct kv_results *results, size_t first, uint64_t line,
+static void add_line(struct kv_table *table, const struct kv_results *results, size_t first, kv_column_set line,
                      bool products, enum kv_column column, const double *sizes, int n_sizes)
 {
     const struct kv_cell_results *cells = results->cells, *of = &cells[first];
@@ -426,7 +425,7 @@ static kv_status kernel_table(const struct kv_results *results, bool products, s
 {
     const char *kernel = products ? "matmul" : "attention";
     const enum kv_column column = products ? KV_COLUMN_ROWS : KV_COLUMN_CONTEXT_TOKENS;
-    const uint64_t line = kv_key_columns() & ~(KV_BIT(KV_COLUMN_ROWS) | KV_BIT(KV_COLUMN_CONTEXT_TOKENS));
+    const kv_column_set line = kv_key_columns() & ~(KV_BIT(KV_COLUMN_ROWS) | KV_BIT(KV_COLUMN_CONTEXT_TOKENS));
     double sizes[MAX_SIZES];
     const int n_sizes = choose_sizes(results, kernel, column, sizes);
     if (!n_sizes)
