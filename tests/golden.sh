@@ -202,16 +202,16 @@ dashboards() {
     cat heads.csv
 }
 
-# A small run of every suite: its rows without times, its tables without numbers.
+# A small run of every suite: its rows without times, its tables without numbers. The seed is that of the order.
 fresh_run() {
     local file
-    kv bench "${pinned[@]}" --quick --reps 1 --model data/reference/tiny-f32 --out fresh |
+    kv bench "${pinned[@]}" --quick --reps 1 --seed 1 --time 0 --model data/reference/tiny-f32 --out fresh |
         sed '/^! /d; /^Findings/,/^$/d; /^The instrument/d' | mask_numbers >"$work/made/bench-tables.txt"
     for file in runs tokens summary kernels limits; do
         py rows fresh/$file.csv >"$work/made/bench-$file.csv"
     done
     py keys fresh/context.json >"$work/made/bench-context.txt"
-    kv bench "${pinned[@]}" --quick --reps 2 --suite batch --batch 1,3 --prompt 5-9+4 -n 4 --path cached \
+    kv bench "${pinned[@]}" --quick --reps 2 --seed 1 --time 0 --suite batch --batch 1,3 --prompt 5-9+4 -n 4 --path cached \
         --model data/reference/odd-f16 --out swept --quiet | sed -n '1p; $p' >"$work/made/bench-swept.txt"
     py rows swept/runs.csv >>"$work/made/bench-swept.txt"
 }
@@ -220,8 +220,8 @@ fresh_run() {
 plans() {
     local tiny=(--model data/reference/tiny-f32)
     {
-        kv bench --dry-run "${pinned[@]}" "${tiny[@]}" --suite batch,depth --batch 1-8*2 --prompt 4-10+3 -n 5 -r 7
-        kv bench --dry-run "${pinned[@]}" --synthetic --cell-budget 1e9
+        kv bench --dry-run --time 0 "${pinned[@]}" "${tiny[@]}" --suite batch,depth --batch 1-8*2 --prompt 4-10+3 -n 5 -r 7
+        kv bench --dry-run --time 0 "${pinned[@]}" --synthetic --cell-budget 1e9
         kv bench --dry-run "${pinned[@]}" --synthetic --full --suite depth,memory
     } | sed -E '/^[$=]/!{s/ +[0-9.]+$/ #/; s/about [0-9.]+ [a-z]+/about #/}'
     kv bench --benchmark_list_tests "${pinned[@]}" "${tiny[@]}" --quick
@@ -288,6 +288,8 @@ bench --model data/reference --dry-run
 bench --resume no/such/run
 bench --out /proc/no/such --suite limits --model data/reference/tiny-f32
 bench --min-time x
+bench --time 5d
+bench --precision x
 bench --quick --full
 bench '--benchmark_filter=[' --model data/reference/tiny-f32
 compare
