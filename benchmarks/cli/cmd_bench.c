@@ -211,9 +211,10 @@ static void tell_of_time(const struct bench *bench)
                 run->round - 1, run->least_rounds);
     if (run->n_wide)
         fprintf(stderr,
-                "kvbench %s: note: %d ratios between arms are wider than the precision asked for, at most 1 +- %.1f %%: "
-                "give it more --time\n",
-                command, run->n_wide, 100 * run->widest);
+                "kvbench %s: note: %d %s wider than the precision asked for, the widest is 1 +- %.1f %%: give it more "
+                "--time\n",
+                command, run->n_wide, run->n_wide == 1 ? "ratio between arms is" : "ratios between arms are",
+                100 * run->widest);
 }
 
 /* What is said at the end; returns the exit status. */
