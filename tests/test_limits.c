@@ -187,8 +187,8 @@ static void probes_are_plausible_and_rare(void **state)
         kv_prober_take(prober, *state, &probe);
         clock_gettime(CLOCK_MONOTONIC, &after);
         probing += seconds_between(&before, &after);
-        const struct kv_limits limits = {2, "", probe.read_bytes_per_s, probe.read_bytes_per_s, probe.fma_flop_per_s,
-                                         probe.fma_flop_per_s};
+        const struct kv_limits limits = {
+            2, "", probe.read_bytes_per_s, probe.read_bytes_per_s, probe.fma_flop_per_s, probe.fma_flop_per_s};
         assert_plausible(&limits, 2, "");
         assert_false(kv_prober_due(prober));
         while (!kv_prober_due(prober))

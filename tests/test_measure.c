@@ -210,7 +210,8 @@ static void orders_are_fair(void **state)
 static void stalls_are_told_from_probes_and_counts(void **state)
 {
     const struct kv_probe usual = {10, 100}, unknown = {NAN, NAN};
-    const struct kv_strain calm = {.stolen_pct = 0, .cpu_ticks = 1000}, not_known = {.stolen_pct = NAN, .cpu_ticks = NAN};
+    const struct kv_strain calm = {.stolen_pct = 0, .cpu_ticks = 1000},
+                           not_known = {.stolen_pct = NAN, .cpu_ticks = NAN};
     const struct kv_probes good = {.n = 2, .best = {9, 90}, .worst = {1, 1}};
     const struct kv_probes no_memory = {.n = 2, .best = {4.9, 90}}, no_cpu = {.n = 3, .best = {9, 49}};
     const struct kv_probes alone = {.n = 1, .best = {1, 1}}, none = {.n = 0};

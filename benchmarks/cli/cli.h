@@ -87,10 +87,10 @@ struct option_row {
     const char *help;
     bool *flag;
     const char **text;
-    int *integer;             /* low..high */
-    double *number;           /* 0 or more */
-    double *seconds;          /* 0 or more: 90, 90s, 10m, 1h */
-    double *part;             /* 0 or more: 0.02, 2% */
+    int *integer;    /* low..high */
+    double *number;  /* 0 or more */
+    double *seconds; /* 0 or more: 90, 90s, 10m, 1h */
+    double *part;    /* 0 or more: 0.02, 2% */
     uint64_t *seed;
     const char **chosen;     /* one of choice(0), choice(1), .. */
     struct name_list *names; /* some of them */

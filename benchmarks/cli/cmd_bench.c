@@ -284,8 +284,9 @@ static int dry_run(struct bench *bench)
     const double seconds = kv_predict_left(&bench->run, INT_MAX);
     printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells, seconds / 60);
     if (seconds > kv_run_time_left(&bench->run))
-        printf("more than --time allows: fewer rounds first, then without the largest cells, it will take %.1f minutes\n",
-               bench->asked->time_s / 60);
+        printf(
+            "more than --time allows: fewer rounds first, then without the largest cells, it will take %.1f minutes\n",
+            bench->asked->time_s / 60);
     return CLI_OK;
 }
 

@@ -75,9 +75,8 @@ static void pass_job(void *argument, int rank)
     struct pass *pass = argument;
     kv_pool_barrier(pass->pool);
     pass->results[rank].start = now();
-    pass->results[rank].value = pass->data
-                                    ? pass->kernels->sum(pass->data + (size_t)rank * pass->share, pass->share)
-                                    : pass->kernels->multiply_add(-1.0f, 1.0f, pass->rounds);
+    pass->results[rank].value = pass->data ? pass->kernels->sum(pass->data + (size_t)rank * pass->share, pass->share)
+                                           : pass->kernels->multiply_add(-1.0f, 1.0f, pass->rounds);
     pass->results[rank].end = now();
 }
 

@@ -12,7 +12,7 @@
 #include <time.h>
 
 /* A probe is the best of a few passes: one alone may fall into a moment in which a thread waits for its CPU. */
-#define PASS_SECONDS     0.001
+#define PASS_SECONDS 0.001
 enum { N_PASSES = 3 };
 #define PAUSE            19 /* probe times between two probes */
 #define LEAST_SHARE      ((size_t)64 << 10)
@@ -24,9 +24,9 @@ enum { MOST_CPUS = 16 };
 struct kv_prober {
     struct kv_block buffer;
     const struct kv_probe_kernels *kernels;
-    size_t cursor;                             /* floats of the buffer that were read */
-    struct kv_probe last[KV_MAX_THREADS + 1];  /* of pools of so many threads */
-    double last_end, last_cost;                /* seconds */
+    size_t cursor;                            /* floats of the buffer that were read */
+    struct kv_probe last[KV_MAX_THREADS + 1]; /* of pools of so many threads */
+    double last_end, last_cost;               /* seconds */
     bool any;
 };
 

@@ -91,7 +91,8 @@ static void shape_matmul(const struct kv_cell *cell, struct shape *shape)
     shape->sizes.x = (size_t)p->rows * (size_t)p->k;
     shape->sizes.y = (size_t)p->rows * (size_t)p->n;
     shape->sizes.bias = has_bias(cell) ? (size_t)p->n : 0;
-    shape->work = (struct kv_work){2 * M * N * K, shape->w.format->bytes(K, N) + (double)shape->sizes.bias * sizeof(float)};
+    shape->work = (struct kv_work){2 * M * N * K,
+                                   shape->w.format->bytes(K, N) + (double)shape->sizes.bias * sizeof(float)};
 }
 
 static void shape_attention(const struct kv_config *config, const struct kv_cell *cell, struct shape *shape)

@@ -153,7 +153,8 @@ void kv_progress(const struct kv_cell_run *cell)
     if (opening)
         fputs("opening ", stderr);
     else
-        fprintf(stderr, "round %d of %d; ", run->round, run->least_rounds > run->round ? run->least_rounds : run->round);
+        fprintf(stderr, "round %d of %d; ", run->round,
+                run->least_rounds > run->round ? run->least_rounds : run->round);
     fprintf(stderr, "%s: %s", cell->cell->suite, text);
     print_arm(cell);
     if (cell->result.given_up) {

@@ -147,11 +147,15 @@ static kv_status measure_limits(struct kv_run *run, const char *moment, struct k
 
 kv_status kv_run_measure_limits(struct kv_run *run, struct kv_error *error)
 {
+    const int64_t start = kv_now_ns();
     kv_status status = KV_OK;
     /* The limits suite: all smaller thread counts, too, by doubling. */
     for (int n = 1; !status && run->plan->limits && n < run->settings->default_threads; n *= 2)
         status = measure_limits_of(run, n, "start", &run->limits[n], error);
-    return status ? status : measure_limits(run, "start", run->limits, error);
+    if (!status)
+        status = measure_limits(run, "start", run->limits, error);
+    run->limits_seconds = (double)(kv_now_ns() - start) * 1e-9;
+    return status;
 }
 
 /* ---- The whole ----------------------------------------------------------------------------------------- */

@@ -151,11 +151,12 @@ struct kv_run {
     struct kv_limits limits_at_end[KV_MAX_THREADS + 1]; /* likewise */
     int n_failed;                                       /* generations */
     int n_kernels_failed;
-    int n_finished, n_total; /* repetitions */
-    double shortest_step_ms; /* of the mean steps; 0: none yet */
-    double start_s;          /* of CLOCK_MONOTONIC */
-    int round;               /* that runs, from 1; 0: the opening */
-    int place;               /* in it, of the repetition that runs */
+    int n_finished, n_total;     /* repetitions */
+    double shortest_step_ms;     /* of the mean steps; 0: none yet */
+    double start_s;              /* of CLOCK_MONOTONIC */
+    double limits_seconds;       /* that the limits took at the start */
+    int round;                   /* that runs, from 1; 0: the opening */
+    int place;                   /* in it, of the repetition that runs */
     struct kv_cell_run *current; /* whose repetition runs */
     long n_uses;
     size_t open_bytes_most; /* of cells that stay open */
@@ -167,7 +168,7 @@ struct kv_run {
     int n_rounds_less;      /* than were planned, for want of time */
     int n_wide;             /* ratios between cells of a turn that are not as narrow as settings->precision, and */
     double widest;          /*   the widest */
-    kv_status broken;        /* the results could not be written: nothing more is measured */
+    kv_status broken;       /* the results could not be written: nothing more is measured */
     struct kv_error broken_error;
     /* Made when first needed, and freed with the run. */
     struct kv_pool *pools[KV_MAX_THREADS + 1];

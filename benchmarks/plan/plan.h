@@ -4,7 +4,7 @@
  *   arm    one value of every axis
  *   point  the sizes: batch, prompt and new tokens; of a kernel its shape, rows and context
  *   cell   an arm at a point; its id (results/columns.h) is in every row
- *   turn   the cells of one point, which differ in their arm alone, take turns within each repetition
+ *   turn   the cells of one point, which differ in their arm alone, are measured side by side in every round
  *
  * A suite is one row in suites.c; a new axis is a field of kv_arm and a row in axes.c; an axis gets a new value where
  * that value is made (a path, a format, a cache), and nothing here changes. */
@@ -98,8 +98,8 @@ struct kv_cell {
     enum kv_kind kind;
     struct kv_arm arm;
     struct kv_point point;
-    int repetitions;
-    int turn; /* cells of one turn lie side by side */
+    int repetitions; /* in so many rounds, the first ones */
+    int turn;        /* cells of one turn lie side by side */
 };
 
 struct kv_plan {
