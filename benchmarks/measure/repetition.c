@@ -378,7 +378,9 @@ static kv_status measure(struct kv_cell_run *cell, int64_t n, struct kv_error *e
         return status;
     cell->started_s = seconds_since_1970();
     kv_counts_read(&start, NULL);
+    gb_resume();
     status = cell->fixture->repeat(cell, n, &cell->seconds, error);
+    gb_pause();
     kv_counts_read(&end, NULL);
     if (status)
         return status;
@@ -407,6 +409,7 @@ static const char *repeat(void *context, int64_t n, double *seconds)
 {
     struct kv_cell_run *cell = context;
     struct kv_error error = {""};
+    gb_pause(); /* all but the repetition itself */
     kv_status status = measure(cell, n, &error);
     for (int again = 0; !status && again < MOST_TIMES_AGAIN && is_whole(cell) && is_stalled(cell); again++) {
         kv_row_set_text(&cell->newest, KV_COLUMN_STATUS, "stalled");
@@ -416,6 +419,7 @@ static const char *repeat(void *context, int64_t n, double *seconds)
     }
     kv_row_set_text(&cell->newest, KV_COLUMN_STATUS, "ok");
     *seconds = cell->seconds;
+    gb_resume();
     return outcome(cell, status, &error);
 }
 
