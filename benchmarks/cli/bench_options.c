@@ -113,7 +113,7 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .help = "what to sweep (default: all):",
          .names = &s->suites,
          .choice = kv_suite_choice},
-        {.name = "quick", .help = "small sizes, under 2 minutes on two cores", .flag = &s->quick},
+        {.name = "quick", .help = "small sizes, under 2 minutes on every machine", .flag = &s->quick},
         {.name = "full", .help = "every size, however long it takes", .flag = &s->full},
         {.table = model_source_rows(&source, &s->model,
                                     "seed of synthetic weights (default 42), and of the orders of rounds")},

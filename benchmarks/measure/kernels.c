@@ -160,17 +160,9 @@ static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
 
 /* ---- The ring and the activations ------------------------------------------------------------------- */
 
-static int most_threads(const struct kv_plan *plan)
-{
-    int most = 1;
-    for (int i = 0; i < plan->n_cells; i++)
-        most = plan->cells[i].arm.threads > most ? plan->cells[i].arm.threads : most;
-    return most;
-}
-
 static size_t ring_bytes(const struct kv_run *run)
 {
-    return run->settings->ring_bytes ? run->settings->ring_bytes : kv_beyond_caches(most_threads(run->plan));
+    return run->settings->ring_bytes ? run->settings->ring_bytes : kv_beyond_caches(kv_plan_most_threads(run->plan));
 }
 
 /* This rank's share of n random floats within +- size, none of them denormal. */
@@ -267,7 +259,7 @@ static kv_status open_work(struct kernel_state *state, struct kv_error *error)
     const size_t x = kv_layout_add(&layout, room.x, 1, sizeof(float));
     const size_t y = kv_layout_add(&layout, room.y, 1, sizeof(float));
     const size_t bias = kv_layout_add(&layout, room.bias, 1, sizeof(float));
-    const size_t scores = kv_layout_add(&layout, room.scores, (size_t)most_threads(state->cell->run->plan),
+    const size_t scores = kv_layout_add(&layout, room.scores, (size_t)kv_plan_most_threads(state->cell->run->plan),
                                         sizeof(float));
     const kv_status status = kv_block_allocate(&work, &layout, "kernels (activations)", error);
     if (status)

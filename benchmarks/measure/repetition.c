@@ -61,10 +61,12 @@ static struct kv_probe_history *history_of(struct kv_cell_run *cell, struct kv_p
 {
     struct kv_run *run = cell->run;
     const int threads = cell->cell->arm.threads;
+    struct kv_pool *largest;
     if (run->no_prober || kv_run_pool(run, threads, pool, NULL) != KV_OK)
         return NULL;
     if (!run->prober)
-        run->no_prober = kv_prober_create(&run->prober, *pool, run->settings->limits_isa, NULL) != KV_OK;
+        run->no_prober = kv_run_pool(run, kv_plan_most_threads(run->plan), &largest, NULL) != KV_OK ||
+                         kv_prober_create(&run->prober, largest, run->settings->limits_isa, NULL) != KV_OK;
     if (!run->no_prober && !run->probes[threads])
         run->probes[threads] = calloc(1, sizeof *run->probes[threads]);
     return run->no_prober ? NULL : run->probes[threads];
@@ -295,7 +297,7 @@ static kv_status open_cell(struct kv_cell_run *cell, struct kv_error *error)
  * the run's time; the reason in `error`. */
 static bool is_too_long(struct kv_cell_run *cell, struct kv_error *error)
 {
-    const struct kv_run *run = cell->run;
+    struct kv_run *run = cell->run;
     const int index = (int)(cell - run->cells);
     const double budget = run->settings->cell_budget_s, once = kv_predict_seconds(run, index);
     double needed = kv_predict_opening(run, index);
@@ -311,6 +313,7 @@ static bool is_too_long(struct kv_cell_run *cell, struct kv_error *error)
             needed += kv_predict_seconds(run, i) * fmin(run->cells[i].wanted, KV_LEAST_ROUNDS);
     if (needed <= kv_run_time_left(run))
         return false;
+    run->n_left_out++;
     kv_fail(error, KV_ERROR_UNSUPPORTED, KV_LEFT_OUT);
     return true;
 }
@@ -330,8 +333,6 @@ static const char *prepare_opening(struct kv_cell_run *cell)
     struct kv_error error = {""};
     start_row(cell);
     cell->skip = is_too_long(cell, &error);
-    if (cell->skip)
-        cell->run->n_left_out += strcmp(error.message, KV_LEFT_OUT) == 0;
     const char *reason = outcome(cell, cell->skip ? KV_ERROR_UNSUPPORTED : open_cell(cell, &error), &error);
     if (!reason)
         kv_progress(cell);

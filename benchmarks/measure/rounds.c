@@ -129,17 +129,27 @@ static double width_of(const struct kv_cell_run *a, const struct kv_cell_run *b,
     return sqrt(effect.high / effect.low) - 1;
 }
 
-/* Looks at the ratios of a turn [begin, end): *n_wide of them are wider than asked for, *widest is the widest. */
-static void look(struct kv_run *run, int begin, int end, double *scratch, int *n_wide, double *widest)
+/* Looks at the ratios of a turn [begin, end), unless nothing was added since the last look; the turn's first cell keeps
+ * what was seen. */
+static void look(struct kv_run *run, int begin, int end, double *scratch)
 {
+    struct kv_cell_run *first = &run->cells[begin];
+    int n = 0;
+    for (int i = begin; i < end; i++)
+        n += run->cells[i].result.n_done;
+    if (n == first->n_looked_at)
+        return;
+    first->n_looked_at = n;
+    first->n_wide = 0;
+    first->widest = 0;
     for (int i = begin; i < end; i++)
         for (int k = i + 1; k < end; k++) {
             const struct kv_cell_run *a = &run->cells[i], *b = &run->cells[k];
             if (a->result.given_up || b->result.given_up || a->cell->repetitions == 1)
                 continue; /* what is measured once is not compared */
             const double width = width_of(a, b, scratch);
-            *n_wide += width > run->settings->precision;
-            *widest = fmax(*widest, width);
+            first->n_wide += width > run->settings->precision;
+            first->widest = fmax(first->widest, width);
         }
 }
 
@@ -154,15 +164,17 @@ static kv_status add_rounds(struct kv_run *run, struct kv_error *error)
     run->n_wide = 0;
     run->widest = 0;
     for (int begin = 0, end; begin < plan->n_cells; begin = end) {
-        int n_wide = 0;
+        const struct kv_cell_run *first = &run->cells[begin];
         bool due = true;
         for (end = begin; end < plan->n_cells && plan->cells[end].turn == plan->cells[begin].turn; end++)
             due &= !kv_cell_wants_more(&run->cells[end]);
-        look(run, begin, end, scratch, &n_wide, &run->widest);
-        run->n_wide += n_wide;
-        for (int i = begin; due && n_wide && i < end; i++)
+        if (due)
+            look(run, begin, end, scratch);
+        for (int i = begin; due && first->n_wide && i < end; i++)
             if (run->cells[i].wanted < KV_EFFECT_MAX_ROUNDS)
                 run->cells[i].wanted = next_count(run->cells[i].wanted);
+        run->n_wide += first->n_wide;
+        run->widest = fmax(run->widest, first->widest);
     }
     free(scratch);
     return KV_OK;
@@ -252,7 +264,8 @@ kv_status kv_rounds_measure(struct kv_run *run, struct kv_error *error)
         status = add_rounds(run, error);
     if (!status)
         status = open_cells(run, error);
-    fit_into_time(run);
+    if (!status && !gb_stop_requested())
+        fit_into_time(run);
     bool more = true;
     for (run->round = first; !status && more && !gb_stop_requested() && !run->time_over; run->round++) {
         status = measure_round(run, order, &more, error);

@@ -123,12 +123,14 @@ struct kv_cell_run {
     struct kv_cell_result result;
     int wanted;                  /* repetitions to come to; precision raises it, a lack of time lowers it */
     struct kv_round_time *times; /* [result.n_done], in room for a power of two */
-    bool opened;                 /* once: what follows needs no gate */
-    void *state;                 /* the fixture's; NULL: not open */
-    long last_use;               /* greater: later */
-    size_t resident_bytes;       /* what it added to the process while it was open */
-    struct kv_row row;           /* what is the same for all repetitions */
-    bool skip;                   /* over its budget, or left out */
+    int n_looked_at, n_wide; /* of a turn's first cell: repetitions of the turn at the last look, ratios that were */
+    double widest;           /*   too wide, and the widest */
+    bool opened;             /* once: what follows needs no gate */
+    void *state;             /* the fixture's; NULL: not open */
+    long last_use;           /* greater: later */
+    size_t resident_bytes;   /* what it added to the process while it was open */
+    struct kv_row row;       /* what is the same for all repetitions */
+    bool skip;               /* over its budget, or left out */
     /* of the repetition that runs */
     double call_seconds, seconds, started_s;
     struct kv_probes probes;

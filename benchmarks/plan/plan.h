@@ -50,8 +50,8 @@ struct kv_axis_values {
 };
 
 enum kv_extent {
-    KV_EXTENT_QUICK,  /* small sizes: the whole set in under 2 minutes on two cores */
-    KV_EXTENT_REPORT, /* what the figures need: under 15 minutes */
+    KV_EXTENT_QUICK,  /* small sizes */
+    KV_EXTENT_REPORT, /* what the figures need */
     KV_EXTENT_FULL,   /* everything, however long it takes */
 };
 
@@ -131,6 +131,8 @@ void kv_cell_describe(const struct kv_cell *cell, struct kv_row *row);
 int kv_plan_find(const struct kv_plan *plan, const char *id);
 /* Whether cells of that kind have different values of the axis. */
 bool kv_plan_varies(const struct kv_plan *plan, enum kv_kind kind, const struct kv_axis *axis);
+/* Of the cell that has most, at least 1. */
+int kv_plan_most_threads(const struct kv_plan *plan);
 bool kv_plan_has(const struct kv_plan *plan, enum kv_file_kind file);
 
 #endif
