@@ -33,7 +33,7 @@ struct layout {
     int gap;          /* floats between one query and the next, of outputs too */
 };
 
-static struct guard queries_guard, keys_guard, values_guard, out_guard, scores_guard;
+static struct guard queries_guard, keys_guard, values_guard, out_guard, scratch_guard;
 
 static int create_guards(void **state)
 {
@@ -42,7 +42,7 @@ static int create_guards(void **state)
     guard_create(&keys_guard, (size_t)MAX_CAPACITY * MAX_HEAD_SIZE);
     guard_create(&values_guard, (size_t)MAX_CAPACITY * MAX_HEAD_SIZE);
     guard_create(&out_guard, (size_t)64 * (MAX_HEAD_SIZE + 8));
-    guard_create(&scores_guard, (size_t)KV_MAX_QUERY_TILE * MAX_CAPACITY);
+    guard_create(&scratch_guard, kv_attention_scratch(MAX_HEAD_SIZE));
     return 0;
 }
 
@@ -53,7 +53,7 @@ static int free_guards(void **state)
     guard_free(&keys_guard);
     guard_free(&values_guard);
     guard_free(&out_guard);
-    guard_free(&scores_guard);
+    guard_free(&scratch_guard);
     return 0;
 }
 
@@ -156,12 +156,11 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
         .scale = head.scale,
         .out = guard_last(&out_guard, n_floats),
         .out_stride = stride,
-        .scores = guard_last(&scores_guard, (size_t)KV_MAX_QUERY_TILE * (size_t)capacity),
-        .score_stride = (size_t)capacity,
+        .scratch = guard_last(&scratch_guard, kv_attention_scratch(head.size)),
     };
     kernels->attention(&attention);
     assert_guard(&out_guard, n_floats);
-    assert_guard(&scores_guard, (size_t)KV_MAX_QUERY_TILE * (size_t)capacity);
+    assert_guard(&scratch_guard, kv_attention_scratch(head.size));
     return attention.out;
 }
 
@@ -348,6 +347,45 @@ static void test_nothing_later_is_seen(void **state)
     }
 }
 
+/* ---- Parts ---------------------------------------------------------------------------------------- */
+
+/* A query whose parts are computed one by one and joined has the bits that it has in one call. */
+static void test_parts_join(void **state)
+{
+    (void)state;
+    static const int lengths[] = {1, 255, 256, 257, 512, 1023, MAX_POSITIONS};
+    static const int sizes[] = {5, 64};
+    enum { MOST_PARTS = (MAX_POSITIONS - 1) / KV_ATTENTION_PART + 1 };
+    float partials[MOST_PARTS][2 + MAX_HEAD_SIZE], out[MAX_HEAD_SIZE], scratch[8192];
+    for (int s = 0; s < 2; s++) {
+        fill_head(sizes[s], MAX_POSITIONS);
+        for (int level = 0; supported_kernels(level); level++)
+            for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+                const struct layout layout = {lengths[i] - 1, 1, 0, 0};
+                const struct kv_kernels *kernels = supported_kernels(level);
+                const float *whole = attend(kernels, &layout);
+                struct kv_attention a = {
+                    .queries = head.queries[lengths[i] - 1],
+                    .n_queries = 1,
+                    .first_position = lengths[i] - 1,
+                    .keys = lay_keys(lengths[i], capacity_of(&layout)),
+                    .values = lay_values(lengths[i], capacity_of(&layout)),
+                    .head_size = head.size,
+                    .scale = head.scale,
+                    .scratch = scratch,
+                };
+                const int n_parts = (lengths[i] - 1) / KV_ATTENTION_PART + 1;
+                assert_true(kv_attention_scratch(head.size) <= sizeof scratch / sizeof *scratch);
+                for (a.part = n_parts - 1; a.part >= 0; a.part--) {
+                    a.partial = &partials[0][0] + a.part * (2 + head.size);
+                    kernels->attention(&a);
+                }
+                kernels->attention_join(&partials[0][0], n_parts, head.size, out);
+                assert_memory_equal(out, whole, (size_t)head.size * sizeof *out);
+            }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_first_position_is_its_value),
         cmocka_unit_test(test_large_scores),
         cmocka_unit_test(test_nothing_later_is_seen),
+        cmocka_unit_test(test_parts_join),
     };
     return cmocka_run_group_tests(tests, create_guards, free_guards);
 }

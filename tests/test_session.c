@@ -446,6 +446,41 @@ static void test_work(void **state)
     assert_true(kv_step_work(&config, NULL, &options, 3, 2).flops == 0);
 }
 
+/* A context of several parts and fewer heads than threads: attention is split along it, and not a bit moves. */
+static void test_long_contexts_are_shared_by_threads(void **state)
+{
+    (void)state;
+    const struct kv_config config = {2, 3, 24, 48, 31, 800, KV_GELU_NEW, 1e-5f};
+    const int lengths[] = {700, 255};
+    int32_t tokens[2][700], next[2] = {5, 6};
+    float first[4][2 * 31];
+    struct kv_error error = {""};
+    for (int i = 0; i < 2 * 700; i++)
+        tokens[i / 700][i % 700] = i * 7 % 31;
+    for (int n_threads = 1; n_threads <= 8; n_threads = n_threads == 1 ? 4 : n_threads + 1) {
+        struct kv_pool *pool;
+        struct kv_model *model;
+        struct kv_session *s;
+        assert_ok(kv_pool_create(&pool, n_threads, &error), error);
+        assert_ok(kv_model_synthesize(&model, &config, 3, NULL, NULL, pool, &error), error);
+        assert_ok(
+            kv_session_create(&s, model, pool, &(struct kv_session_options){.path = "cached", .batch = 2}, &error),
+            error);
+        assert_ok(kv_session_prefill(s, tokens[0], 700, NULL, &error), error);
+        assert_ok(kv_session_truncate(s, lengths, &error), error);
+        for (int step = 0; step < 4; step++) {
+            assert_ok(kv_session_decode(s, next, &error), error);
+            if (n_threads == 1)
+                memcpy(first[step], kv_session_logits(s), sizeof first[step]);
+            else
+                assert_memory_equal(first[step], kv_session_logits(s), sizeof first[step]);
+        }
+        kv_session_free(s);
+        kv_model_free(model);
+        kv_pool_free(pool);
+    }
+}
+
 #define SESSION_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -465,6 +500,7 @@ int main(void)
         SESSION_TEST(test_refused_truncation),
         SESSION_TEST(test_choices),
         SESSION_TEST(test_work),
+        cmocka_unit_test(test_long_contexts_are_shared_by_threads),
     };
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }

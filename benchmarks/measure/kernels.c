@@ -28,7 +28,7 @@
 
 /* Floats of the activations. */
 struct sizes {
-    size_t x, y, bias, scores; /* scores: of one rank */
+    size_t x, y, bias, scratch; /* scratch: of one rank */
 };
 
 /* What the kernels of a run share; the activations are large enough for all that were opened so far. */
@@ -37,10 +37,10 @@ struct kv_kernel_memory {
     size_t cursor; /* items of the ring that were used so far */
     struct kv_block work;
     struct sizes room;
-    float *x;      /* [rows, k] input; of attention [rows, 3C] queries, keys, values */
-    float *y;      /* [rows, n] output; of attention [rows, C] */
-    float *bias;   /* [n] */
-    float *scores; /* [threads, KV_MAX_QUERY_TILE, context rounded up to key blocks] */
+    float *x;       /* [rows, k] input; of attention [rows, 3C] queries, keys, values */
+    float *y;       /* [rows, n] output; of attention [rows, C] */
+    float *bias;    /* [n] */
+    float *scratch; /* [threads, kv_attention_scratch] of attention */
 };
 
 /* What one call works on. */
@@ -112,7 +112,7 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
     shape->item_bytes = layout.bytes;
     shape->sizes.x = M * 3 * width;
     shape->sizes.y = M * width;
-    shape->sizes.scores = KV_MAX_QUERY_TILE * (size_t)shape->cache.capacity;
+    shape->sizes.scratch = kv_attention_scratch(shape->cache.head_size);
     shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
                                    shape->cache.kind->bytes(config, T) / config->n_layer};
 }
@@ -237,7 +237,7 @@ static void fill_work_job(void *argument, int rank)
 
 static bool fits(const struct sizes *a, const struct sizes *room)
 {
-    return a->x <= room->x && a->y <= room->y && a->bias <= room->bias && a->scores <= room->scores;
+    return a->x <= room->x && a->y <= room->y && a->bias <= room->bias && a->scratch <= room->scratch;
 }
 
 static size_t larger(size_t a, size_t b)
@@ -253,14 +253,14 @@ static kv_status open_work(struct kernel_state *state, struct kv_error *error)
     if (fits(own, &memory->room))
         return KV_OK;
     const struct sizes room = {larger(own->x, memory->room.x), larger(own->y, memory->room.y),
-                               larger(own->bias, memory->room.bias), larger(own->scores, memory->room.scores)};
+                               larger(own->bias, memory->room.bias), larger(own->scratch, memory->room.scratch)};
     struct kv_block work;
     struct kv_layout layout = {0};
     const size_t x = kv_layout_add(&layout, room.x, 1, sizeof(float));
     const size_t y = kv_layout_add(&layout, room.y, 1, sizeof(float));
     const size_t bias = kv_layout_add(&layout, room.bias, 1, sizeof(float));
-    const size_t scores = kv_layout_add(&layout, room.scores, (size_t)kv_plan_most_threads(state->cell->run->plan),
-                                        sizeof(float));
+    const size_t scratch = kv_layout_add(&layout, room.scratch, (size_t)kv_plan_most_threads(state->cell->run->plan),
+                                         sizeof(float));
     const kv_status status = kv_block_allocate(&work, &layout, "kernels (activations)", error);
     if (status)
         return status;
@@ -270,7 +270,7 @@ static kv_status open_work(struct kernel_state *state, struct kv_error *error)
     memory->x = (float *)(void *)(work.base + x);
     memory->y = (float *)(void *)(work.base + y);
     memory->bias = (float *)(void *)(work.base + bias);
-    memory->scores = (float *)(void *)(work.base + scores);
+    memory->scratch = (float *)(void *)(work.base + scratch);
     kv_pool_run(state->pool, fill_work_job, state);
     return KV_OK;
 }
@@ -327,8 +327,7 @@ static void call_attention(const struct kernel_state *state, char *item, int ran
             .scale = 1.0f / sqrtf((float)head_size),
             .out = memory->y + column,
             .out_stride = C,
-            .scores = memory->scores + (size_t)rank * memory->room.scores,
-            .score_stride = (size_t)cache.capacity,
+            .scratch = memory->scratch + (size_t)rank * memory->room.scratch,
         };
         cache.kind->attend(&cache, (struct kv_cache_place){0, 0, head}, state->kernels, &attention);
     }
