@@ -338,17 +338,6 @@ size_t damage(unsigned char *bytes, size_t n, size_t reach, uint64_t *random)
 
 /* ---- What a refusal leaves ------------------------------------------------------------------------ */
 
-void check_refused(kv_status status, kv_status expected, const struct kv_error *error, const char *file,
-                   const char *thing, const char *source, int line)
-{
-    if (status == expected && strstr(error->message, file) && (!thing || strstr(error->message, thing)) &&
-        !strpbrk(error->message, "\n\r"))
-        return;
-    print_error("status %d instead of %d, '%s' and '%s' wanted in one line: %s\n", (int)status, (int)expected, file,
-                thing ? thing : "", status ? error->message : "no error");
-    _fail(source, line);
-}
-
 void assert_released(const char *file)
 {
     char line[1024];

@@ -7,8 +7,6 @@
 
 #include <jansson.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
 /* What checkpoint_build makes; all zero is the smallest: F32 and nothing but the model's own tensors. */
 struct checkpoint_options {
     struct kv_config config; /* n_layer 0: two layers of width 8 */
@@ -35,7 +33,8 @@ struct checkpoint {
 int checkpoint_set_up(void **state);
 int checkpoint_tear_down(void **state);
 
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
+/* A test of unit.h in such a folder, by the name `c`. */
+#define FOLDER_TEST(name) TEST_WITH(name, struct checkpoint *c, checkpoint_set_up, checkpoint_tear_down)
 
 /* Files and folders in a folder. */
 int files_in(const char *folder);
@@ -71,13 +70,6 @@ const float *model_tensor(const struct kv_model *model, int index);
 /* Fails the running test unless every weight of the two has the same bits; whether all do. */
 void assert_same_weights(const struct kv_model *a, const struct kv_model *b);
 bool same_weights(const struct kv_model *a, const struct kv_model *b);
-
-/* Fails the running test unless the call gave `expected` and one line that names the file and the thing (NULL:
- * nothing but the file). */
-#define assert_refused(status, expected, error, file, thing)                                                           \
-    check_refused((status), (expected), &(error), (file), (thing), __FILE__, __LINE__)
-void check_refused(kv_status status, kv_status expected, const struct kv_error *error, const char *file,
-                   const char *thing, const char *source, int line);
 
 /* Fails the running test when this process still has that file open or mapped. */
 void assert_released(const char *file);

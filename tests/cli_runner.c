@@ -128,17 +128,6 @@ void cli_run(struct cli *cli, const char *const *arguments)
     cli_finish(cli, cli_start(cli, KV_PROGRAM, arguments));
 }
 
-json_t *cli_python(struct cli *cli, const char *const *arguments)
-{
-    json_error_t error;
-    cli_finish(cli, cli_start(cli, KV_PYTHON, arguments));
-    assert_exit(cli, 0);
-    json_t *json = json_loads(cli->out, 0, &error);
-    if (!json)
-        fail_msg("%s is not JSON: %s", cli->out, error.text);
-    return json;
-}
-
 /* ---- Judging what came of it ----------------------------------------------------------------------------- */
 
 void check_exit(const struct cli *cli, int expected, const char *file, int line)
@@ -186,36 +175,4 @@ int cli_count_entries(const struct cli *cli)
         n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(folder);
     return n;
-}
-
-char *read_text(const char *path)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    const ssize_t length = getdelim(&text, &size, '\0', file);
-    fclose(file);
-    assert_true(length > 0);
-    return text;
-}
-
-void write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-char *ids_text(const int32_t *tokens, int batch, int length, int n)
-{
-    const size_t size = (size_t)batch * (size_t)n * sizeof ";2147483647" + 1;
-    char *text = malloc(size);
-    size_t at = 0;
-    assert_non_null(text);
-    for (int b = 0; b < batch; b++)
-        for (int i = 0; i < n; i++)
-            at += (size_t)snprintf(text + at, size - at, "%s%d", i ? "," : b ? ";" : "", tokens[b * length + i]);
-    return text;
 }

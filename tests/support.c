@@ -16,6 +16,19 @@ void check_ok(kv_status status, const struct kv_error *error, const char *file, 
     _fail(file, line);
 }
 
+void check_refused(kv_status status, kv_status expected, struct kv_error *error, const char *part, const char *other,
+                   const char *file, int line)
+{
+    const bool right = status == expected && strstr(error->message, part) &&
+                       (!other || strstr(error->message, other)) && !strpbrk(error->message, "\n\r");
+    if (!right) {
+        print_error("status %d instead of %d, '%s' and '%s' wanted in one line: %s\n", (int)status, (int)expected, part,
+                    other ? other : "", status ? error->message : "no error");
+        _fail(file, line);
+    }
+    error->message[0] = '\0';
+}
+
 void check_close(const float *values, const float *expected, size_t n, double bound, const char *file, int line)
 {
     double largest = 0, worst = 0;
@@ -83,6 +96,26 @@ void free_case(struct reference_case *c)
     free(c->tokens);
     free(c->greedy);
     free(c->logits);
+}
+
+char *read_text(const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    const ssize_t length = getdelim(&text, &size, '\0', file);
+    fclose(file);
+    assert_true(length > 0);
+    return text;
+}
+
+void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
 }
 
 uint64_t next_random(uint64_t *state) /* xorshift64*, Vigna 2016 */

@@ -1,7 +1,7 @@
 /* Causal attention of one head, at every level that this machine has, against its definition in double precision.
  * All buffers end at a guard page, and what a call must not use is NaN. */
 #include "guard.h"
-#include "support.h"
+#include "unit.h"
 
 #include <math.h>
 #include <string.h>
@@ -192,9 +192,8 @@ static void check_all_levels(const struct layout *layout)
 static const int head_sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64, 80, 128};
 enum { N_HEAD_SIZES = sizeof head_sizes / sizeof head_sizes[0] };
 
-static void test_all_small_shapes(void **state)
+TEST(all_small_shapes)
 {
-    (void)state;
     for (int i = 0; i < N_HEAD_SIZES; i++) {
         fill_head(head_sizes[i], 60);
         for (int first = 0; first <= 40; first++)
@@ -203,9 +202,8 @@ static void test_all_small_shapes(void **state)
     }
 }
 
-static void test_long_contexts(void **state)
+TEST(long_contexts)
 {
-    (void)state;
     static const int lengths[] = {255, 256, 257, 1023, 1024, 1025, MAX_POSITIONS};
     static const int sizes[] = {5, 64};
     for (int s = 0; s < 2; s++) {
@@ -217,9 +215,8 @@ static void test_long_contexts(void **state)
 }
 
 /* One position: its weight is e^0 / e^0, so its value comes out to the bit. */
-static void test_first_position_is_its_value(void **state)
+TEST(first_position_is_its_value)
 {
-    (void)state;
     fill_head(80, 1);
     head.bound[0] = 0;
     check_all_levels(&(struct layout){0, 1, 0, 0});
@@ -283,9 +280,8 @@ static float spread(int t)
     return (float)(t % 10 * -10);
 }
 
-static void test_large_scores(void **state)
+TEST(large_scores)
 {
-    (void)state;
     float (*const offsets[])(int) = {high, low, rising, falling, both, spread};
     static const int sizes[] = {1, 2, 9, 64};
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++)
@@ -333,9 +329,8 @@ static void check_causality(const struct kv_kernels *kernels, const struct layou
         }
 }
 
-static void test_nothing_later_is_seen(void **state)
+TEST(nothing_later_is_seen)
 {
-    (void)state;
     static const int sizes[] = {1, 7, 16, 33, 64};
     for (int s = 0; s < 5; s++) {
         fill_head(sizes[s], 60);
@@ -348,14 +343,4 @@ static void test_nothing_later_is_seen(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_small_shapes),
-        cmocka_unit_test(test_long_contexts),
-        cmocka_unit_test(test_first_position_is_its_value),
-        cmocka_unit_test(test_large_scores),
-        cmocka_unit_test(test_nothing_later_is_seen),
-    };
-    return cmocka_run_group_tests(tests, create_guards, free_guards);
-}
+GROUP(create_guards, free_guards)

@@ -1,5 +1,5 @@
 /* The bound that kernels/vector.h states for e^x, over the whole range of floats at every level. */
-#include "support.h"
+#include "unit.h"
 
 #include <float.h>
 #include <math.h>
@@ -64,17 +64,15 @@ static void check_all(const float *x, int n)
     }
 }
 
-static void test_every_level_is_here(void **state)
+TEST(every_level_is_here)
 {
-    (void)state;
     for (int i = 0; i < N_LEVELS; i++)
         assert_string_equal(kv_isa_choice(i)->name, levels[i].name);
     assert_null(kv_isa_choice(N_LEVELS));
 }
 
-static void test_whole_range(void **state)
+TEST(whole_range)
 {
-    (void)state;
     float x[CHUNK];
     uint64_t bits = 0;
     while (bits <= UINT32_MAX) {
@@ -87,9 +85,8 @@ static void test_whole_range(void **state)
 }
 
 /* Where the polynomial's argument is largest: halfway between two multiples of ln 2, and the floats around. */
-static void test_where_the_polynomial_changes(void **state)
+TEST(where_the_polynomial_changes)
 {
-    (void)state;
     for (int n = -126; n <= 127; n++) {
         float x[16] = {0};
         x[8] = (float)((n + 0.5) * log(2.0));
@@ -101,9 +98,8 @@ static void test_where_the_polynomial_changes(void **state)
     }
 }
 
-static void test_ends(void **state)
+TEST(ends)
 {
-    (void)state;
     const float x[16] = {
         lowest,  nextafterf(lowest, 0),  nextafterf(lowest, -INFINITY), -88,   -104,    -FLT_MAX, -INFINITY, NAN,
         highest, nextafterf(highest, 0), nextafterf(highest, INFINITY), 88.8f, FLT_MAX, INFINITY, -0.0f,     0.0f,
@@ -117,15 +113,4 @@ static void test_ends(void **state)
         for (int i = 10; i < 14; i++)
             assert_true(y[i] == y[8]);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_level_is_here),
-        cmocka_unit_test(test_whole_range),
-        cmocka_unit_test(test_where_the_polynomial_changes),
-        cmocka_unit_test(test_ends),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * what an interruption leaves. What is generated is tested in generate.bats and generate_text.bats. */
 #include "packets.h"
 #include "screen.h"
+#include "unit.h"
 #include "urn.h"
 
 #include "base/utf8.h"
@@ -54,6 +55,8 @@ static int tear_down(void **state)
     return failed;
 }
 
+#define GENERATE_TEST(name) TEST_WITH(name, struct bench *bench, set_up, tear_down)
+
 /* The folder of a model that draws from these tokens; the window holds `n_positions`. */
 static const char *urn(struct bench *bench, int n_positions, const struct urn_token *tokens, size_t n_tokens)
 {
@@ -92,9 +95,8 @@ static const char *utf8_urn(struct bench *bench)
 }
 
 /* First the prompt, then each write is what one token completes: no character is cut, no byte is lost or late. */
-static void test_stream(void **state)
+GENERATE_TEST(stream)
 {
-    struct bench *bench = *state;
     struct packets *p = &bench->p;
     const char *model = utf8_urn(bench);
     RUN(bench->cli, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000", "--ids", "--temperature", "1",
@@ -122,9 +124,8 @@ static void test_stream(void **state)
 }
 
 /* Text arrives while more is being made, and what was made stays when the program is interrupted. */
-static void test_interrupted(void **state)
+GENERATE_TEST(interrupted)
 {
-    struct bench *bench = *state;
     struct packets *p = &bench->p;
     packets_start(bench->cli, p,
                   (const char *const[]){GENERATE(letter_urn(bench, 64)), "-n", "100000000", "--prompt", "Z", NULL});
@@ -140,9 +141,8 @@ static void test_interrupted(void **state)
 }
 
 /* A reader that goes away, or a full disk, ends the run at once. */
-static void test_nobody_reads(void **state)
+GENERATE_TEST(nobody_reads)
 {
-    struct bench *bench = *state;
     struct cli *cli = bench->cli;
     const char *model = letter_urn(bench, 64);
     cli->stdout_file = "/dev/full";
@@ -167,9 +167,8 @@ static bool has_reported(const struct cli *cli)
 }
 
 /* About every second a line, with what each has done of the same time. */
-static void test_progress_and_interrupt(void **state)
+GENERATE_TEST(progress_and_interrupt)
 {
-    struct bench *bench = *state;
     struct cli *cli = bench->cli;
     int naive, cached;
     packets_start(cli, &bench->p, (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
@@ -229,9 +228,8 @@ static void assert_columns(struct screen *screen, int width, const char *n_done)
     free(text);
 }
 
-static void test_terminal(void **state)
+GENERATE_TEST(terminal)
 {
-    struct bench *bench = *state;
     const char *model = letter_urn(bench, 512);
     run_on_terminal(bench, 100, 30, 100, 30, (const char *const[]){GENERATE(model), "--path", "both", NULL});
     assert_exit(bench->cli, 0);
@@ -240,9 +238,8 @@ static void test_terminal(void **state)
 }
 
 /* A terminal that does not tell its size: COLUMNS, or 80. */
-static void test_terminal_without_size(void **state)
+GENERATE_TEST(terminal_without_size)
 {
-    struct bench *bench = *state;
     const char *model = letter_urn(bench, 512);
     run_on_terminal(bench, 0, 0, 80, 24, (const char *const[]){GENERATE(model), "--path", "both", NULL});
     assert_exit(bench->cli, 0);
@@ -254,9 +251,8 @@ static void test_terminal_without_size(void **state)
 }
 
 /* Where a text is longer than the screen its end is shown, and nothing above the two columns is written over. */
-static void test_small_terminal(void **state)
+GENERATE_TEST(small_terminal)
 {
-    struct bench *bench = *state;
     const char *model = letter_urn(bench, 512);
     RUN(bench->cli, GENERATE(model));
     assert_exit(bench->cli, 0);
@@ -285,9 +281,8 @@ static void test_small_terminal(void **state)
 }
 
 /* Any bytes: none of them reaches the terminal as a control character. */
-static void test_any_bytes_on_a_terminal(void **state)
+GENERATE_TEST(any_bytes_on_a_terminal)
 {
-    struct bench *bench = *state;
     build_byte_model(bench->checkpoint, 64);
     checkpoint_write(bench->checkpoint);
     const char *model = bench->checkpoint->folder;
@@ -299,9 +294,8 @@ static void test_any_bytes_on_a_terminal(void **state)
 }
 
 /* While they run: both texts grow, the cached one faster; Ctrl-C leaves a cursor and what was done. */
-static void test_interrupt_on_a_terminal(void **state)
+GENERATE_TEST(interrupt_on_a_terminal)
 {
-    struct bench *bench = *state;
     int naive = 0, cached = 0;
     packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
                               (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
@@ -326,9 +320,8 @@ static void test_interrupt_on_a_terminal(void **state)
 }
 
 /* A second signal does not wait for the step; the cursor is there all the same. */
-static void test_interrupted_twice(void **state)
+GENERATE_TEST(interrupted_twice)
 {
-    struct bench *bench = *state;
     packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
                               (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
     while (bench->p.n_text < 2000)
@@ -347,9 +340,8 @@ static void test_interrupted_twice(void **state)
 }
 
 /* A terminal that has become narrower has wrapped the lines: it is drawn anew from the top. */
-static void test_resized(void **state)
+GENERATE_TEST(resized)
 {
-    struct bench *bench = *state;
     const struct winsize narrower = {.ws_col = 60, .ws_row = 20};
     packets_start_on_terminal(bench->cli, &bench->p, 100, 20,
                               (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
@@ -372,9 +364,8 @@ static void test_resized(void **state)
 }
 
 /* A dumb terminal, and ids, are written as into a file. */
-static void test_terminal_without_columns(void **state)
+GENERATE_TEST(terminal_without_columns)
 {
-    struct bench *bench = *state;
     const char *model = letter_urn(bench, 512);
     run_on_terminal(bench, 80, 24, 80, 24,
                     (const char *const[]){GENERATE(model), "--path", "both", "--tokens", "1", "-n", "3", NULL});
@@ -388,25 +379,4 @@ static void test_terminal_without_columns(void **state)
     assert_exit(bench->cli, 0);
     assert_null(strchr(bench->p.text, '\033'));
     assert_int_equal(strncmp(bench->p.text, "In the beginning", 16), 0);
-}
-
-#define GENERATE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        GENERATE_TEST(test_stream),
-        GENERATE_TEST(test_interrupted),
-        GENERATE_TEST(test_nobody_reads),
-        GENERATE_TEST(test_progress_and_interrupt),
-        GENERATE_TEST(test_terminal),
-        GENERATE_TEST(test_terminal_without_size),
-        GENERATE_TEST(test_small_terminal),
-        GENERATE_TEST(test_any_bytes_on_a_terminal),
-        GENERATE_TEST(test_interrupt_on_a_terminal),
-        GENERATE_TEST(test_interrupted_twice),
-        GENERATE_TEST(test_resized),
-        GENERATE_TEST(test_terminal_without_columns),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

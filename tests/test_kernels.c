@@ -1,7 +1,7 @@
 /* Every kernel but attention, at every level that this machine has, against its definition in double precision.
  * All buffers end at a guard page. */
 #include "guard.h"
-#include "support.h"
+#include "unit.h"
 
 #include <float.h>
 #include <math.h>
@@ -72,9 +72,8 @@ static float *random_floats(int index, int n, float centre, float spread)
 
 /* ---- The guard itself ----------------------------------------------------------------------------- */
 
-static void test_the_guard_kills(void **state)
+TEST(the_guard_kills)
 {
-    (void)state;
     volatile float *first = guard_last(&guards[0], 5);
     assert_true(isnan(first[0]) && isnan(first[4]) && isnan(first[-1]));
     const pid_t child = fork();
@@ -124,9 +123,8 @@ static void check_layer_norm(const struct kv_kernels *kernels, int n)
     check_layer_norm_of(kernels, n, 1e14f, 1e15f, 1e-5f);
 }
 
-static void test_layer_norm(void **state)
+TEST(layer_norm)
 {
-    (void)state;
     for_all(check_layer_norm);
 }
 
@@ -143,9 +141,8 @@ static void check_add(const struct kv_kernels *kernels, int n)
     assert_guard(&guards[1], (size_t)n);
 }
 
-static void test_add(void **state)
+TEST(add)
 {
-    (void)state;
     for_all(check_add);
 }
 
@@ -204,9 +201,8 @@ static void check_gelu(const struct kv_kernels *kernels, int n)
     check_gelu_both(kernels, n, 1e30f);
 }
 
-static void test_gelu(void **state)
+TEST(gelu)
 {
-    (void)state;
     for_all(check_gelu);
 }
 
@@ -224,9 +220,8 @@ static void check_gelu_nan(const struct kv_kernels *kernels, int n)
     }
 }
 
-static void test_gelu_of_nan(void **state)
+TEST(gelu_of_nan)
 {
-    (void)state;
     for_all(check_gelu_nan);
 }
 
@@ -272,19 +267,16 @@ static void check_argmax(const struct kv_kernels *kernels, int n)
     check_argmax_is(kernels, x, n, 0);
 }
 
-static void test_argmax(void **state)
+TEST(argmax)
 {
-    (void)state;
     for_all(check_argmax);
 }
 
 /* ---- The table of levels -------------------------------------------------------------------------- */
 
-static void test_levels_by_name(void **state)
+TEST(levels_by_name)
 {
-    (void)state;
     const struct kv_kernels *kernels, *highest = NULL;
-    struct kv_error error;
     assert_string_equal(kv_isa_choice(0)->name, "portable");
     assert_true(kv_isa_supported("portable"));
     assert_null(kv_isa_choice(-1));
@@ -293,7 +285,7 @@ static void test_levels_by_name(void **state)
         assert_true(kv_isa_choice(i)->summary[0] != '\0');
         const kv_status status = kv_kernels_find(name, &kernels, &error);
         if (kv_isa_supported(name)) {
-            assert_ok(status, error);
+            OK(status);
             assert_string_equal(kernels->choice.name, name);
             highest = kernels;
         } else {
@@ -302,17 +294,15 @@ static void test_levels_by_name(void **state)
             assert_non_null(strstr(error.message, name));
         }
     }
-    assert_ok(kv_kernels_find(NULL, &kernels, &error), error);
+    OK(kv_kernels_find(NULL, &kernels, &error));
     assert_ptr_equal(kernels, highest);
 }
 
-static void test_unknown_level(void **state)
+TEST(unknown_level)
 {
-    (void)state;
     static const char *const names[] = {"", "avx", "AVX2", "avx51", "avx512 ", "portable,avx2"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const struct kv_kernels *kernels = &kv_kernels_portable;
-        struct kv_error error = {""};
         assert_false(kv_isa_supported(names[i]));
         assert_int_equal(kv_kernels_find(names[i], &kernels, &error), KV_ERROR_ARGUMENT);
         assert_null(kernels);
@@ -322,17 +312,4 @@ static void test_unknown_level(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_guard_kills),
-        cmocka_unit_test(test_layer_norm),
-        cmocka_unit_test(test_add),
-        cmocka_unit_test(test_gelu),
-        cmocka_unit_test(test_gelu_of_nan),
-        cmocka_unit_test(test_argmax),
-        cmocka_unit_test(test_levels_by_name),
-        cmocka_unit_test(test_unknown_level),
-    };
-    return cmocka_run_group_tests(tests, create_guards, free_guards);
-}
+GROUP(create_guards, free_guards)

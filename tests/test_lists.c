@@ -1,6 +1,6 @@
 /* Lists of numbers and of token ids, as options take them. */
 #include "cli/cli.h"
-#include "support.h"
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 
 static void assert_numbers(const char *text, const int *expected, int n)
 {
-    struct kv_error error = {""};
     struct int_list list = {0};
     if (!int_list_parse(text, &list, &error))
         fail_msg("'%s': %s", text, error.message);
@@ -20,9 +19,8 @@ static void assert_numbers(const char *text, const int *expected, int n)
 #define ASSERT_NUMBERS(text, ...)                                                                                      \
     assert_numbers(text, (const int[]){__VA_ARGS__}, (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)))
 
-static void test_numbers(void **state)
+TEST(numbers)
 {
-    (void)state;
     ASSERT_NUMBERS("4", 4);
     ASSERT_NUMBERS("007", 7);
     ASSERT_NUMBERS("1,2,8", 1, 2, 8);
@@ -30,9 +28,8 @@ static void test_numbers(void **state)
     ASSERT_NUMBERS("2147483647", 2147483647);
 }
 
-static void test_ranges(void **state)
+TEST(ranges)
 {
-    (void)state;
     ASSERT_NUMBERS("1-4", 1, 2, 3, 4);
     ASSERT_NUMBERS("3-3", 3);
     ASSERT_NUMBERS("1-32*2", 1, 2, 4, 8, 16, 32);
@@ -47,11 +44,9 @@ static void test_ranges(void **state)
     ASSERT_NUMBERS("2147483646-2147483647*2", 2147483646);
 }
 
-static void test_longest_list(void **state)
+TEST(longest_list)
 {
-    struct kv_error error;
     struct int_list list = {0};
-    (void)state;
     assert_true(int_list_parse("1-100000", &list, &error));
     assert_int_equal(list.n, 100000);
     assert_int_equal(list.values[99999], 100000);
@@ -63,7 +58,6 @@ static void test_longest_list(void **state)
 /* Refused with a line that quotes it; what the option had before stays. */
 static void assert_no_numbers(const char *text)
 {
-    struct kv_error error = {""};
     struct int_list list = {0};
     assert_true(int_list_parse("3,4", &list, &error));
     if (int_list_parse(text, &list, &error))
@@ -75,7 +69,7 @@ static void assert_no_numbers(const char *text)
     int_list_free(&list);
 }
 
-static void test_bad_numbers(void **state)
+TEST(bad_numbers)
 {
     static const char *const texts[] = {"",
                                         "0",
@@ -113,14 +107,12 @@ static void test_bad_numbers(void **state)
                                         "1-8*2147483648",
                                         "99999999999999999999",
                                         "1-2,0"};
-    (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_no_numbers(texts[i]);
 }
 
 static void assert_rows(const char *text, int batch, int length, const int32_t *expected)
 {
-    struct kv_error error = {""};
     struct token_rows rows = {0};
     if (!token_rows_parse(text, &rows, &error))
         fail_msg("'%s': %s", text, error.message);
@@ -131,9 +123,8 @@ static void assert_rows(const char *text, int batch, int length, const int32_t *
     assert_null(rows.tokens);
 }
 
-static void test_rows(void **state)
+TEST(rows)
 {
-    (void)state;
     assert_rows("5", 1, 1, (const int32_t[]){5});
     assert_rows("0,2147483647", 1, 2, (const int32_t[]){0, 2147483647});
     assert_rows("1,2,3;4,5,6", 2, 3, (const int32_t[]){1, 2, 3, 4, 5, 6});
@@ -142,7 +133,6 @@ static void test_rows(void **state)
 
 static void assert_no_rows(const char *text, const char *reason)
 {
-    struct kv_error error = {""};
     struct token_rows rows = {0};
     assert_true(token_rows_parse("1,2;3,4", &rows, &error));
     if (token_rows_parse(text, &rows, &error))
@@ -155,24 +145,14 @@ static void assert_no_rows(const char *text, const char *reason)
     token_rows_free(&rows);
 }
 
-static void test_bad_rows(void **state)
+TEST(bad_rows)
 {
     static const char *const not_ids[] = {"",    ",",    ";",    "1,",  ",1",   "1,,2",       "1;",
                                           ";1",  "1;;2", "1,2;", "1 2", "-1",   "1,-1",       "1.5",
                                           "1e3", "x,1",  "1,x",  "0x1", "1, 2", "2147483648", "99999999999999999999"};
     static const char *const ragged[] = {"1,2;3", "1;2,3", "1,2;3,4;5", "1;2;3,4"};
-    (void)state;
     for (size_t i = 0; i < sizeof not_ids / sizeof not_ids[0]; i++)
         assert_no_rows(not_ids[i], "is not token ids");
     for (size_t i = 0; i < sizeof ragged / sizeof ragged[0]; i++)
         assert_no_rows(ragged[i], "differ in length");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_ranges), cmocka_unit_test(test_longest_list),
-        cmocka_unit_test(test_bad_numbers), cmocka_unit_test(test_rows),   cmocka_unit_test(test_bad_rows),
-    };
-    return cmocka_run_group_tests_name("lists", tests, NULL, NULL);
 }

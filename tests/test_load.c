@@ -1,6 +1,7 @@
 /* Loading a checkpoint: right ones of every type give the weights they hold, and wrong ones are refused by name
  * before any memory is taken for them. Linked with --wrap=calloc, so that each allocation can be made to fail. */
 #include "checkpoint.h"
+#include "unit.h"
 
 #include "base/memory.h"
 #include "model/weights.h"
@@ -26,8 +27,7 @@ static kv_status load(const struct checkpoint *c, int n_threads, struct kv_model
 static struct kv_model *load_whole(const struct checkpoint *c, int n_threads)
 {
     struct kv_model *model;
-    struct kv_error error;
-    assert_ok(load(c, n_threads, &model, &error), error);
+    OK(load(c, n_threads, &model, &error));
     assert_released(c->weights_file);
     return model;
 }
@@ -37,7 +37,6 @@ static struct kv_model *load_whole(const struct checkpoint *c, int n_threads)
 static void refuse_at(const struct checkpoint *c, kv_status status, const char *file, const char *thing, int line)
 {
     struct kv_model *model;
-    struct kv_error error = {""};
     const kv_status got = load(c, 1, &model, &error);
     check_refused(got, status, &error, file, thing, __FILE__, line);
     assert_null(model);
@@ -60,9 +59,8 @@ static void check_weights(const struct checkpoint *c, const char *prefix, const 
     }
 }
 
-static void test_every_kind(void **state)
+FOLDER_TEST(every_kind)
 {
-    struct checkpoint *c = *state;
     for (size_t kind = 0; kind < COUNT(dtypes) * 8; kind++) {
         const struct checkpoint_options options = {.dtype = dtypes[kind / 8],
                                                    .prefix = kind & 1 ? "transformer." : "",
@@ -85,9 +83,8 @@ static void test_every_kind(void **state)
 }
 
 /* More threads than a tensor has elements, and a shape of which nothing is a multiple of anything. */
-static void test_odd_shape(void **state)
+FOLDER_TEST(odd_shape)
 {
-    struct checkpoint *c = *state;
     const struct checkpoint_options options = {.config = {.n_layer = 1,
                                                           .n_head = 3,
                                                           .n_embd = 3,
@@ -106,9 +103,8 @@ static void test_odd_shape(void **state)
     }
 }
 
-static void test_unaligned_data(void **state)
+FOLDER_TEST(unaligned_data)
 {
-    struct checkpoint *c = *state;
     for (size_t i = 0; i < COUNT(dtypes); i++) {
         checkpoint_build(c, &(struct checkpoint_options){.dtype = dtypes[i]});
         for (c->more_spaces = 1; c->more_spaces < 8; c->more_spaces++) {
@@ -121,9 +117,8 @@ static void test_unaligned_data(void **state)
 }
 
 /* All 65536 values of both 16-bit types, in one embedding table. */
-static void test_all_16_bit_values(void **state)
+FOLDER_TEST(all_16_bit_values)
 {
-    struct checkpoint *c = *state;
     for (int type = 1; type <= 2; type++) {
         checkpoint_build(
             c, &(struct checkpoint_options){
@@ -150,9 +145,8 @@ static void test_all_16_bit_values(void **state)
 
 /* ---- A file that is not what its config asks for -------------------------------------------------- */
 
-static void test_every_tensor_missing(void **state)
+FOLDER_TEST(every_tensor_missing)
 {
-    struct checkpoint *c = *state;
     char name[48], full_name[64], named[80];
     size_t n;
     for (int prefixed = 0; prefixed < 2; prefixed++) {
@@ -173,9 +167,8 @@ static void test_every_tensor_missing(void **state)
 }
 
 /* Other shapes of as many elements, so that only the shape can give it away. */
-static void test_every_tensor_misshaped(void **state)
+FOLDER_TEST(every_tensor_misshaped)
 {
-    struct checkpoint *c = *state;
     char name[48], named[80];
     size_t n;
     checkpoint_build(c, &(struct checkpoint_options){0});
@@ -203,9 +196,8 @@ static void test_every_tensor_misshaped(void **state)
            "'h.1.attn.c_attn.weight' has shape [24, 8], config.json asks for [8, 24]");
 }
 
-static void test_dtypes_that_are_not_supported(void **state)
+FOLDER_TEST(dtypes_that_are_not_supported)
 {
-    struct checkpoint *c = *state;
     static const char *const four_bytes[] = {"I32", "U32"};
     checkpoint_build(c, &(struct checkpoint_options){.dtype = "F64"});
     checkpoint_write(c);
@@ -223,9 +215,8 @@ static void test_dtypes_that_are_not_supported(void **state)
 }
 
 /* A config of another model, up to shapes that no machine can hold, against the same small file. */
-static void test_config_of_another_model(void **state)
+FOLDER_TEST(config_of_another_model)
 {
-    struct checkpoint *c = *state;
     static const struct {
         const char *field;
         int value;
@@ -262,9 +253,8 @@ static void test_config_of_another_model(void **state)
 }
 
 /* A right file, sparse, of a model that takes more memory than there is. */
-static void test_too_big_for_memory(void **state)
+FOLDER_TEST(too_big_for_memory)
 {
-    struct checkpoint *c = *state;
     char named[64];
     /* More than the machine has at all: what is available just now may be more in a moment. */
     const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
@@ -288,9 +278,8 @@ static void test_too_big_for_memory(void **state)
 
 /* ---- Files that are absent or damaged ------------------------------------------------------------- */
 
-static void test_absent_files(void **state)
+FOLDER_TEST(absent_files)
 {
-    struct checkpoint *c = *state;
     checkpoint_build(c, &(struct checkpoint_options){0});
     refuse(c, KV_ERROR_IO, c->config_file, "No such file");
     checkpoint_write(c);
@@ -311,9 +300,8 @@ static void test_absent_files(void **state)
 }
 
 /* Cut at every byte of the header, at every byte of the last tensor, and at some between. */
-static void test_truncated(void **state)
+FOLDER_TEST(truncated)
 {
-    struct checkpoint *c = *state;
     size_t n;
     checkpoint_build(c, &(struct checkpoint_options){.dtype = "F16", .masks = true});
     checkpoint_write(c);
@@ -340,10 +328,9 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
     uint64_t random = 20;
     int n_loaded = 0, n_refused = 0;
     struct kv_pool *pool;
-    struct kv_error error;
     unsigned char *bytes = malloc(n + 4 * 24);
     assert_non_null(bytes);
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    pool = make_pool(1);
     for (int round = 0; round < n_rounds; round++) {
         struct kv_model *model;
         size_t n_bytes = n;
@@ -369,9 +356,8 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
     assert_released(file);
 }
 
-static void test_damaged_weights(void **state)
+FOLDER_TEST(damaged_weights)
 {
-    struct checkpoint *c = *state;
     size_t n;
     checkpoint_build(
         c, &(struct checkpoint_options){
@@ -385,9 +371,8 @@ static void test_damaged_weights(void **state)
     free(image);
 }
 
-static void test_damaged_config(void **state)
+FOLDER_TEST(damaged_config)
 {
-    struct checkpoint *c = *state;
     checkpoint_build(c, &(struct checkpoint_options){0});
     checkpoint_write(c);
     char *text = json_dumps(c->config, JSON_INDENT(2));
@@ -414,9 +399,8 @@ static const struct checkpoint_options large = {
     .config = {.n_layer = 1, .n_head = 1, .n_embd = 64, .n_inner = 64, .vocab_size = 32768, .n_positions = 16}};
 static const size_t slack_bytes = 4 << 20;
 
-static void test_no_mapping_is_leaked(void **state)
+FOLDER_TEST(no_mapping_is_leaked)
 {
-    struct checkpoint *c = *state;
     checkpoint_build(c, &large);
     checkpoint_write(c);
     kv_model_free(load_whole(c, 1));
@@ -442,25 +426,23 @@ void *__wrap_calloc(size_t count, size_t bytes)
     return __real_calloc(count, bytes);
 }
 
-static void test_every_allocation_fails(void **state)
+FOLDER_TEST(every_allocation_fails)
 {
-    struct checkpoint *c = *state;
     struct kv_pool *pool;
     struct kv_model *model;
-    struct kv_error error;
     kv_status status = KV_ERROR_MEMORY;
     int n_failed = 0;
     checkpoint_build(c, &large);
     checkpoint_write(c);
     kv_model_free(load_whole(c, 1));
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    pool = make_pool(1);
     const size_t before = address_space_bytes();
     for (; status; n_failed += status != KV_OK) {
         callocs_left = n_failed;
         status = kv_model_load(&model, c->folder, NULL, "reference", pool, &error);
         callocs_left = -1;
         if (status) {
-            assert_refused(status, KV_ERROR_MEMORY, error, "no memory", NULL);
+            REFUSED(status, KV_ERROR_MEMORY, "no memory", NULL);
             assert_null(model);
         }
         assert_released(c->weights_file);
@@ -469,26 +451,4 @@ static void test_every_allocation_fails(void **state)
     assert_in_range(n_failed, 6, 20);
     assert_in_range(address_space_bytes(), 0, before + slack_bytes);
     kv_pool_free(pool);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_every_kind),
-        WITH_FOLDER(test_odd_shape),
-        WITH_FOLDER(test_unaligned_data),
-        WITH_FOLDER(test_all_16_bit_values),
-        WITH_FOLDER(test_every_tensor_missing),
-        WITH_FOLDER(test_every_tensor_misshaped),
-        WITH_FOLDER(test_dtypes_that_are_not_supported),
-        WITH_FOLDER(test_config_of_another_model),
-        WITH_FOLDER(test_too_big_for_memory),
-        WITH_FOLDER(test_absent_files),
-        WITH_FOLDER(test_truncated),
-        WITH_FOLDER(test_damaged_weights),
-        WITH_FOLDER(test_damaged_config),
-        WITH_FOLDER(test_no_mapping_is_leaked),
-        WITH_FOLDER(test_every_allocation_fails),
-    };
-    return cmocka_run_group_tests_name("load", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Over random shapes: naive and cached agree, a row of a batch is what it is alone, and nothing depends on what an
  * earlier run left in the buffers. */
-#include "support.h"
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,22 +54,20 @@ static size_t logit_count(const struct shape *s, int batch)
 /* Logits [batch, T, V] of tokens [batch, T] by a session that may have run before; the caller frees them. */
 static float *run(struct kv_session *session, const struct shape *s, int batch, const int32_t *tokens)
 {
-    struct kv_error error;
     float *logits = malloc(logit_count(s, batch) * sizeof *logits);
     assert_non_null(logits);
     memset(logits, 0xff, logit_count(s, batch) * sizeof *logits);
     kv_session_reset(session);
-    assert_ok(kv_session_prefill(session, tokens, s->n_tokens, logits, &error), error);
+    OK(kv_session_prefill(session, tokens, s->n_tokens, logits, &error));
     return logits;
 }
 
 static struct kv_session *open_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
                                        const char *path, int batch)
 {
-    struct kv_error error;
     struct kv_session *session;
     const struct kv_session_options options = {.path = path, .batch = batch, .chunk = s->chunk};
-    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
+    OK(kv_session_create(&session, model, pool, &options, &error));
     return session;
 }
 
@@ -78,15 +76,14 @@ static void for_random_shapes(uint64_t state, void (*check)(const struct shape *
                                                             struct kv_pool *pool, uint64_t *state))
 {
     for (int i = 0; i < N_SHAPES; i++) {
-        struct kv_error error;
         struct kv_pool *pool;
         struct kv_model *model;
         const struct shape s = random_shape(&state);
         const struct kv_config *c = &s.config;
         printf("shape %d: L %d H %d C %d I %d V %d P %d, B %d T %d chunk %d threads %d\n", i, c->n_layer, c->n_head,
                c->n_embd, c->n_inner, c->vocab_size, c->n_positions, s.batch, s.n_tokens, s.chunk, s.threads);
-        assert_ok(kv_pool_create(&pool, s.threads, &error), error);
-        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, NULL, NULL, pool, &error), error);
+        pool = make_pool(s.threads);
+        OK(kv_model_synthesize(&model, &s.config, s.seed, NULL, NULL, pool, &error));
         check(&s, model, pool, &state);
         kv_model_free(model);
         kv_pool_free(pool);
@@ -97,11 +94,10 @@ static void for_random_shapes(uint64_t state, void (*check)(const struct shape *
 static void check_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
                           struct kv_session_options options, const int32_t *tokens, const float *expected)
 {
-    struct kv_error error;
     struct kv_session *session;
     options.batch = s->batch;
     options.chunk = s->chunk;
-    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
+    OK(kv_session_create(&session, model, pool, &options, &error));
     float *logits = run(session, s, s->batch, tokens);
     assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
     free(logits);
@@ -111,13 +107,12 @@ static void check_session(const struct shape *s, const struct kv_model *model, s
 /* The reference: naive on the reference product and portable kernels. The caller frees it. */
 static float *reference_logits(const struct shape *s, struct kv_pool *pool, const int32_t *tokens)
 {
-    struct kv_error error;
     struct kv_model *model;
     struct kv_session *session;
     const struct kv_session_options options = {
         .path = "naive", .matmul = "reference", .isa = "portable", .batch = s->batch};
-    assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, "reference", pool, &error), error);
-    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
+    OK(kv_model_synthesize(&model, &s->config, s->seed, NULL, "reference", pool, &error));
+    OK(kv_session_create(&session, model, pool, &options, &error));
     float *logits = run(session, s, s->batch, tokens);
     kv_session_free(session);
     kv_model_free(model);
@@ -131,10 +126,9 @@ static void check_paths(const struct shape *s, const struct kv_model *unused, st
     float *expected = reference_logits(s, pool, tokens);
     (void)unused;
     for (int m = 0; kv_matmul_choice(m); m++) {
-        struct kv_error error;
         struct kv_model *model;
         const char *matmul = kv_matmul_choice(m)->name;
-        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, matmul, pool, &error), error);
+        OK(kv_model_synthesize(&model, &s->config, s->seed, NULL, matmul, pool, &error));
         for (int p = 0; kv_path_choice(p); p++)
             for (int isa = 0; supported_isa(isa); isa++)
                 check_session(s, model, pool,
@@ -157,9 +151,8 @@ static void check_threads(const struct shape *s, const struct kv_model *model, s
         float *once = run(session, s, s->batch, tokens), *twice = run(session, s, s->batch, tokens);
         assert_memory_equal(once, twice, logit_count(s, s->batch) * sizeof *once);
         for (int threads = 1; threads <= 3; threads++) {
-            struct kv_error error;
             struct kv_pool *other;
-            assert_ok(kv_pool_create(&other, threads, &error), error);
+            other = make_pool(threads);
             check_session(s, model, other, options, tokens, once);
             kv_pool_free(other);
         }
@@ -192,7 +185,6 @@ static void check_rows(const struct shape *s, const struct kv_model *model, stru
 /* Sequences cut back to lengths of their own, then given further tokens: each is what it is alone. */
 static void check_truncation(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
 {
-    struct kv_error error;
     int32_t *tokens = random_tokens(state, s), more[16], one[128];
     int lengths[9], longest = 0;
     for (int b = 0; b < s->batch; b++) {
@@ -205,14 +197,14 @@ static void check_truncation(const struct shape *s, const struct kv_model *model
     for (int p = 0; n > 0 && kv_path_choice(p); p++) {
         struct kv_session *together = open_session(s, model, pool, kv_path_choice(p)->name, s->batch);
         struct kv_session *alone = open_session(s, model, pool, kv_path_choice(p)->name, 1);
-        assert_ok(kv_session_prefill(together, tokens, s->n_tokens, NULL, &error), error);
-        assert_ok(kv_session_truncate(together, lengths, &error), error);
-        assert_ok(kv_session_prefill(together, more, n, NULL, &error), error);
+        OK(kv_session_prefill(together, tokens, s->n_tokens, NULL, &error));
+        OK(kv_session_truncate(together, lengths, &error));
+        OK(kv_session_prefill(together, more, n, NULL, &error));
         for (int b = 0; b < s->batch; b++) {
             memcpy(one, tokens + b * s->n_tokens, (size_t)lengths[b] * sizeof *one);
             memcpy(one + lengths[b], more + b * n, (size_t)n * sizeof *one);
             kv_session_reset(alone);
-            assert_ok(kv_session_prefill(alone, one, lengths[b] + n, NULL, &error), error);
+            OK(kv_session_prefill(alone, one, lengths[b] + n, NULL, &error));
             assert_close(kv_session_logits(together) + b * s->config.vocab_size, kv_session_logits(alone),
                          (size_t)s->config.vocab_size, LOGIT_BOUND);
         }
@@ -247,24 +239,23 @@ static void check_leftovers(const struct shape *s, const struct kv_model *model,
 /* Token by token, past the window's end, under both policies that go on: the same logits on both paths. */
 static void check_overflow(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
 {
-    struct kv_error error;
     const size_t n = (size_t)s->batch * (size_t)s->config.vocab_size;
     for (enum kv_overflow policy = KV_OVERFLOW_RECOMPUTE; policy <= KV_OVERFLOW_SHIFT; policy++) {
         struct kv_session *naive, *cached;
         struct kv_session_options options = {.path = "naive", .batch = s->batch, .overflow = policy};
-        assert_ok(kv_session_create(&naive, model, pool, &options, &error), error);
+        OK(kv_session_create(&naive, model, pool, &options, &error));
         options.path = "cached";
         options.chunk = s->chunk;
-        assert_ok(kv_session_create(&cached, model, pool, &options, &error), error);
+        OK(kv_session_create(&cached, model, pool, &options, &error));
         int32_t *tokens = random_tokens(state, s);
-        assert_ok(kv_session_prefill(naive, tokens, s->n_tokens, NULL, &error), error);
-        assert_ok(kv_session_prefill(cached, tokens, s->n_tokens, NULL, &error), error);
+        OK(kv_session_prefill(naive, tokens, s->n_tokens, NULL, &error));
+        OK(kv_session_prefill(cached, tokens, s->n_tokens, NULL, &error));
         const int n_steps = s->config.n_positions - s->n_tokens + 5;
         for (int i = 0; i < n_steps; i++) {
             for (int b = 0; b < s->batch; b++)
                 tokens[b] = random_between(state, 0, s->config.vocab_size - 1);
-            assert_ok(kv_session_decode(naive, tokens, &error), error);
-            assert_ok(kv_session_decode(cached, tokens, &error), error);
+            OK(kv_session_decode(naive, tokens, &error));
+            OK(kv_session_decode(cached, tokens, &error));
             assert_int_equal(kv_session_lengths(naive)[0], kv_session_lengths(cached)[0]);
             assert_int_equal(kv_session_overflows(naive), kv_session_overflows(cached));
             assert_close(kv_session_logits(cached), kv_session_logits(naive), n, LOGIT_BOUND);
@@ -276,47 +267,32 @@ static void check_overflow(const struct shape *s, const struct kv_model *model, 
     }
 }
 
-static void test_paths_agree(void **state)
+TEST(paths_agree)
 {
-    (void)state;
     for_random_shapes(1, check_paths);
 }
 
-static void test_threads(void **state)
+TEST(threads)
 {
-    (void)state;
     for_random_shapes(5, check_threads);
 }
 
-static void test_row_alone(void **state)
+TEST(row_alone)
 {
-    (void)state;
     for_random_shapes(2, check_rows);
 }
 
-static void test_leftovers(void **state)
+TEST(leftovers)
 {
-    (void)state;
     for_random_shapes(3, check_leftovers);
 }
 
-static void test_truncation(void **state)
+TEST(truncation)
 {
-    (void)state;
     for_random_shapes(6, check_truncation);
 }
 
-static void test_overflow(void **state)
+TEST(overflow)
 {
-    (void)state;
     for_random_shapes(4, check_overflow);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_threads),    cmocka_unit_test(test_row_alone),
-        cmocka_unit_test(test_leftovers),   cmocka_unit_test(test_truncation), cmocka_unit_test(test_overflow),
-    };
-    return cmocka_run_group_tests_name("property", tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
  * streams, errors and memory, greedy selection, and the same tokens on every path.
  *
  * Seeds are fixed; a test fails above the quantile that chance alone exceeds once in a million times. */
-#include "support.h"
+#include "unit.h"
 
 #include <float.h>
 #include <math.h>
@@ -10,20 +10,16 @@
 #include <string.h>
 #include <time.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
 static struct kv_sampler *open_sampler(struct kv_sampling sampling, int vocab_size, int batch)
 {
-    struct kv_error error;
     struct kv_sampler *sampler;
-    assert_ok(kv_sampler_create(&sampler, &sampling, vocab_size, batch, &error), error);
+    OK(kv_sampler_create(&sampler, &sampling, vocab_size, batch, &error));
     return sampler;
 }
 
 static void select_ok(struct kv_sampler *sampler, const float *logits, int32_t *tokens)
 {
-    struct kv_error error;
-    assert_ok(kv_sampler_select(sampler, logits, tokens, &error), error);
+    OK(kv_sampler_select(sampler, logits, tokens, &error));
 }
 
 /* logits [V] of about normal distribution, as those of a model are */
@@ -135,9 +131,8 @@ static void assert_distribution(const int *counts, const double *probabilities, 
 
 /* ---- Distribution --------------------------------------------------------------------------------- */
 
-static void test_distribution(void **state)
+TEST(distribution)
 {
-    (void)state;
     enum { V = 50, N = 200000 };
     static const float temperatures[] = {0.7f, 1.0f, 1.5f};
     static const struct {
@@ -160,9 +155,8 @@ static void test_distribution(void **state)
 }
 
 /* A test that every distribution passes would be none. */
-static void test_chi_square_tells_distributions_apart(void **state)
+TEST(chi_square_tells_distributions_apart)
 {
-    (void)state;
     enum { V = 50, N = 200000 };
     float logits[V];
     double probabilities[V], chi_square = 0;
@@ -179,9 +173,8 @@ static void test_chi_square_tells_distributions_apart(void **state)
 }
 
 /* Large vocabularies, in orders that a selection may find hard, with equal logits among them. */
-static void test_sets_of_a_large_vocabulary(void **state)
+TEST(sets_of_a_large_vocabulary)
 {
-    (void)state;
     enum { V = 3001, N = 3000 };
     static const struct kv_sampling samplings[] = {{1, 40, 1, 1},    {1, 0, 0.9f, 2},    {1, 0, 0.3f, 3},
                                                    {2, 900, 1, 4},   {1, 1400, 1, 5},    {1, 1501, 0.97f, 6},
@@ -219,9 +212,8 @@ static int count_kept(struct kv_sampling sampling, const float *logits, int V, i
     return n_kept;
 }
 
-static void test_edges_of_what_is_kept(void **state)
+TEST(edges_of_what_is_kept)
 {
-    (void)state;
     enum { V = 64 };
     float equal[V] = {0}, steps[V];
     for (int i = 0; i < V; i++)
@@ -240,9 +232,8 @@ static void test_edges_of_what_is_kept(void **state)
     assert_int_equal(count_kept((struct kv_sampling){1, 0, 0.3f, 1}, equal, 1, 10, 1), 1);
 }
 
-static void test_extreme_temperatures_and_logits(void **state)
+TEST(extreme_temperatures_and_logits)
 {
-    (void)state;
     enum { V = 40, N = 40000 };
     static const float cold[] = {0x1p-149f, FLT_MIN, 1e-30f, 1e-6f};
     static const float hot[] = {1e6f, 1e30f, FLT_MAX};
@@ -286,9 +277,8 @@ static void assert_independent(const int32_t *a, const int32_t *b, int n, const 
 }
 
 /* Successive steps, steps further apart, rows of a batch, and seeds that follow each other. */
-static void test_draws_are_independent(void **state)
+TEST(draws_are_independent)
 {
-    (void)state;
     enum { V = 8, B = 3, N = 100000, SEEDS = 3 };
     static int32_t drawn[SEEDS * B][N];
     float logits[B * V];
@@ -318,9 +308,8 @@ static void test_draws_are_independent(void **state)
 }
 
 /* The header's bound: at most 2 d / temperature of the draws change, whatever the size of the vocabulary. */
-static void test_logits_that_differ_a_little(void **state)
+TEST(logits_that_differ_a_little)
 {
-    (void)state;
     enum { V = 2000, N = 2000 };
     const float d = 1e-3f;
     static float logits[V], near[V];
@@ -352,9 +341,8 @@ static void draw_steps(struct kv_sampler *sampler, const float *logits, int B, i
         select_ok(sampler, logits, tokens + i * B);
 }
 
-static void test_rows_steps_and_reset(void **state)
+TEST(rows_steps_and_reset)
 {
-    (void)state;
     enum { V = 500, B = 4, N = 50 };
     const struct kv_sampling sampling = {1, 100, 0.95f, 42};
     static float logits[B * V];
@@ -402,20 +390,19 @@ static void generate(const struct reference_case *c, const struct kv_session_opt
     struct kv_pool *pool;
     struct kv_model *model;
     struct kv_session *session;
-    struct kv_error error;
     const size_t B = (size_t)c->batch;
     memset(g, 0, sizeof *g);
-    assert_ok(kv_pool_create(&pool, n_threads, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, NULL, options->matmul, pool, &error), error);
-    assert_ok(kv_session_create(&session, model, pool, options, &error), error);
-    assert_ok(kv_session_prefill(session, c->tokens, c->n_tokens, NULL, &error), error);
+    pool = make_pool(n_threads);
+    OK(kv_model_load(&model, c->folder, NULL, options->matmul, pool, &error));
+    OK(kv_session_create(&session, model, pool, options, &error));
+    OK(kv_session_prefill(session, c->tokens, c->n_tokens, NULL, &error));
     for (size_t i = 0; i < N_NEW; i++) {
         memcpy(g->logits + i * B * TINY_V, kv_session_logits(session), B * TINY_V * sizeof *g->logits);
         if (sampler)
             select_ok(sampler, g->logits + i * B * TINY_V, g->tokens + i * B);
         else
-            assert_ok(kv_session_greedy(session, g->tokens + i * B, &error), error);
-        assert_ok(kv_session_decode(session, g->tokens + i * B, &error), error);
+            OK(kv_session_greedy(session, g->tokens + i * B, &error));
+        OK(kv_session_decode(session, g->tokens + i * B, &error));
     }
     kv_session_free(session);
     kv_model_free(model);
@@ -424,9 +411,8 @@ static void generate(const struct reference_case *c, const struct kv_session_opt
 
 /* Of the same seed, though logits may differ by roundings, which compilers choose anew for every kernel: some 1e-6
  * here, so that a thousand draws agree unless chance is one in a thousand. */
-static void test_same_tokens_on_every_path_and_pool(void **state)
+TEST(same_tokens_on_every_path_and_pool)
 {
-    (void)state;
     static const struct kv_sampling samplings[] = {{1, 0, 1, 1}, {0.8f, 40, 0.95f, 2}, {1.5f, 10, 1, 3}, {0, 0, 1, 4}};
     static const char *const matmuls[] = {"packed", "reference"};
     static struct generation first, other;
@@ -453,9 +439,8 @@ static void test_same_tokens_on_every_path_and_pool(void **state)
     free_case(&c);
 }
 
-static void test_greedy_takes_the_lowest_of_equals(void **state)
+TEST(greedy_takes_the_lowest_of_equals)
 {
-    (void)state;
     const float logits[] = {1, -0.0f, 3, 3, 2, -2, -1, -1, -1, -INFINITY, -0.0f, 0, 0, -1, -3};
     int32_t tokens[3];
     struct kv_sampler *sampler = open_sampler((struct kv_sampling){0, 3, 0.5f, 9}, 5, 3);
@@ -468,15 +453,13 @@ static void test_greedy_takes_the_lowest_of_equals(void **state)
 
 /* ---- Errors, memory, time -------------------------------------------------------------------------- */
 
-static void test_logits_that_are_not_numbers(void **state)
+TEST(logits_that_are_not_numbers)
 {
-    (void)state;
     enum { V = 40 };
     static const struct kv_sampling samplings[] = {{0, 0, 1, 1}, {1, 0, 1, 1}, {1, 3, 1, 1}, {1, 0, 0.5f, 1}};
     const float wrong[] = {NAN, -NAN, INFINITY};
     float logits[3 * V];
     int32_t undisturbed[3], tokens[3];
-    struct kv_error error;
     fill_logits(logits, 3 * V, 1, 31);
     for (size_t s = 0; s < COUNT(samplings); s++) {
         struct kv_sampler *sampler = open_sampler(samplings[s], V, 3);
@@ -486,8 +469,8 @@ static void test_logits_that_are_not_numbers(void **state)
             for (int i = V; i < 2 * V; i++) {
                 const float kept = logits[i];
                 logits[i] = wrong[w];
-                assert_int_equal(kv_sampler_select(sampler, logits, tokens, &error), KV_ERROR_NUMERIC);
-                assert_non_null(strstr(error.message, "sequence 1: a logit is not a finite number"));
+                REFUSED(kv_sampler_select(sampler, logits, tokens, &error), KV_ERROR_NUMERIC,
+                        "sequence 1: a logit is not a finite number", NULL);
                 assert_int_equal(kv_sampler_select(sampler, logits, tokens, NULL), KV_ERROR_NUMERIC);
                 logits[i] = kept;
             }
@@ -497,15 +480,14 @@ static void test_logits_that_are_not_numbers(void **state)
         kv_sampler_free(sampler);
         sampler = open_sampler(samplings[s], 3, 1);
         const float nothing[] = {-INFINITY, -INFINITY, -INFINITY};
-        assert_int_equal(kv_sampler_select(sampler, nothing, tokens, &error), KV_ERROR_NUMERIC);
-        assert_non_null(strstr(error.message, "sequence 0: every logit is -inf"));
+        REFUSED(kv_sampler_select(sampler, nothing, tokens, &error), KV_ERROR_NUMERIC,
+                "sequence 0: every logit is -inf", NULL);
         kv_sampler_free(sampler);
     }
 }
 
-static void test_arguments(void **state)
+TEST(arguments)
 {
-    (void)state;
     static const struct {
         struct kv_sampling sampling;
         int vocab_size, batch;
@@ -523,7 +505,6 @@ static void test_arguments(void **state)
         {{1, 0, 1, 0}, 0, 1, "vocab_size: 0 is not"},
         {{1, 0, 1, 0}, 9, 0, "batch: 0 is not"},
     };
-    struct kv_error error;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct kv_sampler *sampler = (void *)&error;
         assert_int_equal(kv_sampler_create(&sampler, &cases[i].sampling, cases[i].vocab_size, cases[i].batch, &error),
@@ -563,13 +544,11 @@ void *__wrap_realloc(void *block, size_t bytes)
     return allocations_fail ? NULL : __real_realloc(block, bytes);
 }
 
-static void test_memory(void **state)
+TEST(memory)
 {
-    (void)state;
     enum { V = 300 };
     float logits[V];
     int32_t token;
-    struct kv_error error;
     struct kv_sampler *sampler;
     const struct kv_sampling sampling = {1, 20, 0.9f, 1};
     fill_logits(logits, V, 1, 1);
@@ -591,9 +570,8 @@ static void test_memory(void **state)
 }
 
 /* Orders that a quickselect with fixed pivots needs seconds for; this one, a millisecond. */
-static void test_no_order_takes_long(void **state)
+TEST(no_order_takes_long)
 {
-    (void)state;
     enum { V = 50257, N = 10 };
     static float logits[V];
     static const struct kv_sampling samplings[] = {{0, 0, 1, 1}, {1, 40, 1, 1}, {1, 0, 0.5f, 1}, {1, 5000, 0.9f, 1}};
@@ -614,25 +592,4 @@ static void test_no_order_takes_long(void **state)
         }
     }
     assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 5);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_distribution),
-        cmocka_unit_test(test_chi_square_tells_distributions_apart),
-        cmocka_unit_test(test_sets_of_a_large_vocabulary),
-        cmocka_unit_test(test_edges_of_what_is_kept),
-        cmocka_unit_test(test_extreme_temperatures_and_logits),
-        cmocka_unit_test(test_draws_are_independent),
-        cmocka_unit_test(test_logits_that_differ_a_little),
-        cmocka_unit_test(test_rows_steps_and_reset),
-        cmocka_unit_test(test_same_tokens_on_every_path_and_pool),
-        cmocka_unit_test(test_greedy_takes_the_lowest_of_equals),
-        cmocka_unit_test(test_logits_that_are_not_numbers),
-        cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_no_order_takes_long),
-    };
-    return cmocka_run_group_tests_name("sampler", tests, NULL, NULL);
 }
