@@ -49,10 +49,8 @@ static int tear_down(void **state)
 
 static struct kv_session *open_session(const struct fixture *f, const char *path, const char *isa, int batch)
 {
-    struct kv_session *session;
-    const struct kv_session_options options = {.path = path, .matmul = "openblas", .isa = isa, .batch = batch};
-    OK(kv_session_create(&session, f->model, f->pool, &options, &error));
-    return session;
+    return make_session(f->model, f->pool,
+                        (struct kv_session_options){.path = path, .matmul = "openblas", .isa = isa, .batch = batch});
 }
 
 /* ---- What is shown ------------------------------------------------------------------------------------- */
@@ -182,8 +180,7 @@ FIXTURE_TEST(a_prefill_in_chunks_is_shown_once)
         const struct kv_observer observer = {count_view, &c};
         const struct kv_session_options options = {
             .path = kv_path_choice(p)->name, .matmul = "openblas", .batch = 1, .chunk = 7};
-        struct kv_session *s;
-        OK(kv_session_create(&s, f->model, f->pool, &options, &error));
+        struct kv_session *s = make_session(f->model, f->pool, options);
         kv_session_observe(s, &observer);
         OK(kv_session_prefill(s, f->tokens, N_MOST, NULL, &error));
         assert_counts(&c, 1, 1, N_MOST);

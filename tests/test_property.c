@@ -65,10 +65,7 @@ static float *run(struct kv_session *session, const struct shape *s, int batch, 
 static struct kv_session *open_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
                                        const char *path, int batch)
 {
-    struct kv_session *session;
-    const struct kv_session_options options = {.path = path, .batch = batch, .chunk = s->chunk};
-    OK(kv_session_create(&session, model, pool, &options, &error));
-    return session;
+    return make_session(model, pool, (struct kv_session_options){.path = path, .batch = batch, .chunk = s->chunk});
 }
 
 /* Calls `check` with a model of each random shape; a failure names the shape. */
@@ -89,6 +86,17 @@ static void for_random_shapes(uint64_t state, void (*check)(const struct shape *
         kv_pool_free(pool);
     }
 }
+
+/* PROPERTY(name, seed) { ... } is the test that it holds for every shape of that seed. */
+#define PROPERTY(name, seed)                                                                                           \
+    static void check_##name(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,                \
+                             uint64_t *state);                                                                         \
+    TEST(name)                                                                                                         \
+    {                                                                                                                  \
+        for_random_shapes(seed, check_##name);                                                                         \
+    }                                                                                                                  \
+    static void check_##name(const struct shape *s, __attribute__((unused)) const struct kv_model *model,              \
+                             struct kv_pool *pool, uint64_t *state)
 
 /* Logits of a fresh session with these options, compared with `expected`. */
 static void check_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
@@ -120,11 +128,10 @@ static float *reference_logits(const struct shape *s, struct kv_pool *pool, cons
 }
 
 /* Every path on every product at every instruction-set level is held against it. */
-static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_pool *pool, uint64_t *state)
+PROPERTY(paths_agree, 1)
 {
     int32_t *tokens = random_tokens(state, s);
     float *expected = reference_logits(s, pool, tokens);
-    (void)unused;
     for (int m = 0; kv_matmul_choice(m); m++) {
         struct kv_model *model;
         const char *matmul = kv_matmul_choice(m)->name;
@@ -142,7 +149,7 @@ static void check_paths(const struct shape *s, const struct kv_model *unused, st
 }
 
 /* The same run twice is the same to the last bit; more threads change nothing beyond the bound. */
-static void check_threads(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(threads, 5)
 {
     int32_t *tokens = random_tokens(state, s);
     for (int p = 0; kv_path_choice(p); p++) {
@@ -163,7 +170,7 @@ static void check_threads(const struct shape *s, const struct kv_model *model, s
     free(tokens);
 }
 
-static void check_rows(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(row_alone, 2)
 {
     int32_t *tokens = random_tokens(state, s);
     for (int p = 0; kv_path_choice(p); p++) {
@@ -183,7 +190,7 @@ static void check_rows(const struct shape *s, const struct kv_model *model, stru
 }
 
 /* Sequences cut back to lengths of their own, then given further tokens: each is what it is alone. */
-static void check_truncation(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(truncation, 6)
 {
     int32_t *tokens = random_tokens(state, s), more[16], one[128];
     int lengths[9], longest = 0;
@@ -215,7 +222,7 @@ static void check_truncation(const struct shape *s, const struct kv_model *model
 }
 
 /* Other tokens, longer and shorter, run before: the result is the same to the last bit. */
-static void check_leftovers(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(leftovers, 3)
 {
     struct shape longest = *s;
     longest.n_tokens = s->config.n_positions;
@@ -237,7 +244,7 @@ static void check_leftovers(const struct shape *s, const struct kv_model *model,
 }
 
 /* Token by token, past the window's end, under both policies that go on: the same logits on both paths. */
-static void check_overflow(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(overflow, 4)
 {
     const size_t n = (size_t)s->batch * (size_t)s->config.vocab_size;
     for (enum kv_overflow policy = KV_OVERFLOW_RECOMPUTE; policy <= KV_OVERFLOW_SHIFT; policy++) {
@@ -265,34 +272,4 @@ static void check_overflow(const struct shape *s, const struct kv_model *model, 
         kv_session_free(naive);
         kv_session_free(cached);
     }
-}
-
-TEST(paths_agree)
-{
-    for_random_shapes(1, check_paths);
-}
-
-TEST(threads)
-{
-    for_random_shapes(5, check_threads);
-}
-
-TEST(row_alone)
-{
-    for_random_shapes(2, check_rows);
-}
-
-TEST(leftovers)
-{
-    for_random_shapes(3, check_leftovers);
-}
-
-TEST(truncation)
-{
-    for_random_shapes(6, check_truncation);
-}
-
-TEST(overflow)
-{
-    for_random_shapes(4, check_overflow);
 }

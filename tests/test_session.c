@@ -36,10 +36,8 @@ static int tear_down(void **state)
 
 static struct kv_session *open_session(const struct fixture *f, const char *path, int batch, enum kv_overflow overflow)
 {
-    struct kv_session *session;
-    const struct kv_session_options options = {.path = path, .batch = batch, .overflow = overflow};
-    OK(kv_session_create(&session, f->model, f->pool, &options, &error));
-    return session;
+    return make_session(f->model, f->pool,
+                        (struct kv_session_options){.path = path, .batch = batch, .overflow = overflow});
 }
 
 static const int32_t ids[] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6, 4, 3, 3, 8, 3, 2, 7};
@@ -148,9 +146,8 @@ FIXTURE_TEST(errors_name_the_thing)
 FIXTURE_TEST(capacity_is_a_promise)
 {
     for (int p = 0; kv_path_choice(p); p++) {
-        struct kv_session *s;
-        const struct kv_session_options options = {.path = kv_path_choice(p)->name, .batch = 1, .capacity = 5};
-        OK(kv_session_create(&s, f->model, f->pool, &options, &error));
+        struct kv_session *s = make_session(
+            f->model, f->pool, (struct kv_session_options){.path = kv_path_choice(p)->name, .batch = 1, .capacity = 5});
         OK(kv_session_prefill(s, ids, 5, NULL, &error));
         REFUSED(kv_session_decode(s, ids, &error), KV_ERROR_ARGUMENT, "made for 5", NULL);
         assert_last_logits(f, s, ids, 5);
@@ -234,13 +231,6 @@ static int32_t next_token(int i)
     return (i * 7 + i / 5) % V;
 }
 
-static struct kv_session *open_long(const struct fixture *f, const struct ragged *r, struct kv_session_options options)
-{
-    struct kv_session *s;
-    OK(kv_session_create(&s, r->model, f->pool, &options, &error));
-    return s;
-}
-
 /* Gives every sequence n further tokens of its own. */
 static void give(struct ragged *r, struct kv_session *s, int batch, int n)
 {
@@ -268,7 +258,8 @@ static void cut(struct ragged *r, struct kv_session *s, int batch, const int *le
 static void assert_as_alone(const struct fixture *f, const struct ragged *r, const struct kv_session *s, int batch)
 {
     for (int b = 0; b < batch; b++) {
-        struct kv_session *alone = open_long(f, r, (struct kv_session_options){.path = kv_session_path(s), .batch = 1});
+        struct kv_session *alone = make_session(r->model, f->pool,
+                                                (struct kv_session_options){.path = kv_session_path(s), .batch = 1});
         const int n = kv_session_lengths(s)[b];
         OK(kv_session_prefill(alone, r->tokens[b] + r->n[b] - n, n, NULL, &error));
         assert_memory_equal(kv_session_logits(s) + b * V, kv_session_logits(alone), V * sizeof(float));
@@ -295,7 +286,8 @@ static void with_long_model(const struct fixture *f,
 static void check_truncation(const struct fixture *f, struct ragged *r, const char *path, int chunk)
 {
     static const int cuts[][LONG_B] = {{0, 15, 16, 17, 33}, {1, 0, 20, 16, 33}, {8, 7, 0, 0, 0}, {0, 0, 0, 0, 0}};
-    struct kv_session *s = open_long(f, r, (struct kv_session_options){.path = path, .batch = LONG_B, .chunk = chunk});
+    struct kv_session *s = make_session(r->model, f->pool,
+                                        (struct kv_session_options){.path = path, .batch = LONG_B, .chunk = chunk});
     give(r, s, LONG_B, 33);
     assert_as_alone(f, r, s, LONG_B);
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
@@ -324,8 +316,9 @@ FIXTURE_TEST(truncation)
 static void check_ragged_overflow(const struct fixture *f, struct ragged *r, const char *path, int chunk)
 {
     for (enum kv_overflow policy = KV_OVERFLOW_STOP; policy <= KV_OVERFLOW_SHIFT; policy++) {
-        struct kv_session *s = open_long(
-            f, r, (struct kv_session_options){.path = path, .batch = 3, .chunk = chunk, .overflow = policy});
+        struct kv_session *s = make_session(
+            r->model, f->pool,
+            (struct kv_session_options){.path = path, .batch = 3, .chunk = chunk, .overflow = policy});
         memset(r->n, 0, sizeof r->n);
         give(r, s, 3, LONG_P);
         cut(r, s, 3, (int[]){LONG_P - 1, LONG_P, 3});
