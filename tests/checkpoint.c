@@ -311,6 +311,24 @@ int checkpoint_tear_down(void **state)
     return failed;
 }
 
+struct kv_safetensors *open_safetensors(const char *file)
+{
+    struct kv_safetensors *opened;
+    struct kv_error error;
+    assert_ok(kv_safetensors_open(&opened, file, &error), error);
+    return opened;
+}
+
+uint64_t data_start(const char *file)
+{
+    uint64_t header;
+    FILE *stream = fopen(file, "re");
+    assert_non_null(stream);
+    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
+    fclose(stream);
+    return 8 + header;
+}
+
 size_t damage(unsigned char *bytes, size_t n, size_t reach, uint64_t *random)
 {
     static const char telling[] = "0919-+eE.,:[]{}\"\\ \n\xff\x80";

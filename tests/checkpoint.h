@@ -3,6 +3,7 @@
 #ifndef KV_TESTS_CHECKPOINT_H
 #define KV_TESTS_CHECKPOINT_H
 
+#include "model/safetensors.h"
 #include "support.h"
 
 #include <jansson.h>
@@ -51,6 +52,10 @@ unsigned char *checkpoint_image(const struct checkpoint *c, size_t *n_bytes);
 
 /* Puts those bytes into a file, whatever was there before. */
 void write_bytes(const char *file, const void *bytes, size_t n_bytes);
+
+struct kv_safetensors *open_safetensors(const char *file);
+/* Where the data begins, from the file's first 8 bytes. */
+uint64_t data_start(const char *file);
 
 /* Makes one change among the first `reach` of n bytes: a bit flipped, a byte replaced, a piece cut out, doubled, or
  * moved. Returns the new n, at most 24 more: `bytes` has room for them. */

@@ -33,27 +33,27 @@ struct layout {
     int gap;          /* floats between one query and the next, of outputs too */
 };
 
-static struct guard queries_guard, keys_guard, values_guard, out_guard, scores_guard;
+enum { QUERIES, KEYS, VALUES, OUT, SCORES, N_GUARDS };
+static struct guard guards[N_GUARDS];
 
 static int create_guards(void **state)
 {
+    static const size_t floats[N_GUARDS] = {
+        [QUERIES] = (size_t)64 * (MAX_HEAD_SIZE + 8),        [KEYS] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE,
+        [VALUES] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE,     [OUT] = (size_t)64 * (MAX_HEAD_SIZE + 8),
+        [SCORES] = (size_t)KV_MAX_QUERY_TILE * MAX_CAPACITY,
+    };
     (void)state;
-    guard_create(&queries_guard, (size_t)64 * (MAX_HEAD_SIZE + 8));
-    guard_create(&keys_guard, (size_t)MAX_CAPACITY * MAX_HEAD_SIZE);
-    guard_create(&values_guard, (size_t)MAX_CAPACITY * MAX_HEAD_SIZE);
-    guard_create(&out_guard, (size_t)64 * (MAX_HEAD_SIZE + 8));
-    guard_create(&scores_guard, (size_t)KV_MAX_QUERY_TILE * MAX_CAPACITY);
+    for (int i = 0; i < N_GUARDS; i++)
+        guard_create(&guards[i], floats[i]);
     return 0;
 }
 
 static int free_guards(void **state)
 {
     (void)state;
-    guard_free(&queries_guard);
-    guard_free(&keys_guard);
-    guard_free(&values_guard);
-    guard_free(&out_guard);
-    guard_free(&scores_guard);
+    for (int i = 0; i < N_GUARDS; i++)
+        guard_free(&guards[i]);
     return 0;
 }
 
@@ -120,7 +120,7 @@ static int capacity_of(const struct layout *layout)
 /* [capacity / KV_KEY_BLOCK][size][KV_KEY_BLOCK], NaN where no position is */
 static const float *lay_keys(int n_positions, int capacity)
 {
-    float *keys = guard_last(&keys_guard, (size_t)capacity * (size_t)head.size);
+    float *keys = guard_last(&guards[KEYS], (size_t)capacity * (size_t)head.size);
     for (int t = 0; t < n_positions; t++)
         for (int d = 0; d < head.size; d++)
             keys[(t / KV_KEY_BLOCK * head.size + d) * KV_KEY_BLOCK + t % KV_KEY_BLOCK] = head.keys[t][d];
@@ -130,7 +130,7 @@ static const float *lay_keys(int n_positions, int capacity)
 /* [capacity][size] */
 static const float *lay_values(int n_positions, int capacity)
 {
-    float *values = guard_last(&values_guard, (size_t)capacity * (size_t)head.size);
+    float *values = guard_last(&guards[VALUES], (size_t)capacity * (size_t)head.size);
     for (int t = 0; t < n_positions; t++)
         memcpy(values + t * head.size, head.values[t], (size_t)head.size * sizeof(float));
     return values;
@@ -142,7 +142,7 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
     const size_t size = (size_t)head.size, stride = size + (size_t)layout->gap;
     const size_t n_floats = (size_t)(layout->n_queries - 1) * stride + size;
     const int n_positions = layout->first_position + layout->n_queries, capacity = capacity_of(layout);
-    float *queries = guard_last(&queries_guard, n_floats);
+    float *queries = guard_last(&guards[QUERIES], n_floats);
     for (int i = 0; i < layout->n_queries; i++)
         memcpy(queries + (size_t)i * stride, head.queries[layout->first_position + i], size * sizeof(float));
     const struct kv_attention attention = {
@@ -154,14 +154,14 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
         .values = lay_values(n_positions, capacity),
         .head_size = head.size,
         .scale = head.scale,
-        .out = guard_last(&out_guard, n_floats),
+        .out = guard_last(&guards[OUT], n_floats),
         .out_stride = stride,
-        .scores = guard_last(&scores_guard, (size_t)KV_MAX_QUERY_TILE * (size_t)capacity),
+        .scores = guard_last(&guards[SCORES], (size_t)KV_MAX_QUERY_TILE * (size_t)capacity),
         .score_stride = (size_t)capacity,
     };
     kernels->attention(&attention);
-    assert_guard(&out_guard, n_floats);
-    assert_guard(&scores_guard, (size_t)KV_MAX_QUERY_TILE * (size_t)capacity);
+    assert_guard(&guards[OUT], n_floats);
+    assert_guard(&guards[SCORES], (size_t)KV_MAX_QUERY_TILE * (size_t)capacity);
     return attention.out;
 }
 
@@ -224,8 +224,23 @@ TEST(first_position_is_its_value)
 
 /* ---- Magnitudes ----------------------------------------------------------------------------------- */
 
+enum offset { HIGH, LOW, RISING, FALLING, BOTH, SPREAD, N_OFFSETS };
+
+static float offset_at(enum offset offset, int t)
+{
+    const float offsets[N_OFFSETS] = {
+        [HIGH] = 1e4f,
+        [LOW] = -1e4f,
+        [RISING] = (float)(400 * (t - 30)),
+        [FALLING] = (float)(400 * (30 - t)),
+        [BOTH] = t % 7 == 3 ? 1e4f : -1e4f,
+        [SPREAD] = (float)(t % 10 * -10), /* differences as large as the power underflows at */
+    };
+    return offsets[offset];
+}
+
 /* scores = offset(t) + a small whole number, all of them exact: any error is softmax's. */
-static void check_scores_around(int size, float (*offset)(int t))
+static void check_scores_around(int size, enum offset offset)
 {
     uint64_t random = (uint64_t)size;
     head.size = size;
@@ -239,7 +254,7 @@ static void check_scores_around(int size, float (*offset)(int t))
             head.values[t][d] = random_float(&random);
         }
         head.queries[t][0] = 1;
-        head.keys[t][0] = offset(t) + (float)random_between(&random, -2, 2);
+        head.keys[t][0] = offset_at(offset, t) + (float)random_between(&random, -2, 2);
     }
     compute_head();
     for (int first = 0; first <= 40; first += 5)
@@ -247,46 +262,12 @@ static void check_scores_around(int size, float (*offset)(int t))
             check_all_levels(&(struct layout){first, n, 0, 0});
 }
 
-static float high(int t)
-{
-    (void)t;
-    return 1e4f;
-}
-
-static float low(int t)
-{
-    (void)t;
-    return -1e4f;
-}
-
-static float rising(int t)
-{
-    return (float)(400 * (t - 30));
-}
-
-static float falling(int t)
-{
-    return (float)(400 * (30 - t));
-}
-
-static float both(int t)
-{
-    return t % 7 == 3 ? 1e4f : -1e4f;
-}
-
-/* Differences as large as the power underflows at. */
-static float spread(int t)
-{
-    return (float)(t % 10 * -10);
-}
-
 TEST(large_scores)
 {
-    float (*const offsets[])(int) = {high, low, rising, falling, both, spread};
     static const int sizes[] = {1, 2, 9, 64};
-    for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++)
-        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
-            check_scores_around(sizes[s], offsets[i]);
+    for (enum offset offset = 0; offset < N_OFFSETS; offset++)
+        for (size_t s = 0; s < COUNT(sizes); s++)
+            check_scores_around(sizes[s], offset);
 }
 
 /* ---- Causality ------------------------------------------------------------------------------------ */

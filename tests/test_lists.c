@@ -6,42 +6,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void assert_numbers(const char *text, const int *expected, int n)
+TEST(numbers_and_ranges)
 {
-    struct int_list list = {0};
-    if (!int_list_parse(text, &list, &error))
-        fail_msg("'%s': %s", text, error.message);
-    assert_int_equal(list.n, n);
-    assert_memory_equal(list.values, expected, (size_t)n * sizeof *expected);
-    int_list_free(&list);
-    assert_null(list.values);
-}
-#define ASSERT_NUMBERS(text, ...)                                                                                      \
-    assert_numbers(text, (const int[]){__VA_ARGS__}, (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)))
-
-TEST(numbers)
-{
-    ASSERT_NUMBERS("4", 4);
-    ASSERT_NUMBERS("007", 7);
-    ASSERT_NUMBERS("1,2,8", 1, 2, 8);
-    ASSERT_NUMBERS("8,2,8", 8, 2, 8);
-    ASSERT_NUMBERS("2147483647", 2147483647);
-}
-
-TEST(ranges)
-{
-    ASSERT_NUMBERS("1-4", 1, 2, 3, 4);
-    ASSERT_NUMBERS("3-3", 3);
-    ASSERT_NUMBERS("1-32*2", 1, 2, 4, 8, 16, 32);
-    ASSERT_NUMBERS("1-31*2", 1, 2, 4, 8, 16);
-    ASSERT_NUMBERS("3-100*5", 3, 15, 75);
-    ASSERT_NUMBERS("64-256+64", 64, 128, 192, 256);
-    ASSERT_NUMBERS("64-255+64", 64, 128, 192);
-    ASSERT_NUMBERS("5-6+100", 5);
-    ASSERT_NUMBERS("1,2-8*2,10-12,9", 1, 2, 4, 8, 10, 11, 12, 9);
-    ASSERT_NUMBERS("1-2147483647*2147483647", 1, 2147483647);
-    ASSERT_NUMBERS("2147483645-2147483647+2", 2147483645, 2147483647);
-    ASSERT_NUMBERS("2147483646-2147483647*2", 2147483646);
+    static const struct {
+        const char *text;
+        int n, values[9];
+    } cases[] = {
+        {"4", 1, {4}},
+        {"007", 1, {7}},
+        {"1,2,8", 3, {1, 2, 8}},
+        {"8,2,8", 3, {8, 2, 8}},
+        {"2147483647", 1, {2147483647}},
+        {"1-4", 4, {1, 2, 3, 4}},
+        {"3-3", 1, {3}},
+        {"1-32*2", 6, {1, 2, 4, 8, 16, 32}},
+        {"1-31*2", 5, {1, 2, 4, 8, 16}},
+        {"3-100*5", 3, {3, 15, 75}},
+        {"64-256+64", 4, {64, 128, 192, 256}},
+        {"64-255+64", 3, {64, 128, 192}},
+        {"5-6+100", 1, {5}},
+        {"1,2-8*2,10-12,9", 8, {1, 2, 4, 8, 10, 11, 12, 9}},
+        {"1-2147483647*2147483647", 2, {1, 2147483647}},
+        {"2147483645-2147483647+2", 2, {2147483645, 2147483647}},
+        {"2147483646-2147483647*2", 1, {2147483646}},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct int_list list = {0};
+        if (!int_list_parse(cases[i].text, &list, &error))
+            fail_msg("'%s': %s", cases[i].text, error.message);
+        assert_int_equal(list.n, cases[i].n);
+        assert_memory_equal(list.values, cases[i].values, (size_t)list.n * sizeof *list.values);
+        int_list_free(&list);
+        assert_null(list.values);
+    }
 }
 
 TEST(longest_list)
@@ -98,16 +95,16 @@ TEST(bad_numbers)
                                         "1-x",
                                         "4*2",
                                         "4+2",
-                                        "1-8*2+1",
                                         "1;2",
-                                        "1-8/2",
-                                        "0x10",
+                                        "1-8*2+1",
                                         "2147483648",
                                         "1-2147483648",
+                                        "1-8/2",
+                                        "0x10",
+                                        "1-2,0",
                                         "1-8*2147483648",
-                                        "99999999999999999999",
-                                        "1-2,0"};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+                                        "99999999999999999999"};
+    for (size_t i = 0; i < COUNT(texts); i++)
         assert_no_numbers(texts[i]);
 }
 

@@ -1,5 +1,6 @@
 /* Loading a checkpoint: right ones of every type give the weights they hold, and wrong ones are refused by name
  * before any memory is taken for them. Linked with --wrap=calloc, so that each allocation can be made to fail. */
+#include "allocations.h"
 #include "checkpoint.h"
 #include "unit.h"
 
@@ -15,19 +16,9 @@
 
 static const char *const dtypes[] = {"F32", "F16", "BF16"};
 
-static kv_status load(const struct checkpoint *c, int n_threads, struct kv_model **model, struct kv_error *error)
-{
-    struct kv_pool *pool;
-    assert_ok(kv_pool_create(&pool, n_threads, error), *error);
-    const kv_status status = kv_model_load(model, c->folder, NULL, "reference", pool, error);
-    kv_pool_free(pool);
-    return status;
-}
-
 static struct kv_model *load_whole(const struct checkpoint *c, int n_threads)
 {
-    struct kv_model *model;
-    OK(load(c, n_threads, &model, &error));
+    struct kv_model *model = load_model(c->folder, "reference", n_threads);
     assert_released(c->weights_file);
     return model;
 }
@@ -37,11 +28,26 @@ static struct kv_model *load_whole(const struct checkpoint *c, int n_threads)
 static void refuse_at(const struct checkpoint *c, kv_status status, const char *file, const char *thing, int line)
 {
     struct kv_model *model;
-    const kv_status got = load(c, 1, &model, &error);
+    struct kv_pool *pool = make_pool(1);
+    const kv_status got = kv_model_load(&model, c->folder, NULL, "reference", pool, &error);
+    kv_pool_free(pool);
     check_refused(got, status, &error, file, thing, __FILE__, line);
     assert_null(model);
     assert_released(c->weights_file);
     assert_released(c->config_file);
+}
+
+/* The same of the checkpoint's weights, written first. */
+#define refuse_written(c, status, thing)                                                                               \
+    do {                                                                                                               \
+        checkpoint_write(c);                                                                                           \
+        refuse((c), (status), (c)->weights_file, (thing));                                                             \
+    } while (0)
+
+static void put(struct checkpoint *c, const struct checkpoint_options *options)
+{
+    checkpoint_build(c, options);
+    checkpoint_write(c);
 }
 
 /* ---- Right checkpoints -------------------------------------------------------------------------- */
@@ -66,8 +72,7 @@ FOLDER_TEST(every_kind)
                                                    .prefix = kind & 1 ? "transformer." : "",
                                                    .masks = kind & 2,
                                                    .lm_head = kind & 4};
-        checkpoint_build(c, &options);
-        checkpoint_write(c);
+        put(c, &options);
         struct kv_model *first = load_whole(c, 1);
         check_weights(c, options.prefix, first);
         assert_memory_equal(kv_model_config(first), &c->shape, sizeof c->shape);
@@ -93,8 +98,7 @@ FOLDER_TEST(odd_shape)
                                                           .n_positions = 1,
                                                           .activation = KV_GELU,
                                                           .layer_norm_epsilon = 1e-3f}};
-    checkpoint_build(c, &options);
-    checkpoint_write(c);
+    put(c, &options);
     for (int n_threads = 1; n_threads <= 16; n_threads *= 4) {
         struct kv_model *model = load_whole(c, n_threads);
         check_weights(c, "", model);
@@ -157,8 +161,7 @@ FOLDER_TEST(every_tensor_missing)
             snprintf(named, sizeof named, "tensor '%s' is missing", name);
             json_t *entry = json_incref(json_object_get(c->header, full_name));
             assert_int_equal(json_object_del(c->header, full_name), 0);
-            checkpoint_write(c);
-            refuse(c, KV_ERROR_FORMAT, c->weights_file, named);
+            refuse_written(c, KV_ERROR_FORMAT, named);
             assert_int_equal(json_object_set_new(c->header, full_name, entry), 0);
         }
     }
@@ -185,31 +188,26 @@ FOLDER_TEST(every_tensor_misshaped)
         snprintf(named, sizeof named, "tensor '%s' has shape [", name);
         for (size_t k = 0; k < COUNT(wrong); k++) {
             json_object_set_new(entry, "shape", wrong[k]);
-            checkpoint_write(c);
-            refuse(c, KV_ERROR_FORMAT, c->weights_file, named);
+            refuse_written(c, KV_ERROR_FORMAT, named);
         }
         json_object_set_new(entry, "shape", right);
     }
     json_object_set_new(json_object_get(c->header, "h.1.attn.c_attn.weight"), "shape", json_pack("[i, i]", 24, 8));
-    checkpoint_write(c);
-    refuse(c, KV_ERROR_FORMAT, c->weights_file,
-           "'h.1.attn.c_attn.weight' has shape [24, 8], config.json asks for [8, 24]");
+    refuse_written(c, KV_ERROR_FORMAT, "'h.1.attn.c_attn.weight' has shape [24, 8], config.json asks for [8, 24]");
 }
 
 FOLDER_TEST(dtypes_that_are_not_supported)
 {
     static const char *const four_bytes[] = {"I32", "U32"};
     checkpoint_build(c, &(struct checkpoint_options){.dtype = "F64"});
-    checkpoint_write(c);
-    refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, "tensor 'wte.weight' has dtype F64");
+    refuse_written(c, KV_ERROR_UNSUPPORTED, "tensor 'wte.weight' has dtype F64");
     for (size_t i = 0; i < COUNT(four_bytes); i++) {
         checkpoint_build(c, &(struct checkpoint_options){.masks = true});
         json_object_set_new(json_object_get(c->header, "h.0.attn.bias"), "dtype", json_string(four_bytes[i]));
         checkpoint_write(c);
         kv_model_free(load_whole(c, 1)); /* nobody reads the mask */
         json_object_set_new(json_object_get(c->header, "h.1.mlp.c_proj.bias"), "dtype", json_string(four_bytes[i]));
-        checkpoint_write(c);
-        refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, "tensor 'h.1.mlp.c_proj.bias' has dtype ");
+        refuse_written(c, KV_ERROR_UNSUPPORTED, "tensor 'h.1.mlp.c_proj.bias' has dtype ");
         refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, four_bytes[i]);
     }
 }
@@ -241,15 +239,13 @@ FOLDER_TEST(config_of_another_model)
     for (size_t i = 0; i < COUNT(others); i++) {
         checkpoint_build(c, &(struct checkpoint_options){0});
         json_object_set_new(c->config, others[i].field, json_integer(others[i].value));
-        checkpoint_write(c);
-        refuse(c, KV_ERROR_FORMAT, c->weights_file, others[i].named);
+        refuse_written(c, KV_ERROR_FORMAT, others[i].named);
     }
     checkpoint_build(c, &(struct checkpoint_options){0});
     json_t *entry = json_incref(json_object_get(c->header, "h.0.ln_1.bias"));
     json_object_del(c->header, "h.0.ln_1.bias");
     json_object_set_new(c->header, "h.4294967296.ln_1.bias", entry);
-    checkpoint_write(c);
-    refuse(c, KV_ERROR_FORMAT, c->weights_file, "tensor 'h.4294967296.ln_1.bias' is of a layer");
+    refuse_written(c, KV_ERROR_FORMAT, "tensor 'h.4294967296.ln_1.bias' is of a layer");
 }
 
 /* A right file, sparse, of a model that takes more memory than there is. */
@@ -303,8 +299,7 @@ FOLDER_TEST(absent_files)
 FOLDER_TEST(truncated)
 {
     size_t n;
-    checkpoint_build(c, &(struct checkpoint_options){.dtype = "F16", .masks = true});
-    checkpoint_write(c);
+    put(c, &(struct checkpoint_options){.dtype = "F16", .masks = true});
     unsigned char *image = checkpoint_image(c, &n);
     const size_t n_header = n - c->n_data, last_tensor = n - 16;
     for (size_t kept = 0; kept < n; kept += kept < n_header + 64 || kept >= last_tensor ? 1 : 97) {
@@ -359,12 +354,10 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
 FOLDER_TEST(damaged_weights)
 {
     size_t n;
-    checkpoint_build(
-        c, &(struct checkpoint_options){
+    put(c, &(struct checkpoint_options){
                .dtype = "BF16",
                .masks = true,
                .config = {.n_layer = 1, .n_head = 1, .n_embd = 2, .n_inner = 3, .vocab_size = 5, .n_positions = 4}});
-    checkpoint_write(c);
     unsigned char *image = checkpoint_image(c, &n);
     fuzz(c, c->weights_file, image, n, n - c->n_data, 5000);
     fuzz(c, c->weights_file, image, n, n, 1000);
@@ -373,8 +366,7 @@ FOLDER_TEST(damaged_weights)
 
 FOLDER_TEST(damaged_config)
 {
-    checkpoint_build(c, &(struct checkpoint_options){0});
-    checkpoint_write(c);
+    put(c, &(struct checkpoint_options){0});
     char *text = json_dumps(c->config, JSON_INDENT(2));
     assert_non_null(text);
     fuzz(c, c->config_file, (const unsigned char *)text, strlen(text), strlen(text), 3000);
@@ -401,8 +393,7 @@ static const size_t slack_bytes = 4 << 20;
 
 FOLDER_TEST(no_mapping_is_leaked)
 {
-    checkpoint_build(c, &large);
-    checkpoint_write(c);
+    put(c, &large);
     kv_model_free(load_whole(c, 1));
     size_t before = address_space_bytes();
     kv_model_free(load_whole(c, 1));
@@ -414,33 +405,20 @@ FOLDER_TEST(no_mapping_is_leaked)
     assert_in_range(address_space_bytes(), 0, before + slack_bytes);
 }
 
-/* The linker gives our own calls of calloc to this one, which fails when the countdown comes to 0. */
-static int callocs_left = -1;
-
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    if (callocs_left >= 0 && callocs_left-- == 0)
-        return NULL;
-    return __real_calloc(count, bytes);
-}
-
 FOLDER_TEST(every_allocation_fails)
 {
     struct kv_pool *pool;
     struct kv_model *model;
     kv_status status = KV_ERROR_MEMORY;
     int n_failed = 0;
-    checkpoint_build(c, &large);
-    checkpoint_write(c);
+    put(c, &large);
     kv_model_free(load_whole(c, 1));
     pool = make_pool(1);
     const size_t before = address_space_bytes();
     for (; status; n_failed += status != KV_OK) {
-        callocs_left = n_failed;
+        allocations_left = n_failed;
         status = kv_model_load(&model, c->folder, NULL, "reference", pool, &error);
-        callocs_left = -1;
+        allocations_left = -1;
         if (status) {
             REFUSED(status, KV_ERROR_MEMORY, "no memory", NULL);
             assert_null(model);

@@ -2,8 +2,6 @@
 #include "checkpoint.h"
 #include "unit.h"
 
-#include "model/safetensors.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,13 +38,6 @@ static void refuse_at(const struct checkpoint *c, kv_status status, const char *
     assert_released(c->weights_file);
 }
 
-static struct kv_safetensors *open_file(const struct checkpoint *c)
-{
-    struct kv_safetensors *file;
-    OK(kv_safetensors_open(&file, c->weights_file, &error));
-    return file;
-}
-
 /* ---- Reading: right files ----------------------------------------------------------------------- */
 
 FOLDER_TEST(every_field)
@@ -58,7 +49,7 @@ FOLDER_TEST(every_field)
                "\"nothing\":{\"dtype\":\"BF16\",\"shape\":[5,0,7],\"data_offsets\":[20,20]},"
                "\"c\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[20,24]}}",
                24);
-    struct kv_safetensors *file = open_file(c);
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_int_equal(kv_safetensors_count(file), 4);
     static const char *const names[] = {"a", "b", "c", "nothing"};
     static const enum kv_dtype dtypes[] = {KV_DTYPE_OTHER, KV_DTYPE_F16, KV_DTYPE_F32, KV_DTYPE_BF16};
@@ -91,7 +82,7 @@ FOLDER_TEST(no_tensors)
     static const char *const headers[] = {"{}", "{}      ", "{\"__metadata__\":{}}"};
     for (size_t i = 0; i < COUNT(headers); i++) {
         put_header(c, headers[i], 0);
-        struct kv_safetensors *file = open_file(c);
+        struct kv_safetensors *file = open_safetensors(c->weights_file);
         assert_int_equal(kv_safetensors_count(file), 0);
         assert_null(kv_safetensors_find(file, "wte.weight"));
         kv_safetensors_close(file);
@@ -116,7 +107,7 @@ FOLDER_TEST(dtypes)
             if (more)
                 refuse(c, KV_ERROR_FORMAT, "tensor 't'");
             else
-                kv_safetensors_close(open_file(c));
+                kv_safetensors_close(open_safetensors(c->weights_file));
         }
     }
 }
@@ -286,7 +277,7 @@ FOLDER_TEST(odd_names)
 static void assert_holds(const struct checkpoint *c, const char *name, const float *values, const size_t *shape,
                          int n_dims)
 {
-    struct kv_safetensors *file = open_file(c);
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_int_equal(kv_safetensors_count(file), 1);
     const struct kv_tensor *tensor = kv_safetensors_find(file, name);
     assert_non_null(tensor);
@@ -370,17 +361,6 @@ FOLDER_TEST(write_refused)
     assert_int_equal(files_in(c->folder), 2);
 }
 
-/* Where the data begins, from the file's first 8 bytes. */
-static uint64_t data_start(const char *path)
-{
-    uint64_t header;
-    FILE *stream = fopen(path, "re");
-    assert_non_null(stream);
-    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
-    fclose(stream);
-    return 8 + header;
-}
-
 FOLDER_TEST(many_tensors)
 {
     enum { LARGE = 3 * 4096 + 5 }; /* more than any buffer */
@@ -396,7 +376,7 @@ FOLDER_TEST(many_tensors)
         {"a \"quoted\"\n", KV_DTYPE_BF16, 3, (const size_t[]){1, 3, 1}, values + 2},
     };
     OK(kv_safetensors_write(c->weights_file, sources, COUNT(sources), NULL, 0, &error));
-    struct kv_safetensors *file = open_file(c);
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_int_equal(kv_safetensors_count(file), COUNT(sources));
     assert_int_equal(data_start(c->weights_file) % 64, 0);
     size_t end = 0;
@@ -424,7 +404,7 @@ FOLDER_TEST(notes)
 {
     const struct kv_note notes[] = {{"format", "pt"}, {"", "empty"}, {"text", "two\nlines \"\xc3\xa9\""}, {"none", ""}};
     OK(kv_safetensors_write(c->weights_file, NULL, 0, notes, COUNT(notes), &error));
-    struct kv_safetensors *file = open_file(c);
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     for (size_t i = 0; i < COUNT(notes); i++)
         assert_string_equal(kv_safetensors_note(file, notes[i].name), notes[i].value);
     assert_null(kv_safetensors_note(file, "absent"));
@@ -435,7 +415,7 @@ FOLDER_TEST(notes)
         char bytes[64] = {(char)strlen(headers[i])};
         memcpy(bytes + 8, headers[i], strlen(headers[i]));
         write_bytes(c->weights_file, bytes, 8 + strlen(headers[i]));
-        file = open_file(c);
+        file = open_safetensors(c->weights_file);
         assert_null(kv_safetensors_note(file, "format"));
         kv_safetensors_close(file);
     }

@@ -2,6 +2,7 @@
  * streams, errors and memory, and greedy selection. The same text on every path is generate_text.bats'.
  *
  * Seeds are fixed; a test fails above the quantile that chance alone exceeds once in a million times. */
+#include "allocations.h"
 #include "unit.h"
 
 #include <float.h>
@@ -464,34 +465,6 @@ TEST(arguments)
     kv_sampler_free(NULL);
 }
 
-/* The linker gives our own calls of the allocators to these, which count them, and fail when asked to. */
-static int n_allocations;
-static bool allocations_fail;
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes)
-{
-    n_allocations++;
-    return allocations_fail ? NULL : __real_malloc(bytes);
-}
-
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    n_allocations++;
-    return allocations_fail ? NULL : __real_calloc(count, bytes);
-}
-
-void *__real_realloc(void *block, size_t bytes);
-void *__wrap_realloc(void *block, size_t bytes);
-void *__wrap_realloc(void *block, size_t bytes)
-{
-    n_allocations++;
-    return allocations_fail ? NULL : __real_realloc(block, bytes);
-}
-
 TEST(memory)
 {
     enum { V = 300 };
@@ -500,19 +473,13 @@ TEST(memory)
     struct kv_sampler *sampler;
     const struct kv_sampling sampling = {1, 20, 0.9f, 1};
     fill_logits(logits, V, 1, 1);
-    allocations_fail = true;
-    const kv_status status = kv_sampler_create(&sampler, &sampling, V, 1, &error);
-    allocations_fail = false;
-    assert_int_equal(status, KV_ERROR_MEMORY);
+    allocations_left = 0;
+    REFUSED(kv_sampler_create(&sampler, &sampling, V, 1, &error), KV_ERROR_MEMORY, "sampler: no memory", NULL);
     assert_null(sampler);
-    assert_non_null(strstr(error.message, "sampler: no memory"));
     sampler = open_sampler(sampling, V, 1);
     n_allocations = 0;
-    allocations_fail = true;
-    const kv_status selected = kv_sampler_select(sampler, logits, &token, &error);
+    select_ok(sampler, logits, &token);
     kv_sampler_reset(sampler);
-    allocations_fail = false;
-    assert_int_equal(selected, KV_OK);
     assert_int_equal(n_allocations, 0);
     kv_sampler_free(sampler);
 }

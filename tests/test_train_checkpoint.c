@@ -14,26 +14,6 @@
 
 static const struct kv_config small_shape = {2, 2, 32, 128, 256, 32, KV_GELU_NEW, 1e-5f};
 
-/* ---- Files -------------------------------------------------------------------------------------------- */
-
-static struct kv_safetensors *open_file(const char *path)
-{
-    struct kv_safetensors *file;
-    OK(kv_safetensors_open(&file, path, &error));
-    return file;
-}
-
-/* Where the data begins, from the file's first 8 bytes. */
-static uint64_t data_start(const char *path)
-{
-    uint64_t header;
-    FILE *stream = fopen(path, "re");
-    assert_non_null(stream);
-    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
-    fclose(stream);
-    return 8 + header;
-}
-
 /* ---- Going on ----------------------------------------------------------------------------------------- */
 
 static void assert_same_state(const struct bench *a, const struct bench *b)
@@ -78,7 +58,7 @@ FOLDER_TEST(notes_before_a_trainer)
     open_bench(&bench, &odd_shape, 1, 8, 1);
     bench.trainer->steps = INT64_MAX;
     OK(kv_trainer_save(bench.trainer, c->weights_file, notes, 2, &error));
-    struct kv_safetensors *file = open_file(c->weights_file);
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_string_equal(kv_safetensors_note(file, "seed"), "42");
     assert_string_equal(kv_safetensors_note(file, "text"), notes[1].value);
     assert_string_equal(kv_safetensors_note(file, "steps"), "9223372036854775807");
@@ -140,7 +120,7 @@ static void put_other(const struct refusal *r, const char *changed, int n_dims, 
                       struct kv_note note)
 {
     static const float one = 1;
-    struct kv_safetensors *file = open_file(r->c->weights_file);
+    struct kv_safetensors *file = open_safetensors(r->c->weights_file);
     const int n = kv_safetensors_count(file);
     struct kv_tensor_source *sources = calloc((size_t)n + 1, sizeof *sources);
     assert_non_null(sources);
