@@ -57,6 +57,25 @@ static int tear_down(void **state)
 
 #define GENERATE_TEST(name) TEST_WITH(name, struct bench *bench, set_up, tear_down)
 
+/* Starts it into a pipe, or on a terminal of that size (width -1: none). */
+static void begin(struct bench *bench, int width, int height, const char *const *arguments)
+{
+    if (width < 0)
+        packets_start(bench->cli, &bench->p, arguments);
+    else
+        packets_start_on_terminal(bench->cli, &bench->p, width, height, arguments);
+}
+#define BEGIN(bench, width, height, ...) begin(bench, width, height, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Its end, by itself or by a signal that is sent now. */
+static void end(struct bench *bench, int signal)
+{
+    if (signal)
+        assert_int_equal(kill(bench->p.child, signal), 0);
+    packets_finish(bench->cli, &bench->p);
+    assert_exit(bench->cli, signal ? 128 + signal : 0);
+}
+
 /* The folder of a model that draws from these tokens; the window holds `n_positions`. */
 static const char *urn(struct bench *bench, int n_positions, const struct urn_token *tokens, size_t n_tokens)
 {
@@ -127,14 +146,11 @@ GENERATE_TEST(stream)
 GENERATE_TEST(interrupted)
 {
     struct packets *p = &bench->p;
-    packets_start(bench->cli, p,
-                  (const char *const[]){GENERATE(letter_urn(bench, 64)), "-n", "100000000", "--prompt", "Z", NULL});
+    BEGIN(bench, -1, 0, GENERATE(letter_urn(bench, 64)), "-n", "100000000", "--prompt", "Z");
     for (int i = 0; i < 100; i++)
         assert_true(packets_read(p));
     assert_int_equal(p->n_text, 100);
-    assert_int_equal(kill(p->child, SIGINT), 0);
-    packets_finish(bench->cli, p);
-    assert_int_equal(bench->cli->status, 128 + SIGINT);
+    end(bench, SIGINT);
     assert_in_range(p->n_text, 100, PACKETS_SIZE - 1);
     assert_int_equal(p->text[p->n_text - 1], '\n');
     assert_int_equal(count_lines(bench->cli->err, "TTFT"), 1);
@@ -150,7 +166,7 @@ GENERATE_TEST(nobody_reads)
     assert_exit(cli, 1);
     assert_int_equal(count_lines(cli->err, ": stdout cannot be written: No space left on device"), 1);
     cli->stdout_file = NULL;
-    packets_start(cli, &bench->p, (const char *const[]){GENERATE(model), "-n", "100000000", NULL});
+    BEGIN(bench, -1, 0, GENERATE(model), "-n", "100000000");
     assert_true(packets_read(&bench->p));
     close(bench->p.descriptor);
     cli_finish(cli, bench->p.child);
@@ -171,15 +187,13 @@ GENERATE_TEST(progress_and_interrupt)
 {
     struct cli *cli = bench->cli;
     int naive, cached;
-    packets_start(cli, &bench->p, (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, -1, 0, RACE(letter_urn(bench, 1024)));
     const int64_t start = kv_now_ns();
     do
         assert_true(packets_read(&bench->p));
     while (kv_now_ns() - start < 1500000000 || !has_reported(cli));
     const int seconds = (int)((kv_now_ns() - start) / 1000000000);
-    assert_int_equal(kill(bench->p.child, SIGINT), 0);
-    packets_finish(cli, &bench->p);
-    assert_exit(cli, 128 + SIGINT);
+    end(bench, SIGINT);
     assert_int_equal(bench->p.text[bench->p.n_text - 1], '\n');
     assert_in_range(count_lines(cli->err, " | cached "), 1, seconds + 1);
     assert_int_equal(
@@ -194,11 +208,13 @@ GENERATE_TEST(progress_and_interrupt)
 static void run_on_terminal(struct bench *bench, int width, int height, int shown_width, int shown_height,
                             const char *const *arguments)
 {
-    packets_start_on_terminal(bench->cli, &bench->p, width, height, arguments);
-    packets_finish(bench->cli, &bench->p);
+    begin(bench, width, height, arguments);
+    end(bench, 0);
     screen_clear(&bench->screen, shown_width, shown_height);
     screen_show(&bench->screen, bench->p.text, bench->p.n_text);
 }
+#define RUN_ON_TERMINAL(bench, width, height, shown_width, shown_height, ...)                                          \
+    run_on_terminal(bench, width, height, shown_width, shown_height, (const char *const[]){__VA_ARGS__, NULL})
 
 /* The two columns below the head, without the table: the same text on both sides. */
 static void assert_columns(struct screen *screen, int width, const char *n_done)
@@ -228,26 +244,21 @@ static void assert_columns(struct screen *screen, int width, const char *n_done)
     free(text);
 }
 
+/* A terminal, and one that does not tell its size: COLUMNS, or 80. */
 GENERATE_TEST(terminal)
 {
+    static const struct {
+        int width, shown_width;
+        const char *columns;
+    } terminals[] = {{100, 100, "COLUMNS"}, {0, 80, "COLUMNS"}, {0, 120, "COLUMNS=120"}};
     const char *model = letter_urn(bench, 512);
-    run_on_terminal(bench, 100, 30, 100, 30, (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    assert_exit(bench->cli, 0);
-    assert_columns(&bench->screen, 100, "200 of 200");
-    assert_non_null(strstr(screen_text(&bench->screen), "In the beginning"));
-}
-
-/* A terminal that does not tell its size: COLUMNS, or 80. */
-GENERATE_TEST(terminal_without_size)
-{
-    const char *model = letter_urn(bench, 512);
-    run_on_terminal(bench, 0, 0, 80, 24, (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    assert_exit(bench->cli, 0);
-    assert_columns(&bench->screen, 80, "200 of 200");
-    bench->cli->settings[1] = "COLUMNS=120";
-    run_on_terminal(bench, 0, 0, 120, 24, (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    assert_exit(bench->cli, 0);
-    assert_columns(&bench->screen, 120, "200 of 200");
+    for (size_t i = 0; i < COUNT(terminals); i++) {
+        bench->cli->settings[1] = terminals[i].columns;
+        RUN_ON_TERMINAL(bench, terminals[i].width, terminals[i].width ? 30 : 0, terminals[i].shown_width,
+                        terminals[i].width ? 30 : 24, GENERATE(model), "--path", "both");
+        assert_columns(&bench->screen, terminals[i].shown_width, "200 of 200");
+        assert_non_null(strstr(screen_text(&bench->screen), "In the beginning"));
+    }
 }
 
 /* Where a text is longer than the screen its end is shown, and nothing above the two columns is written over. */
@@ -259,10 +270,8 @@ GENERATE_TEST(small_terminal)
     const size_t n = strlen(bench->cli->out) - 1;
     char last[4] = "";
     memcpy(last, bench->cli->out + n - 3, 3);
-    packets_start_on_terminal(bench->cli, &bench->p, 70, 8,
-                              (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 0);
+    BEGIN(bench, 70, 8, GENERATE(model), "--path", "both");
+    end(bench, 0);
     screen_clear(&bench->screen, 70, 20);
     screen_show(&bench->screen, "$ ls\r\n", 6);
     screen_show(&bench->screen, bench->p.text, bench->p.n_text);
@@ -286,10 +295,8 @@ GENERATE_TEST(any_bytes_on_a_terminal)
     build_byte_model(bench->checkpoint, 64);
     checkpoint_write(bench->checkpoint);
     const char *model = bench->checkpoint->folder;
-    run_on_terminal(bench, 80, 24, 80, 40,
-                    (const char *const[]){GENERATE(model), "--path", "both", "--top-k", "0", "--temperature", "3", "-n",
-                                          "300", NULL});
-    assert_exit(bench->cli, 0);
+    RUN_ON_TERMINAL(bench, 80, 24, 80, 40, GENERATE(model), "--path", "both", "--top-k", "0", "--temperature", "3",
+                    "-n", "300");
     assert_false(bench->screen.was_too_narrow);
 }
 
@@ -297,8 +304,7 @@ GENERATE_TEST(any_bytes_on_a_terminal)
 GENERATE_TEST(interrupt_on_a_terminal)
 {
     int naive = 0, cached = 0;
-    packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
-                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, 100, 12, RACE(letter_urn(bench, 1024)));
     screen_clear(&bench->screen, 100, 12);
     while (naive < 100) {
         const size_t shown = bench->p.n_text;
@@ -310,9 +316,7 @@ GENERATE_TEST(interrupt_on_a_terminal)
                    &cached);
     }
     assert_true(cached > naive);
-    assert_int_equal(kill(bench->p.child, SIGINT), 0);
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 128 + SIGINT);
+    end(bench, SIGINT);
     screen_show(&bench->screen, bench->p.text, bench->p.n_text);
     assert_false(bench->screen.cursor_is_hidden);
     assert_non_null(strstr(screen_text(&bench->screen), "\npath "));
@@ -322,8 +326,7 @@ GENERATE_TEST(interrupt_on_a_terminal)
 /* A second signal does not wait for the step; the cursor is there all the same. */
 GENERATE_TEST(interrupted_twice)
 {
-    packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
-                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, 100, 12, RACE(letter_urn(bench, 1024)));
     while (bench->p.n_text < 2000)
         assert_true(packets_read(&bench->p));
     /* With Ctrl-S whatever it writes waits, the end of the race, too; with Ctrl-Q it goes on. */
@@ -343,8 +346,7 @@ GENERATE_TEST(interrupted_twice)
 GENERATE_TEST(resized)
 {
     const struct winsize narrower = {.ws_col = 60, .ws_row = 20};
-    packets_start_on_terminal(bench->cli, &bench->p, 100, 20,
-                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, 100, 20, RACE(letter_urn(bench, 1024)));
     while (bench->p.n_text < 2000)
         assert_true(packets_read(&bench->p));
     assert_int_equal(ioctl(bench->p.descriptor, TIOCSWINSZ, &narrower), 0);
@@ -354,9 +356,7 @@ GENERATE_TEST(resized)
         bench->p.text[bench->p.n_text] = '\0';
         cleared = strstr(bench->p.text, "\033[H\033[2J");
     }
-    assert_int_equal(kill(bench->p.child, SIGTERM), 0);
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 128 + SIGTERM);
+    end(bench, SIGTERM);
     screen_clear(&bench->screen, 60, 20);
     screen_show(&bench->screen, cleared, bench->p.n_text - (size_t)(cleared - bench->p.text));
     assert_non_null(strstr(screen_text(&bench->screen), " | "));
@@ -367,16 +367,12 @@ GENERATE_TEST(resized)
 GENERATE_TEST(terminal_without_columns)
 {
     const char *model = letter_urn(bench, 512);
-    run_on_terminal(bench, 80, 24, 80, 24,
-                    (const char *const[]){GENERATE(model), "--path", "both", "--tokens", "1", "-n", "3", NULL});
-    assert_exit(bench->cli, 0);
+    RUN_ON_TERMINAL(bench, 80, 24, 80, 24, GENERATE(model), "--path", "both", "--tokens", "1", "-n", "3");
     screen_text(&bench->screen);
     assert_int_equal(bench->screen.n_bold, 0);
     bench->cli->settings[0] = "TERM=dumb";
-    packets_start_on_terminal(bench->cli, &bench->p, 80, 24,
-                              (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 0);
+    BEGIN(bench, 80, 24, GENERATE(model), "--path", "both");
+    end(bench, 0);
     assert_null(strchr(bench->p.text, '\033'));
     assert_int_equal(strncmp(bench->p.text, "In the beginning", 16), 0);
 }

@@ -54,20 +54,21 @@ struct call {
     int n_ranks;
 };
 
-static struct guard x_guard, w_guard, bias_guard, y_guard;
+enum { X, W, BIAS, Y, N_GUARDS };
+static struct guard guards[N_GUARDS];
 
 static int create_guards(void **state)
 {
+    const size_t floats[N_GUARDS] = {(size_t)MAX_M * (MAX_K + MAX_GAP), (size_t)MAX_K * kv_packed_columns(MAX_N), MAX_N,
+                                     (size_t)MAX_M * (MAX_N + MAX_GAP)};
     (void)state;
     if (getenv("KV_TEST_BETTER_CORE")) /* the restart of the last test */
         _exit(kv_openblas_better_core() != NULL);
-    guard_create(&x_guard, (size_t)MAX_M * (MAX_K + MAX_GAP));
-    guard_create(&w_guard, (size_t)MAX_K * kv_packed_columns(MAX_N));
-    guard_create(&bias_guard, MAX_N);
-    guard_create(&y_guard, (size_t)MAX_M * (MAX_N + MAX_GAP));
+    for (int i = 0; i < N_GUARDS; i++)
+        guard_create(&guards[i], floats[i]);
     for (int i = 0; kv_matmul_choice(i); i++) {
         const struct kv_matmul_backend *backend;
-        assert_int_equal(kv_matmul_find(kv_matmul_choice(i)->name, &backend, NULL), KV_OK);
+        OK(kv_matmul_find(kv_matmul_choice(i)->name, &backend, &error));
         backend->prepare_thread();
     }
     return 0;
@@ -76,10 +77,8 @@ static int create_guards(void **state)
 static int free_guards(void **state)
 {
     (void)state;
-    guard_free(&x_guard);
-    guard_free(&w_guard);
-    guard_free(&bias_guard);
-    guard_free(&y_guard);
+    for (int i = 0; i < N_GUARDS; i++)
+        guard_free(&guards[i]);
     return 0;
 }
 
@@ -157,7 +156,7 @@ static struct kv_matrix make_matrix(int n, int k, enum kv_weight_layout layout, 
 {
     const size_t columns = layout == KV_WEIGHTS_PACKED ? kv_packed_columns(n) : (size_t)n;
     return (struct kv_matrix){
-        .data = guard_last(&w_guard, columns * (size_t)k),
+        .data = guard_last(&guards[W], columns * (size_t)k),
         .k = k,
         .n = n,
         .format = &kv_format_f32,
@@ -202,12 +201,12 @@ static const float *multiply(const struct call *call)
     else
         pack_rows(&w, &random);
     const struct kv_matmul_task task = {
-        .x = lay_rows(&x_guard, problem.x[0], problem.k, MAX_K, call->gap),
+        .x = lay_rows(&guards[X], problem.x[0], problem.k, MAX_K, call->gap),
         .x_stride = (size_t)(problem.k + call->gap),
         .w = &w,
-        .bias = call->mode->bias ? guard_copy(&bias_guard, problem.bias, (size_t)problem.n) : NULL,
-        .y = call->mode->accumulate ? lay_rows(&y_guard, problem.y[0], problem.n, MAX_N, call->gap)
-                                    : guard_last(&y_guard, y_floats),
+        .bias = call->mode->bias ? guard_copy(&guards[BIAS], problem.bias, (size_t)problem.n) : NULL,
+        .y = call->mode->accumulate ? lay_rows(&guards[Y], problem.y[0], problem.n, MAX_N, call->gap)
+                                    : guard_last(&guards[Y], y_floats),
         .y_stride = y_stride,
         .m = problem.m,
         .accumulate = call->mode->accumulate,
@@ -215,7 +214,7 @@ static const float *multiply(const struct call *call)
     };
     for (int rank = 0; rank < call->n_ranks; rank++)
         kv_matmul(call->backend, call->kernels, &task, rank, call->n_ranks);
-    assert_guard(&y_guard, y_floats);
+    assert_guard(&guards[Y], y_floats);
     return task.y;
 }
 
@@ -440,7 +439,7 @@ TEST(round_trip)
         w = make_matrix(n, k, KV_WEIGHTS_PACKED, false);
         pack_columns(&w, i % MAX_GAP, &random);
         check_packed(&w);
-        assert_guard(&w_guard, n_floats);
+        assert_guard(&guards[W], n_floats);
     }
 }
 
@@ -566,32 +565,31 @@ TEST(backends_by_name)
     }
 }
 
-static void check_better_core(const char *core, bool avx2, bool avx512, const char *expected)
-{
-    const char *better = kv_openblas_better_core_for(core, avx2, avx512);
-    if (!expected) {
-        assert_null(better);
-        return;
-    }
-    assert_non_null(better);
-    assert_string_equal(better, expected);
-    assert_null(kv_openblas_better_core_for(better, avx2, avx512));
-}
-
 TEST(better_core_by_cpu)
 {
-    check_better_core("Prescott", true, true, "SkylakeX"); /* what 0.3.21 takes an Emerald Rapids for */
-    check_better_core("Haswell", true, true, "SkylakeX");
-    check_better_core("Zen", true, true, "SkylakeX");
-    check_better_core("SkylakeX", true, true, NULL);
-    check_better_core("Cooperlake", true, true, NULL);
-    check_better_core("SapphireRapids", true, true, NULL);
-    check_better_core("Prescott", true, false, "Haswell");
-    check_better_core("Sandybridge", true, false, "Haswell");
-    check_better_core("Haswell", true, false, NULL);
-    check_better_core("Zen", true, false, NULL);
-    check_better_core("Prescott", false, false, NULL);
-    check_better_core("Nehalem", false, false, NULL);
+    static const struct {
+        const char *core;
+        bool avx2, avx512;
+        const char *better; /* than which there is none */
+    } cases[] = {
+        {"Prescott", true, true, "SkylakeX"}, /* what 0.3.21 takes an Emerald Rapids for */
+        {"Haswell", true, true, "SkylakeX"},
+        {"Zen", true, true, "SkylakeX"},
+        {"SkylakeX", true, true, NULL},
+        {"Cooperlake", true, true, NULL},
+        {"SapphireRapids", true, true, NULL},
+        {"Prescott", true, false, "Haswell"},
+        {"Sandybridge", true, false, "Haswell"},
+        {"Haswell", true, false, NULL},
+        {"Zen", true, false, NULL},
+        {"Prescott", false, false, NULL},
+        {"Nehalem", false, false, NULL},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *better = kv_openblas_better_core_for(cases[i].core, cases[i].avx2, cases[i].avx512);
+        assert_true(!better == !cases[i].better && (!better || strcmp(better, cases[i].better) == 0));
+        assert_true(!better || !kv_openblas_better_core_for(better, cases[i].avx2, cases[i].avx512));
+    }
 }
 
 /* A process that is restarted with the better core must not find a better one again, or it would never end. */
