@@ -214,14 +214,7 @@ static void clear(struct checkpoint *c)
 
 void checkpoint_build(struct checkpoint *c, const struct checkpoint_options *options)
 {
-    static const struct kv_config small = {.n_layer = 2,
-                                           .n_head = 2,
-                                           .n_embd = 8,
-                                           .n_inner = 32,
-                                           .vocab_size = 11,
-                                           .n_positions = 7,
-                                           .activation = KV_GELU_NEW,
-                                           .layer_norm_epsilon = 1e-5f};
+    static const struct kv_config small = {2, 2, 8, 32, 11, 7, KV_GELU_NEW, 1e-5f};
     const char *prefix = options->prefix ? options->prefix : "", *dtype = options->dtype ? options->dtype : "F32";
     uint64_t random = 1;
     clear(c);

@@ -82,15 +82,9 @@ TEST(presets)
 
 TEST(parameters_overflow)
 {
-    struct kv_config config = {.n_layer = INT_MAX,
-                               .n_head = 1,
-                               .n_embd = INT_MAX,
-                               .n_inner = INT_MAX,
-                               .vocab_size = INT_MAX,
-                               .n_positions = INT_MAX};
+    struct kv_config config = {INT_MAX, 1, INT_MAX, INT_MAX, INT_MAX, INT_MAX, KV_GELU_NEW, 0};
     assert_true(kv_config_parameters(&config) == 0);
-    config = (struct kv_config){
-        .n_layer = 1, .n_head = 1, .n_embd = 1, .n_inner = 1, .vocab_size = 1, .n_positions = 1};
+    config = (struct kv_config){1, 1, 1, 1, 1, 1, KV_GELU_NEW, 0};
     /* wte, wpe, ln_f 2, ln_1 2, c_attn 3 + 3, c_proj 1 + 1, ln_2 2, c_fc 1 + 1, c_proj 1 + 1 */
     assert_true(kv_config_parameters(&config) == 20);
 }

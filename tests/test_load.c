@@ -90,14 +90,7 @@ FOLDER_TEST(every_kind)
 /* More threads than a tensor has elements, and a shape of which nothing is a multiple of anything. */
 FOLDER_TEST(odd_shape)
 {
-    const struct checkpoint_options options = {.config = {.n_layer = 1,
-                                                          .n_head = 3,
-                                                          .n_embd = 3,
-                                                          .n_inner = 5,
-                                                          .vocab_size = 1,
-                                                          .n_positions = 1,
-                                                          .activation = KV_GELU,
-                                                          .layer_norm_epsilon = 1e-3f}};
+    const struct checkpoint_options options = {.config = {1, 3, 3, 5, 1, 1, KV_GELU, 1e-3f}};
     put(c, &options);
     for (int n_threads = 1; n_threads <= 16; n_threads *= 4) {
         struct kv_model *model = load_whole(c, n_threads);
@@ -125,10 +118,7 @@ FOLDER_TEST(all_16_bit_values)
 {
     for (int type = 1; type <= 2; type++) {
         checkpoint_build(
-            c, &(struct checkpoint_options){
-                   .dtype = dtypes[type],
-                   .config = {
-                       .n_layer = 1, .n_head = 1, .n_embd = 16, .n_inner = 16, .vocab_size = 4096, .n_positions = 2}});
+            c, &(struct checkpoint_options){.dtype = dtypes[type], .config = {1, 1, 16, 16, 4096, 2, KV_GELU_NEW, 0}});
         for (uint32_t bits = 0; bits < 65536; bits++) {
             c->data[2 * bits] = (unsigned char)bits;
             c->data[2 * bits + 1] = (unsigned char)(bits >> 8);
@@ -354,10 +344,7 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
 FOLDER_TEST(damaged_weights)
 {
     size_t n;
-    put(c, &(struct checkpoint_options){
-               .dtype = "BF16",
-               .masks = true,
-               .config = {.n_layer = 1, .n_head = 1, .n_embd = 2, .n_inner = 3, .vocab_size = 5, .n_positions = 4}});
+    put(c, &(struct checkpoint_options){.dtype = "BF16", .masks = true, .config = {1, 1, 2, 3, 5, 4, KV_GELU_NEW, 0}});
     unsigned char *image = checkpoint_image(c, &n);
     fuzz(c, c->weights_file, image, n, n - c->n_data, 5000);
     fuzz(c, c->weights_file, image, n, n, 1000);
@@ -387,8 +374,7 @@ static size_t address_space_bytes(void)
 
 /* Leak checkers of allocators do not see mappings, which is where weights and file are: 8 MiB each, so that one of
  * either left behind is more than what the process takes for other ends. */
-static const struct checkpoint_options large = {
-    .config = {.n_layer = 1, .n_head = 1, .n_embd = 64, .n_inner = 64, .vocab_size = 32768, .n_positions = 16}};
+static const struct checkpoint_options large = {.config = {1, 1, 64, 64, 32768, 16, KV_GELU_NEW, 0}};
 static const size_t slack_bytes = 4 << 20;
 
 FOLDER_TEST(no_mapping_is_leaked)

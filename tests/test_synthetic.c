@@ -25,14 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct kv_config shape = {.n_layer = 2,
-                                       .n_head = 4,
-                                       .n_embd = 64,
-                                       .n_inner = 256,
-                                       .vocab_size = 1000,
-                                       .n_positions = 32,
-                                       .activation = KV_GELU,
-                                       .layer_norm_epsilon = 1e-5f};
+static const struct kv_config shape = {2, 4, 64, 256, 1000, 32, KV_GELU, 1e-5f};
 
 /* Element i of a tensor of the model with that shape. */
 static float element(const struct kv_model *model, const char *tensor, size_t i)
@@ -85,8 +78,7 @@ TEST(defined_values)
 
 TEST(any_pool_size)
 {
-    static const struct kv_config tiny = {
-        .n_layer = 1, .n_head = 1, .n_embd = 1, .n_inner = 1, .vocab_size = 1, .n_positions = 1};
+    static const struct kv_config tiny = {1, 1, 1, 1, 1, 1, KV_GELU_NEW, 0};
     static const int sizes[] = {1, 2, 3, 7};
     static const struct kv_config *const shapes[] = {&shape, &tiny};
     for (size_t s = 0; s < COUNT(shapes); s++) {
@@ -170,8 +162,7 @@ TEST(distribution)
 /* The wider the model, the smaller its values. */
 TEST(no_denormals_in_wide_models)
 {
-    static const struct kv_config wide = {
-        .n_layer = 1, .n_head = 1, .n_embd = 4096, .n_inner = 1, .vocab_size = 64, .n_positions = 1};
+    static const struct kv_config wide = {1, 1, 4096, 1, 64, 1, KV_GELU_NEW, 0};
     struct kv_model *model = synthesize(&wide, 0, "reference", 2);
     const size_t n = (size_t)wide.vocab_size * (size_t)wide.n_embd;
     for (size_t i = 0; i < n; i++)
