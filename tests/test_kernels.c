@@ -1,5 +1,5 @@
-/* Every kernel but attention, and the e^x they are made of, at every level that this machine has, against its definition in double precision.
- * All buffers end at a guard page. */
+/* Every kernel but attention, and the e^x that they use, at every level that this machine has, against its definition in
+ * double precision. All buffers end at a guard page. */
 #include "guard.h"
 #include "unit.h"
 
