@@ -302,8 +302,7 @@ static void with_long_model(const struct fixture *f,
 static void check_truncation(const struct fixture *f, struct ragged *r, const char *path, int chunk)
 {
     static const int cuts[][LONG_B] = {{0, 15, 16, 17, 33}, {1, 0, 20, 16, 33}, {8, 7, 0, 0, 0}, {0, 0, 0, 0, 0}};
-    struct kv_session *s = make_session(r->model, f->pool,
-                                        (struct kv_session_options){.path = path, .batch = LONG_B, .chunk = chunk});
+    struct kv_session *s = open_long(f, r, (struct kv_session_options){.path = path, .batch = LONG_B, .chunk = chunk});
     give(r, s, LONG_B, 33);
     assert_as_alone(f, r, s, LONG_B);
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
@@ -357,9 +356,8 @@ FIXTURE_TEST(truncation)
 static void check_ragged_overflow(const struct fixture *f, struct ragged *r, const char *path, int chunk)
 {
     for (enum kv_overflow policy = KV_OVERFLOW_STOP; policy <= KV_OVERFLOW_SHIFT; policy++) {
-        struct kv_session *s = make_session(
-            r->model, f->pool,
-            (struct kv_session_options){.path = path, .batch = 3, .chunk = chunk, .overflow = policy});
+        struct kv_session *s = open_long(
+            f, r, (struct kv_session_options){.path = path, .batch = 3, .chunk = chunk, .overflow = policy});
         memset(r->n, 0, sizeof r->n);
         give(r, s, 3, LONG_P);
         cut(r, s, 3, (int[]){LONG_P - 1, LONG_P, 3});
