@@ -272,33 +272,18 @@ void checkpoint_write(const struct checkpoint *c)
 
 int checkpoint_set_up(void **state)
 {
-    const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-    struct checkpoint *c = calloc(1, sizeof *c);
-    if (!c || snprintf(c->folder, sizeof c->folder, "%s/kvbench-model-XXXXXX", parent) >= (int)sizeof c->folder ||
-        !mkdtemp(c->folder)) {
-        free(c);
+    struct checkpoint *c = *state = calloc(1, sizeof *c);
+    if (!c || folder_make(c->folder, sizeof c->folder) != 0)
         return -1;
-    }
     snprintf(c->config_file, sizeof c->config_file, "%s/config.json", c->folder);
     snprintf(c->weights_file, sizeof c->weights_file, "%s/model.safetensors", c->folder);
-    *state = c;
     return 0;
 }
 
 int checkpoint_tear_down(void **state)
 {
     struct checkpoint *c = *state;
-    char path[sizeof c->folder + 256];
-    DIR *folder = opendir(c->folder);
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", c->folder, entry->d_name);
-        remove(path);
-    }
-    if (folder)
-        closedir(folder);
-    const int failed = rmdir(c->folder);
+    const int failed = folder_remove(c->folder);
     clear(c);
     free(c);
     return failed;
@@ -365,17 +350,6 @@ void assert_released(const char *file)
         assert_string_not_equal(line, file);
     }
     closedir(descriptors);
-}
-
-int files_in(const char *folder)
-{
-    int n = 0;
-    DIR *entries = opendir(folder);
-    assert_non_null(entries);
-    for (struct dirent *entry; (entry = readdir(entries));)
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(entries);
-    return n;
 }
 
 static struct rlimit whole_disk;

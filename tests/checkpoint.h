@@ -37,9 +37,6 @@ int checkpoint_tear_down(void **state);
 /* A test of unit.h in such a folder, by the name `c`. */
 #define FOLDER_TEST(name) TEST_WITH(name, struct checkpoint *c, checkpoint_set_up, checkpoint_tear_down)
 
-/* Files and folders in a folder. */
-int files_in(const char *folder);
-
 /* As on a full disk: files end after `limit` bytes, until disk_is_free. */
 void disk_is_full(size_t limit);
 void disk_is_free(void);

@@ -1,7 +1,5 @@
 #include "cli_runner.h"
 
-#include <dirent.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,28 +11,17 @@
 
 int cli_set_up(void **state)
 {
-    const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-    struct cli *cli = calloc(1, sizeof *cli);
-    if (!cli || snprintf(cli->root, sizeof cli->root, "%s/kvbench-cli-XXXXXX", parent) >= (int)sizeof cli->root ||
-        !mkdtemp(cli->root)) {
-        free(cli);
+    struct cli *cli = *state = calloc(1, sizeof *cli);
+    if (!cli || folder_make(cli->root, sizeof cli->root) != 0)
         return -1;
-    }
     snprintf(cli->folder, sizeof cli->folder, "%s/folder", cli->root);
-    *state = cli;
     return mkdir(cli->folder, 0755);
-}
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status, (void)type, (void)walk;
-    return remove(path);
 }
 
 int cli_tear_down(void **state)
 {
     struct cli *cli = *state;
-    const int failed = nftw(cli->root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    const int failed = folder_remove(cli->root);
     free(cli);
     return failed;
 }
@@ -164,15 +151,4 @@ int count_lines(const char *text, const char *part)
 void cli_path(const struct cli *cli, const char *name, char *path)
 {
     assert_in_range(snprintf(path, CLI_PATH_SIZE, "%s/%s", cli->folder, name), 1, CLI_PATH_SIZE - 1);
-}
-
-int cli_count_entries(const struct cli *cli)
-{
-    int n = 0;
-    DIR *folder = opendir(cli->folder);
-    assert_non_null(folder);
-    for (struct dirent *entry; (entry = readdir(folder));)
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(folder);
-    return n;
 }

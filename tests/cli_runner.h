@@ -48,6 +48,6 @@ int count_lines(const char *text, const char *part);
 /* path [CLI_PATH_SIZE] = folder/name. */
 void cli_path(const struct cli *cli, const char *name, char *path);
 /* Entries of the working folder. */
-int cli_count_entries(const struct cli *cli);
+#define cli_count_entries(cli) files_in((cli)->folder)
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "model/safetensors.h"
 
+#include <dirent.h>
+#include <ftw.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -96,6 +98,34 @@ void free_case(struct reference_case *c)
     free(c->tokens);
     free(c->greedy);
     free(c->logits);
+}
+
+int folder_make(char *path, size_t room)
+{
+    const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    return snprintf(path, room, "%s/kvbench-test-XXXXXX", parent) < (int)room && mkdtemp(path) ? 0 : -1;
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status, (void)type, (void)walk;
+    return remove(path);
+}
+
+int folder_remove(const char *path)
+{
+    return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int files_in(const char *folder)
+{
+    int n = 0;
+    DIR *entries = opendir(folder);
+    assert_non_null(entries);
+    for (struct dirent *entry; (entry = readdir(entries));)
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(entries);
+    return n;
 }
 
 char *read_text(const char *path)

@@ -40,6 +40,12 @@ struct reference_case {
 void load_case(struct reference_case *c, const char *name);
 void free_case(struct reference_case *c);
 
+/* A new folder in $TMPDIR, or /tmp, whose name `path` [room] takes; and its end, with all that is in it. 0: done. */
+int folder_make(char *path, size_t room);
+int folder_remove(const char *path);
+/* Files and folders in it. */
+int files_in(const char *folder);
+
 /* A whole file as text, for the caller to free. */
 char *read_text(const char *path);
 void write_text(const char *path, const char *text);

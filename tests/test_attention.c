@@ -44,17 +44,13 @@ static int create_guards(void **state)
         [SCORES] = (size_t)KV_MAX_QUERY_TILE * MAX_CAPACITY,
     };
     (void)state;
-    for (int i = 0; i < N_GUARDS; i++)
-        guard_create(&guards[i], floats[i]);
-    return 0;
+    return guards_create(guards, floats, N_GUARDS);
 }
 
 static int free_guards(void **state)
 {
     (void)state;
-    for (int i = 0; i < N_GUARDS; i++)
-        guard_free(&guards[i]);
-    return 0;
+    return guards_free(guards, N_GUARDS);
 }
 
 /* ---- The reference -------------------------------------------------------------------------------- */

@@ -65,8 +65,7 @@ static int create_guards(void **state)
     (void)state;
     if (getenv("KV_TEST_BETTER_CORE")) /* the restart of the last test */
         _exit(kv_openblas_better_core() != NULL);
-    for (int i = 0; i < N_GUARDS; i++)
-        guard_create(&guards[i], floats[i]);
+    guards_create(guards, floats, N_GUARDS);
     for (int i = 0; kv_matmul_choice(i); i++) {
         const struct kv_matmul_backend *backend;
         OK(kv_matmul_find(kv_matmul_choice(i)->name, &backend, &error));
@@ -78,9 +77,7 @@ static int create_guards(void **state)
 static int free_guards(void **state)
 {
     (void)state;
-    for (int i = 0; i < N_GUARDS; i++)
-        guard_free(&guards[i]);
-    return 0;
+    return guards_free(guards, N_GUARDS);
 }
 
 /* ---- The reference -------------------------------------------------------------------------------- */

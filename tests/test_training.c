@@ -1,6 +1,5 @@
 /* What a training run is made of: the text and its split, the batches, the rows, and the schedule's place in them. */
 #include "checkpoint.h"
-#include "cli_runner.h"
 #include "text/training.h"
 #include "unit.h"
 
@@ -9,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define RUN_TEST(name) TEST_WITH(name, struct cli *cli, cli_set_up, cli_tear_down)
 
 static struct kv_tokenizer *bytes_tokenizer(void)
 {
@@ -21,16 +18,15 @@ static struct kv_tokenizer *bytes_tokenizer(void)
 
 /* ---- Text -------------------------------------------------------------------------------------------- */
 
-RUN_TEST(split)
+FOLDER_TEST(split)
 {
     static const struct {
         size_t n_bytes;
         int validation;
         size_t n_held_out;
     } splits[] = {{1000, 5, 50}, {1019, 5, 50}, {1020, 5, 51}, {1099, 50, 549}, {1001, 1, 10}};
-    char file[CLI_PATH_SIZE];
+    const char *file = c->config_file;
     struct kv_tokenizer *tokenizer = bytes_tokenizer();
-    cli_path(cli, "text", file);
     for (size_t i = 0; i < COUNT(splits); i++) {
         unsigned char bytes[1100];
         struct kv_training_text text;
@@ -51,12 +47,11 @@ RUN_TEST(split)
     kv_tokenizer_free(tokenizer);
 }
 
-RUN_TEST(text_errors)
+FOLDER_TEST(text_errors)
 {
-    char file[CLI_PATH_SIZE];
+    const char *file = c->config_file;
     struct kv_tokenizer *tokenizer = bytes_tokenizer();
     struct kv_training_text text;
-    cli_path(cli, "text", file);
     REFUSED(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_IO, file, NULL);
     write_text(file, "");
     REFUSED(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_ARGUMENT, file, "empty");
@@ -120,14 +115,13 @@ static void write_some_rows(const char *file)
     kv_training_history_free(&history);
 }
 
-RUN_TEST(rows_come_back)
+FOLDER_TEST(rows_come_back)
 {
-    char file[CLI_PATH_SIZE];
+    const char *file = c->config_file;
     struct kv_training_history history;
-    cli_path(cli, "training.csv", file);
     write_some_rows(file);
     write_some_rows(file); /* anew, not behind the first */
-    assert_int_equal(cli_count_entries(cli), 1);
+    assert_int_equal(files_in(c->folder), 1);
     OK(kv_training_history_read(&history, file, 1000, &error));
     assert_int_equal(history.n_rows, COUNT(some_rows));
     assert_true(isnan(history.rows[0].train_loss) && isnan(history.rows[0].gradient_norm));
@@ -146,16 +140,16 @@ RUN_TEST(rows_come_back)
     kv_training_history_free(&history);
 }
 
-RUN_TEST(row_errors)
+FOLDER_TEST(row_errors)
 {
-    char file[CLI_PATH_SIZE];
+    char file[sizeof c->config_file + 16];
     struct kv_training_history history;
-    cli_path(cli, "training.csv", file);
+    snprintf(file, sizeof file, "%s/training.csv", c->folder);
     REFUSED(kv_training_history_read(&history, file, 9, &error), KV_ERROR_IO, file, NULL);
     write_text(file, "step,tokens\n0,0\n");
     REFUSED(kv_training_history_read(&history, file, 9, &error), KV_ERROR_FORMAT, file, "learning_rate");
     assert_null(history.rows);
-    cli_path(cli, "missing/training.csv", file);
+    snprintf(file, sizeof file, "%s/missing/training.csv", c->folder);
     history = (struct kv_training_history){0};
     assert_int_not_equal(kv_training_history_write(&history, file, &error), KV_OK);
 }
