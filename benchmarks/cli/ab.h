@@ -83,14 +83,14 @@ void ab_contest_sides(struct ab_pair *pair, struct kv_contest_side sides[KV_CONT
 
 /* kv_contest_settings.prepare, of a pair: warms both up; the first time it also finds out how long a repetition is to
  * be, and warns when the texts of the two differ. */
-kv_status ab_prepare(struct ab_pair *pair, struct kv_error *error);
+kv_status ab_prepare(struct ab_pair *pair, int first, struct kv_error *error);
 
 /* kv_contest_settings' now_s, stopped and pause; the context is not looked at. */
 double ab_now_s(void *context);
 bool ab_stopped(void *context);
 void ab_pause(void *context);
 
-/* "on AMD EPYC, 2 cores" without the "on", in text [160], which it returns: the machine of calibration.csv, too. */
+/* "AMD EPYC, 2 CPUs" in text [160], which it returns: as calibration.csv knows this machine. */
 const char *ab_machine(char text[160]);
 
 /* The chance of any false verdict. A build held against itself is to be called different in less than 1 of 20, also by

@@ -176,13 +176,13 @@ static void compare_ids(const struct ab_pair *pair, const json_t *a, const json_
 }
 
 /* One generation of each says how long things take, and whether both do the same. */
-static kv_status look_first(struct ab_pair *pair, struct kv_error *error)
+static kv_status look_first(struct ab_pair *pair, int first, struct kv_error *error)
 {
     double ms[KV_CONTEST_SIDES][KV_PEER_N_METRICS];
     json_t *ids[KV_CONTEST_SIDES] = {NULL, NULL};
     kv_status status = KV_OK;
     for (int i = 0; !status && i < KV_CONTEST_SIDES; i++)
-        status = kv_peer_run(pair->sides[i].peer, ms[i], &ids[i], error);
+        status = kv_peer_run(pair->sides[first ^ i].peer, ms[first ^ i], &ids[first ^ i], error);
     if (!status)
         compare_ids(pair, ids[0], ids[1]);
     json_decref(ids[0]);
@@ -202,14 +202,14 @@ static kv_status look_first(struct ab_pair *pair, struct kv_error *error)
     return KV_OK;
 }
 
-kv_status ab_prepare(struct ab_pair *pair, struct kv_error *error)
+kv_status ab_prepare(struct ab_pair *pair, int first, struct kv_error *error)
 {
     double ms[KV_PEER_N_METRICS];
-    kv_status status = pair->by_bench || pair->n_warm ? KV_OK : look_first(pair, error);
+    kv_status status = pair->by_bench || pair->n_warm ? KV_OK : look_first(pair, first, error);
     /* As many of each, so that both go on from the same token. */
     for (int i = 0; !status && i < KV_CONTEST_SIDES; i++)
         for (int k = 0; !status && k < pair->n_warm; k++)
-            status = repeat_worker(&pair->sides[i], ms, error);
+            status = repeat_worker(&pair->sides[first ^ i], ms, error);
     return status;
 }
 
@@ -315,7 +315,6 @@ const char *ab_machine(char text[160])
 {
     struct kv_machine machine;
     kv_machine_read(&machine, NULL);
-    snprintf(text, 160, "%s, %d core%s", *machine.cpu_name ? machine.cpu_name : "an unknown CPU",
-             machine.cores_affinity, machine.cores_affinity == 1 ? "" : "s");
+    snprintf(text, 160, "%s, %d CPUs", *machine.cpu_name ? machine.cpu_name : "an unknown CPU", machine.cpus_online);
     return text;
 }

@@ -40,10 +40,10 @@ struct ab {
 
 /* ---- While it runs ----------------------------------------------------------------------------------- */
 
-static kv_status prepare(void *context, struct kv_error *error)
+static kv_status prepare(void *context, int first, struct kv_error *error)
 {
     struct ab *ab = context;
-    return ab_prepare(&ab->pair, error);
+    return ab_prepare(&ab->pair, first, error);
 }
 
 static kv_status keep_row(void *context, const struct kv_repetition *r, struct kv_error *error)
