@@ -36,14 +36,16 @@ static kv_status find_program(struct ab_side *side, const char *operand, struct 
 {
     const char *equals = strchr(operand, '='), *place = equals ? equals + 1 : operand;
     snprintf(side->name, sizeof side->name, "%.*s", equals ? (int)(equals - operand) : 150, operand);
-    static const char *const within[] = {"", "/benchmarks/kvbench", "/kvbench", "/build/benchmarks/kvbench"};
+    static const char *const within[] = {"", "/benchmarks/kvbench", "/build/benchmarks/kvbench"};
     for (size_t i = 0; i < sizeof within / sizeof within[0]; i++) {
-        if (asprintf(&side->program, "%s%s", place, within[i]) < 0)
+        char *program;
+        if (asprintf(&program, "%s%s", place, within[i]) < 0)
             return kv_fail(error, KV_ERROR_MEMORY, "no memory for the name of a program");
-        if (is_program(side->program))
+        /* /proc/self is somebody else to a child, and a name without a slash would be looked for in PATH. */
+        side->program = is_program(program) ? realpath(program, NULL) : NULL;
+        free(program);
+        if (side->program)
             return KV_OK;
-        free(side->program);
-        side->program = NULL;
     }
     return kv_fail(
         error, KV_ERROR_ARGUMENT,
@@ -98,15 +100,6 @@ kv_status ab_open(struct ab_pair *pair, struct kv_error *error)
     }
     if (status)
         return status;
-    /* /proc/self is somebody else to a child. */
-    for (int i = 0; i < KV_CONTEST_SIDES; i++) {
-        char *real = strncmp(pair->sides[i].program, "/proc/self/", 11) == 0 ? realpath(pair->sides[i].program, NULL)
-                                                                             : NULL;
-        if (real) {
-            free(pair->sides[i].program);
-            pair->sides[i].program = real;
-        }
-    }
     pair->by_bench = !has_worker(&pair->sides[0]) || !has_worker(&pair->sides[1]);
     for (int i = 0; !status && i < KV_CONTEST_SIDES; i++)
         status = make_arguments(&pair->sides[i], error);

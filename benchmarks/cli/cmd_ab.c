@@ -113,6 +113,8 @@ static void print_side(const struct ab_side *side)
     printf("%s  %s", side->letter, side->name);
     if (commit && strcmp(commit, "unknown") != 0)
         printf(" (%s, commit %.12s%s)", engine ? engine : "?", commit, strstr(commit, "-dirty") ? "-dirty" : "");
+    else if (engine)
+        printf(" (%s)", engine);
     for (int i = side->n_common; side->argv[i]; i++)
         printf(" %s", side->argv[i]);
     putchar('\n');
