@@ -220,6 +220,14 @@ static kv_status look(struct contest *c, double fraction, struct kv_error *error
     return kv_effect_look(&known->looks, a, b, n, fraction, &known->effect, error);
 }
 
+/* The time is; or twice the time, where it was too short for any interval. */
+static bool is_over(const struct contest *c)
+{
+    const struct kv_contest_settings *s = c->settings;
+    const bool enough = c->known->n_starts >= (int)kv_effect_least_rounds(s->alpha);
+    return c->known->elapsed_s >= (enough || s->no_looks ? 1 : 2) * s->seconds;
+}
+
 kv_status kv_contest_run(struct kv_contest *known, const struct kv_contest_side sides[KV_CONTEST_SIDES],
                          const struct kv_contest_settings *s, struct kv_error *error)
 {
@@ -229,7 +237,7 @@ kv_status kv_contest_run(struct kv_contest *known, const struct kv_contest_side 
     kv_status status = KV_OK;
     int after[KV_CONTEST_LOOKS] = {0}, n_looks = 0, looked_at = 0;
     for (int start = 1; !status && !known->effect.verdict && !is_stopped(&c); start++) {
-        if (known->n_planned && (start > known->n_planned || known->elapsed_s >= s->seconds))
+        if (known->n_planned && (start > known->n_planned || is_over(&c)))
             break;
         status = run_start(&c, start, error);
         kv_contest_look_after(known->n_planned, after);

@@ -76,8 +76,8 @@ struct kv_contest {
     struct kv_effect shown;  /* of all starts so far, at level alpha: no verdict rests on it */
 };
 
-/* Runs it to its end. After an error the contest has what was known before. Errors: those of the sides and hooks,
- * MEMORY. */
+/* Runs it to its end: the time, or up to twice as long where there were too few starts for any interval. After an error
+ * the contest has what was known before. Errors: those of the sides and hooks, MEMORY. */
 kv_status kv_contest_run(struct kv_contest *contest, const struct kv_contest_side sides[KV_CONTEST_SIDES],
                          const struct kv_contest_settings *settings, struct kv_error *error);
 
