@@ -93,10 +93,10 @@ PYTHON
     engine one 20
     engine other 18.82
     ends 0 "$program" ab A=./one other --time 3s
-    is "$(last)" 'B is faster: 0.941 x the time of A (0.941 to 0.941, 10 starts, 98 %)'
+    [[ $(last) =~ ^'B is faster: 0.941 x the time of A (0.941 to 0.941, '[0-9]+' starts, 98 %)'$ ]] || complain "$(last)"
     has "$out" $'A  A (made up)\n' $'B  other (made up)\n' 'e2e_ms '
     ends 0 "$program" ab one other --time 3s --metric ttft_ms
-    is "$(last)" 'equal within 1 %: 1.000 x the time of A (1.000 to 1.000, 10 starts, 98 %)'
+    has "$(last)" 'equal within 1 %: 1.000 x the time of A (1.000 to 1.000, '
     for verdict in faster different; do
         ends 3 "$program" ab one other --time 3s --fail-if "$verdict" --quiet
     done

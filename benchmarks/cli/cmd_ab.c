@@ -98,9 +98,8 @@ static void show_progress(void *context, const struct kv_contest *c)
     ab->drawn_s = c->elapsed_s;
     kv_clock_text(c->elapsed_s, gone);
     kv_clock_text(ab->seconds, all);
-    fprintf(stderr, "%s%s of %s, start %d of %d, B / A %s%s", terminal ? "\r\033[K" : "kvbench ab: ", gone, all,
-            c->n_starts + 1 > c->n_planned ? c->n_planned : c->n_starts + 1, c->n_planned, ratio_text(&c->shown, ratio),
-            terminal ? "" : "\n");
+    fprintf(stderr, "%s%s of %s, start %d, B / A %s%s", terminal ? "\r\033[K" : "kvbench ab: ", gone, all,
+            c->n_starts + 1, ratio_text(&c->shown, ratio), terminal ? "" : "\n");
     fflush(stderr);
 }
 

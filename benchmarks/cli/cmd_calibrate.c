@@ -88,9 +88,9 @@ static void show_progress(void *context, const struct kv_contest *contest)
     if (c->quiet || (c->drawn_s > 0 && contest->elapsed_s - c->drawn_s < (terminal ? 0.5 : 30)))
         return;
     c->drawn_s = contest->elapsed_s;
-    fprintf(stderr, "%s%s of %s, start %d of %d, %zu repetitions%s",
+    fprintf(stderr, "%s%s of %s, start %d, %zu repetitions%s",
             terminal ? "\r\033[K" : "kvbench calibrate: ", kv_clock_text(contest->elapsed_s, gone),
-            kv_clock_text(c->seconds, all), contest->n_starts + 1, contest->n_planned, c->n, terminal ? "" : "\n");
+            kv_clock_text(c->seconds, all), contest->n_starts + 1, c->n, terminal ? "" : "\n");
     fflush(stderr);
 }
 
