@@ -67,7 +67,7 @@ PYTHON
         complain "$(last)"
     has "$out" $'\nB  this program (kvbench, commit ' ' --extra 60' $'\nttpt_ms ' 'CPUs'
     has "$(<rows.csv)" 'start,round,place,side,started_s,ttpt_ms,ttft_ms,e2e_ms'
-    [[ $(wc -l <rows.csv) -gt 40 ]]
+    [[ $(wc -l <rows.csv) -gt 14 ]]
     ends 0 "$program" ab "${small[@]}" --a '--extra 60' --b '' --time 6s --fail-if slower --quiet
     has "$(last)" 'B is faster: 0.'
     is "$err" ''
@@ -198,7 +198,7 @@ assert all(sum(int(r[v]) for v in ("faster", "slower", "equal", "undecided")) ==
 same = [r for r in rows if r["slowdown_pct"] == "0"]
 assert all(int(r["faster"]) + int(r["slower"]) <= 0.05 * 400 for r in same), same
 windows = list(csv.DictReader(open(sys.argv[1] + "/calibration.csv")))
-assert len(windows) == 5 and all(", " in w["machine"] and float(w["log_ratio_q95"]) >= 0 for w in windows), windows
+assert windows and all(", " in w["machine"] and float(w["log_ratio_q95"]) >= 0 for w in windows), windows
 PYTHON
     KVBENCH_PROGRAM=$program ends 0 "$project/plots/render.sh" here
     is "$out" 'here/figures/calibration.png and .svg'
