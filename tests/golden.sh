@@ -102,7 +102,7 @@ helps() {
     at_the_door --help >"$work/made/help-door.txt"
     at_the_door plots --help >"$work/made/help-plots.txt"
     kv --help >"$work/made/help-program.txt"
-    for command in bench compare dashboard evaluate generate info limits logits report tables tokenize train; do
+    for command in ab bench calibrate compare dashboard evaluate generate info limits logits report tables tokenize train worker; do
         kv "$command" --help >"$work/made/help-$command.txt"
     done
 }
@@ -274,6 +274,12 @@ bad_lines() {
     done <<'LINES'
 frobnicate
 --frobnicate
+ab
+ab no/such/build README.md
+ab --a '' --threshold 2
+ab --a '' --time soon
+ab --a '' --metric nothing
+ab a b c
 bench --frobnicate
 bench more
 bench --suite nothing
@@ -294,6 +300,8 @@ bench --time 5d
 bench --precision x
 bench --quick --full
 bench '--benchmark_filter=[' --model data/reference/tiny-f32
+calibrate --time 0
+calibrate more
 compare
 compare no/such/run no/such/run
 compare data/results/reference
@@ -341,6 +349,8 @@ train --text README.md --out folder --dtype F64
 train --text README.md --out folder --validation 100
 train --text README.md --out folder --init no/such/model
 train --text README.md --out no/such/run --resume
+worker --batch 0
+worker --model data/reference/tiny-f32 --prompt 65
 report no/such/run
 report data/results/reference --against no/such/run
 report data/results/reference --out /no/such/folder/page.html

@@ -149,7 +149,7 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "precision",
          .argument = "PART",
          .help = "add rounds until every ratio between arms is known to 1 +- PART, such as 2%",
-         .part = &s->precision},
+         .share = &s->precision},
         {.name = "time",
          .argument = "TIME",
          .help = "of the whole run, such as 90s, 10m or 1h: what does not fit is left out (default 14m;\n"

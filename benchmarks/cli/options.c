@@ -87,17 +87,18 @@ static bool parse_duration(double *seconds, const char *text, struct kv_error *e
 {
     char unit;
     if (!parse_number(seconds, &unit, text, "smh"))
-        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a time such as 0.5, 90s, 10m or 1h", text) == KV_OK;
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a time such as 90, 90s, 2m or 1h", text) == KV_OK;
     *seconds *= unit == 'h' ? 3600 : (unit == 'm' ? 60 : 1);
     return true;
 }
 
-static bool parse_part(double *part, const char *text, struct kv_error *error)
+/* A number of 1 or more without its sign may mean either, and is refused. */
+static bool parse_share(double *share, const char *text, struct kv_error *error)
 {
     char unit;
-    if (!parse_number(part, &unit, text, "%"))
-        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a part such as 2%% or 0.02", text) == KV_OK;
-    *part /= unit ? 100 : 1;
+    if (!parse_number(share, &unit, text, "%") || !(unit ? *share <= 100 : *share < 1))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a share such as 5%% or 0.05", text) == KV_OK;
+    *share /= unit ? 100 : 1;
     return true;
 }
 
@@ -158,8 +159,8 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
         return parse_plain(row->number, text, error);
     if (row->seconds)
         return parse_duration(row->seconds, text, error);
-    if (row->part)
-        return parse_part(row->part, text, error);
+    if (row->share)
+        return parse_share(row->share, text, error);
     if (row->seed)
         return parse_seed(row, text, error);
     if (row->chosen)
