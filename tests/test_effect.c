@@ -22,7 +22,10 @@
 /* ---- Machines ------------------------------------------------------------------------------------------- */
 
 #define SLOT_SECONDS 0.05
-enum { N_SLOTS = 6600, TRIALS = 2000, TRIALS_OF_POWER = 500, LONGEST = 64 };
+enum { N_SLOTS = 6600, MOST_UNITS = 64 };
+
+/* Comparisons of a machine; `long` on the command line takes more. */
+static int trials = 500, trials_of_power = 100;
 
 /* Speed in each slot, and the work that is done from the start to the end of it. */
 struct machine {
@@ -160,64 +163,118 @@ static double finish(const struct machine *machine, double time, double work)
     return end + (double)low * SLOT_SECONDS + (target - machine->done[low]) / machine->speed[low];
 }
 
+/* How long that work takes from now on. */
+static double run(const struct machine *machine, double *time, double work)
+{
+    const double start = *time;
+    *time = finish(machine, start, work);
+    return *time - start;
+}
+
+#define START_WORK      0.4
+#define REPETITION_WORK 0.1
+
+/* Where a process lies in memory makes it faster or slower for all of its life. */
+static double placement(struct draws *draws)
+{
+    return exp(0.01 * normal(draws));
+}
+
 /* A process: it starts, then repeats its work; its figure is the median of the repetitions. */
-static double run_process(const struct machine *machine, double *time, double work, double placement)
+static double run_process(const struct machine *machine, double *time, double work, struct draws *draws)
 {
     enum { REPETITIONS = 5 };
     double seconds[REPETITIONS];
-    *time = finish(machine, *time, 0.4);
-    for (size_t i = 0; i < REPETITIONS; i++) {
-        const double start = *time;
-        *time = finish(machine, start, 0.1 * work * placement);
-        seconds[i] = *time - start;
-    }
+    work *= placement(draws);
+    run(machine, time, START_WORK);
+    for (size_t i = 0; i < REPETITIONS; i++)
+        seconds[i] = run(machine, time, REPETITION_WORK * work);
     kv_stats_sort(seconds, REPETITIONS);
     return kv_stats_median(seconds, REPETITIONS);
 }
+
+/* ---- Units: what the statistics take as one round -------------------------------------------------------- */
+
+/* A process of each side, one after the other. */
+static void one_process_each(const struct machine *machine, double *time, double slowdown, struct draws *draws,
+                             double *a, double *b)
+{
+    const bool b_first = uniform(draws) < 0.5;
+    for (int place = 0; place < 2; place++) {
+        if (b_first == (place == 0))
+            *b = run_process(machine, time, slowdown, draws);
+        else
+            *a = run_process(machine, time, 1, draws);
+    }
+}
+
+/* Both sides start, then take turns in an order drawn anew each round: b / a is the middle of the rounds' ratios. */
+static void one_start_each(const struct machine *machine, double *time, double slowdown, struct draws *draws, double *a,
+                           double *b)
+{
+    enum { ROUNDS = 20 };
+    const double work[] = {REPETITION_WORK * placement(draws), REPETITION_WORK * placement(draws) * slowdown};
+    double logs[ROUNDS];
+    run(machine, time, 2 * START_WORK);
+    for (size_t i = 0; i < ROUNDS; i++) {
+        const size_t first = uniform(draws) < 0.5;
+        double seconds[2];
+        seconds[first] = run(machine, time, work[first]);
+        seconds[1 - first] = run(machine, time, work[1 - first]);
+        logs[i] = log(seconds[1] / seconds[0]);
+    }
+    kv_stats_sort(logs, ROUNDS);
+    *a = 1;
+    *b = exp(kv_stats_median(logs, ROUNDS));
+}
+
+static const struct design {
+    const char *name;
+    void (*measure)(const struct machine *machine, double *time, double slowdown, struct draws *draws, double *a,
+                    double *b);
+    size_t units, looks;
+} designs[] = {
+    {"64 rounds of processes, one look", one_process_each, 64, 1},
+    {"64 rounds of processes, 4 looks", one_process_each, 64, 4},
+    {"24 starts of 20 rounds, 12 looks", one_start_each, 24, 12},
+};
 
 /* ---- Comparisons ---------------------------------------------------------------------------------------- */
 
 struct tally {
     int verdicts[4], wrong, missed; /* wrong: faster where b is slower; missed: the interval lacks the truth */
-    double rounds;
+    double units;
 };
 
-/* 64 rounds at most, looked at four times, as ab does. */
-static void compare(const struct machine *machine, double slowdown, uint64_t seed, struct tally *tally)
+static void compare(const struct machine *machine, const struct design *design, double slowdown, uint64_t seed,
+                    struct tally *tally)
 {
     struct kv_effect_looks looks = {.alpha = 0.05, .threshold = 0.01};
     struct kv_effect effect = {.n = 0};
     struct draws draws = {.key = kv_mix64(seed)};
-    double a[LONGEST], b[LONGEST];
+    double a[MOST_UNITS], b[MOST_UNITS];
     double time = uniform(&draws) * N_SLOTS * SLOT_SECONDS;
-    for (size_t n = 0; n < LONGEST && !effect.verdict;) {
-        const bool b_first = uniform(&draws) < 0.5;
-        for (int place = 0; place < 2; place++) {
-            const double placement = exp(0.01 * normal(&draws));
-            if (b_first == (place == 0))
-                b[n] = run_process(machine, &time, slowdown, placement);
-            else
-                a[n] = run_process(machine, &time, 1, placement);
-        }
-        if (++n % (LONGEST / 4) == 0)
-            assert_int_equal(kv_effect_look(&looks, a, b, n, (double)n / LONGEST, &effect, NULL), KV_OK);
+    for (size_t n = 0; n < design->units && !effect.verdict;) {
+        design->measure(machine, &time, slowdown, &draws, &a[n], &b[n]);
+        if (++n % (design->units / design->looks) == 0)
+            assert_int_equal(kv_effect_look(&looks, a, b, n, (double)n / (double)design->units, &effect, NULL), KV_OK);
     }
     tally->verdicts[effect.verdict]++;
     tally->wrong += slowdown > 1 && effect.verdict == KV_EFFECT_FASTER;
     tally->missed += effect.low > slowdown || effect.high < slowdown;
-    tally->rounds += (double)effect.n;
+    tally->units += (double)effect.n;
     assert_true(looks.used <= looks.alpha);
 }
 
-/* Smallest count that Binomial(trials, p) exceeds with less than 1 %. */
-static int bound(int trials, double p)
+/* Smallest count that Binomial(n, p) exceeds with less than 1 %. */
+static int bound(int n, double p)
 {
     double below = 0;
     int count = -1;
     while (below < 0.99) {
         count++;
-        below += exp(lgamma(trials + 1) - lgamma(count + 1) - lgamma(trials - count + 1) + count * log(p) +
-                     (trials - count) * log1p(-p));
+        below += exp(lgamma(n + 1) - lgamma(count + 1) - lgamma(n - count + 1) + count * log(p) +
+                     (n - count) * log1p(-p));
     }
     return count;
 }
@@ -226,12 +283,12 @@ static int bound(int trials, double p)
 static int false_alarms_in_blocks(const struct machine *machine)
 {
     int alarms = 0;
-    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+    for (int trial = 0; trial < trials; trial++) {
         double times[2][10];
-        struct draws draws = {.key = kv_mix64(trial)};
+        struct draws draws = {.key = kv_mix64((uint64_t)trial)};
         double time = uniform(&draws) * N_SLOTS * SLOT_SECONDS;
         for (int i = 0; i < 20; i++)
-            times[i / 10][i % 10] = run_process(machine, &time, 1, exp(0.01 * normal(&draws)));
+            times[i / 10][i % 10] = run_process(machine, &time, 1, &draws);
         alarms += kv_stats_mann_whitney(times[0], 10, times[1], 10).p < 0.05;
     }
     return alarms;
@@ -251,41 +308,55 @@ static const struct {
     {"all of these", all_together, 0},
 };
 
-/* Many comparisons with a side b that is slower so many times; returns the share found slower. */
-static double compare_often(const struct machine *machine, double slowdown, int trials)
+/* Many comparisons with a side b that is slower so many times. */
+static struct tally compare_often(const struct machine *machine, const struct design *design, double slowdown, int n)
 {
-    struct tally tally = {.rounds = 0};
-    for (int trial = 0; trial < trials; trial++)
-        compare(machine, slowdown, (uint64_t)(1000 * slowdown) * TRIALS + (uint64_t)trial, &tally);
-    const double percent = 100.0 / trials, slower = percent * tally.verdicts[KV_EFFECT_SLOWER];
+    struct tally tally = {.units = 0};
+    for (int trial = 0; trial < n; trial++)
+        compare(machine, design, slowdown, (uint64_t)(1000 * slowdown) * 1000000 + (uint64_t)trial, &tally);
+    const double percent = 100.0 / n;
     print_message("  %g: %.1f/%.1f/%.1f, %.1f, %.0f", slowdown, percent * tally.verdicts[KV_EFFECT_FASTER],
-                  percent * tally.verdicts[KV_EFFECT_EQUAL], slower, percent * tally.missed, tally.rounds / trials);
-    if (slowdown == 1)
-        assert_true(tally.verdicts[KV_EFFECT_FASTER] + tally.verdicts[KV_EFFECT_SLOWER] <= bound(trials, 0.05));
-    assert_true(tally.wrong <= bound(trials, 0.05));
-    assert_true(tally.missed <= bound(trials, 0.05));
-    return slower / 100;
+                  percent * tally.verdicts[KV_EFFECT_EQUAL], percent * tally.verdicts[KV_EFFECT_SLOWER],
+                  percent * tally.missed, tally.units / n);
+    assert_true(tally.wrong <= bound(n, 0.05));
+    assert_true(tally.missed <= bound(n, 0.05));
+    return tally;
+}
+
+static int false_verdicts(const struct tally *tally)
+{
+    return tally->verdicts[KV_EFFECT_FASTER] + tally->verdicts[KV_EFFECT_SLOWER];
 }
 
 static void test_verdicts_under_noise(void **state)
 {
     (void)state;
     static struct machine machine;
-    int worst_in_blocks = 0;
-    print_message("false alarms without rounds; slow-down: faster/equal/slower %%, interval missed %%, mean rounds\n");
+    int worst_in_blocks = 0, false_in_all = 0;
+    print_message("slow-down: faster/equal/slower %%, interval missed %%, mean units\n");
     for (size_t m = 0; m < COUNT(machines); m++) {
         make(&machine, machines[m].name, machines[m].fill);
         const int blocks = false_alarms_in_blocks(&machine);
         worst_in_blocks = blocks > worst_in_blocks ? blocks : worst_in_blocks;
-        print_message("%-18s %4.1f %%;", machine.name, 100.0 * blocks / TRIALS);
-        compare_often(&machine, 1, TRIALS);
-        compare_often(&machine, 1.01, TRIALS_OF_POWER);
-        compare_often(&machine, 1.03, TRIALS_OF_POWER);
-        assert_true(compare_often(&machine, 1.1, TRIALS_OF_POWER) >= machines[m].found_10_percent);
-        print_message("\n");
+        print_message("%s; false alarms without rounds: %.1f %%\n", machine.name, 100.0 * blocks / trials);
+        for (size_t i = 0; i < COUNT(designs); i++) {
+            print_message("  %s:", designs[i].name);
+            const struct tally same = compare_often(&machine, &designs[i], 1, trials);
+            assert_true(false_verdicts(&same) <= bound(trials, 0.05));
+            false_in_all += false_verdicts(&same);
+            compare_often(&machine, &designs[i], 1.01, trials_of_power);
+            compare_often(&machine, &designs[i], 1.03, trials_of_power);
+            const struct tally slow = compare_often(&machine, &designs[i], 1.1, trials_of_power);
+            assert_true(slow.verdicts[KV_EFFECT_SLOWER] >= machines[m].found_10_percent * trials_of_power);
+            print_message("\n");
+        }
     }
+    const int of_all = trials * (int)(COUNT(machines) * COUNT(designs));
+    print_message("%d of %d comparisons of a program with itself said faster or slower: %.2f %%\n", false_in_all,
+                  of_all, 100.0 * false_in_all / of_all);
+    assert_true(false_in_all <= bound(of_all, 0.05));
     /* or else these machines prove nothing */
-    assert_true(worst_in_blocks > TRIALS / 4);
+    assert_true(worst_in_blocks > trials / 4);
 }
 
 /* ---- Known answers -------------------------------------------------------------------------------------- */
@@ -392,8 +463,12 @@ static void test_bad_input(void **state)
     assert_int_equal(kv_effect_look(&looks, good, good, 2, 0, &effect, &error), KV_ERROR_ARGUMENT);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "long") == 0) {
+        trials = 20000;
+        trials_of_power = 2000;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_example), cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_too_few_rounds),    cmocka_unit_test(test_looks_share_the_level),
