@@ -20,10 +20,16 @@ FIGURES = re.compile(r"TTFT ([\d.]+) ms, TTPT ([\d.]+) ms")
 
 
 def run(program, library, stamps, *arguments):
-    # Nobody reads stdout: a reader that wakes takes the CPU just between two steps, where the program's clock rests.
-    environment = dict(os.environ, LD_PRELOAD=library, KV_STAMPS=stamps)
-    return subprocess.run([program, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          text=True, check=True)
+    """What the program wrote to stderr. Nobody reads its stdout: a reader that wakes takes the CPU just between two steps,
+    where the program's clock rests."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KVBENCH_")}
+    environment.update(LD_PRELOAD=library, KV_STAMPS=stamps,
+                       ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+    done = subprocess.run([program, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True)
+    if done.returncode:
+        sys.exit(f"exit status {done.returncode} of {' '.join(arguments)}: {done.stderr}")
+    return done.stderr
 
 
 def read_products(stamps):
@@ -34,7 +40,7 @@ def read_products(stamps):
 def of_generate(program, library, stamps, path):
     """Milliseconds of one generation: by the program, by the stamps."""
     err = run(program, library, stamps, "generate", "--model", "kjv", "--gemm", "openblas", "--threads", "1",
-              "--temperature", "0", "--prompt", PROMPT, "--batch", "8", "--new", str(NEW), "--path", path).stderr
+              "--temperature", "0", "--prompt", PROMPT, "--batch", "8", "--new", str(NEW), "--path", path)
     first, step = map(float, FIGURES.search(err).groups())
     products = read_products(stamps)
     return first + (NEW - 1) * step, 1e3 * (products[-1][2] - products[0][1])
