@@ -5,9 +5,10 @@
  *
  * Modelled on a recorded machine (data/noise): whole threads lose their core, phases last from 0.2 to 20 s, and the level
  * drifts over minutes. Two sequences run on top of each other, drawn from the seed alone:
- *   phases    one after the other, of log-uniform lengths; half are quiet, in the others the first so many threads
+ *   phases    one after the other, of log-uniform lengths; six of ten are quiet, in the others the first so many threads
  *             multiply or read memory, for a share of each turn of 4 to 400 ms, all at once
- *   drifts    of 1 to 4 minutes, in which the share of the last so many threads rises to a peak and falls again
+ *   drifts    of 1 to 4 minutes, half of them quiet, in which the share of the last so many threads rises to a peak and
+ *             falls again
  * FILE gets a line of CSV as each begins; started_s is since 1970, as in runs.csv, after_s since the start. */
 #include <getopt.h>
 #include <math.h>
@@ -78,7 +79,7 @@ static double log_uniform(uint64_t key, uint64_t *index, double low, double high
 static struct spell next_phase(uint64_t key, uint64_t *index, double after)
 {
     struct spell phase = {.after = after, .seconds = log_uniform(key, index, 0.2, 20)};
-    phase.work = uniform(key, index) < 0.5 ? QUIET : PRODUCTS_ONLY + (enum work)(3 * uniform(key, index));
+    phase.work = uniform(key, index) < 0.6 ? QUIET : PRODUCTS_ONLY + (enum work)(3 * uniform(key, index));
     phase.threads = 1 + (int)(noise.threads * uniform(key, index));
     phase.share = 0.2 + 0.8 * uniform(key, index);
     phase.turn = log_uniform(key, index, 0.004, 0.4);
@@ -88,7 +89,7 @@ static struct spell next_phase(uint64_t key, uint64_t *index, double after)
 static struct spell next_drift(uint64_t key, uint64_t *index, double after)
 {
     struct spell drift = {.after = after, .seconds = log_uniform(key, index, 60, 240), .turn = DRIFT_TURN_SECONDS};
-    drift.work = PRODUCTS_ONLY + (enum work)(3 * uniform(key, index));
+    drift.work = uniform(key, index) < 0.5 ? QUIET : PRODUCTS_ONLY + (enum work)(3 * uniform(key, index));
     drift.threads = 1 + (int)(noise.threads / 2 * uniform(key, index));
     drift.share = 0.2 + 0.6 * uniform(key, index);
     return drift;
