@@ -63,14 +63,38 @@ static bool parse_integer(const struct option_row *row, const char *text, struct
     return true;
 }
 
-static bool parse_number(double *value, const char *text, const char *what, struct kv_error *error)
+static bool parse_number(double *value, const char *text, struct kv_error *error)
 {
     char *end;
     errno = 0;
     const double number = strtod(text, &end);
     if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9))
-        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a number%s such as 0.5 or 10", text, what) == KV_OK;
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a number such as 0.5 or 10", text) == KV_OK;
     *value = number;
+    return true;
+}
+
+static bool parse_duration(double *seconds, const char *text, struct kv_error *error)
+{
+    char *end;
+    errno = 0;
+    const double number = strtod(text, &end);
+    const double unit = strcmp(end, "h") == 0 ? 3600 : strcmp(end, "m") == 0 ? 60 : strcmp(end, "s") == 0 || !*end;
+    if (*text < '0' || *text > '9' || !(unit > 0) || errno || !(number <= 1e9))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a time such as 90, 90s, 2m or 1h", text) == KV_OK;
+    *seconds = number * unit;
+    return true;
+}
+
+/* "5%" or "0.05"; a number of 1 or more without its sign may mean either and is refused. */
+static bool parse_share(double *share, const char *text, struct kv_error *error)
+{
+    char *end;
+    const double number = strtod(text, &end);
+    const bool percent = strcmp(end, "%") == 0;
+    if (*text < '0' || *text > '9' || (*end && !percent) || !(percent ? number <= 100 : number < 1))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a share such as 5%% or 0.05", text) == KV_OK;
+    *share = percent ? number / 100 : number;
     return true;
 }
 
@@ -128,9 +152,11 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
     if (row->integer)
         return parse_integer(row, text, error);
     if (row->number)
-        return parse_number(row->number, text, "", error);
+        return parse_number(row->number, text, error);
     if (row->seconds)
-        return parse_number(row->seconds, text, " of seconds", error);
+        return parse_duration(row->seconds, text, error);
+    if (row->share)
+        return parse_share(row->share, text, error);
     if (row->seed)
         return parse_seed(row, text, error);
     if (row->chosen)
