@@ -1,7 +1,7 @@
 /* Takes CPU time and memory bandwidth from whatever else runs, as the neighbours of a virtual machine do: the promises of
  * the instrument are tested beside it, since a quiet machine proves nothing.
  *
- *   noise [--seed N] [--seconds S] [--threads N] [--log FILE]      S 0: until it is killed
+ *   noise [--seed N] [--seconds S] [--threads N] [--log FILE]      S 0, the default: until it is killed
  *
  * Modelled on a recorded machine (data/noise): whole threads lose their core, phases last from 0.2 to 20 s, and the level
  * drifts over minutes. Two sequences run on top of each other, drawn from the seed alone:
@@ -25,7 +25,7 @@
 #define DRIFT_TURN_SECONDS 0.02
 #define NAP_SECONDS        0.002
 
-enum { BUFFER_FLOATS = 64 << 20, CHUNK_FLOATS = 64 << 10, PRODUCTS = 20000, MOST_THREADS = 256 };
+enum { BUFFER_FLOATS = 64 << 20, CHUNK_FLOATS = 64 << 10, PRODUCTS = 20000, THREADS_PER_CPU = 4, MOST_THREADS = 1024 };
 
 typedef float vector __attribute__((vector_size(16)));
 
@@ -80,7 +80,7 @@ static struct spell next_phase(uint64_t key, uint64_t *index, double after)
 {
     struct spell phase = {.after = after, .seconds = log_uniform(key, index, 0.2, 20)};
     phase.work = uniform(key, index) < 0.6 ? QUIET : PRODUCTS_ONLY + (enum work)(3 * uniform(key, index));
-    phase.threads = 1 + (int)(noise.threads * uniform(key, index));
+    phase.threads = (int)log_uniform(key, index, 1, noise.threads + 1);
     phase.share = 0.2 + 0.8 * uniform(key, index);
     phase.turn = log_uniform(key, index, 0.004, 0.4);
     return phase;
@@ -90,7 +90,7 @@ static struct spell next_drift(uint64_t key, uint64_t *index, double after)
 {
     struct spell drift = {.after = after, .seconds = log_uniform(key, index, 60, 240), .turn = DRIFT_TURN_SECONDS};
     drift.work = uniform(key, index) < 0.5 ? QUIET : PRODUCTS_ONLY + (enum work)(3 * uniform(key, index));
-    drift.threads = 1 + (int)(noise.threads / 2 * uniform(key, index));
+    drift.threads = 1 + (int)(noise.threads / 4 * uniform(key, index));
     drift.share = 0.2 + 0.6 * uniform(key, index);
     return drift;
 }
@@ -189,7 +189,7 @@ static void read_options(int argc, char **argv)
 {
     static const struct option options[] = {
         {"seed", 1, NULL, 's'}, {"seconds", 1, NULL, 'd'}, {"threads", 1, NULL, 't'}, {"log", 1, NULL, 'l'}, {0}};
-    noise.threads = (int)(2 * sysconf(_SC_NPROCESSORS_ONLN));
+    noise.threads = (int)(THREADS_PER_CPU * sysconf(_SC_NPROCESSORS_ONLN));
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
         case 's':

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-VERDICTS = ("faster", "slower", "equal", "undecided")
+VERDICTS = ("faster", "slower", "equal", "undecided", "not told apart")
 FALSE = VERDICTS[:2]
 # A run that has the promised chance of a false verdict fails a short form once in so many times.
 SHORT_FORM_FAILS = 1000
@@ -135,9 +135,7 @@ def prove_compare(proof):
 
 
 def prove_repeat(proof):
-    arguments = ["--path", "naive,cached", "--batch", "1,2,4", "--new", "12"]
-    if not proof.full:
-        arguments += ["--reps", "6"]
+    arguments = ["--path", "naive,cached", "--new", "12", *([] if proof.full else ["--batch", "1,2,4", "--reps", "6"])]
     with proof.under_noise(3):
         runs = [proof.bench(f"run-{i}", *arguments) for i in range(2)]
     ratios = [[result["ratio"] for result in proof.compare(run, "--by", "path", "--metric", "ttpt_ms")] for run in runs]
