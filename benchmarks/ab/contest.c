@@ -11,7 +11,7 @@
 /* A start takes so many seconds, or so small a part of the time, and so many times what starting costs. */
 #define START_SECONDS   5.0
 #define START_SHARE     24
-#define START_OVERHEADS 6
+#define START_OVERHEADS 4
 
 struct contest {
     struct kv_contest *known;
@@ -136,9 +136,10 @@ static kv_status conclude_start(struct contest *c, int n_rounds, struct kv_error
 }
 
 /* Once the first has shown what starting costs, or all of it where a start has so many rounds and no more. */
-static int plan_starts(const struct kv_contest_settings *s, double seconds)
+int kv_contest_plan(const struct kv_contest_settings *s, double seconds)
 {
-    const double least = s->seconds / START_SHARE < START_SECONDS ? s->seconds / START_SHARE : START_SECONDS;
+    const double best = s->seconds / START_SHARE < START_SECONDS ? s->seconds / START_SHARE : START_SECONDS;
+    const double least = s->start_s > 0 ? s->start_s : best;
     const double wanted = s->rounds ? seconds : START_OVERHEADS * seconds;
     const double share = wanted > least ? wanted : least;
     const double fits = s->seconds / share, needed = (double)kv_effect_least_rounds(s->alpha);
@@ -154,10 +155,12 @@ static kv_status run_start(struct contest *c, int start, struct kv_error *error)
     c->n_kept = 0;
     for (int i = 0; !status && i < KV_CONTEST_SIDES; i++)
         status = c->sides[first ^ i].start(c->sides[first ^ i].context, error);
-    if (!status && c->known->n_planned == 0)
-        c->known->n_planned = plan_starts(s, elapsed(c) - began);
+    if (!status && c->known->n_planned == 0) {
+        c->known->start_s = elapsed(c) - began;
+        c->known->n_planned = kv_contest_plan(s, c->known->start_s);
+    }
     if (!status && s->prepare)
-        status = s->prepare(s->context, error);
+        status = s->prepare(s->context, first, error);
     const double end_s = s->seconds * start / c->known->n_planned;
     int n_rounds = 0;
     while (!status && !is_stopped(c) && (s->rounds == 0 || n_rounds < s->rounds) &&
@@ -171,7 +174,7 @@ static kv_status run_start(struct contest *c, int start, struct kv_error *error)
     for (int i = 0; i < KV_CONTEST_SIDES; i++)
         c->sides[i].stop(c->sides[i].context);
     if (start == 1 && s->rounds)
-        c->known->n_planned = plan_starts(s, elapsed(c));
+        c->known->n_planned = kv_contest_plan(s, elapsed(c));
     return status || n_rounds == 0 ? status : conclude_start(c, n_rounds, error);
 }
 
@@ -230,13 +233,13 @@ kv_status kv_contest_run(struct kv_contest *known, const struct kv_contest_side 
             break;
         status = run_start(&c, start, error);
         kv_contest_look_after(known->n_planned, after);
-        if (status || known->n_starts != after[n_looks] || known->n_starts == looked_at)
+        if (status || s->no_looks || known->n_starts != after[n_looks] || known->n_starts == looked_at)
             continue;
         looked_at = known->n_starts;
         status = look(&c, (double)after[n_looks++] / known->n_planned, error);
     }
     /* Starts that took longer than planned, or told nothing, leave the last look to the end of the time. */
-    if (!status && !known->effect.verdict && known->n_starts > looked_at) {
+    if (!status && !s->no_looks && !known->effect.verdict && known->n_starts > looked_at) {
         const double fraction = known->elapsed_s / s->seconds;
         status = look(&c, is_stopped(&c) && fraction < 1 ? fraction : 1, error);
     }

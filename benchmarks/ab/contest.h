@@ -48,12 +48,14 @@ struct kv_contest_settings {
     double alpha, threshold; /* kv_effect_looks */
     uint64_t seed;           /* of the coins */
     enum kv_peer_metric metric;
-    int rounds; /* of a start at most; 0: as many as its time allows */
+    int rounds;     /* of a start at most; 0: as many as its time allows */
+    double start_s; /* that a start takes, at least; 0: as is best */
+    bool no_looks;  /* nothing is decided: it goes on until the time is over */
     void *context;
     double (*now_s)(void *context);
     bool (*stopped)(void *context); /* asked to end; NULL: never */
-    /* Once both sides of a start are there, before the first round; NULL: nothing to do. */
-    kv_status (*prepare)(void *context, struct kv_error *error);
+    /* Once both sides of a start are there, before the first round, that side first; NULL: nothing to do. */
+    kv_status (*prepare)(void *context, int first, struct kv_error *error);
     void (*pause)(void *context); /* before every repetition; NULL: none */
     /* After each; NULL: nobody listens. */
     kv_status (*keep)(void *context, const struct kv_repetition *repetition, struct kv_error *error);
@@ -62,10 +64,11 @@ struct kv_contest_settings {
 
 /* What is known so far. */
 struct kv_contest {
-    int n_planned;                                                         /* starts; 0: not known yet */
-    int n_starts;                                                          /* that are complete */
-    int n_rounds;                                                          /* of all of them */
-    double elapsed_s;                                                      /* since it began */
+    int n_planned;    /* starts; 0: not known yet */
+    int n_starts;     /* that are complete */
+    int n_rounds;     /* of all of them */
+    double elapsed_s; /* since it began */
+    double start_s;   /* what starting both sides took, the first time */
     double ms[KV_CONTEST_SIDES][KV_PEER_N_METRICS][KV_CONTEST_MAX_STARTS]; /* medians of each start */
     double ratios[KV_PEER_N_METRICS][KV_CONTEST_MAX_STARTS];               /* exp(d_k); NaN: not measured */
     struct kv_effect_looks looks;
@@ -82,6 +85,9 @@ kv_status kv_contest_run(struct kv_contest *contest, const struct kv_contest_sid
 kv_status kv_contest_estimate(const struct kv_contest *contest, enum kv_peer_metric metric, struct kv_effect *effect,
                               struct kv_error *error);
 double kv_contest_median(const struct kv_contest *contest, int side, enum kv_peer_metric metric);
+
+/* How many starts are planned where starting both sides takes so long. */
+int kv_contest_plan(const struct kv_contest_settings *settings, double seconds);
 
 /* d of repetitions [n] in the order of measuring, all of one start: NaN when no two neighbours tell. Errors: MEMORY. */
 kv_status kv_contest_log_ratio(const struct kv_repetition *repetitions, size_t n, enum kv_peer_metric metric, double *d,

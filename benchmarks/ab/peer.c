@@ -297,11 +297,13 @@ kv_status kv_peer_run(struct kv_peer *peer, double *ms, json_t **ids, struct kv_
     return status;
 }
 
-kv_status kv_peer_steps(struct kv_peer *peer, int n, double *ms, struct kv_error *error)
+kv_status kv_peer_steps(struct kv_peer *peer, int n, double extra_pct, double *ms, struct kv_error *error)
 {
-    char request[48];
+    char request[80], extra[40] = "";
     json_t *answer;
-    snprintf(request, sizeof request, "{\"do\": \"steps\", \"n\": %d}", n);
+    if (extra_pct > 0)
+        snprintf(extra, sizeof extra, ", \"extra_pct\": %g", extra_pct);
+    snprintf(request, sizeof request, "{\"do\": \"steps\", \"n\": %d%s}", n, extra);
     kv_status status = ask(peer, request, &answer, error);
     if (status)
         return status;

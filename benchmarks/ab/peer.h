@@ -32,9 +32,9 @@ const json_t *kv_peer_ready(const struct kv_peer *peer);
  * the protocol does not have), and what the peer answers as an error: ARGUMENT. */
 kv_status kv_peer_run(struct kv_peer *peer, double *ms, json_t **ids, struct kv_error *error);
 
-/* n more steps of a generation that goes on: the middle one is TTPT, and TTFT is there when it began anew. Errors: as
- * kv_peer_run. */
-kv_status kv_peer_steps(struct kv_peer *peer, int n, double *ms, struct kv_error *error);
+/* n more steps of a generation that goes on, each longer by extra_pct % (0: as it was started): the middle one is TTPT,
+ * and TTFT is there when it began anew. Errors: as kv_peer_run. */
+kv_status kv_peer_steps(struct kv_peer *peer, int n, double extra_pct, double *ms, struct kv_error *error);
 
 /* Whether it knows steps. */
 bool kv_peer_has_steps(const struct kv_peer *peer);

@@ -14,6 +14,7 @@
  *     {"do": "steps", "n": 5}    the next n steps of a generation, which goes on from request to request and begins
  *       {"step_ms": [4.6, ..], "ttft_ms": 12.3}      again with the prompt when it is over; ttft_ms: null when it did
  *                                                    not begin here, else of the last time it did
+ *                                "extra_pct": 3 in it: each step is longer by so much, as with --extra
  *     {"do": "quit"}             no answer: the process ends, as it does when stdin does
  *   anything else, and whatever fails: {"error": "one line"}; the next request is served as if it had not been.
  *
@@ -44,6 +45,7 @@ struct worker {
     /* Of --extra: times of the latest steps, a ring. */
     double recent_ms[EXTRA_WINDOW];
     int n_recent;
+    double extra_pct; /* of the request that is served */
 };
 
 /* ---- Options ----------------------------------------------------------------------------------------- */
@@ -140,14 +142,14 @@ int worker_arguments(const struct worker_texts *t, const char **arguments)
 static double work_on(struct worker *w, double step_ms)
 {
     double sorted[EXTRA_WINDOW];
-    if (!(w->asked->extra_pct > 0))
+    if (!(w->extra_pct > 0))
         return 0;
     const int64_t start = kv_now_ns();
     w->recent_ms[w->n_recent++ % EXTRA_WINDOW] = step_ms;
     const size_t n = w->n_recent < EXTRA_WINDOW ? (size_t)w->n_recent : EXTRA_WINDOW;
     memcpy(sorted, w->recent_ms, n * sizeof *sorted);
     kv_stats_sort(sorted, n);
-    const int64_t extra = (int64_t)(w->asked->extra_pct / 100 * 1e6 * kv_stats_median(sorted, n));
+    const int64_t extra = (int64_t)(w->extra_pct / 100 * 1e6 * kv_stats_median(sorted, n));
     int64_t now;
     while ((now = kv_now_ns()) - start < extra)
         ;
@@ -198,6 +200,9 @@ static kv_status run_steps(struct worker *w, const json_t *request, json_t *answ
 {
     struct kv_decoder *d = &w->decoder;
     const json_int_t n = json_integer_value(json_object_get(request, "n"));
+    const json_t *extra = json_object_get(request, "extra_pct");
+    if (json_is_number(extra) && json_number_value(extra) >= 0)
+        w->extra_pct = json_number_value(extra);
     if (n < 1 || n > MOST_STEPS)
         return kv_fail(error, KV_ERROR_ARGUMENT, "\"n\" is to be a whole number of 1 to %d", MOST_STEPS);
     if (w->asked->n_new < 2)
@@ -258,6 +263,7 @@ static bool serve(struct worker *w, const char *line, size_t length)
     const char *what = json_string_value(json_object_get(request, "do"));
     const bool quits = what && strcmp(what, "quit") == 0;
     kv_status status;
+    w->extra_pct = w->asked->extra_pct;
     if (!request)
         status = kv_fail(&error, KV_ERROR_FORMAT, "not a line of JSON: %s", json_error.text);
     else if (!what)

@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true},
     {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false},
+    {"calibrate", "how surely ab and compare can tell two programs apart on this machine", command_calibrate, false},
     {"worker", "measure one cell on request, over lines of JSON", command_worker, true},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
