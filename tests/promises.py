@@ -79,9 +79,10 @@ class Proof:
 
     def compare(self, *arguments):
         """A result each: a cell and a metric."""
-        results = [json.loads(line) for line in self.run("compare", *arguments, "--format", "json").splitlines()]
+        rows = [json.loads(line) for line in self.run("compare", *arguments, "--format", "json").splitlines()]
+        results = [row for row in rows if row["verdict"] != "environment"]
         if not results or any(result["verdict"] not in VERDICTS for result in results):
-            sys.exit(f"compare {' '.join(arguments)} said {results}")
+            sys.exit(f"compare {' '.join(arguments)} said {rows}")
         return results
 
 
@@ -138,13 +139,21 @@ def prove_repeat(proof):
     arguments = ["--path", "naive,cached", "--new", "12", *([] if proof.full else ["--batch", "1,2,4", "--reps", "6"])]
     with proof.under_noise(3):
         runs = [proof.bench(f"run-{i}", *arguments) for i in range(2)]
-    ratios = [[result["ratio"] for result in proof.compare(run, "--by", "path", "--metric", "ttpt_ms")] for run in runs]
-    apart = [abs(second / first - 1) for first, second in zip(*ratios, strict=True)]
-    for first, second in zip(*ratios):
-        print(f"  cached over naive {first:.4f}, then {second:.4f}")
-    allowed = 0.03 if proof.full else 0.5
-    proof.check(statistics.median(apart) <= allowed, f"two runs one after the other differ by "
-                f"{100 * statistics.median(apart):.2f} % in the median cell; at most {100 * allowed:g} %")
+    by_path = ["--by", "path", "--base", "naive", "--metric", "ttpt_ms"]
+    first, second = ({result["batch"]: result for result in proof.compare(run, *by_path)} for run in runs)
+    if first.keys() != second.keys():
+        sys.exit(f"not the same cells: {first}, {second}")
+    for batch in sorted(first, key=int):
+        print(f"  batch {batch}: cached over naive", " then ".join(
+            f"{cells[batch]['ratio']:.4f} ({cells[batch]['ratio_low']:.4f} to {cells[batch]['ratio_high']:.4f})"
+            for cells in (first, second)))
+    apart = statistics.median(abs(second[batch]["ratio"] / first[batch]["ratio"] - 1) for batch in first)
+    text = f"two runs one after the other differ by {100 * apart:.2f} % in the median cell"
+    if proof.full:
+        proof.check(apart <= 0.03, f"{text}; at most 3 %")
+    else: # of steps shorter than a time slice some are hit by other programs and some are not
+        below = [sum(result["ratio"] < 1 for result in cells.values()) for cells in (first, second)]
+        proof.check(min(below) > len(first) / 2, f"{text}; cached is faster in {below[0]} and {below[1]} of {len(first)}")
 
 
 def main():
