@@ -25,6 +25,8 @@ struct result {
     int new_tokens;             /* 11 */
     double ttft_ms[MAX_VALUES]; /* [number of ttpt_ms], 0: 10 */
     double ttpt_ms[MAX_VALUES]; /* up to a 0: a repetition each */
+    int rounds[MAX_VALUES];        /* [1, 2, ..] */
+    double probe_read[MAX_VALUES]; /* 0: unknown; probes of arithmetic are then unknown too, or 1e11 */
     double live_bytes;
     const char *status; /* NULL: no row but the repetitions; else one more row */
     const char *error;

@@ -246,7 +246,7 @@ static kv_status match_cell(struct kv_comparison *comparison, const struct kv_si
         if (before && kv_cells_agree(before, found, matched(comparison)))
             return fail_ambiguous(in, before, found, error);
         if (!found->n) {
-            problem = found->n_failed ? "failed" : "skipped";
+            problem = found->n_failed ? "failed" : found->n_skipped ? "skipped" : "stalled";
             continue;
         }
         any = true;
@@ -371,11 +371,50 @@ static kv_status summarize(struct kv_section *section, struct kv_error *error)
     if (!ratios)
         return fail_memory(error);
     for (size_t i = 0; i < section->n_results; i++) {
-        ratios[i] = section->results[i].judgement.ratio;
+        const struct kv_judgement *j = &section->results[i].judgement;
+        /* without a common round there is still a ratio of the medians */
+        ratios[i] = isnan(j->ratio) ? j->median_other / j->median_base : j->ratio;
         section->n_verdicts[section->results[i].judgement.verdict]++;
     }
     section->geometric_mean = kv_stats_geometric_mean(ratios, section->n_results);
     free(ratios);
+    return KV_OK;
+}
+
+/* Two medians of different runs. With D = log(median / median), and l, u how far the ends of each interval are from its
+ * median: D - sqrt(l_b^2 + u_a^2) to D + sqrt(u_b^2 + l_a^2), and the machine's part on both sides. */
+static void judge_runs(const struct kv_comparison *comparison, const struct kv_sample *a, const struct kv_sample *b,
+                       bool is_rate, struct kv_judgement *j)
+{
+    const double d = log(b->median / a->median), machine = comparison->apart.log_factor;
+    const size_t n = a->n < b->n ? a->n : b->n;
+    *j = (struct kv_judgement){
+        .n_base = a->n,
+        .n_other = b->n,
+        .n_rounds = n,
+        .median_base = a->median,
+        .median_other = b->median,
+        .ratio = exp(d),
+        .interval = {NAN, NAN},
+        .speed = exp(is_rate ? d : -d),
+        .rounds_needed = NAN,
+    };
+    if (n < kv_effect_least_rounds(KV_JUDGE_LEVEL))
+        return;
+    const double low = d - machine - hypot(log(b->median / b->interval.low), log(a->interval.high / a->median));
+    const double high = d + machine + hypot(log(b->interval.high / b->median), log(a->median / a->interval.low));
+    j->interval = (struct kv_stats_interval){exp(low), exp(high)};
+    j->verdict = is_rate ? kv_effect_judge(-high, -low, comparison->settings.threshold)
+                         : kv_effect_judge(low, high, comparison->settings.threshold);
+}
+
+static kv_status judge(const struct kv_comparison *comparison, const struct kv_pair *pair, enum kv_column metric,
+                       struct kv_judgement *judgement, struct kv_error *error)
+{
+    if (comparison->settings.by < KV_N_COLUMNS)
+        return kv_judge(pair->base, pair->other, metric, comparison->settings.threshold, judgement, error);
+    judge_runs(comparison, &pair->base->figures[metric], &pair->other->figures[metric],
+               kv_column_info(metric)->role == KV_ROLE_RATE, judgement);
     return KV_OK;
 }
 
@@ -394,8 +433,7 @@ static kv_status fill_section(const struct kv_comparison *comparison, struct kv_
         }
         struct kv_result *result = &results[section->n_results++];
         result->pair = pair;
-        const kv_status status = kv_judge(pair->base, pair->other, section->metric, comparison->settings.alpha,
-                                          comparison->settings.noise, &result->judgement, error);
+        const kv_status status = judge(comparison, pair, section->metric, &result->judgement, error);
         if (status)
             return status;
     }
@@ -441,6 +479,10 @@ kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results 
     kv_status status = find_sides(created, base, other, error);
     if (!status)
         status = find_pairs(created, error);
+    if (!status && other)
+        status = kv_compare_contexts(created, error);
+    if (!status && other)
+        status = kv_apart_find(base, other, &created->apart, error);
     if (!status) {
         find_shown(created);
         status = fill_sections(created, error);
@@ -461,6 +503,7 @@ void kv_comparison_free(struct kv_comparison *comparison)
     free(comparison->unmatched);
     free(comparison->sections);
     free(comparison->results);
+    free(comparison->differences);
     free(comparison);
 }
 
@@ -474,7 +517,7 @@ size_t kv_compare_regressions(const struct kv_comparison *comparison, double abo
         for (size_t j = 0; j < comparison->sections[i].n_results; j++) {
             const struct kv_result *result = &comparison->sections[i].results[j];
             const struct kv_judgement *judged = &result->judgement;
-            if (judged->verdict != KV_VERDICT_SLOWER || !(1 / judged->speed > 1 + above))
+            if (judged->verdict != KV_EFFECT_SLOWER || !(1 / judged->speed > 1 + above))
                 continue;
             n++;
             if (!*worst || judged->speed < (*worst)->judgement.speed) {
@@ -488,7 +531,8 @@ size_t kv_compare_regressions(const struct kv_comparison *comparison, double abo
 bool kv_compare_can_judge(const struct kv_comparison *comparison)
 {
     for (size_t i = 0; i < comparison->n_sections; i++)
-        if (comparison->sections[i].n_verdicts[KV_VERDICT_UNDECIDED] < comparison->sections[i].n_results)
-            return true;
+        for (size_t k = 0; k < comparison->sections[i].n_results; k++)
+            if (!isnan(comparison->sections[i].results[k].judgement.interval.low))
+                return true;
     return false;
 }
