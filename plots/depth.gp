@@ -4,8 +4,8 @@ call "theme.gp" 900 512 ARG1 ARG2 ARG3
 
 title = "Step latency against context: ".model
 subtitle = setting.", batch ".batch
-footnote = medians_note(0).left_out(0).(limit_high ne "" ? "\nLimit: the larger of bytes to read (weights and cache) ÷ " \
-    ."measured bandwidth and flops ÷ measured peak." : "")
+footnote = medians_note(0).left_out(0).without_limit(0).(limit_high ne "" ? "\nLimit: the larger of bytes to read ÷ " \
+    ."bandwidth and flops ÷ peak, of the probes around each row. Band: slopes of the 95 % interval." : "")
 call "title.gp" title subtitle footnote
 call "legend.gp" ""
 if (limit_high ne "") { call "legend_entry.gp" limit_style "limit of each path" }
@@ -15,8 +15,10 @@ n_keeping = 0
 slopes = ""
 do for [i = 1:n_arms] {
     n_keeping = n_keeping + (keeps[i] > 0)
+    is_told = slope_low_us[i] > 0 || slope_high_us[i] < 0
     if (keeps[i] && slope_us[i] == slope_us[i]) {
-        slopes = slopes.sprintf("\n%s: %.3g µs per token of context", arm[i], slope_us[i]). \
+        slopes = slopes."\n".arm[i].": ".(is_told ? sprintf("%.3g µs per token of context (%.3g to %.3g)", slope_us[i], \
+            slope_low_us[i], slope_high_us[i]) : "its slope cannot be told"). \
             (limit_slope_us[i] == limit_slope_us[i] ? sprintf(", limit %.3g", limit_slope_us[i]) : "")
     }
 }
@@ -36,7 +38,11 @@ do for [panel = 1:n_panels] {
         call "panel_title.gp" "With a cache, closer up" "ms"
         set label 103 slopes[2:*] at graph 0.04,graph 0.05 + 0.05 * n_keeping textcolor rgb ink noenhanced
     }
-    plot for [i = 1:n_arms] table("points") using (drawn(i)):"limit_median" with lines ls limit_style, \
+    fitted(i) = of(i) && panel == n_panels && keeps[i] ? column("context_tokens") : NaN
+    plot for [i = 1:n_arms] table("fit") using (fitted(i)):"low":"high" \
+        with filledcurves ls style_of(i) fs transparent solid 0.18 noborder, \
+        for [i = 1:n_arms] table("fit") using (fitted(i)):"fit" with lines ls style_of(i) dt solid lw 0.8, \
+        for [i = 1:n_arms] table("points") using (drawn(i)):"limit_median" with lines ls limit_style, \
         for [i = 1:n_arms] table("points") using (drawn(i)):"ttpt_low":(0):(column("ttpt_high") - column("ttpt_low")) \
         with vectors heads size screen 4.0 / width,90 ls style_of(i) dt solid lw 1.2, \
         for [i = 1:n_arms] table("points") using (drawn(i)):"ttpt_median" with linespoints ls style_of(i)

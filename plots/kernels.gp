@@ -10,9 +10,10 @@ height_of_rows = 125 + 220 * n_rows
 call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3
 
 title = "Matmul and attention kernels"
-subtitle = counted(sprintf("%d", threads), "thread").(peak > 0 ? sprintf(", measured peak %.3g GFLOPS", peak) : "") \
+subtitle = counted(sprintf("%d", threads), "thread").(peak > 0 ? sprintf(", peak %.3g GFLOPS", peak) : "") \
     .".  GFLOPS, log scale, against rows (matmul) or tokens in the sequence (attention)"
-footnote = medians_note(0).left_out(0)
+footnote = medians_note(0).left_out(0).without_limit(0) \
+    .(peak_is_below ? "  No peak: some are faster than all probes of it." : "")
 call "title.gp" title subtitle footnote
 
 highest = larger(sprintf("%.10g", peak), gflops_high)
@@ -23,7 +24,7 @@ do for [i = -1:n_arms] {
     legend_x = legend_left
     legend_y = 1 - (115.0 + legend_row * 220 + (i + 1) % 9 * 20) / height
     legend_style = i < 0 ? peak_style : i == 0 ? limit_style : kernel_style(i)
-    legend_text = i < 0 ? "measured peak" : i == 0 ? "limit of that shape" : arm[i]
+    legend_text = i < 0 ? "peak that was probed" : i == 0 ? "limit of that shape" : arm[i]
     call "legend_entry.gp" legend_style legend_text
 }
 

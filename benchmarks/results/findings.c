@@ -278,7 +278,7 @@ static void find_curve_growth(struct finder *finder, size_t first, bool *told)
             curve[n++] = &results->cells[i];
     }
     if (!finder->status)
-        finder->status = kv_results_trend(curve, n, &trend, finder->error);
+        finder->status = kv_results_trend(curve, n, KV_COLUMN_TTPT_MS, &trend, finder->error);
     free(curve);
     if (finder->status || trend.first == trend.last)
         return;

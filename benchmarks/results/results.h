@@ -186,10 +186,11 @@ kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample 
 kv_status kv_results_speed(const struct kv_results *results, const struct kv_cell_results *cell,
                            struct kv_judgement *judgement, struct kv_error *error);
 
-/* Step latency against context: in every round the least-squares line through that round's cells, so that a round that
- * is slow as a whole says nothing; then the middle of these slopes and its interval (effect.h: the order of the cells
- * within a round is random, so that a machine that drifts tilts a round's line upwards as often as downwards). A round
- * counts when its cells span at least half of the contexts. */
+/* A time in ms against context: in every round the median slope of all pairs of that round's cells (Theil 1950, Sen
+ * 1968), of which a round that is slow as a whole says nothing, and one stalled cell next to nothing; then the middle of
+ * the rounds' slopes and its interval (effect.h: the order of the cells within a round is random, so that a machine that
+ * drifts tilts a round upwards as often as downwards). A round counts when its cells span at least half of the contexts.
+ */
 struct kv_trend {
     size_t n;     /* rounds that count */
     double slope; /* us a token of context; NaN without rounds */
@@ -197,7 +198,7 @@ struct kv_trend {
     const struct kv_cell_results *first, *last; /* of the shortest and the longest context */
 };
 /* cells [n] that differ in their context alone. Errors: MEMORY. */
-kv_status kv_results_trend(const struct kv_cell_results *const *cells, size_t n, struct kv_trend *trend,
-                           struct kv_error *error);
+kv_status kv_results_trend(const struct kv_cell_results *const *cells, size_t n, enum kv_column column,
+                           struct kv_trend *trend, struct kv_error *error);
 
 #endif
