@@ -12,14 +12,19 @@ if (limit_high ne "") { call "legend_entry.gp" limit_style "limit of each path" 
 
 # Microseconds for another token of context, of the arms that keep something.
 n_keeping = 0
+n_lines = 0
 slopes = ""
 do for [i = 1:n_arms] {
     n_keeping = n_keeping + (keeps[i] > 0)
     is_told = slope_low_us[i] > 0 || slope_high_us[i] < 0
     if (keeps[i] && slope_us[i] == slope_us[i]) {
         slopes = slopes."\n".arm[i].": ".(is_told ? sprintf("%.3g µs per token of context (%.3g to %.3g)", slope_us[i], \
-            slope_low_us[i], slope_high_us[i]) : "its slope cannot be told"). \
-            (limit_slope_us[i] == limit_slope_us[i] ? sprintf(", limit %.3g", limit_slope_us[i]) : "")
+            slope_low_us[i], slope_high_us[i]) : "its slope cannot be told")
+        n_lines = n_lines + 1
+        if (limit_slope_us[i] == limit_slope_us[i]) {
+            slopes = slopes."\n    ".sprintf("its limit: %.3g µs", limit_slope_us[i])
+            n_lines = n_lines + 1
+        }
     }
 }
 n_panels = n_keeping == 0 || n_keeping == n_arms ? 1 : 2
@@ -36,7 +41,7 @@ do for [panel = 1:n_panels] {
     } else {
         call "axis.gp" "y" 1 close_high "linear"
         call "panel_title.gp" "With a cache, closer up" "ms"
-        set label 103 slopes[2:*] at graph 0.04,graph 0.05 + 0.05 * n_keeping textcolor rgb ink noenhanced
+        set label 103 slopes[2:*] at graph 0.04,graph 0.05 + 0.05 * n_lines textcolor rgb ink noenhanced
     }
     fitted(i) = of(i) && panel == n_panels && keeps[i] ? column("context_tokens") : NaN
     plot for [i = 1:n_arms] table("fit") using (fitted(i)):"low":"high" \
