@@ -168,6 +168,7 @@ kv_status kv_report_findings(void *context, FILE *page, struct kv_error *error)
         kv_html_part(page, "nothing measured", NULL);
         return KV_OK;
     }
+    kv_html_part(page, "steadiness", "line", kv_steadiness(report->results).line, NULL);
     kv_status status = kv_findings_find(report->results, &findings, &n, error);
     if (!status)
         status = print_numbers(report->results, findings, n, page, error);
