@@ -60,8 +60,8 @@ static void test_table(void **state)
                         "Figures are medians. Measured at different times, differences under 5.0 % could be the machine "
                         "(in both runs reading moved by 0 %, arithmetic by 0 %, early from late rounds by 2 %; kvbench "
                         "calibrate tells it better).\n"
-                        "The interval is that of the rounds, widened by as much; faster or slower: it lies on one side "
-                        "of 1; equal: within\n2 % of it.\n"
+                        "The interval is that of the rounds, widened by as much, or by less where the probes correct it; "
+                        "faster or slower: it\nlies on one side of 1; equal: within 2 % of it.\n"
                         "\n"
                         "B against A: time per token after the first (ttpt_ms), less is better\n"
                         "\n"
@@ -227,12 +227,12 @@ static void test_csv(void **state)
     assert_says(text,
                 "metric,base,other,suite,path,weights,cache,kv,gemm,isa,threads,chunk,batch,prompt_tokens,new_tokens,"
                 "model,weights_source,n_base,"
-                "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,verdict\n"
+                "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,corrected_by,verdict\n"
                 "ttpt_ms,A/runs.csv,B/runs.csv,batch,cached,f32,contiguous,f32,openblas,avx2,2,,1,21,50,gpt2,F32,9,9,"
                 "10.5,11.5,"
                 "1.0952381,");
-    assert_says(text, ",9,,5,slower\n");
-    assert_says(text, "\n,A/runs.csv,B/runs.csv,batch,naive,f32,,,openblas,avx2,2,,1,21,50,gpt2,F32,,,,,,,,,,,failed in "
+    assert_says(text, ",9,,5,,slower\n");
+    assert_says(text, "\n,A/runs.csv,B/runs.csv,batch,naive,f32,,,openblas,avx2,2,,1,21,50,gpt2,F32,,,,,,,,,,,,failed in "
                       "B\n");
     free(text);
     RUN(cli, "compare", "A", "B", "--csv", "A/runs.csv");
@@ -256,8 +256,8 @@ static void test_formats(void **state)
     RUN(cli, "compare", "A", "--by", "gemm", "--metric", "ttpt_ms,decode_tok_s", "--format", "csv");
     assert_exit(cli, 0);
     assert_int_equal(count_lines(cli->out, ""), 3);
-    assert_says(cli->out, ",6,6,22,17.925,0.824621125,0.75,0.85,6,6,,faster\n");
-    assert_says(cli->out, ",1.21267813,1.17647059,1.33333333,6,6,,faster\n"); /* the rate */
+    assert_says(cli->out, ",6,6,22,17.925,0.824621125,0.75,0.85,6,6,,,faster\n");
+    assert_says(cli->out, ",1.21267813,1.17647059,1.33333333,6,6,,,faster\n"); /* the rate */
     RUN(cli, "compare", "A", "--by", "gemm", "--metric", "ttpt_ms", "--format", "json");
     assert_says(cli->out, "{\"metric\":\"ttpt_ms\",");
     assert_says(cli->out, "\"median_base\":22,\"median_other\":17.925,\"ratio\":0.824621125,");
@@ -394,7 +394,7 @@ static void test_environments(void **state)
     assert_says(cli->out, "\nEnvironments differ:\n  machine.cpu.name: Zen in A, Xeon in B\n  run.threads: 2 in A, 4 in "
                           "B\n  libraries.openblas_core: SkylakeX in A, Prescott in B\n\nB against A");
     RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--format", "csv");
-    assert_says(cli->out, "\nmachine.cpu.name,Zen,Xeon,,,,,,,,,,,,,,,,,,,,,,,,,environment\nrun.threads,2,4,,");
+    assert_says(cli->out, "\nmachine.cpu.name,Zen,Xeon,,,,,,,,,,,,,,,,,,,,,,,,,,environment\nrun.threads,2,4,,");
     put(cli, "B/context.json", "{\"machine\": ");
     RUN(cli, "compare", "A", "B");
     assert_exit(cli, 0);

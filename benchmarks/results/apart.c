@@ -108,6 +108,8 @@ static kv_status find_by_runs(const struct kv_results *a, const struct kv_result
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
     const double reading = swing_of(a, b, false, values), arithmetic = swing_of(a, b, true, values);
     free(values);
+    apart->swings[0] = reading;
+    apart->swings[1] = arithmetic;
     kv_status status = drift_of(a, &drift_a, error);
     if (!status)
         status = drift_of(b, &drift_b, error);
@@ -198,11 +200,12 @@ kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, 
 {
     struct kv_apart by_runs;
     bool reaches = false;
-    *apart = (struct kv_apart){.seconds = fabs(a->started_s + a->ended_s - b->started_s - b->ended_s) / 2};
+    *apart = (struct kv_apart){.swings = {NAN, NAN}, .seconds = fabs(a->started_s + a->ended_s - b->started_s - b->ended_s) / 2};
     by_runs = *apart;
     kv_status status = find_calibrated(a, b, apart, &reaches, error);
     if (!status)
         status = find_by_runs(a, b, &by_runs, error);
+    memcpy(apart->swings, by_runs.swings, sizeof apart->swings);
     if (!reaches && by_runs.log_factor > apart->log_factor)
         *apart = by_runs;
     return status;

@@ -381,41 +381,19 @@ static kv_status summarize(struct kv_section *section, struct kv_error *error)
     return KV_OK;
 }
 
-/* Two medians of different runs. With D = log(median / median), and l, u how far the ends of each interval are from its
- * median: D - sqrt(l_b^2 + u_a^2) to D + sqrt(u_b^2 + l_a^2), and the machine's part on both sides. */
-static void judge_runs(const struct kv_comparison *comparison, const struct kv_sample *a, const struct kv_sample *b,
-                       bool is_rate, struct kv_judgement *j)
-{
-    const double d = log(b->median / a->median), machine = comparison->apart.log_factor;
-    const size_t n = a->n < b->n ? a->n : b->n;
-    *j = (struct kv_judgement){
-        .n_base = a->n,
-        .n_other = b->n,
-        .n_rounds = n,
-        .median_base = a->median,
-        .median_other = b->median,
-        .ratio = exp(d),
-        .interval = {NAN, NAN},
-        .speed = exp(is_rate ? d : -d),
-        .rounds_needed = NAN,
-    };
-    if (n < kv_effect_least_rounds(KV_JUDGE_LEVEL))
-        return;
-    const double low = d - machine - hypot(log(b->median / b->interval.low), log(a->interval.high / a->median));
-    const double high = d + machine + hypot(log(b->interval.high / b->median), log(a->median / a->interval.low));
-    j->interval = (struct kv_stats_interval){exp(low), exp(high)};
-    j->verdict = is_rate ? kv_effect_judge(-high, -low, comparison->settings.threshold)
-                         : kv_effect_judge(low, high, comparison->settings.threshold);
-}
-
 static kv_status judge(const struct kv_comparison *comparison, const struct kv_pair *pair, enum kv_column metric,
-                       struct kv_judgement *judgement, struct kv_error *error)
+                       struct kv_result *result, struct kv_error *error)
 {
+    const double threshold = comparison->settings.threshold;
+    struct kv_apart_judgement apart;
+    *result = (struct kv_result){.pair = pair, .log_factor = NAN};
     if (comparison->settings.by < KV_N_COLUMNS)
-        return kv_judge(pair->base, pair->other, metric, comparison->settings.threshold, judgement, error);
-    judge_runs(comparison, &pair->base->figures[metric], &pair->other->figures[metric],
-               kv_column_info(metric)->role == KV_ROLE_RATE, judgement);
-    return KV_OK;
+        return kv_judge(pair->base, pair->other, metric, threshold, &result->judgement, error);
+    const kv_status status = kv_apart_judge(&comparison->apart, pair->base, pair->other, metric, threshold, &apart,
+                                            error);
+    if (!status)
+        *result = (struct kv_result){pair, apart.judged, apart.log_factor, apart.corrected_by};
+    return status;
 }
 
 /* Judges the section's pairs into `results`. */
@@ -431,9 +409,7 @@ static kv_status fill_section(const struct kv_comparison *comparison, struct kv_
             section->n_unknown++;
             continue;
         }
-        struct kv_result *result = &results[section->n_results++];
-        result->pair = pair;
-        const kv_status status = judge(comparison, pair, section->metric, &result->judgement, error);
+        const kv_status status = judge(comparison, pair, section->metric, &results[section->n_results++], error);
         if (status)
             return status;
     }

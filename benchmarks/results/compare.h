@@ -4,11 +4,9 @@
  *   pair           a cell of the base and one of another side that agree in all columns that are compared by: kinds,
  *                  axes and sizes, the model and where its weights came from. An axis that does not apply to one of
  *                  them (a cache, on a path that keeps nothing) agrees with every value
- *   judgement      of cells of one run kv_judge says what a difference is. Of two runs it is the ratio of their medians;
- *                  its interval is that of the rounds, from the intervals of both medians (Zou & Donner 2008), widened
- *                  by what the machine may do from one run to the other (results/apart.h). A verdict needs 6 rounds on
- *                  each side, and that this interval lies on one side of 1, or within the threshold; otherwise the two
- *                  are not told apart
+ *   judgement      of cells of one run by kv_judge, of two runs by results/apart.h: those are told apart where the
+ *                  interval of the rounds, widened by what the machine may do from one run to the other, lies on one
+ *                  side of 1, or within the threshold
  * In every function:
  *   errors         a kv_status other than KV_OK, and one line in `error->message` when `error` is not NULL;
  *                  out-parameters are then NULL
@@ -57,6 +55,8 @@ struct kv_pair {
 struct kv_result {
     const struct kv_pair *pair;
     struct kv_judgement judgement;
+    double log_factor;        /* of two runs, allowed for the machine; NaN */
+    const char *corrected_by; /* likewise: "reading" or "arithmetic"; NULL */
 };
 
 /* All results of one metric and one side against the base. */
@@ -146,8 +146,8 @@ const char *kv_compare_allowance(const struct kv_comparison *comparison, char *t
 
 /* A row a result, then one for each unmatched cell, then one for each difference of the contexts: metric, base, other
  * (files, or values of the column `by`), the key columns (as kv_pair_key), n_base, n_other, median_base, median_other,
- * ratio, ratio_low, ratio_high, rounds, rounds_needed (of --by), machine_pct (of two runs: kv_compare_allowance),
- * verdict (as kv_compare_verdict, "not in B", "failed in B", .., or "environment", of which base and other are the
+ * ratio, ratio_low, ratio_high, rounds, rounds_needed (of --by), machine_pct (of two runs, what is allowed for the
+ * machine), corrected_by (likewise), verdict (as kv_compare_verdict, "not in B", "failed in B", .., or "environment", of which base and other are the
  * values and metric is the name). Errors: MEMORY. */
 kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_table **table, struct kv_error *error);
 

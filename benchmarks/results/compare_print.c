@@ -127,8 +127,8 @@ static void print_rule_of_runs(const struct kv_comparison *comparison, FILE *str
     char machine[32];
     fprintf(stream,
             "Figures are medians. Measured at different times, differences under %s could be the machine (%s).\nThe "
-            "interval is that of the rounds, widened by as much; faster or slower: it lies on one side of 1; equal: "
-            "within\n%g %% of it.\n",
+            "interval is that of the rounds, widened by as much, or by less where the probes correct it; faster or "
+            "slower: it\nlies on one side of 1; equal: within %g %% of it.\n",
             kv_compare_allowance(comparison, machine, sizeof machine), comparison->apart.source,
             comparison->settings.threshold * 100);
 }
@@ -173,13 +173,16 @@ const char *kv_compare_verdict(const struct kv_comparison *comparison, enum kv_e
                                                                                     : kv_effect_verdict_name(verdict);
 }
 
-/* "undecided, about 24 rounds" */
-static const char *verdict_text(const struct kv_comparison *comparison, const struct kv_judgement *j, char *text,
+/* "undecided, about 24 rounds", "slower (corrected by reading)" */
+static const char *verdict_text(const struct kv_comparison *comparison, const struct kv_result *result, char *text,
                                 size_t size)
 {
+    const struct kv_judgement *j = &result->judgement;
     const char *name = kv_compare_verdict(comparison, j->verdict);
     if (j->verdict == KV_EFFECT_UNDECIDED && j->rounds_needed <= KV_EFFECT_MAX_ROUNDS)
         snprintf(text, size, "%s, about %.0f rounds", name, j->rounds_needed);
+    else if (result->corrected_by)
+        snprintf(text, size, "%s (corrected by %s)", name, result->corrected_by);
     else
         snprintf(text, size, "%s", name);
     return text;
@@ -220,7 +223,7 @@ static void add_result(struct kv_table *table, const struct kv_comparison *compa
     else
         snprintf(text, sizeof text, "%.*f to %.*f", ratio_decimals, j->interval.low, ratio_decimals, j->interval.high);
     kv_table_add_number(table, NAN, text);
-    kv_table_add_text(table, verdict_text(comparison, j, text, sizeof text));
+    kv_table_add_text(table, verdict_text(comparison, result, text, sizeof text));
 }
 
 kv_status kv_section_table(const struct kv_comparison *comparison, const struct kv_section *section,
@@ -376,19 +379,18 @@ static void add_keys(struct kv_table *table, const struct kv_comparison *compari
 
 kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_table **table, struct kv_error *error)
 {
-    struct kv_table_column columns[KV_N_COLUMNS + 14] = {
+    struct kv_table_column columns[KV_N_COLUMNS + 15] = {
         {"metric", NULL, true}, {"base", NULL, true}, {"other", NULL, true}};
     static const char *const figures[] = {"n_base",        "n_other",     "median_base", "median_other",
                                           "ratio",         "ratio_low",   "ratio_high",  "rounds",
-                                          "rounds_needed", "machine_pct", "verdict"};
+                                          "rounds_needed", "machine_pct", "corrected_by", "verdict"};
     enum { N_FIGURES = sizeof figures / sizeof *figures };
-    const double machine = comparison->settings.by < KV_N_COLUMNS ? NAN : 100 * expm1(comparison->apart.log_factor);
     int n = 3;
     for (int key = 0; key < KV_N_COLUMNS; key++)
         if (is_key(comparison, key)) /* texts: "1>2" where --ignore lets two numbers be a pair */
             columns[n++] = (struct kv_table_column){name_of(key), NULL, true};
     for (int i = 0; i < N_FIGURES; i++)
-        columns[n++] = (struct kv_table_column){figures[i], NULL, i == N_FIGURES - 1};
+        columns[n++] = (struct kv_table_column){figures[i], NULL, i >= N_FIGURES - 2};
     const kv_status status = kv_table_create(table, NULL, columns, n, error);
     for (size_t s = 0; !status && s < comparison->n_sections; s++) {
         const struct kv_section *section = &comparison->sections[s];
@@ -406,9 +408,10 @@ kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_tab
                                      j->interval.high,
                                      (double)j->n_rounds,
                                      j->rounds_needed,
-                                     machine};
-            for (int v = 0; v < N_FIGURES - 1; v++)
+                                     100 * expm1(section->results[i].log_factor)};
+            for (int v = 0; v < N_FIGURES - 2; v++)
                 kv_table_add_number(*table, values[v], NULL);
+            kv_table_add_text(*table, section->results[i].corrected_by ? section->results[i].corrected_by : "");
             kv_table_add_text(*table, kv_compare_verdict(comparison, j->verdict));
         }
     }
@@ -419,8 +422,9 @@ kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_tab
         kv_table_add_text(*table, "");
         add_sides(*table, comparison->sides, unmatched->in == comparison->sides ? unmatched->from : unmatched->in);
         add_keys(*table, comparison, &alone);
-        for (int v = 0; v < N_FIGURES - 1; v++)
+        for (int v = 0; v < N_FIGURES - 2; v++)
             kv_table_add_number(*table, NAN, NULL);
+        kv_table_add_text(*table, "");
         snprintf(verdict, sizeof verdict, "%s in %s", unmatched->problem, unmatched->in->label);
         kv_table_add_text(*table, verdict);
     }
