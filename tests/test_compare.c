@@ -52,35 +52,35 @@ static void test_table(void **state)
     RUN(cli, "compare", "A", "B/runs.csv", "--metric", "ttpt_ms");
     assert_exit(cli, 0);
     assert_string_equal(cli->err, "");
-    assert_string_equal(cli->out,
-                        "A:   A/runs.csv, run r1\n"
-                        "B:   B/runs.csv, run r1\n"
-                        "all: suite batch, weights f32, cache contiguous, kv f32, gemm openblas, isa avx2, threads 2, "
-                        "prompt_tokens 21, new_tokens 50, model gpt2, weights_source F32\n"
-                        "Figures are medians. Measured at different times, differences under 5.0 % could be the machine "
-                        "(in both runs reading moved by 0 %, arithmetic by 0 %, early from late rounds by 2 %; kvbench "
-                        "calibrate tells it better).\n"
-                        "The interval is that of the rounds, widened by as much, or by less where the probes correct it; "
-                        "faster or slower: it\nlies on one side of 1; equal: within 2 % of it.\n"
-                        "\n"
-                        "B against A: time per token after the first (ttpt_ms), less is better\n"
-                        "\n"
-                        "  path    batch  A ms  B ms    n    B/A   95 % interval  B is\n"
-                        "  cached      1  10.5  11.5  9+9  1.095  1.004 to 1.195  slower\n"
-                        "  cached      2  10.5  10.5  9+9  1.000  0.915 to 1.093  not told apart\n"
-                        "  0 faster, 1 slower, 0 equal, 1 not told apart\n"
-                        "  Geometric mean of B/A over 2: 1.047 (A is 1.05 times as fast)\n"
-                        "\n"
-                        "Not compared: 5 cells\n"
-                        "  not in B: path cached, batch 4\n"
-                        "  failed in B: path naive, batch 1\n"
-                        "  skipped in B: path naive, batch 2\n"
-                        "  not in A: path cached, batch 8\n"
-                        "  failed in A: path naive, batch 4\n"
-                        "\n"
-                        "Left out of A/runs.csv: 2 failed, 0 skipped and 0 stalled rows\n"
-                        "\n"
-                        "Left out of B/runs.csv: 2 failed, 1 skipped and 0 stalled rows\n");
+    assert_string_equal(
+        cli->out, "A:   A/runs.csv, run r1\n"
+                  "B:   B/runs.csv, run r1\n"
+                  "all: suite batch, weights f32, cache contiguous, kv f32, gemm openblas, isa avx2, threads 2, "
+                  "prompt_tokens 21, new_tokens 50, model gpt2, weights_source F32\n"
+                  "Figures are medians. Measured at different times, differences under 5.0 % could be the machine "
+                  "(in both runs reading moved by 0 %, arithmetic by 0 %, early from late rounds by 2 %; kvbench "
+                  "calibrate tells it better).\n"
+                  "The interval is that of the rounds, widened by as much, or by less where the probes correct it; "
+                  "faster or slower: it\nlies on one side of 1; equal: within 2 % of it.\n"
+                  "\n"
+                  "B against A: time per token after the first (ttpt_ms), less is better\n"
+                  "\n"
+                  "  path    batch  A ms  B ms    n    B/A   95 % interval  B is\n"
+                  "  cached      1  10.5  11.5  9+9  1.095  1.004 to 1.195  slower\n"
+                  "  cached      2  10.5  10.5  9+9  1.000  0.915 to 1.093  not told apart\n"
+                  "  0 faster, 1 slower, 0 equal, 1 not told apart\n"
+                  "  Geometric mean of B/A over 2: 1.047 (A is 1.05 times as fast)\n"
+                  "\n"
+                  "Not compared: 5 cells\n"
+                  "  not in B: path cached, batch 4\n"
+                  "  failed in B: path naive, batch 1\n"
+                  "  skipped in B: path naive, batch 2\n"
+                  "  not in A: path cached, batch 8\n"
+                  "  failed in A: path naive, batch 4\n"
+                  "\n"
+                  "Left out of A/runs.csv: 2 failed, 0 skipped and 0 stalled rows\n"
+                  "\n"
+                  "Left out of B/runs.csv: 2 failed, 1 skipped and 0 stalled rows\n");
 }
 
 static void test_defaults_and_metrics(void **state)
@@ -161,9 +161,8 @@ static void test_by(void **state)
     RUN(cli, "compare", "A", "--by", "path", "--metric", "ttpt_ms");
     assert_exit(cli, 0);
     assert_says(cli->out, "cached against naive: ");
-    assert_says(cli->out,
-                "  gemm      batch  naive ms  cached ms    n  cached/naive   95 % interval  cached is\n"
-                "  openblas      1      11.5       10.5  9+9         0.913  0.911 to 0.915  faster\n");
+    assert_says(cli->out, "  gemm      batch  naive ms  cached ms    n  cached/naive   95 % interval  cached is\n"
+                          "  openblas      1      11.5       10.5  9+9         0.913  0.911 to 0.915  faster\n");
     assert_says(cli->out, "not in naive: gemm reference, batch 1\n");
     RUN(cli, "compare", "A", "--by", "path", "--base", "cached", "--metric", "ttpt_ms");
     assert_exit(cli, 0);
@@ -227,13 +226,15 @@ static void test_csv(void **state)
     assert_says(text,
                 "metric,base,other,suite,path,weights,cache,kv,gemm,isa,threads,chunk,batch,prompt_tokens,new_tokens,"
                 "model,weights_source,n_base,"
-                "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,corrected_by,verdict\n"
+                "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,"
+                "corrected_by,verdict\n"
                 "ttpt_ms,A/runs.csv,B/runs.csv,batch,cached,f32,contiguous,f32,openblas,avx2,2,,1,21,50,gpt2,F32,9,9,"
                 "10.5,11.5,"
                 "1.0952381,");
     assert_says(text, ",9,,5,,slower\n");
-    assert_says(text, "\n,A/runs.csv,B/runs.csv,batch,naive,f32,,,openblas,avx2,2,,1,21,50,gpt2,F32,,,,,,,,,,,,failed in "
-                      "B\n");
+    assert_says(text,
+                "\n,A/runs.csv,B/runs.csv,batch,naive,f32,,,openblas,avx2,2,,1,21,50,gpt2,F32,,,,,,,,,,,,failed in "
+                "B\n");
     free(text);
     RUN(cli, "compare", "A", "B", "--csv", "A/runs.csv");
     assert_complaint(cli, 2, "A/runs.csv is one of the compared files");
@@ -262,7 +263,8 @@ static void test_formats(void **state)
     assert_says(cli->out, "{\"metric\":\"ttpt_ms\",");
     assert_says(cli->out, "\"median_base\":22,\"median_other\":17.925,\"ratio\":0.824621125,");
     RUN(cli, "compare", "A", "--by", "gemm", "--metric", "ttpt_ms", "--format", "markdown");
-    assert_says(cli->out, "\n### packed against openblas: time per token after the first (ttpt_ms), less is better\n\n| path |");
+    assert_says(cli->out,
+                "\n### packed against openblas: time per token after the first (ttpt_ms), less is better\n\n| path |");
     assert_says(cli->out, "\n| cached | 1 | 22.0 | 17.9 | 6+6 | 0.825 | 0.750 to 0.850 | faster |\n");
     RUN(cli, "compare", "A", "--by", "gemm", "--metric", "ttpt_ms", "--threshold", "34%");
     assert_says(cli->out, "0.850  equal\n");
@@ -300,8 +302,9 @@ static void test_calibration(void **state)
     put(cli, "B/context.json", context);
     RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms");
     assert_exit(cli, 0);
-    assert_says(cli->out, "differences under 35 % could be the machine (A/../calibration.csv: windows 3600 s apart on this "
-                          "machine)");
+    assert_says(cli->out,
+                "differences under 35 % could be the machine (A/../calibration.csv: windows 3600 s apart on this "
+                "machine)");
     assert_says(cli->out, "not told apart\n");
     put(cli, "calibration.csv", "machine,separation_s\n");
     RUN(cli, "compare", "A", "B");
@@ -356,9 +359,9 @@ static void test_warns_of_few_repetitions(void **state)
     make_run(cli, "B", "openblas", nine_slower, 3);
     RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms");
     assert_exit(cli, 0);
-    assert_string_equal(cli->err,
-                        "kvbench compare: warning: fewer than 6 rounds in 1 of 1 rows, as few as 3, from which no verdict "
-                        "can come; measure again with --reps 6 or more\n");
+    assert_string_equal(
+        cli->err, "kvbench compare: warning: fewer than 6 rounds in 1 of 1 rows, as few as 3, from which no verdict "
+                  "can come; measure again with --reps 6 or more\n");
     assert_says(cli->out, "3+3  1.095              -  not told apart\n");
     make_run(cli, "one", "openblas", nine_slower, 1);
     RUN(cli, "compare", "A", "one", "--metric", "ttpt_ms");
@@ -391,8 +394,9 @@ static void test_environments(void **state)
     RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms");
     assert_exit(cli, 0);
     assert_string_equal(cli->err, "");
-    assert_says(cli->out, "\nEnvironments differ:\n  machine.cpu.name: Zen in A, Xeon in B\n  run.threads: 2 in A, 4 in "
-                          "B\n  libraries.openblas_core: SkylakeX in A, Prescott in B\n\nB against A");
+    assert_says(cli->out,
+                "\nEnvironments differ:\n  machine.cpu.name: Zen in A, Xeon in B\n  run.threads: 2 in A, 4 in "
+                "B\n  libraries.openblas_core: SkylakeX in A, Prescott in B\n\nB against A");
     RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--format", "csv");
     assert_says(cli->out, "\nmachine.cpu.name,Zen,Xeon,,,,,,,,,,,,,,,,,,,,,,,,,,environment\nrun.threads,2,4,,");
     put(cli, "B/context.json", "{\"machine\": ");

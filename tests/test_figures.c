@@ -148,11 +148,12 @@ static void test_speedups(void **state)
 
 static void test_slopes(void **state)
 {
-    PUT_RUNS(*state,
-             {.suite = "depth", .prompt_tokens = 100, .ttpt_ms = {20.2, 40.2, 20.2, 20.2, 20.2, 20.2}, .live_bytes = 100},
-             {.suite = "depth", .prompt_tokens = 200, .ttpt_ms = {20.4, 40.4, 20.4, 20.4, 20.4, 20.4}, .live_bytes = 200},
-             {.suite = "depth", .prompt_tokens = 400, .ttpt_ms = {20.8, 40.8, 20.8, 20.8, 20.8, 20.8}, .live_bytes = 400},
-             {.suite = "depth", .path = "naive", .ttpt_ms = {100, 0.9}});
+    PUT_RUNS(
+        *state,
+        {.suite = "depth", .prompt_tokens = 100, .ttpt_ms = {20.2, 40.2, 20.2, 20.2, 20.2, 20.2}, .live_bytes = 100},
+        {.suite = "depth", .prompt_tokens = 200, .ttpt_ms = {20.4, 40.4, 20.4, 20.4, 20.4, 20.4}, .live_bytes = 200},
+        {.suite = "depth", .prompt_tokens = 400, .ttpt_ms = {20.8, 40.8, 20.8, 20.8, 20.8, 20.8}, .live_bytes = 400},
+        {.suite = "depth", .path = "naive", .ttpt_ms = {100, 0.9}});
     free(write_tables(*state));
     assert_setting(*state, "depth", "array slope_us[2] = [NaN, 2]\narray slope_low_us[2] = [NaN, 2]\n");
     assert_setting(*state, "depth", "array limit_slope_us[2] = [NaN, NaN]\n"); /* of equal limits */

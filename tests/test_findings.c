@@ -52,18 +52,21 @@ static void test_faster_slower_or_neither(void **state)
         *state, "batch: ", "batch: naive decodes 3.0 times as fast as cached at batch 1 (95 % interval 2.8 to 3.1)");
     PUT_RUNS(*state, {.path = "naive", .ttpt_ms = {10, 12, 14, 15, 16, 10}},
              {.path = "cached", .ttpt_ms = {8, 9, 10.5, 13, 12, 11}});
-    ASSERT_FINDINGS(*state, "batch: ",
-                    "batch: at batch 1 the decode speeds of cached and naive are not told apart yet: about 7 rounds would "
-                    "tell");
+    ASSERT_FINDINGS(
+        *state, "batch: ",
+        "batch: at batch 1 the decode speeds of cached and naive are not told apart yet: about 7 rounds would "
+        "tell");
     PUT_RUNS(*state, {.path = "naive", .ttpt_ms = {10, 12, 14, 15, 16, 10}},
              {.path = "cached", .ttpt_ms = {10.1, 12, 14, 15, 16, 10}});
-    ASSERT_FINDINGS(*state, "batch: ",
-                    "batch: at batch 1 cached and naive decode equally fast within 2 % (ratio 1.00, 95 % interval 0.99 to "
-                    "1.00)");
+    ASSERT_FINDINGS(
+        *state, "batch: ",
+        "batch: at batch 1 cached and naive decode equally fast within 2 % (ratio 1.00, 95 % interval 0.99 to "
+        "1.00)");
     PUT_RUNS(*state, {.path = "naive", .ttpt_ms = {100, 101, 102}}, {.path = "cached", .ttpt_ms = {10, 11, 12}});
-    ASSERT_FINDINGS(*state, "batch: ",
-                    "batch: at batch 1 the decode speeds of cached and naive are not told apart yet: about 6 rounds would "
-                    "tell");
+    ASSERT_FINDINGS(
+        *state, "batch: ",
+        "batch: at batch 1 the decode speeds of cached and naive are not told apart yet: about 6 rounds would "
+        "tell");
 }
 
 static void test_nothing_to_compare(void **state)
@@ -85,7 +88,8 @@ static void test_nothing_to_compare(void **state)
 /* Every arm against the naive path, and, of any other axis, against what was measured first. */
 static void test_axes(void **state)
 {
-    PUT_RUNS(*state, {.path = "naive", .ttpt_ms = {80, 80, 80, 80, 80, 80}}, {.path = "cached", .ttpt_ms = {10, 10, 10, 10, 10, 10}},
+    PUT_RUNS(*state, {.path = "naive", .ttpt_ms = {80, 80, 80, 80, 80, 80}},
+             {.path = "cached", .ttpt_ms = {10, 10, 10, 10, 10, 10}},
              {.path = "tomorrow", .ttpt_ms = {5, 5, 5, 5, 5, 5}},
              {.path = "naive", .gemm = "packed", .ttpt_ms = {40, 40, 40, 40, 40, 40}},
              {.path = "tomorrow", .gemm = "packed", .ttpt_ms = {4, 4, 4, 4, 4, 4}});
@@ -114,12 +118,13 @@ static void test_many_are_a_range(void **state)
             .suite = "grid", .prompt_tokens = 6 + i, .ttpt_ms = {10, 10, 10, 10, 10, 10}};
     }
     put_runs(*state, results, 16);
-    ASSERT_FINDINGS(*state, "grid: ",
-                    "grid: cached decodes at between 2.0 times (batch 1, context 16; 95 % interval 2.0 to 2.0) and "
-                    "16.0 times (batch 1, context 23; 95 % interval 16.0 to 16.0) the speed of naive",
-                    "grid: in 1 of 8 cells cached and naive decode equally fast within 2 %",
-                    "grid: in 1 of 8 cells the decode speeds of cached and naive are not told apart yet: about 6 rounds "
-                    "would tell");
+    ASSERT_FINDINGS(
+        *state, "grid: ",
+        "grid: cached decodes at between 2.0 times (batch 1, context 16; 95 % interval 2.0 to 2.0) and "
+        "16.0 times (batch 1, context 23; 95 % interval 16.0 to 16.0) the speed of naive",
+        "grid: in 1 of 8 cells cached and naive decode equally fast within 2 %",
+        "grid: in 1 of 8 cells the decode speeds of cached and naive are not told apart yet: about 6 rounds "
+        "would tell");
 }
 
 /* ---- Growth ------------------------------------------------------------------------------------- */
@@ -150,14 +155,15 @@ static void test_trace_grows_or_is_flat(void **state)
     add_tokens(text, sizeof text, "cached", (double[]){0, 0.05, -0.05, 0, 0, 0}, 98.5);
     add_tokens(text, sizeof text, "tomorrow", (double[]){-4, 4, 2, -4, 0, 1}, 98.5);
     put_file(*state, "tokens.csv", text);
-    ASSERT_FINDINGS(*state, "trace: ",
-                    "trace: a step of plain takes 10.0 us more per token of context (95 % interval 9.00 to 11.0), at batch "
-                    "1; in the last quarter of 17 tokens 2.2 times as long as in the first (95 % interval 2.1 to 2.3)",
-                    "trace: a step of cached is flat within 2 % (0 us per token of context, 95 % interval -0.0500 to "
-                    "0.0500), at batch 1; in the last quarter of 17 tokens 1.00 times as long as in the first (95 % "
-                    "interval 0.99 to 1.01)",
-                    "trace: whether a step of tomorrow grows with the context cannot be told: the interval of its slope, "
-                    "-4.00 to 4.00 us per token, holds 0, at batch 1");
+    ASSERT_FINDINGS(
+        *state, "trace: ",
+        "trace: a step of plain takes 10.0 us more per token of context (95 % interval 9.00 to 11.0), at batch "
+        "1; in the last quarter of 17 tokens 2.2 times as long as in the first (95 % interval 2.1 to 2.3)",
+        "trace: a step of cached is flat within 2 % (0 us per token of context, 95 % interval -0.0500 to "
+        "0.0500), at batch 1; in the last quarter of 17 tokens 1.00 times as long as in the first (95 % "
+        "interval 0.99 to 1.01)",
+        "trace: whether a step of tomorrow grows with the context cannot be told: the interval of its slope, "
+        "-4.00 to 4.00 us per token, holds 0, at batch 1");
 }
 
 static void test_depth_from_shortest_to_longest(void **state)
@@ -172,15 +178,16 @@ static void test_depth_from_shortest_to_longest(void **state)
              {.suite = "depth", .path = "steady", .prompt_tokens = 1006, .ttpt_ms = {20, 20, 20.2, 20, 30, 20}},
              {.suite = "depth", .path = "seldom", .prompt_tokens = 6, .ttpt_ms = {20, 20}},
              {.suite = "depth", .path = "seldom", .prompt_tokens = 1006, .ttpt_ms = {40, 40}});
-    ASSERT_FINDINGS(*state, "depth: ",
-                    "depth: a step of cached takes 10.0 us more per token of context (95 % interval 9.00 to 20.0), at batch "
-                    "1; at context 1016 1.50 times as long as at context 16 (95 % interval 1.45 to 1.55)",
-                    "depth: whether a step of erratic grows with the context cannot be told: the interval of its slope, "
-                    "-10.0 to 19.0 us per token, holds 0, at batch 1",
-                    "depth: a step of steady is flat within 2 % (0 us per token of context, 95 % interval 0 to 0.200), at "
-                    "batch 1; at context 1016 1.00 times as long as at context 16 (95 % interval 1.00 to 1.01)",
-                    "depth: whether a step of seldom grows with the context cannot be told from 2 rounds: 6 are the least, "
-                    "at batch 1");
+    ASSERT_FINDINGS(
+        *state, "depth: ",
+        "depth: a step of cached takes 10.0 us more per token of context (95 % interval 9.00 to 20.0), at batch "
+        "1; at context 1016 1.50 times as long as at context 16 (95 % interval 1.45 to 1.55)",
+        "depth: whether a step of erratic grows with the context cannot be told: the interval of its slope, "
+        "-10.0 to 19.0 us per token, holds 0, at batch 1",
+        "depth: a step of steady is flat within 2 % (0 us per token of context, 95 % interval 0 to 0.200), at "
+        "batch 1; at context 1016 1.00 times as long as at context 16 (95 % interval 1.00 to 1.01)",
+        "depth: whether a step of seldom grows with the context cannot be told from 2 rounds: 6 are the least, "
+        "at batch 1");
 }
 
 /* ---- Memory and throughput ------------------------------------------------------------------------ */
@@ -200,7 +207,8 @@ static void test_highest_throughput(void **state)
 {
     PUT_RUNS(*state, {.batch = 4, .ttpt_ms = {10, 10, 10, 10, 10, 10}},
              {.batch = 8, .ttpt_ms = {16.5, 16, 17, 16.5, 16.5, 16.5}},
-             {.batch = 16, .ttpt_ms = {32.5, 33, 33.5, 33, 33, 33}}, {.suite = "memory", .batch = 64, .ttpt_ms = {1, 1}});
+             {.batch = 16, .ttpt_ms = {32.5, 33, 33.5, 33, 33, 33}},
+             {.suite = "memory", .batch = 64, .ttpt_ms = {1, 1}});
     ASSERT_FINDINGS(*state, "throughput: ",
                     "throughput: the highest median is 485 tok/s of decoding, cached at batch 8 in suite batch (95 % "
                     "interval 471 to 500); 1 other is not told apart from it");
@@ -215,9 +223,10 @@ static void test_highest_throughput(void **state)
 static void test_what_beats_its_limit(void **state)
 {
     PUT_RUNS(*state, {.ttpt_ms = {0.9, 2, 0.8, 2, 2, 2}}, {.batch = 2, .ttpt_ms = {2}});
-    ASSERT_FINDINGS(*state, "limits: ",
-                    "limits: of 7 repetitions 2 were faster than their probes allow, and have no share of the limit; most of "
-                    "them: batch/cached/w-f32/contiguous/kv-f32/openblas/avx2/t2/b1/p6/n11/x16");
+    ASSERT_FINDINGS(
+        *state, "limits: ",
+        "limits: of 7 repetitions 2 were faster than their probes allow, and have no share of the limit; most of "
+        "them: batch/cached/w-f32/contiguous/kv-f32/openblas/avx2/t2/b1/p6/n11/x16");
 }
 
 /* ---- Warnings ----------------------------------------------------------------------------------- */

@@ -260,9 +260,11 @@ static void test_the_machine_is_graded(void **state)
         const char *line;
     } cases[] = {
         {{9e9, 9e9, 9e9, 9e9, 9e9}, KV_GRADE_UNKNOWN, "not graded: fewer than 6 repetitions with probes"},
-        {{9e9, 9.1e9, 9e9, 9.2e9, 9e9, 8.9e9, 9e9}, KV_GRADE_STEADY,
+        {{9e9, 9.1e9, 9e9, 9.2e9, 9e9, 8.9e9, 9e9},
+         KV_GRADE_STEADY,
          "steady: reading varied by 2 %, arithmetic by 0 % (7 repetitions): ratios hold, and so do times"},
-        {{9e9, 9.1e9, 9e9, 9.2e9, 12e9, 12.5e9, 12e9}, KV_GRADE_MOVING,
+        {{9e9, 9.1e9, 9e9, 9.2e9, 12e9, 12.5e9, 12e9},
+         KV_GRADE_MOVING,
          "moving: reading varied by 36 %, arithmetic by 0 % (7 repetitions): ratios hold, since they are taken within "
          "rounds; times and shares of the limit are of that hour alone: for those measure again when nothing else"},
         {{9e9, 6e9, 9e9, 5e9, 12e9, 8e9, 12e9}, KV_GRADE_UNUSABLE, "unusable: reading varied by "},
@@ -286,8 +288,8 @@ static void test_the_machine_is_graded(void **state)
 static struct kv_judgement judge(const struct kv_results *results, enum kv_column column)
 {
     struct kv_judgement judgement;
-    assert_int_equal(
-        kv_judge(&results->cells[0], &results->cells[1], column, KV_JUDGE_THRESHOLD, &judgement, NULL), KV_OK);
+    assert_int_equal(kv_judge(&results->cells[0], &results->cells[1], column, KV_JUDGE_THRESHOLD, &judgement, NULL),
+                     KV_OK);
     return judgement;
 }
 

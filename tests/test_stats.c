@@ -240,7 +240,8 @@ static void test_intervals_by_ranks(void **state)
     (void)state;
     static const struct {
         size_t n, low;
-    } cases[] = {{2, 1}, {5, 1}, {6, 1}, {8, 1}, {9, 2}, {11, 2}, {12, 3}, {15, 4}, {20, 6}, {21, 6}, {50, 18}, {100, 40}};
+    } cases[] = {{2, 1},  {5, 1},  {6, 1},  {8, 1},  {9, 2},   {11, 2},
+                 {12, 3}, {15, 4}, {20, 6}, {21, 6}, {50, 18}, {100, 40}};
     double values[2000];
     for (size_t i = 0; i < 2000; i++)
         values[i] = (double)i + 1;
@@ -262,7 +263,8 @@ static void test_intervals_by_ranks(void **state)
 /* A standard normal number by Box and Muller. */
 static double normal(uint64_t key, uint64_t i)
 {
-    const double u = ((double)(kv_draw64(key, 2 * i) >> 11) + 0.5) * 0x1p-53, v = (double)(kv_draw64(key, 2 * i + 1) >> 11) * 0x1p-53;
+    const double u = ((double)(kv_draw64(key, 2 * i) >> 11) + 0.5) * 0x1p-53,
+                 v = (double)(kv_draw64(key, 2 * i + 1) >> 11) * 0x1p-53;
     return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
 }
 

@@ -97,10 +97,11 @@ static int apply_gate(const char *command, const struct settings *s, const struc
     if (s->fail_above < 0)
         return CLI_OK;
     if (!kv_compare_can_judge(comparison))
-        return cli_fail(command, NOT_COMPARED,
-                        "--fail-above: too few rounds for any verdict, so no regression can be seen; measure with --reps "
-                        "%zu or more",
-                        kv_effect_least_rounds(KV_JUDGE_LEVEL));
+        return cli_fail(
+            command, NOT_COMPARED,
+            "--fail-above: too few rounds for any verdict, so no regression can be seen; measure with --reps "
+            "%zu or more",
+            kv_effect_least_rounds(KV_JUDGE_LEVEL));
     const size_t n = kv_compare_regressions(comparison, s->fail_above, &section, &worst);
     if (n == 0)
         return CLI_OK;
@@ -191,10 +192,11 @@ int command_compare(int argc, char **argv)
     const struct option_table table = {
         .command = argv[0],
         .usage = "A B [OPTIONS]\n       kvbench compare A --by COLUMN [OPTIONS]",
-        .summary = "Holds run B against run A, cell by cell: the ratio of medians, with an interval that is widened by\n"
-                   "what this machine does from one run to another, and a verdict. With --by, the arms of one run,\n"
-                   "from pairs of the same round. Which of two builds is faster, kvbench ab tells more sharply.\n"
-                   "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
+        .summary =
+            "Holds run B against run A, cell by cell: the ratio of medians, with an interval that is widened by\n"
+            "what this machine does from one run to another, and a verdict. With --by, the arms of one run,\n"
+            "from pairs of the same round. Which of two builds is faster, kvbench ab tells more sharply.\n"
+            "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof rows[0],
     };

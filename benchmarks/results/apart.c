@@ -90,7 +90,8 @@ static kv_status drift_of(const struct kv_results *run, double *drift, struct kv
         const struct kv_sample *s = &cell->figures[cell->file == KV_FILE_RUNS ? KV_COLUMN_TTPT_MS : KV_COLUMN_SECONDS];
         const size_t half = s->n / 2;
         if (s->n >= LEAST_ROUNDS && kv_cell_is_timed(cell))
-            found[n++] = fabs(log(half_median(s->rounds, half, values) / half_median(s->rounds + half, s->n - half, values)));
+            found[n++] = fabs(
+                log(half_median(s->rounds, half, values) / half_median(s->rounds + half, s->n - half, values)));
     }
     kv_stats_sort(found, n);
     *drift = n ? kv_stats_quantile(found, n, 0.75) : NAN;
@@ -120,10 +121,11 @@ static kv_status find_by_runs(const struct kv_results *a, const struct kv_result
                  "no probes in both runs, so nothing tells what the machine did: measure both again");
     } else {
         apart->log_factor = fmax(fmax(probes, drift), log(LEAST_FACTOR));
-        snprintf(apart->source, sizeof apart->source,
-                 "in both runs reading moved by %.0f %%, arithmetic by %.0f %%, early from late rounds by %.0f %%; kvbench "
-                 "calibrate tells it better",
-                 100 * expm1(reading), 100 * expm1(arithmetic), isnan(drift) ? 0 : 100 * expm1(drift));
+        snprintf(
+            apart->source, sizeof apart->source,
+            "in both runs reading moved by %.0f %%, arithmetic by %.0f %%, early from late rounds by %.0f %%; kvbench "
+            "calibrate tells it better",
+            100 * expm1(reading), 100 * expm1(arithmetic), isnan(drift) ? 0 : 100 * expm1(drift));
     }
     return status;
 }
@@ -187,7 +189,8 @@ static kv_status find_calibrated(const struct kv_results *a, const struct kv_res
             status = read_calibration(file, machine, apart->seconds, &log_factor, &nearest, reaches, error);
         if (log_factor > 0) {
             apart->log_factor = fmax(log_factor, log(LEAST_FACTOR));
-            snprintf(apart->source, sizeof apart->source, "%.160s: windows %.0f s apart on this machine", file, nearest);
+            snprintf(apart->source, sizeof apart->source, "%.160s: windows %.0f s apart on this machine", file,
+                     nearest);
             i = 4;
         }
         free(file);
@@ -200,7 +203,8 @@ kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, 
 {
     struct kv_apart by_runs;
     bool reaches = false;
-    *apart = (struct kv_apart){.swings = {NAN, NAN}, .seconds = fabs(a->started_s + a->ended_s - b->started_s - b->ended_s) / 2};
+    *apart = (struct kv_apart){.swings = {NAN, NAN},
+                               .seconds = fabs(a->started_s + a->ended_s - b->started_s - b->ended_s) / 2};
     by_runs = *apart;
     kv_status status = find_calibrated(a, b, apart, &reaches, error);
     if (!status)

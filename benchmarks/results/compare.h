@@ -65,9 +65,9 @@ struct kv_section {
     const struct kv_side *other;
     struct kv_result *results; /* [n_results] */
     size_t n_results;
-    size_t n_unknown; /* pairs of which a side has no value of this metric */
+    size_t n_unknown;                        /* pairs of which a side has no value of this metric */
     size_t n_verdicts[KV_EFFECT_SLOWER + 1]; /* by enum kv_effect_verdict */
-    double geometric_mean; /* of the ratios */
+    double geometric_mean;                   /* of the ratios */
 };
 
 /* A cell that one side has and another has not, or has without one repetition that is ok. */
@@ -97,8 +97,8 @@ struct kv_comparison {
     size_t n_unmatched;
     struct kv_section *sections; /* [n_sections] metric after metric, and side after side */
     size_t n_sections;
-    struct kv_result *results; /* holds those of the sections */
-    struct kv_apart apart;     /* of two runs */
+    struct kv_result *results;         /* holds those of the sections */
+    struct kv_apart apart;             /* of two runs */
     struct kv_difference *differences; /* [n_differences] of two runs */
     size_t n_differences;
 };

@@ -11,8 +11,9 @@
 /* The run's times, and what follows from them. */
 static bool is_of_the_moment(const char *name)
 {
-    static const char *const names[] = {"run.start", "run.end", "run.load_at_start", "run.steal_percent",
-                                        "machine.memory.available_bytes", "warnings", "format_version"};
+    static const char *const names[] = {
+        "run.start", "run.end",       "run.load_at_start", "run.steal_percent", "machine.memory.available_bytes",
+        "warnings",  "format_version"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0)
             return true;

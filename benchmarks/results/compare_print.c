@@ -156,21 +156,25 @@ static void print_heading(const struct kv_comparison *comparison, const char *en
     }
     fprintf(stream, "\n%s", end);
     if (one)
-        fprintf(stream,
-                "Figures are medians; ratios are of pairs of one round, with their 95 %% interval. faster or slower: it "
-                "lies on one side\nof 1; equal: within %g %% of it.\n",
-                settings->threshold * 100);
+        fprintf(
+            stream,
+            "Figures are medians; ratios are of pairs of one round, with their 95 %% interval. faster or slower: it "
+            "lies on one side\nof 1; equal: within %g %% of it.\n",
+            settings->threshold * 100);
     else
         print_rule_of_runs(comparison, stream);
     for (size_t i = 0; i < comparison->n_differences; i++)
-        fprintf(stream, "%s%s: %s in A, %s in B\n", *end ? "- " : i ? "  " : "Environments differ:\n  ",
+        fprintf(stream, "%s%s: %s in A, %s in B\n",
+                *end ? "- "
+                : i  ? "  "
+                     : "Environments differ:\n  ",
                 comparison->differences[i].name, comparison->differences[i].base, comparison->differences[i].other);
 }
 
 const char *kv_compare_verdict(const struct kv_comparison *comparison, enum kv_effect_verdict verdict)
 {
     return verdict == KV_EFFECT_UNDECIDED && comparison->settings.by == KV_N_COLUMNS ? "not told apart"
-                                                                                    : kv_effect_verdict_name(verdict);
+                                                                                     : kv_effect_verdict_name(verdict);
 }
 
 /* "undecided, about 24 rounds", "slower (corrected by reading)" */
@@ -381,8 +385,8 @@ kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_tab
 {
     struct kv_table_column columns[KV_N_COLUMNS + 15] = {
         {"metric", NULL, true}, {"base", NULL, true}, {"other", NULL, true}};
-    static const char *const figures[] = {"n_base",        "n_other",     "median_base", "median_other",
-                                          "ratio",         "ratio_low",   "ratio_high",  "rounds",
+    static const char *const figures[] = {"n_base",        "n_other",     "median_base",  "median_other",
+                                          "ratio",         "ratio_low",   "ratio_high",   "rounds",
                                           "rounds_needed", "machine_pct", "corrected_by", "verdict"};
     enum { N_FIGURES = sizeof figures / sizeof *figures };
     int n = 3;
@@ -399,16 +403,11 @@ kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_tab
             kv_table_add_text(*table, name_of((int)section->metric));
             add_sides(*table, comparison->sides, section->other);
             add_keys(*table, comparison, section->results[i].pair);
-            const double values[] = {(double)j->n_base,
-                                     (double)j->n_other,
-                                     j->median_base,
-                                     j->median_other,
-                                     j->ratio,
-                                     j->interval.low,
-                                     j->interval.high,
-                                     (double)j->n_rounds,
-                                     j->rounds_needed,
-                                     100 * expm1(section->results[i].log_factor)};
+            const double values[] = {(double)j->n_base, (double)j->n_other,
+                                     j->median_base,    j->median_other,
+                                     j->ratio,          j->interval.low,
+                                     j->interval.high,  (double)j->n_rounds,
+                                     j->rounds_needed,  100 * expm1(section->results[i].log_factor)};
             for (int v = 0; v < N_FIGURES - 2; v++)
                 kv_table_add_number(*table, values[v], NULL);
             kv_table_add_text(*table, section->results[i].corrected_by ? section->results[i].corrected_by : "");
@@ -478,10 +477,11 @@ static int warn_of_repetitions(const struct kv_comparison *comparison, struct kv
     if (!n)
         return 0;
     warning->severity = KV_SEVERITY_WARNING;
-    snprintf(warning->text, sizeof warning->text,
-             "fewer than %zu rounds in %zu of %zu rows, as few as %zu, from which no verdict can come; measure again with "
-             "--reps %zu or more",
-             least, n, n_all, fewest, least);
+    snprintf(
+        warning->text, sizeof warning->text,
+        "fewer than %zu rounds in %zu of %zu rows, as few as %zu, from which no verdict can come; measure again with "
+        "--reps %zu or more",
+        least, n, n_all, fewest, least);
     return 1;
 }
 

@@ -272,8 +272,7 @@ static size_t write_token_rows(struct kv_picture *p)
             const double of_token = own <= drawn ? own : NAN;
             n_faults += own > drawn;
             KV_PICTURE_ROW(p, p->cells[i].arm + 1, rows[at].token, rows[at].context_tokens, (double)count,
-                           kv_stats_mean(ms, count), kv_stats_median(ms, count), ms[0], ms[count - 1],
-                           of_token);
+                           kv_stats_mean(ms, count), kv_stats_median(ms, count), ms[0], ms[count - 1], of_token);
             kv_range_add(&latency, ms[0]);
             kv_range_add(&latency, ms[count - 1]);
             kv_range_add(&limit, of_token);

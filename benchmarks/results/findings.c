@@ -92,8 +92,8 @@ static void find_pairs(struct finder *finder, const struct comparisons *all)
 {
     for (size_t i = 0; i < all->n; i++)
         if (all->pairs[i].judged.verdict != KV_EFFECT_UNDECIDED)
-            add(finder, finding_of(all, &all->pairs[i],
-                                   is_different(&all->pairs[i]) ? KV_FINDING_SPEED : KV_FINDING_EQUAL));
+            add(finder,
+                finding_of(all, &all->pairs[i], is_different(&all->pairs[i]) ? KV_FINDING_SPEED : KV_FINDING_EQUAL));
 }
 
 static void find_range(struct finder *finder, const struct comparisons *all)
@@ -174,8 +174,7 @@ static void compare(struct finder *finder, const struct kv_matcher *matcher, con
             continue;
         struct pair *pair = &all->pairs[all->n++];
         *pair = (struct pair){.base = other, .cell = cell};
-        finder->status = kv_judge(other, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &pair->judged,
-                                  finder->error);
+        finder->status = kv_judge(other, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &pair->judged, finder->error);
         pair->interval = (struct kv_stats_interval){1 / pair->judged.interval.high, 1 / pair->judged.interval.low};
         return;
     }
@@ -247,17 +246,17 @@ static void find_trace_growth(struct finder *finder)
         if (!kv_cell_is(cell, KV_COLUMN_SUITE, "trace") || !kv_cell_is_timed(cell) || slope->n < 2)
             continue;
         struct kv_judgement j;
-        finder->status = kv_judge_samples(early, &cell->token_figures[KV_TOKEN_LATE_NS], false, KV_JUDGE_THRESHOLD, &j, finder->error);
-        add(finder,
-            (struct kv_finding){.kind = KV_FINDING_GROWTH,
-                                .cell = cell,
-                                .value = slope->median,
-                                .interval = slope->interval,
-                                .value_2 = j.ratio,
-                                .interval_2 = j.interval,
-                                .growth = growth_of(slope->interval, 0.75 * cell->numbers[KV_COLUMN_NEW_TOKENS],
-                                                    early->median / 1e3),
-                                .n = slope->n});
+        finder->status = kv_judge_samples(early, &cell->token_figures[KV_TOKEN_LATE_NS], false, KV_JUDGE_THRESHOLD, &j,
+                                          finder->error);
+        add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
+                                        .cell = cell,
+                                        .value = slope->median,
+                                        .interval = slope->interval,
+                                        .value_2 = j.ratio,
+                                        .interval_2 = j.interval,
+                                        .growth = growth_of(slope->interval, 0.75 * cell->numbers[KV_COLUMN_NEW_TOKENS],
+                                                            early->median / 1e3),
+                                        .n = slope->n});
     }
 }
 
@@ -282,21 +281,19 @@ static void find_curve_growth(struct finder *finder, size_t first, bool *told)
     free(curve);
     if (finder->status || trend.first == trend.last)
         return;
-    finder->status = kv_judge(trend.first, trend.last, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &j,
-                              finder->error);
-    add(finder,
-        (struct kv_finding){.kind = KV_FINDING_GROWTH,
-                            .cell = trend.last,
-                            .base = trend.first,
-                            .value = trend.slope,
-                            .interval = trend.interval,
-                            .value_2 = j.ratio,
-                            .interval_2 = j.interval,
-                            .growth = growth_of(trend.interval,
-                                                trend.last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
-                                                    trend.first->numbers[KV_COLUMN_CONTEXT_TOKENS],
-                                                1e3 * trend.first->figures[KV_COLUMN_TTPT_MS].median),
-                            .n = trend.n});
+    finder->status = kv_judge(trend.first, trend.last, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &j, finder->error);
+    add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
+                                    .cell = trend.last,
+                                    .base = trend.first,
+                                    .value = trend.slope,
+                                    .interval = trend.interval,
+                                    .value_2 = j.ratio,
+                                    .interval_2 = j.interval,
+                                    .growth = growth_of(trend.interval,
+                                                        trend.last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
+                                                            trend.first->numbers[KV_COLUMN_CONTEXT_TOKENS],
+                                                        1e3 * trend.first->figures[KV_COLUMN_TTPT_MS].median),
+                                    .n = trend.n});
 }
 
 static void find_depth_growth(struct finder *finder)
@@ -373,8 +370,7 @@ static void find_throughput(struct finder *finder)
         struct kv_judgement j;
         if (cell == best || !kv_cell_is_timed(cell) || !cell->figures[KV_COLUMN_DECODE_TOK_S].n)
             continue;
-        finder->status = kv_judge(best, cell, KV_COLUMN_DECODE_TOK_S, KV_JUDGE_THRESHOLD, &j,
-                                  finder->error);
+        finder->status = kv_judge(best, cell, KV_COLUMN_DECODE_TOK_S, KV_JUDGE_THRESHOLD, &j, finder->error);
         finding.n += j.verdict == KV_EFFECT_EQUAL || j.verdict == KV_EFFECT_FASTER ||
                      (j.verdict == KV_EFFECT_UNDECIDED &&
                       !(cell->figures[KV_COLUMN_DECODE_TOK_S].median < (1 - CLEARLY_LOWER) * sample->median));

@@ -91,7 +91,8 @@ static const char *arm_text(const struct kv_cell_results *cell, enum kv_column a
 /* "about 24 rounds would tell" */
 static const char *needed_text(double rounds, char *text, size_t size)
 {
-    snprintf(text, size, rounds > KV_EFFECT_MAX_ROUNDS ? "more than %.0f rounds would tell" : "about %.0f rounds would tell",
+    snprintf(text, size,
+             rounds > KV_EFFECT_MAX_ROUNDS ? "more than %.0f rounds would tell" : "about %.0f rounds would tell",
              fmin(rounds, KV_EFFECT_MAX_ROUNDS));
     return text;
 }
@@ -160,13 +161,15 @@ static void tell_slope(const struct kv_finding *f, char *text, size_t size)
     kv_number_text(ends.low, low, sizeof low);
     kv_number_text(ends.high, high, sizeof high);
     if (isnan(f->interval.low))
-        snprintf(text, size, "whether a step of %s grows with the context cannot be told from %zu round%s: %zu are the least",
-                 path, f->n, f->n == 1 ? "" : "s", kv_effect_least_rounds(KV_JUDGE_LEVEL));
-    else if (f->growth == KV_GROWTH_UNDECIDED)
         snprintf(text, size,
-                 "whether a step of %s grows with the context cannot be told: the interval of its slope, %s to %s us per "
-                 "token, holds 0",
-                 path, low, high);
+                 "whether a step of %s grows with the context cannot be told from %zu round%s: %zu are the least", path,
+                 f->n, f->n == 1 ? "" : "s", kv_effect_least_rounds(KV_JUDGE_LEVEL));
+    else if (f->growth == KV_GROWTH_UNDECIDED)
+        snprintf(
+            text, size,
+            "whether a step of %s grows with the context cannot be told: the interval of its slope, %s to %s us per "
+            "token, holds 0",
+            path, low, high);
     else if (f->growth == KV_GROWTH_FLAT)
         snprintf(text, size, "a step of %s is flat within %g %% (%s us per token of context, 95 %% interval %s to %s)",
                  path, 100 * KV_JUDGE_THRESHOLD, value, low, high);
@@ -199,10 +202,11 @@ static void tell_growth(const struct kv_results *results, const struct kv_findin
 static void tell_faults(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
 {
     (void)results;
-    snprintf(text, size,
-             "limits: of %zu repetitions %zu %s faster than their probes allow, and have no share of the limit; most of "
-             "them: %s",
-             f->n_of, f->n, f->n == 1 ? "was" : "were", f->cell->id);
+    snprintf(
+        text, size,
+        "limits: of %zu repetitions %zu %s faster than their probes allow, and have no share of the limit; most of "
+        "them: %s",
+        f->n_of, f->n, f->n == 1 ? "was" : "were", f->cell->id);
 }
 
 static void tell_memory(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)

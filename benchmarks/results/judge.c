@@ -26,13 +26,11 @@ static size_t pair_rounds(const struct kv_sample *base, const struct kv_sample *
 
 static enum kv_effect_verdict of_rate(enum kv_effect_verdict of_time)
 {
-    return of_time == KV_EFFECT_FASTER   ? KV_EFFECT_SLOWER
-           : of_time == KV_EFFECT_SLOWER ? KV_EFFECT_FASTER
-                                         : of_time;
+    return of_time == KV_EFFECT_FASTER ? KV_EFFECT_SLOWER : of_time == KV_EFFECT_SLOWER ? KV_EFFECT_FASTER : of_time;
 }
 
-kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate,
-                           double threshold, struct kv_judgement *judgement, struct kv_error *error)
+kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate, double threshold,
+                           struct kv_judgement *judgement, struct kv_error *error)
 {
     struct kv_judgement *j = judgement;
     struct kv_effect effect;
@@ -79,8 +77,7 @@ kv_status kv_results_speed(const struct kv_results *results, const struct kv_cel
         if (kv_cell_is(&results->cells[i], KV_COLUMN_PATH, base_path) && kv_cell_is_timed(&results->cells[i]) &&
             kv_cells_agree(&results->cells[i], cell, kv_key_columns() & ~KV_BIT(KV_COLUMN_PATH)))
             base = &results->cells[i];
-    const kv_status status = kv_judge(base, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, judgement,
-                                      error);
+    const kv_status status = kv_judge(base, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, judgement, error);
     judgement->interval = (struct kv_stats_interval){1 / judgement->interval.high, 1 / judgement->interval.low};
     return status;
 }
@@ -147,7 +144,8 @@ kv_status kv_results_trend(const struct kv_cell_results *const *cells, size_t n,
     *trend = (struct kv_trend){.slope = NAN, .interval = {NAN, NAN}};
     if (!find_ends(cells, n, column, trend, &last_round))
         return KV_OK;
-    const double span = trend->last->numbers[KV_COLUMN_CONTEXT_TOKENS] - trend->first->numbers[KV_COLUMN_CONTEXT_TOKENS];
+    const double span = trend->last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
+                        trend->first->numbers[KV_COLUMN_CONTEXT_TOKENS];
     double *slopes = malloc(n * n * sizeof *slopes);
     if (!slopes)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for the trend of %zu cells: close other programs", n);

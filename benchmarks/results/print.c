@@ -136,9 +136,11 @@ static void print_heading(const struct kv_results *results, FILE *stream)
     fputc('\n', stream);
     fprintf(stream, "The machine was %s.\n", kv_steadiness(results).line);
     if (has_cells(results, KV_FILE_RUNS))
-        fputs("Figures are medians of n repetitions, a round each, MiB their maximum; +- is half the 95 % interval of the "
+        fputs("Figures are medians of n repetitions, a round each, MiB their maximum; +- is half the 95 % interval of "
+              "the "
               "figure before it\nover the rounds, in percent of it; % of limit is how close a step comes to what this "
-              "machine's memory and cores allowed\njust then, (4 of 6) of how many repetitions, as the others were faster "
+              "machine's memory and cores allowed\njust then, (4 of 6) of how many repetitions, as the others were "
+              "faster "
               "than their probes.\n",
               stream);
 }

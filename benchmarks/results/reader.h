@@ -17,11 +17,11 @@ struct kv_results_own {
     size_t *owners[KV_N_FILES];              /* [rows] of runs and kernels: the cell of each row */
     size_t *buckets;                         /* [n_buckets] of a hash of the ids: 1 + number of the cell, 0 free */
     size_t n_buckets;
-    size_t *latest;       /* [rows of runs, then of kernels]: 1 + the row of the same cell before, 0 none */
-    size_t *last_row;     /* [n_cells] 1 + its last row that is ok */
-    int *last_repetition; /* [n_cells] the largest that is ok */
-    double *values;       /* the samples, */
-    struct kv_round_value *rounds;       /* and by round */
+    size_t *latest;                /* [rows of runs, then of kernels]: 1 + the row of the same cell before, 0 none */
+    size_t *last_row;              /* [n_cells] 1 + its last row that is ok */
+    int *last_repetition;          /* [n_cells] the largest that is ok */
+    double *values;                /* the samples, */
+    struct kv_round_value *rounds; /* and by round */
     double *token_values;
     struct kv_round_value *token_rounds;
     struct kv_token_row *tokens;

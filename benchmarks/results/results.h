@@ -167,7 +167,7 @@ struct kv_judgement {
     double median_base, median_other;
     double ratio;                      /* of the figure, other / base, within rounds */
     struct kv_stats_interval interval; /* of the ratio; NaN with too few rounds for it */
-    double speed; /* how many times as fast the other side is: ratio of a rate, 1 / ratio of a time */
+    double speed;                   /* how many times as fast the other side is: ratio of a rate, 1 / ratio of a time */
     enum kv_effect_verdict verdict; /* on the other side */
     double rounds_needed;           /* for a verdict, as far as these rounds can tell; n_rounds where there is one */
 };
@@ -178,8 +178,8 @@ kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_resu
                    double threshold, struct kv_judgement *judgement, struct kv_error *error);
 
 /* The same of two samples; `is_rate`: more is better. */
-kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate,
-                           double threshold, struct kv_judgement *judgement, struct kv_error *error);
+kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate, double threshold,
+                           struct kv_judgement *judgement, struct kv_error *error);
 
 /* How many times as fast the steps of a cell are as those of the naive path at the same point: `speed`, and here
  * `interval` is of the speed. n_base 0 and NaN where one of them is not timed, or it is the naive path. Errors: MEMORY. */
@@ -192,9 +192,9 @@ kv_status kv_results_speed(const struct kv_results *results, const struct kv_cel
  * drifts tilts a round upwards as often as downwards). A round counts when its cells span at least half of the contexts.
  */
 struct kv_trend {
-    size_t n;     /* rounds that count */
-    double slope; /* us a token of context; NaN without rounds */
-    struct kv_stats_interval interval;         /* of slope; NaN: too few rounds for it */
+    size_t n;                                   /* rounds that count */
+    double slope;                               /* us a token of context; NaN without rounds */
+    struct kv_stats_interval interval;          /* of slope; NaN: too few rounds for it */
     const struct kv_cell_results *first, *last; /* of the shortest and the longest context */
 };
 /* cells [n] that differ in their context alone. Errors: MEMORY. */

@@ -23,9 +23,9 @@ enum kind {
     KIND_SPEED,    /* of a step, against the naive path */
     KIND_GROWTH,
     KIND_SLOPE,
-    KIND_SHAPE, /* of a kernel */
-    KIND_SIZE,  /* likewise */
-    KIND_COUNT, /* of repetitions */
+    KIND_SHAPE,   /* of a kernel */
+    KIND_SIZE,    /* likewise */
+    KIND_COUNT,   /* of repetitions */
     ON_PAGE = 64, /* added: and not on a terminal */
 };
 
