@@ -247,8 +247,8 @@ static void test_no_share_above_the_limit(void **state)
     assert_true(share->n == 2 && share->values[0] == 50 && share->values[1] == 80);
     assert_true(share->rounds[0].round == 1 && share->rounds[1].round == 5);
     assert_true(cell->figures[KV_COLUMN_PROBE_READ_BYTES_PER_S].median == 8e9);
-    assert_int_equal(results->n_strains, 3);
-    assert_true(results->strains[2].read_bytes_per_s == 7e9);
+    assert_int_equal(results->n_probed, 3);
+    assert_true(results->probed[2].read_bytes_per_s == 7e9);
     kv_results_free(results);
 }
 

@@ -38,10 +38,10 @@ static void add_run(struct levels *levels, const struct kv_results *run, const s
                     bool arithmetic)
 {
     size_t n = 0;
-    for (size_t i = 0; i < run->n_strains; i++) {
-        const struct kv_strain *strain = &run->strains[i];
-        if (kv_cells_agree(&run->cells[strain->cell], of, KV_BIT(KV_COLUMN_THREADS) | KV_BIT(KV_COLUMN_ISA)))
-            levels->values[n++] = arithmetic ? strain->fma_flop_per_s : strain->read_bytes_per_s;
+    for (size_t i = 0; i < run->n_probed; i++) {
+        const struct kv_probed *probed = &run->probed[i];
+        if (kv_cells_agree(&run->cells[probed->cell], of, KV_BIT(KV_COLUMN_THREADS) | KV_BIT(KV_COLUMN_ISA)))
+            levels->values[n++] = arithmetic ? probed->fma_flop_per_s : probed->read_bytes_per_s;
     }
     add_levels(levels, levels->values, n);
 }
@@ -51,8 +51,8 @@ static double swing_of(const struct kv_results *a, const struct kv_results *b, b
 {
     double swing = NAN;
     const struct kv_cell_results *last = NULL;
-    for (size_t i = 0; i < a->n_strains; i++) {
-        const struct kv_cell_results *of = &a->cells[a->strains[i].cell];
+    for (size_t i = 0; i < a->n_probed; i++) {
+        const struct kv_cell_results *of = &a->cells[a->probed[i].cell];
         if (last && kv_cells_agree(last, of, KV_BIT(KV_COLUMN_THREADS) | KV_BIT(KV_COLUMN_ISA)))
             continue;
         struct levels levels = {NAN, NAN, values};
@@ -104,7 +104,7 @@ static kv_status find_by_runs(const struct kv_results *a, const struct kv_result
                               struct kv_error *error)
 {
     double drift_a = NAN, drift_b = NAN;
-    double *values = malloc((a->n_strains + b->n_strains + 1) * sizeof *values);
+    double *values = malloc((a->n_probed + b->n_probed + 1) * sizeof *values);
     if (!values)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
     const double reading = swing_of(a, b, false, values), arithmetic = swing_of(a, b, true, values);
@@ -115,7 +115,7 @@ static kv_status find_by_runs(const struct kv_results *a, const struct kv_result
     if (!status)
         status = drift_of(b, &drift_b, error);
     const double probes = fmax(reading, arithmetic), drift = fmax(drift_a, drift_b);
-    if (isnan(probes) || !b->n_strains) {
+    if (isnan(probes) || !b->n_probed) {
         apart->log_factor = fmax(drift, log(FACTOR_UNKNOWN));
         snprintf(apart->source, sizeof apart->source,
                  "no probes in both runs, so nothing tells what the machine did: measure both again");

@@ -358,17 +358,17 @@ static size_t place_of(const struct kv_results *results, const struct kv_sample 
     return (size_t)(sample->values - results->own->values);
 }
 
-static kv_status add_strain(const struct reader *reader, size_t row, size_t cell)
+static kv_status add_probed(const struct reader *reader, size_t row, size_t cell)
 {
     struct kv_results *results = reader->results;
-    struct kv_strain *strain = &results->strains[results->n_strains];
-    *strain = (struct kv_strain){.cell = cell};
-    kv_status status = kv_reader_number(reader, row, KV_COLUMN_PROBE_READ_BYTES_PER_S, &strain->read_bytes_per_s);
+    struct kv_probed *probed = &results->probed[results->n_probed];
+    *probed = (struct kv_probed){.cell = cell};
+    kv_status status = kv_reader_number(reader, row, KV_COLUMN_PROBE_READ_BYTES_PER_S, &probed->read_bytes_per_s);
     if (!status)
-        status = kv_reader_number(reader, row, KV_COLUMN_PROBE_FMA_FLOP_PER_S, &strain->fma_flop_per_s);
+        status = kv_reader_number(reader, row, KV_COLUMN_PROBE_FMA_FLOP_PER_S, &probed->fma_flop_per_s);
     if (!status)
-        status = kv_reader_number(reader, row, KV_COLUMN_STOLEN_PCT, &strain->stolen_pct);
-    results->n_strains += strain->read_bytes_per_s > 0 && strain->fma_flop_per_s > 0;
+        status = kv_reader_number(reader, row, KV_COLUMN_STOLEN_PCT, &probed->stolen_pct);
+    results->n_probed += probed->read_bytes_per_s > 0 && probed->fma_flop_per_s > 0;
     return status;
 }
 
@@ -424,7 +424,7 @@ static kv_status read_samples(const struct reader *reader, const size_t *owners)
             continue;
         status = read_row(reader, row, &reader->results->cells[owners[row]]);
         if (!status)
-            status = add_strain(reader, row, owners[row]);
+            status = add_probed(reader, row, owners[row]);
     }
     return status;
 }
@@ -470,9 +470,9 @@ kv_status kv_reader_load_cells(struct kv_results *results, struct reader *reader
     own->last_repetition = calloc(n_rows + 1, sizeof *own->last_repetition);
     own->spans = calloc(n_rows + 1, sizeof *own->spans);
     results->cells = calloc(n_rows + 1, sizeof *results->cells);
-    results->strains = calloc(n_rows + 1, sizeof *results->strains);
+    results->probed = calloc(n_rows + 1, sizeof *results->probed);
     if (!own->buckets || !own->latest || !own->last_row || !own->last_repetition || !own->spans || !results->cells ||
-        !results->strains)
+        !results->probed)
         return kv_reader_fail_memory(results->folder, error);
     kv_status status = KV_OK;
     for (int i = 0; !status && i < 2; i++) {

@@ -344,7 +344,7 @@ void kv_results_free(struct kv_results *results)
     free(own);
     free(results->cells);
     free(results->limits);
-    free(results->strains);
+    free(results->probed);
     free(results);
 }
 

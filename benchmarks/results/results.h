@@ -79,7 +79,7 @@ struct kv_token_row {
 };
 
 /* What the machine could do around one repetition that is ok; NaN unknown. */
-struct kv_strain {
+struct kv_probed {
     size_t cell; /* number */
     double read_bytes_per_s, fma_flop_per_s;
     double stolen_pct;
@@ -100,8 +100,8 @@ struct kv_results {
     struct kv_limits_row *limits; /* [n_limits] */
     size_t n_limits;
     double started_s, ended_s; /* when the first and the last repetition began, since 1970; NaN unknown */
-    struct kv_strain *strains; /* [n_strains] in the order of the rows; none without probes */
-    size_t n_strains;
+    struct kv_probed *probed;  /* [n_probed] in the order of the rows; none without probes */
+    size_t n_probed;
     const struct kv_context_facts *context; /* of context.json; never NULL */
     struct kv_results_own *own;             /* what the reader keeps: files, samples */
 };

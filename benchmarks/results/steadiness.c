@@ -16,27 +16,27 @@ const char *kv_grade_name(enum kv_grade grade)
     return names[grade];
 }
 
-static double rate_of(const struct kv_strain *strain, bool arithmetic)
+static double rate_of(const struct kv_probed *probed, bool arithmetic)
 {
-    return arithmetic ? strain->fma_flop_per_s : strain->read_bytes_per_s;
+    return arithmetic ? probed->fma_flop_per_s : probed->read_bytes_per_s;
 }
 
-/* Spread and median jump of one kind of probe, of all groups the largest. values, jumps [n_strains] are scratch. */
+/* Spread and median jump of one kind of probe, of all groups the largest. values, jumps [n_probed] are scratch. */
 static void measure(const struct kv_results *results, bool arithmetic, double *values, double *jumps, bool *done,
                     double *spread, double *jump)
 {
     const kv_column_set group = KV_BIT(KV_COLUMN_THREADS) | KV_BIT(KV_COLUMN_ISA);
-    for (size_t i = 0; i < results->n_strains; i++)
+    for (size_t i = 0; i < results->n_probed; i++)
         done[i] = false;
-    for (size_t i = 0; i < results->n_strains; i++) {
-        const struct kv_cell_results *first = &results->cells[results->strains[i].cell];
+    for (size_t i = 0; i < results->n_probed; i++) {
+        const struct kv_cell_results *first = &results->cells[results->probed[i].cell];
         size_t n = 0;
-        for (size_t k = i; k < results->n_strains; k++) {
-            const struct kv_strain *strain = &results->strains[k];
-            if (done[k] || !kv_cells_agree(&results->cells[strain->cell], first, group))
+        for (size_t k = i; k < results->n_probed; k++) {
+            const struct kv_probed *probed = &results->probed[k];
+            if (done[k] || !kv_cells_agree(&results->cells[probed->cell], first, group))
                 continue;
             done[k] = true;
-            values[n] = rate_of(strain, arithmetic);
+            values[n] = rate_of(probed, arithmetic);
             if (n)
                 jumps[n - 1] = fabs(log(values[n] / values[n - 1]));
             n++;
@@ -53,9 +53,9 @@ static void measure(const struct kv_results *results, bool arithmetic, double *v
 static double mean_stolen(const struct kv_results *results)
 {
     double sum = 0;
-    for (size_t i = 0; i < results->n_strains; i++)
-        sum += results->strains[i].stolen_pct / 100;
-    return sum / (double)results->n_strains;
+    for (size_t i = 0; i < results->n_probed; i++)
+        sum += results->probed[i].stolen_pct / 100;
+    return sum / (double)results->n_probed;
 }
 
 static enum kv_grade grade_of(const struct kv_steadiness *s, size_t n_ok)
@@ -98,7 +98,7 @@ static void tell(struct kv_steadiness *s)
 
 struct kv_steadiness kv_steadiness(const struct kv_results *results)
 {
-    struct kv_steadiness s = {.n = results->n_strains, .read_spread = NAN, .fma_spread = NAN, .jump = NAN};
+    struct kv_steadiness s = {.n = results->n_probed, .read_spread = NAN, .fma_spread = NAN, .jump = NAN};
     double *values = malloc((2 * s.n + 1) * sizeof *values);
     bool *done = malloc(s.n + 1);
     size_t n_ok = 0;
