@@ -23,8 +23,6 @@ MEASURED = {
     "prefill_tok_s", "decode_tok_s", "output_tok_s", "rss_peak_bytes", "limit_ms", "limit_ns", "limit_pct", "latency_ns", "seconds",
     "gflops", "gbytes_s", "read_bytes_per_s", "fma_flop_per_s", "tokens_per_second",
 }
-# Those of which a clock decides whether they are there at all.
-SOMETIMES = {"limit_pct", "limit_fault"}
 SUFFIXES = re.compile("_(median|mad|cv|low|high)$")
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?|-?\d+e[+-]?\d+")
 
@@ -41,8 +39,7 @@ def write_rows(file, rows):
 def rows(path):
     header, *body = read_rows(path)
     measured = [SUFFIXES.sub("", name) in MEASURED for name in header]
-    write_rows(sys.stdout, [header] + [["~" if name in SOMETIMES or (m and v) else v
-                                        for name, m, v in zip(header, measured, row)] for row in body])
+    write_rows(sys.stdout, [header] + [["~" if m and v else v for m, v in zip(measured, row)] for row in body])
 
 
 class Words(html.parser.HTMLParser):

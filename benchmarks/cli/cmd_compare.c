@@ -160,7 +160,7 @@ int command_compare(int argc, char **argv)
          .choice = kv_compare_key_choice},
         {.name = "base",
          .argument = "VALUE",
-         .help = "with --by: the value to compare the others with (default: the first in the file)",
+         .help = "with --by: the value to compare the others with (default: the first of the run's tables)",
          .text = &s.compare.base},
         {.name = "ignore",
          .argument = "LIST",

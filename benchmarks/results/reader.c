@@ -271,6 +271,7 @@ static kv_status check_repetition(const struct reader *reader, size_t row, size_
 static kv_status group_rows(const struct reader *reader, size_t *owners, size_t *before)
 {
     struct kv_results *results = reader->results;
+    struct kv_results_own *own = results->own;
     for (size_t row = 0; row < kv_csv_rows(reader->table); row++) {
         enum kv_cell_status state = KV_CELL_OK;
         kv_status status = read_status(reader, row, &state);
@@ -281,6 +282,7 @@ static kv_status group_rows(const struct reader *reader, size_t *owners, size_t 
         if (status)
             return status;
         struct kv_cell_results *cell = &results->cells[owners[row]];
+        own->is_shuffled = own->is_shuffled || *kv_reader_text(reader, row, KV_COLUMN_PLACE);
         const bool is_first = cell->n + cell->n_failed + cell->n_skipped + cell->n_stalled == 0;
         if (state != KV_CELL_STALLED || is_first) {
             cell->status = state;
@@ -293,6 +295,80 @@ static kv_status group_rows(const struct reader *reader, size_t *owners, size_t 
     }
     if (!*results->run_id && kv_csv_rows(reader->table))
         results->run_id = kv_reader_text(reader, 0, KV_COLUMN_RUN_ID);
+    return KV_OK;
+}
+
+/* ---- The order of cells -------------------------------------------------------------------------------------- */
+
+/* Where a value stands among others of its column: as here, what is not here after them and by name. */
+static size_t rank_of(const char *text)
+{
+    static const char *const order[] = {
+        "batch",    "trace",  "grid",  "depth",  "memory", "kernels",    "matmul", "attention", "c_attn", "c_fc",
+        "mlp_proj", "decode", "naive", "cached", "f32",    "contiguous", "packed", "openblas",  "avx512", "avx2",
+    };
+    size_t i = 0;
+    while (i < sizeof order / sizeof *order && strcmp(order[i], text) != 0)
+        i++;
+    return i;
+}
+
+/* Suites and kernels, then sizes, then arms. */
+static int compare_cells(const void *left, const void *right)
+{
+    static const enum kv_column columns[] = {
+        KV_COLUMN_SUITE,          KV_COLUMN_KERNEL,        KV_COLUMN_SHAPE,      KV_COLUMN_BATCH,
+        KV_COLUMN_CONTEXT_TOKENS, KV_COLUMN_PROMPT_TOKENS, KV_COLUMN_NEW_TOKENS, KV_COLUMN_ROWS,
+        KV_COLUMN_PATH,           KV_COLUMN_WEIGHTS,       KV_COLUMN_CACHE,      KV_COLUMN_KV,
+        KV_COLUMN_GEMM,           KV_COLUMN_ISA,           KV_COLUMN_THREADS,    KV_COLUMN_CHUNK,
+    };
+    const struct kv_cell_results *a = *(const struct kv_cell_results *const *)left;
+    const struct kv_cell_results *b = *(const struct kv_cell_results *const *)right;
+    if (a->file != b->file)
+        return a->file < b->file ? -1 : 1;
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        const enum kv_column c = columns[i];
+        const bool is_text = kv_column_info(c)->type == KV_TYPE_TEXT;
+        const double rank_a = is_text ? (double)rank_of(a->texts[c]) : a->numbers[c];
+        const double rank_b = is_text ? (double)rank_of(b->texts[c]) : b->numbers[c];
+        const int by_name = is_text ? strcmp(a->texts[c], b->texts[c]) : 0;
+        if (rank_a != rank_b && !isnan(rank_a) && !isnan(rank_b))
+            return rank_a < rank_b ? -1 : 1;
+        if (by_name)
+            return by_name;
+    }
+    return a < b ? -1 : 1;
+}
+
+/* Rows of random rounds say nothing of the order in which people read of them. */
+static kv_status order_cells(struct kv_results *results, const struct reader *readers, struct kv_error *error)
+{
+    struct kv_results_own *own = results->own;
+    const size_t n = results->n_cells;
+    struct kv_cell_results **order = malloc((n + 1) * sizeof *order), *ordered = calloc(n + 1, sizeof *ordered);
+    size_t *places = malloc((n + 1) * sizeof *places);
+    const bool has_memory = order && ordered && places;
+    for (size_t i = 0; has_memory && i < n; i++)
+        order[i] = &results->cells[i];
+    if (has_memory)
+        qsort(order, n, sizeof *order, compare_cells);
+    for (size_t i = 0; has_memory && i < n; i++) {
+        places[order[i] - results->cells] = i;
+        ordered[i] = *order[i];
+    }
+    for (size_t i = 0; has_memory && i < own->n_buckets; i++)
+        own->buckets[i] = own->buckets[i] ? 1 + places[own->buckets[i] - 1] : 0;
+    for (int kind = 0; has_memory && kind < KV_N_FILES; kind++)
+        for (size_t row = 0; own->owners[kind] && row < kv_csv_rows(readers[kind].table); row++)
+            own->owners[kind][row] = places[own->owners[kind][row]];
+    free(order);
+    free(places);
+    if (!has_memory) {
+        free(ordered);
+        return kv_reader_fail_memory(results->folder, error);
+    }
+    free(results->cells);
+    results->cells = ordered;
     return KV_OK;
 }
 
@@ -483,6 +559,8 @@ kv_status kv_reader_load_cells(struct kv_results *results, struct reader *reader
         status = owners ? group_rows(reader, owners, own->latest) : kv_reader_fail_memory(reader->file, error);
         memset(own->latest, 0, (n_rows + 1) * sizeof *own->latest);
     }
+    if (!status && own->is_shuffled)
+        status = order_cells(results, readers, error);
     if (!status && !allocate_samples(results))
         status = kv_reader_fail_memory(results->folder, error);
     for (int i = 0; !status && i < 2; i++)

@@ -19,6 +19,7 @@ struct kv_results_own {
     size_t n_buckets;
     size_t *latest;                /* [rows of runs, then of kernels]: 1 + the row of the same cell before, 0 none */
     size_t *last_row;              /* [n_cells] 1 + its last row that is ok */
+    bool is_shuffled;              /* rows have places in rounds of random order */
     int *last_repetition;          /* [n_cells] the largest that is ok */
     double *values;                /* the samples, */
     struct kv_round_value *rounds; /* and by round */

@@ -95,7 +95,8 @@ struct kv_limits_row {
 struct kv_results {
     const char *folder, *file;     /* file: its runs.csv, or its kernels.csv where there is no runs.csv */
     const char *run_id;            /* of its first row, "" without rows */
-    struct kv_cell_results *cells; /* [n_cells] in order of first appearance, generations first */
+    struct kv_cell_results *cells; /* [n_cells] generations first: by suite, size and arm, or, without rounds of random
+                                      order, in order of first appearance */
     size_t n_cells;
     struct kv_limits_row *limits; /* [n_limits] */
     size_t n_limits;
