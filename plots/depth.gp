@@ -4,8 +4,9 @@ call "theme.gp" 900 512 ARG1 ARG2 ARG3
 
 title = "Step latency against context: ".model
 subtitle = setting.", batch ".batch
-footnote = medians_note(0).left_out(0).without_limit(0).(limit_high ne "" ? "\nLimit: the larger of bytes to read ÷ " \
-    ."bandwidth and flops ÷ peak, of the probes around each row. Band: slopes of the 95 % interval." : "")
+footnote = medians_note(0).left_out(0)."\n".(limit_high ne "" ? "Limit: the larger of bytes ÷ bandwidth and flops ÷ peak " \
+    ."that were probed".(faults > 0 ? "; ".counted(sprintf("%d", faults), "row")." faster than that" : "").". " : "") \
+    ."Band: slopes of the 95 % interval."
 call "title.gp" title subtitle footnote
 call "legend.gp" ""
 if (limit_high ne "") { call "legend_entry.gp" limit_style "limit of each path" }

@@ -12,8 +12,9 @@ call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3
 title = "Matmul and attention kernels"
 subtitle = counted(sprintf("%d", threads), "thread").(peak > 0 ? sprintf(", peak %.3g GFLOPS", peak) : "") \
     .".  GFLOPS, log scale, against rows (matmul) or tokens in the sequence (attention)"
-footnote = medians_note(0).left_out(0).without_limit(0) \
-    .(peak_is_below ? "  No peak: some are faster than all probes of it." : "")
+footnote = medians_note(0).left_out(0).(faults > 0 || peak_is_below ? "\n" : "") \
+    .(faults > 0 ? "Without a limit: ".counted(sprintf("%d", faults), "row")." faster than was probed.  " : "") \
+    .(peak_is_below ? "No peak: some are faster than all probes of it." : "")
 call "title.gp" title subtitle footnote
 
 highest = larger(sprintf("%.10g", peak), gflops_high)

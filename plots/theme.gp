@@ -102,4 +102,3 @@ left_out(x) = rows_left_out(not_ok, " that did not end ok.").rows_left_out(other
 medians_note(x) = most == 1 ? "Points: one repetition (n = 1), so no interval." : \
     "Points: median of the repetitions (".repetitions(0).")." \
     .(fewest < 6 ? " Bars: smallest to largest." : " Bars: 95 % interval over the rounds.")
-without_limit(x) = faults > 0 ? "  Without a limit: ".counted(sprintf("%d", faults), "row")." faster than probed." : ""

@@ -252,10 +252,11 @@ static void test_intervals_by_ranks(void **state)
     }
     /* Of many, n / 2 +- 1.96 sqrt(n) / 2. */
     assert_close(kv_stats_median_interval(values, 2000, 1).low, 1000 - 43.8, 2e-3);
-    /* Twice as far, in logarithms: 1 / 4 and 25 of a median of 4 with 2 and 10 at the ends. */
+    /* 4 exp(+-3 1.96 1.2533 1.4826 (1 / 4) / sqrt(5)) is 1.18 to 13.6 */
     static const double few[] = {2, 3, 4, 5, 10};
-    assert_close(kv_stats_median_interval(few, 5, 2).low, 1, EXACT);
-    assert_close(kv_stats_median_interval(few, 5, 2).high, 25, EXACT);
+    assert_close(kv_stats_median_interval(few, 5, 3).low, 4 * exp(-1.2215), 1e-4);
+    assert_close(kv_stats_median_interval(few, 5, 3).high, 4 * exp(1.2215), 1e-4);
+    assert_close(kv_stats_median_interval(few, 5, 1.01).high, 10, 0);
     static const double with_zero[] = {0, 1, 2};
     assert_unknown_interval(with_zero, 3);
 }

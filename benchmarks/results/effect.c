@@ -76,13 +76,18 @@ static double *walsh_averages(const double *d, size_t n)
     return averages;
 }
 
+static kv_status fail_rounds(size_t n, struct kv_error *error)
+{
+    return kv_fail(error, KV_ERROR_ARGUMENT, "%zu rounds are more than the %d of an estimate: take fewer", n,
+                   KV_EFFECT_MAX_ROUNDS);
+}
+
 kv_status kv_effect_middle(const double *d, size_t n, double level, struct kv_effect_middle *middle,
                            struct kv_error *error)
 {
     *middle = (struct kv_effect_middle){.n = n, .value = NAN, .low = -INFINITY, .high = INFINITY};
     if (n > KV_EFFECT_MAX_ROUNDS)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "%zu rounds are more than the %d of an estimate: take fewer", n,
-                       KV_EFFECT_MAX_ROUNDS);
+        return fail_rounds(n, error);
     if (n == 0)
         return KV_OK;
     const size_t n_averages = n * (n + 1) / 2;
@@ -129,6 +134,8 @@ static double forecast(double estimate, double low, double high, double threshol
 static kv_status check(const double *a, const double *b, size_t n, double level, double threshold,
                        struct kv_error *error)
 {
+    if (n > KV_EFFECT_MAX_ROUNDS)
+        return fail_rounds(n, error);
     if (!(level > 0 && level < 1) || !(threshold > 0 && isfinite(threshold)))
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "a level of %g and a threshold of %g: give one between 0 and 1, and one above 0", level,

@@ -171,6 +171,8 @@ struct kv_stats_interval kv_stats_median_interval(const double *sorted, size_t n
     }
     k = k ? k : 1;
     const double median = kv_stats_median(sorted, n);
-    return (struct kv_stats_interval){median * pow(sorted[k - 1] / median, dependence),
-                                      median * pow(sorted[n - k] / median, dependence)};
+    const double deviation = 1.4826 * kv_stats_median_absolute_deviation(sorted, n) / median;
+    const double away = dependence > 1 ? dependence * 1.96 * 1.2533 * deviation / sqrt((double)n) : 0;
+    return (struct kv_stats_interval){fmin(sorted[k - 1], median * exp(-away)),
+                                      fmax(sorted[n - k], median * exp(away))};
 }
