@@ -6,7 +6,7 @@ apart = legend_columns > 3 - n_panels % 3
 legend_row = n_panels / 3 + (apart && n_panels % 3 > 0)
 legend_column = apart ? 0 : n_panels % 3
 n_rows = legend_row + 1
-height_of_rows = 125 + 220 * n_rows
+height_of_rows = 143 + 220 * n_rows
 call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3
 
 title = "Matmul and attention kernels"
@@ -29,7 +29,7 @@ do for [i = -1:n_arms] {
     call "legend_entry.gp" legend_style legend_text
 }
 
-set multiplot layout n_rows,3 margins screen 0.055,0.98,70.0 / height,1 - 95.0 / height \
+set multiplot layout n_rows,3 margins screen 0.055,0.98,88.0 / height,1 - 95.0 / height \
     spacing screen 0.055,screen 62.0 / height
 do for [p = 1:n_panels] {
     if (is_rows[p]) { call "log2_axis.gp" rows_keys 0.13 } else { call "log2_axis.gp" context_keys 0.13 }

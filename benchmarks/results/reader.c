@@ -304,8 +304,9 @@ static kv_status group_rows(const struct reader *reader, size_t *owners, size_t 
 static size_t rank_of(const char *text)
 {
     static const char *const order[] = {
-        "batch",    "trace",  "grid",  "depth",  "memory", "kernels",    "matmul", "attention", "c_attn", "c_fc",
-        "mlp_proj", "decode", "naive", "cached", "f32",    "contiguous", "packed", "openblas",  "avx512", "avx2",
+        "batch",  "trace",     "grid",       "depth",    "memory",   "kernels", "matmul",  "attention",
+        "c_attn", "attn_proj", "c_fc",       "mlp_proj", "lm_head",  "decode",  "prefill", "naive",
+        "cached", "f32",       "contiguous", "packed",   "openblas", "avx512",  "avx2",
     };
     size_t i = 0;
     while (i < sizeof order / sizeof *order && strcmp(order[i], text) != 0)
