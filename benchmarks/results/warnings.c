@@ -130,11 +130,26 @@ static void warn_of_repetitions(struct list *list, const struct kv_results *resu
             n_single, n_single == 1 ? " was" : "s were", KV_WARN_REPETITIONS);
 }
 
+static void warn_of_stalls(struct list *list, const struct kv_results *results)
+{
+    size_t n = 0, n_ok = 0;
+    for (size_t i = 0; i < results->n_cells; i++) {
+        n += results->cells[i].n_stalled;
+        n_ok += results->cells[i].n;
+    }
+    if (n)
+        add(list, KV_SEVERITY_INFO,
+            "%zu repetition%s stalled by the machine beside %zu that are ok: %s in no figure, and %s rows stay in the "
+            "files",
+            n, n == 1 ? " was" : "s were", n_ok, n == 1 ? "it is" : "they are", n == 1 ? "its" : "their");
+}
+
 int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_MAX_WARNINGS])
 {
     struct list list = {warnings, 0};
     warn_of_variation(&list, results);
     warn_of_outliers(&list, results);
+    warn_of_stalls(&list, results);
     warn_of_repetitions(&list, results);
     return list.n;
 }
