@@ -169,21 +169,21 @@ static kv_status read_calibration(const char *file, const char *machine, double 
     return status;
 }
 
-/* Looks beside the runs, and in their folders. */
+/* Where calibrate puts it by itself, beside the runs, and in their folders. */
 static kv_status find_calibrated(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
                                  bool *reaches, struct kv_error *error)
 {
-    static const char *const places[] = {"", "/.."};
+    static const char *const places[] = {"/../calibration", "/..", ""};
     char machine[128], other[128];
     kv_status status = KV_OK;
     fingerprint(a, machine, sizeof machine);
     fingerprint(b, other, sizeof other);
     if (!*a->context->cpu || strcmp(machine, other) != 0)
         return KV_OK;
-    for (int i = 0; !status && i < 4; i++) {
+    for (int i = 0; !status && i < 6; i++) {
         double log_factor = 0, nearest = 0;
         char *file;
-        if (asprintf(&file, "%s%s/calibration.csv", (i < 2 ? a : b)->folder, places[i % 2]) < 0)
+        if (asprintf(&file, "%s%s/calibration.csv", (i < 3 ? a : b)->folder, places[i % 3]) < 0)
             return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
         if (access(file, F_OK) == 0)
             status = read_calibration(file, machine, apart->seconds, &log_factor, &nearest, reaches, error);
@@ -191,7 +191,7 @@ static kv_status find_calibrated(const struct kv_results *a, const struct kv_res
             apart->log_factor = fmax(log_factor, log(LEAST_FACTOR));
             snprintf(apart->source, sizeof apart->source, "%.160s: windows %.0f s apart on this machine", file,
                      nearest);
-            i = 4;
+            i = 6;
         }
         free(file);
     }

@@ -1,7 +1,7 @@
 /* How far apart two separate runs of one program may lie because of the machine alone. Nothing was drawn at random between
  * them, so no test of the rounds can tell the machine from the program; what is known of the machine has to:
  *
- *   calibration  calibration.csv, which kvbench calibrate keeps beside the runs: what windows of so many seconds, so far
+ *   calibration  calibration.csv, which kvbench calibrate leaves in results/calibration: what windows of so many seconds, so far
  *                apart, differed by on this machine (the 95 % quantile of |log(median / median)|). Of the rows of this
  *                machine the largest up to the first whose separation is at least that of the two runs; a row of fewer
  *                than 20 pairs is no quantile, and where the runs lie further apart than any row, the next source counts

@@ -64,14 +64,12 @@ struct kv_interval_text {
 void kv_interval_text(double value, struct kv_stats_interval interval, struct kv_interval_text *text);
 
 /* What makes the samples less than they seem, each with its remedy (warnings.c):
- *   variation    coefficient of variation of TTFT, TTPT or E2E above 5 %: the three worst, and how many more (4)
  *   outliers     beyond Tukey's fences; they are kept (info, 1)
  *   stalls       repetitions that the machine stalled (info, 1)
  *   repetitions  fewer than KV_WARN_REPETITIONS, and one alone, but in suite memory, which times nothing (2)
  * Fills `warnings` in this order and returns how many there are. */
-#define KV_WARN_VARIATION   0.05
 #define KV_WARN_REPETITIONS 6
-#define KV_MAX_WARNINGS     8
+#define KV_MAX_WARNINGS     4
 int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_MAX_WARNINGS]);
 
 /* ---- How steady the machine was (steadiness.c) ---------------------------------------------------------------------- */
@@ -87,7 +85,7 @@ const char *kv_grade_name(enum kv_grade grade); /* "not graded", "steady", "movi
 /* From the probes of all repetitions, those of each number of threads and instruction set by themselves:
  *   spread  90th percentile / 10th percentile - 1, of reading or of arithmetic, whichever is more. A share of the limit,
  *           and a time, may be off by about as much from one hour to the next
- *   jump    median |log ratio| from one repetition to the next, likewise. With d = the noise of a pair of neighbours, the
+ *   jump    median |log ratio| from one probe to the next, likewise. With d = the noise of a pair of neighbours, the
  *           interval of a ratio from n rounds is about exp(+-1.96 d / sqrt(n)) wide, d = jump / 0.67
  * steady: spread <= 10 %, as much as the limits themselves are uncertain, and at most 1 % of the time stolen. unusable:
  * jump > 15 %, with which 20 rounds leave a ratio uncertain by 10 %, or more repetitions stalled than measured. moving:

@@ -88,11 +88,10 @@ static const char *arm_text(const struct kv_cell_results *cell, enum kv_column a
     return text;
 }
 
-/* "about 24 rounds would tell" */
+/* "about 24 rounds are needed" */
 static const char *needed_text(double rounds, char *text, size_t size)
 {
-    snprintf(text, size,
-             rounds > KV_EFFECT_MAX_ROUNDS ? "more than %.0f rounds would tell" : "about %.0f rounds would tell",
+    snprintf(text, size, "%s %.0f rounds are needed", rounds > KV_EFFECT_MAX_ROUNDS ? "more than" : "about",
              fmin(rounds, KV_EFFECT_MAX_ROUNDS));
     return text;
 }
@@ -202,11 +201,11 @@ static void tell_growth(const struct kv_results *results, const struct kv_findin
 static void tell_faults(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
 {
     (void)results;
-    snprintf(
-        text, size,
-        "limits: of %zu repetitions %zu %s faster than their probes allow, and have no share of the limit; most of "
-        "them: %s",
-        f->n_of, f->n, f->n == 1 ? "was" : "were", f->cell->id);
+    const bool one = f->n == 1;
+    snprintf(text, size,
+             "limits: of %zu repetitions %zu %s faster than %s probes allow, and %s no share of the limit; most of "
+             "them: %s",
+             f->n_of, f->n, one ? "was" : "were", one ? "its" : "their", one ? "has" : "have", f->cell->id);
 }
 
 static void tell_memory(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)

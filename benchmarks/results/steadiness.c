@@ -30,23 +30,24 @@ static void measure(const struct kv_results *results, bool arithmetic, double *v
         done[i] = false;
     for (size_t i = 0; i < results->n_probed; i++) {
         const struct kv_cell_results *first = &results->cells[results->probed[i].cell];
-        size_t n = 0;
+        size_t n = 0, n_jumps = 0;
         for (size_t k = i; k < results->n_probed; k++) {
             const struct kv_probed *probed = &results->probed[k];
             if (done[k] || !kv_cells_agree(&results->cells[probed->cell], first, group))
                 continue;
             done[k] = true;
             values[n] = rate_of(probed, arithmetic);
-            if (n)
-                jumps[n - 1] = fabs(log(values[n] / values[n - 1]));
+            /* short repetitions share a probe */
+            if (n && values[n] != values[n - 1])
+                jumps[n_jumps++] = fabs(log(values[n] / values[n - 1]));
             n++;
         }
         if (n < LEAST_PROBES)
             continue;
         kv_stats_sort(values, n);
-        kv_stats_sort(jumps, n - 1);
+        kv_stats_sort(jumps, n_jumps);
         *spread = fmax(*spread, kv_stats_quantile(values, n, 0.9) / kv_stats_quantile(values, n, 0.1) - 1);
-        *jump = fmax(*jump, kv_stats_median(jumps, n - 1));
+        *jump = fmax(*jump, kv_stats_median(jumps, n_jumps));
     }
 }
 
