@@ -317,3 +317,11 @@ PY
         whole_rows "run$n" "$n"
     done
 }
+
+@test "--require-steady ends with 3 where nothing says that the machine was steady, and keeps what was measured" {
+    ends 3 bench --suite batch --batch 1 --new 2 --reps 1 --path cached --require-steady --out ungraded
+    has "$err" '--require-steady: the machine was not graded: fewer than 6 repetitions with probes'
+    rows ungraded <<'PY'
+assert [r['status'] for r in rows] == ['ok']
+PY
+}
