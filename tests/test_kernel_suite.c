@@ -79,12 +79,12 @@ static bool limits_are_known = true;
 static struct kv_probe probe;                  /* what the machine can do, but */
 static int n_probes, collapse_at, collapse_to; /* for the probes between these, a tenth of it */
 
-kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
-                                   struct kv_error *error);
-kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
-                                   struct kv_error *error)
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                                   struct kv_limits *limits, struct kv_error *error);
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                                   struct kv_limits *limits, struct kv_error *error)
 {
-    (void)isa, (void)error;
+    (void)isa, (void)buffer, (void)error;
     if (!limits_are_known)
         return KV_ERROR_MEMORY;
     *limits = (struct kv_limits){
