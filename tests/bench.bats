@@ -180,10 +180,10 @@ PY
     rows skipped <<'PY'
 assert [r['status'] for r in rows] == 2 * ['skipped'] and 'the budget of a cell is' in rows[0]['error']
 PY
-    ends 0 bench --suite batch --batch 1 --new 4 --reps 1 --min-time 0.01 --path cached --out long
+    ends 0 bench --suite batch --batch 1 --new 4 --reps 1 --min-time 0.1 --path cached --out long --quiet
     rows long <<'PY'
 times = [float(r['e2e_ms']) for r in rows if r['status'] == 'ok']
-assert len(times) > 10 and sum(times[:-1]) < 10 <= sum(times)
+assert len(times) > 10 and sum(times[:-1]) < 100 <= sum(times)
 PY
 }
 
