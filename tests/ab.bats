@@ -62,25 +62,25 @@ PYTHON
 # ---- Verdicts
 
 @test "a slower B is found, with its ratio, interval, exit status and a row a repetition" {
-    ends 3 "$program" ab "${small[@]}" --b '--extra 60' --time 4s --fail-if slower --csv rows.csv
+    ends 3 "$program" ab "${small[@]}" --b '--extra 60' --time 6s --fail-if slower --csv rows.csv
     [[ $(last) =~ ^'B is slower: 1.'[3-9][0-9]*' x the time of A (1.'[0-9]+' to 1.'[0-9]+', '[0-9]+' starts, 98 %)'$ ]] ||
         complain "$(last)"
     has "$out" $'\nB  this program (kvbench, commit ' ' --extra 60' $'\nttpt_ms ' 'CPUs'
     has "$(<rows.csv)" 'start,round,place,side,started_s,ttpt_ms,ttft_ms,e2e_ms'
-    [[ $(wc -l <rows.csv) -gt 40 ]]
-    ends 0 "$program" ab "${small[@]}" --a '--extra 60' --b '' --time 4s --fail-if slower --quiet
+    [[ $(wc -l <rows.csv) -gt 14 ]]
+    ends 0 "$program" ab "${small[@]}" --a '--extra 60' --b '' --time 6s --fail-if slower --quiet
     has "$(last)" 'B is faster: 0.'
     is "$err" ''
 }
 
 @test "settings of one build are told apart" {
     "$program" info | grep -q 'avx2 .*not on this machine' && skip 'this machine has no avx2'
-    ends 0 "$program" ab "${small[@]}" --prompt 24 --metric ttft_ms --a '--isa portable' --b '--isa avx2' --time 4s
+    ends 0 "$program" ab "${small[@]}" --prompt 24 --metric ttft_ms --a '--isa portable' --b '--isa avx2' --time 6s
     has "$(last)" 'B is faster: 0.'
 }
 
 @test "the same program is equal within what is asked for" {
-    ends 0 "$program" ab "${small[@]}" --b '' --time 4s --threshold 50%
+    ends 0 "$program" ab "${small[@]}" --b '' --time 6s --threshold 50%
     has "$(last)" 'equal within 50 %: '
 }
 
@@ -93,10 +93,10 @@ PYTHON
     engine one 20
     engine other 18.82
     ends 0 "$program" ab A=./one other --time 3s
-    is "$(last)" 'B is faster: 0.941 x the time of A (0.941 to 0.941, 10 starts, 98 %)'
+    [[ $(last) =~ ^'B is faster: 0.941 x the time of A (0.941 to 0.941, '[0-9]+' starts, 98 %)'$ ]] || complain "$(last)"
     has "$out" $'A  A (made up)\n' $'B  other (made up)\n' 'e2e_ms '
     ends 0 "$program" ab one other --time 3s --metric ttft_ms
-    is "$(last)" 'equal within 1 %: 1.000 x the time of A (1.000 to 1.000, 10 starts, 98 %)'
+    has "$(last)" 'equal within 1 %: 1.000 x the time of A (1.000 to 1.000, '
     for verdict in faster different; do
         ends 3 "$program" ab one other --time 3s --fail-if "$verdict" --quiet
     done
@@ -198,6 +198,9 @@ assert all(sum(int(r[v]) for v in ("faster", "slower", "equal", "undecided")) ==
 same = [r for r in rows if r["slowdown_pct"] == "0"]
 assert all(int(r["faster"]) + int(r["slower"]) <= 0.05 * 400 for r in same), same
 windows = list(csv.DictReader(open(sys.argv[1] + "/calibration.csv")))
-assert len(windows) == 5 and all(", " in w["machine"] and float(w["log_ratio_q95"]) >= 0 for w in windows), windows
+assert windows and all(", " in w["machine"] and float(w["log_ratio_q95"]) >= 0 for w in windows), windows
 PYTHON
+    KVBENCH_PROGRAM=$program ends 0 "$project/plots/render.sh" here
+    is "$out" 'here/figures/calibration.png and .svg'
+    has "$(<here/figures/calibration.svg)" 'called different' '3 % slower: found' '400 contests a point'
 }

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "gbench/gbench.h"
+#include "machine/pass.h"
 #include "measure/run.h"
 
 #include <math.h>
@@ -22,7 +23,15 @@ kv_status __wrap_kv_session_greedy(struct kv_session *session, int32_t *tokens, 
 kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
                                    struct kv_error *error);
 
-/* A machine without the memory for it: the limits stay unknown, and the test is quick. */
+kv_status __wrap_kv_pass_buffer(struct kv_pool *pool, struct kv_block *block, struct kv_error *error);
+
+/* A machine without the memory for them: limits and probes stay unknown, and the test is quick. */
+kv_status __wrap_kv_pass_buffer(struct kv_pool *pool, struct kv_block *block, struct kv_error *error)
+{
+    (void)pool, (void)block, (void)error;
+    return KV_ERROR_MEMORY;
+}
+
 kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
                                    struct kv_error *error)
 {

@@ -70,17 +70,17 @@ static kv_status draw_contest(struct pairs *p, const struct kv_effect_looks *rul
 {
     struct kv_effect_looks looks = *rule;
     struct kv_effect effect = {.n = 0};
-    int after[KV_CONTEST_LOOKS], n = 0;
+    int n = 0;
     uint64_t at = 0;
     kv_status status = KV_OK;
-    kv_contest_look_after(n_starts, after);
     for (int i = 0; !status && !effect.verdict && i < KV_CONTEST_LOOKS; i++) {
-        for (; n < after[i]; n++) {
+        const double part = kv_contest_look_at(i);
+        for (; n < part * n_starts; n++) {
             const double d = draw_start(p, n_rounds, &at, seed);
             p->a[n] = 1;
             p->b[n] = exp(flips && draw(&at, seed, 2) ? -d : d);
         }
-        status = kv_effect_look(&looks, p->a, p->b, (size_t)n, (double)n / n_starts, &effect, error);
+        status = kv_effect_look(&looks, p->a, p->b, (size_t)n, part, &effect, error);
     }
     *verdict = effect.verdict;
     return status;
@@ -105,7 +105,8 @@ kv_status kv_calibrate_power(const struct kv_recording *r, double seconds, doubl
 {
     const struct kv_contest_settings settings = {.seconds = seconds, .alpha = alpha};
     const struct kv_effect_looks rule = {.alpha = alpha, .threshold = threshold};
-    const int n_starts = kv_contest_plan(&settings, r->start_s);
+    const double start_seconds = kv_contest_start_seconds(&settings, r->start_s);
+    const int n_starts = (int)fmin(fmax(seconds / start_seconds, 1), KV_CONTEST_MAX_STARTS);
     struct pairs *pairs = calloc(1, sizeof *pairs);
     *power = (struct kv_power){.seconds = seconds, .slowdown_pct = slowdown_pct};
     if (!pairs)
@@ -113,7 +114,7 @@ kv_status kv_calibrate_power(const struct kv_recording *r, double seconds, doubl
     kv_status status = find_pairs(r, slowdown_pct, pairs, error);
     for (int i = 0; !status && i < CONTESTS; i++) {
         enum kv_effect_verdict verdict;
-        status = draw_contest(pairs, &rule, n_starts, rounds_of(r, seconds / n_starts), slowdown_pct == 0,
+        status = draw_contest(pairs, &rule, n_starts, rounds_of(r, start_seconds), slowdown_pct == 0,
                               kv_mix64(seed + (uint64_t)i * KV_GOLDEN_64), &verdict, error);
         power->verdicts[verdict] += !status;
         power->n += !status;

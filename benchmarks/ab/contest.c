@@ -8,10 +8,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A start takes so many seconds, or so small a part of the time, and so many times what starting costs. */
-#define START_SECONDS   5.0
-#define START_SHARE     24
+/* A start takes so many times what starting costs, but no more than a part of the time, so that there are enough of them,
+ * and no less than so many seconds or a smaller part. */
 #define START_OVERHEADS 4
+#define LARGEST_SHARE   12
+#define LEAST_SHARE     24
+#define LEAST_SECONDS   5.0
 
 struct contest {
     struct kv_contest *known;
@@ -38,11 +40,10 @@ static int throw_coin(struct contest *c)
     return (int)(kv_draw64(c->settings->seed, c->n_drawn++) >> 63);
 }
 
-void kv_contest_look_after(int n_planned, int after[KV_CONTEST_LOOKS])
+double kv_contest_look_at(int look)
 {
-    after[0] = (5 * n_planned + 11) / 12;
-    after[1] = (2 * n_planned + 2) / 3;
-    after[2] = n_planned;
+    static const double fractions[KV_CONTEST_LOOKS] = {5.0 / 12, 2.0 / 3, 1};
+    return fractions[look];
 }
 
 /* ---- One start --------------------------------------------------------------------------------------- */
@@ -135,15 +136,13 @@ static kv_status conclude_start(struct contest *c, int n_rounds, struct kv_error
     return kv_contest_estimate(known, c->settings->metric, &known->shown, error);
 }
 
-/* Once the first has shown what starting costs, or all of it where a start has so many rounds and no more. */
-int kv_contest_plan(const struct kv_contest_settings *s, double seconds)
+double kv_contest_start_seconds(const struct kv_contest_settings *s, double cost_s)
 {
-    const double best = s->seconds / START_SHARE < START_SECONDS ? s->seconds / START_SHARE : START_SECONDS;
-    const double least = s->start_s > 0 ? s->start_s : best;
-    const double wanted = s->rounds ? seconds : START_OVERHEADS * seconds;
-    const double share = wanted > least ? wanted : least;
-    const double fits = s->seconds / share, needed = (double)kv_effect_least_rounds(s->alpha);
-    return (int)(fits < needed ? needed : fits > KV_CONTEST_MAX_STARTS ? KV_CONTEST_MAX_STARTS : fits);
+    if (s->start_s > 0)
+        return s->start_s;
+    const double least = fmin(s->seconds / LEAST_SHARE, LEAST_SECONDS);
+    const double most = fmax(s->seconds / LARGEST_SHARE, least);
+    return fmax(least, fmin(START_OVERHEADS * cost_s, most));
 }
 
 static kv_status run_start(struct contest *c, int start, struct kv_error *error)
@@ -155,13 +154,12 @@ static kv_status run_start(struct contest *c, int start, struct kv_error *error)
     c->n_kept = 0;
     for (int i = 0; !status && i < KV_CONTEST_SIDES; i++)
         status = c->sides[first ^ i].start(c->sides[first ^ i].context, error);
-    if (!status && c->known->n_planned == 0) {
-        c->known->start_s = elapsed(c) - began;
-        c->known->n_planned = kv_contest_plan(s, c->known->start_s);
-    }
+    const double cost_s = elapsed(c) - began;
+    if (start == 1 || cost_s < c->known->start_s)
+        c->known->start_s = cost_s;
     if (!status && s->prepare)
         status = s->prepare(s->context, first, error);
-    const double end_s = s->seconds * start / c->known->n_planned;
+    const double end_s = fmin(began + kv_contest_start_seconds(s, c->known->start_s), s->seconds);
     int n_rounds = 0;
     while (!status && !is_stopped(c) && (s->rounds == 0 || n_rounds < s->rounds) &&
            (n_rounds == 0 || elapsed(c) < end_s)) {
@@ -173,8 +171,6 @@ static kv_status run_start(struct contest *c, int start, struct kv_error *error)
     }
     for (int i = 0; i < KV_CONTEST_SIDES; i++)
         c->sides[i].stop(c->sides[i].context);
-    if (start == 1 && s->rounds)
-        c->known->n_planned = kv_contest_plan(s, elapsed(c));
     return status || n_rounds == 0 ? status : conclude_start(c, n_rounds, error);
 }
 
@@ -220,6 +216,14 @@ static kv_status look(struct contest *c, double fraction, struct kv_error *error
     return kv_effect_look(&known->looks, a, b, n, fraction, &known->effect, error);
 }
 
+/* The time is; or twice the time, where it was too short for any interval. */
+static bool is_over(const struct contest *c)
+{
+    const struct kv_contest_settings *s = c->settings;
+    const bool enough = c->known->n_starts >= (int)kv_effect_least_rounds(s->alpha);
+    return elapsed(c) >= (enough || s->no_looks ? 1 : 2) * s->seconds;
+}
+
 kv_status kv_contest_run(struct kv_contest *known, const struct kv_contest_side sides[KV_CONTEST_SIDES],
                          const struct kv_contest_settings *s, struct kv_error *error)
 {
@@ -227,18 +231,21 @@ kv_status kv_contest_run(struct kv_contest *known, const struct kv_contest_side 
     *known = (struct kv_contest){.looks = {.alpha = s->alpha, .threshold = s->threshold},
                                  .effect = {.ratio = NAN, .high = INFINITY}};
     kv_status status = KV_OK;
-    int after[KV_CONTEST_LOOKS] = {0}, n_looks = 0, looked_at = 0;
+    int n_looks = 0, looked_at = 0;
     for (int start = 1; !status && !known->effect.verdict && !is_stopped(&c); start++) {
-        if (known->n_planned && (start > known->n_planned || known->elapsed_s >= s->seconds))
+        if (is_over(&c) || known->n_starts == KV_CONTEST_MAX_STARTS)
             break;
         status = run_start(&c, start, error);
-        kv_contest_look_after(known->n_planned, after);
-        if (status || s->no_looks || known->n_starts != after[n_looks] || known->n_starts == looked_at)
+        const double fraction = elapsed(&c) / s->seconds;
+        if (status || s->no_looks || fraction < kv_contest_look_at(n_looks) || fraction >= 1 ||
+            known->n_starts == looked_at)
             continue;
         looked_at = known->n_starts;
-        status = look(&c, (double)after[n_looks++] / known->n_planned, error);
+        while (fraction >= kv_contest_look_at(n_looks))
+            n_looks++;
+        status = look(&c, fraction, error);
     }
-    /* Starts that took longer than planned, or told nothing, leave the last look to the end of the time. */
+    known->elapsed_s = elapsed(&c);
     if (!status && !s->no_looks && !known->effect.verdict && known->n_starts > looked_at) {
         const double fraction = known->elapsed_s / s->seconds;
         status = look(&c, is_stopped(&c) && fraction < 1 ? fraction : 1, error);

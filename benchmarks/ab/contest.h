@@ -6,9 +6,9 @@
  *   round        within a start: one repetition of either side, the order again a coin's; only one is at work at a time
  *   d_k          of start k: the median of log(b / a) over all neighbours of different sides in the order of measuring,
  *                those of two rounds among them
- *   verdict      kv_effect_look over the d_k (results/effect.h), after 5/12 and 2/3 of the planned starts, and at the
- *                end. With the sides exchanged every coin of a start turns its d_k around, so under no difference their
- *                signs are fair, and the chance of any false verdict is at most alpha, whatever the machine does
+ *   verdict      kv_effect_look over the d_k (results/effect.h), after 5/12 and 2/3 of the time, and at its end. With
+ *                the sides exchanged every coin of a start would turn its d_k around, so without a difference their signs
+ *                are fair, and the chance of any false verdict is at most alpha, whatever the machine does
  *
  * Why these: simulated on a recorded trace of a shared two-core machine (means of 3 s differ by a factor of 3, 8 % of
  * the time stolen), steps of 2 and 20 ms, starts of 5 and 9 s. Spread of d_k under a true 3 %, as quartiles / 1.35:
@@ -16,6 +16,7 @@
  *   repetition is about 20 ms, and of its steps the middle one counts
  *   at 20 ms: median of pairs 0.59, of all neighbours 0.54, trimmed mean 0.73, mean 2.2, ratio of two medians 1.5,
  *   first quartiles 0.8; an order of A B B A instead of coins changed nothing that could be seen
+ *   leaving out starts whose neighbours spread more than others found no more: there are too few to lose
  *   every look takes from the level of the last: with one more look, the last interval would be 6 % wider
  *
  * thread safety: no state but what is passed in */
@@ -64,11 +65,10 @@ struct kv_contest_settings {
 
 /* What is known so far. */
 struct kv_contest {
-    int n_planned;    /* starts; 0: not known yet */
     int n_starts;     /* that are complete */
     int n_rounds;     /* of all of them */
     double elapsed_s; /* since it began */
-    double start_s;   /* what starting both sides took, the first time */
+    double start_s;   /* what starting both sides took, the least so far */
     double ms[KV_CONTEST_SIDES][KV_PEER_N_METRICS][KV_CONTEST_MAX_STARTS]; /* medians of each start */
     double ratios[KV_PEER_N_METRICS][KV_CONTEST_MAX_STARTS];               /* exp(d_k); NaN: not measured */
     struct kv_effect_looks looks;
@@ -76,8 +76,8 @@ struct kv_contest {
     struct kv_effect shown;  /* of all starts so far, at level alpha: no verdict rests on it */
 };
 
-/* Runs it to its end. After an error the contest has what was known before. Errors: those of the sides and hooks,
- * MEMORY. */
+/* Runs it to its end: the time, or up to twice as long where there were too few starts for any interval. After an error
+ * the contest has what was known before. Errors: those of the sides and hooks, MEMORY. */
 kv_status kv_contest_run(struct kv_contest *contest, const struct kv_contest_side sides[KV_CONTEST_SIDES],
                          const struct kv_contest_settings *settings, struct kv_error *error);
 
@@ -86,15 +86,15 @@ kv_status kv_contest_estimate(const struct kv_contest *contest, enum kv_peer_met
                               struct kv_error *error);
 double kv_contest_median(const struct kv_contest *contest, int side, enum kv_peer_metric metric);
 
-/* How many starts are planned where starting both sides takes so long. */
-int kv_contest_plan(const struct kv_contest_settings *settings, double seconds);
+/* How long a start is to take where starting both sides takes cost_s: those of a contest tell. */
+double kv_contest_start_seconds(const struct kv_contest_settings *settings, double cost_s);
 
 /* d of repetitions [n] in the order of measuring, all of one start: NaN when no two neighbours tell. Errors: MEMORY. */
 kv_status kv_contest_log_ratio(const struct kv_repetition *repetitions, size_t n, enum kv_peer_metric metric, double *d,
                                struct kv_error *error);
 
-/* How many starts there had been at the looks of a contest of n_planned: after [KV_CONTEST_LOOKS], ascending. */
+/* The parts of the time after which the verdict is looked for, ascending, the last one 1. */
 enum { KV_CONTEST_LOOKS = 3 };
-void kv_contest_look_after(int n_planned, int after[KV_CONTEST_LOOKS]);
+double kv_contest_look_at(int look);
 
 #endif

@@ -92,7 +92,7 @@ struct option_row {
     const char **text;
     int *integer;    /* low..high */
     double *number;  /* 0 or more */
-    double *seconds; /* 0 or more: "90", "90s", "2m" or "1h" */
+    double *seconds; /* 0 or more: "90", "90s", "10m" or "1h" */
     double *share;   /* 0 or more: "5%" or "0.05" */
     uint64_t *seed;
     const char **chosen;     /* one of choice(0), choice(1), .. */

@@ -98,9 +98,8 @@ static void show_progress(void *context, const struct kv_contest *c)
     ab->drawn_s = c->elapsed_s;
     kv_clock_text(c->elapsed_s, gone);
     kv_clock_text(ab->seconds, all);
-    fprintf(stderr, "%s%s of %s, start %d of %d, B / A %s%s", terminal ? "\r\033[K" : "kvbench ab: ", gone, all,
-            c->n_starts + 1 > c->n_planned ? c->n_planned : c->n_starts + 1, c->n_planned, ratio_text(&c->shown, ratio),
-            terminal ? "" : "\n");
+    fprintf(stderr, "%s%s of %s, start %d, B / A %s%s", terminal ? "\r\033[K" : "kvbench ab: ", gone, all,
+            c->n_starts + 1, ratio_text(&c->shown, ratio), terminal ? "" : "\n");
     fflush(stderr);
 }
 
@@ -153,9 +152,10 @@ static void print_verdict(const struct ab *ab, const struct kv_contest *c)
         printf("undecided: not one start was complete; give more --time\n");
     else {
         const struct kv_effect *known = e->n ? e : &c->shown;
-        const double starts = known->rounds_needed, seconds = starts * c->elapsed_s / c->n_starts;
-        printf("undecided: %.3f (%.3f to %.3f); about %.0f starts, %.*f minutes, would tell\n", known->ratio,
-               known->low, known->high, starts, seconds < 600 ? 1 : 0, seconds / 60);
+        const double starts = known->rounds_needed, minutes = starts * c->elapsed_s / c->n_starts / 60;
+        printf("undecided: %.3f (%.3f to %.3f); about %.0f starts, %.*f %s, would tell\n", known->ratio, known->low,
+               known->high, starts, minutes < 10 ? 1 : 0, minutes < 120 ? minutes : minutes / 60,
+               minutes < 120 ? "minutes" : "hours");
     }
 }
 
@@ -274,7 +274,7 @@ int command_ab(int argc, char **argv)
          .share = &ab->threshold},
         {.name = "time",
          .argument = "TIME",
-         .help = "30s, 2m, 1h at most; less when the verdict is there earlier (default 2m)",
+         .help = "30s, 2m, 1h; less when the verdict is there earlier (default 2m)",
          .seconds = &ab->seconds},
         {.name = "fail-if",
          .argument = "VERDICT",

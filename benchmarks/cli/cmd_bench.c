@@ -1,11 +1,14 @@
 #include "cli/bench.h"
 
+#include "base/random.h"
 #include "gbench/gbench.h"
 #include "machine/context.h"
+#include "measure/measure.h"
 #include "measure/run.h"
 #include "results/findings.h"
 #include "results/table.h"
 
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,6 +89,9 @@ static void set_up(struct bench *bench)
         .load_context = bench,
         .limits_isa = isas->n == 1 ? isas->names[0] : NULL,
         .default_threads = threads_asked(asked, false),
+        .seed = asked->seed,
+        .time_s = asked->time_s,
+        .precision = asked->precision,
         .min_time_s = asked->min_time_s,
         .cell_budget_s = asked->cell_budget_s,
         .prompt = default_prompt,
@@ -115,6 +121,7 @@ static void start_context(struct bench *bench)
         .gemm = bench->gemms,
         .isa = bench->isas,
         .threads = threads_asked(bench->asked, true),
+        .seed = (int64_t)bench->settings.seed,
     };
     kv_build_info_get(&build);
     kv_context_start(&bench->context, &build, &libraries, &run, NULL);
@@ -186,6 +193,30 @@ static int count_cells(const struct kv_plan *plan, enum kv_file_kind file)
     return n;
 }
 
+/* Of what the time was not enough for. */
+static void tell_of_time(const struct bench *bench)
+{
+    const struct kv_run *run = &bench->run;
+    const char *command = bench->command;
+    char time[32];
+    kv_clock_text(bench->asked->time_s, time);
+    if (run->n_left_out || run->n_rounds_less)
+        fprintf(stderr,
+                "kvbench %s: note: %s are too short for the plan: it was measured in %d rounds of %d, without the %d "
+                "largest of %d cells; give it more --time\n",
+                command, time, run->least_rounds, run->least_rounds + run->n_rounds_less, run->n_left_out,
+                bench->plan.n_cells);
+    if (run->time_over)
+        fprintf(stderr, "kvbench %s: note: the %s of --time were over in round %d of %d\n", command, time,
+                run->round - 1, run->least_rounds);
+    if (run->n_wide)
+        fprintf(stderr,
+                "kvbench %s: note: %d %s wider than the precision asked for, the widest is 1 +- %.1f %%: give it more "
+                "--time\n",
+                command, run->n_wide, run->n_wide == 1 ? "ratio between arms is" : "ratios between arms are",
+                100 * run->widest);
+}
+
 /* What is said at the end; returns the exit status. */
 static int conclude(const struct bench *bench)
 {
@@ -200,6 +231,7 @@ static int conclude(const struct bench *bench)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print_warnings(command, warnings, kv_context_warnings(&bench->context, warnings));
     warn_of_limits(command, run);
+    tell_of_time(bench);
     if (kv_format_is_data(bench->asked->format))
         to = stderr; /* stdout is another program's */
     if (!isnan(share))
@@ -249,7 +281,12 @@ static int dry_run(struct bench *bench)
     }
     if (n_kernels)
         printf("kernels %d products and attentions %52.1f\n", n_kernels, kernel_seconds);
-    printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells, kv_predict_left(&bench->run) / 60);
+    const double seconds = kv_predict_left(&bench->run, INT_MAX);
+    printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells, seconds / 60);
+    if (seconds > kv_run_time_left(&bench->run))
+        printf(
+            "more than --time allows: fewer rounds first, then without the largest cells, it will take %.1f minutes\n",
+            bench->asked->time_s / 60);
     return CLI_OK;
 }
 
@@ -261,6 +298,8 @@ static int measure(struct bench *bench)
                                      : kv_run_folder_make(&bench->folder, asked->out, &error);
     if (status)
         return cli_fail(bench->command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+    if (!asked->has_seed)
+        bench->settings.seed = kv_hash_bytes(bench->folder.id, strlen(bench->folder.id)) & BENCH_SEED_MASK;
     start_context(bench);
     status = kv_context_write(&bench->context, bench->folder.path, &error);
     if (status)

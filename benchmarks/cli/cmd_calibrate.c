@@ -43,7 +43,8 @@ struct calibration {
     double drawn_s;
     struct kv_run_folder folder;
     struct kv_power powers[N_TIMES][N_SLOWDOWNS];
-    struct kv_apart_windows windows[N_SEPARATIONS];
+    struct kv_apart_windows windows[N_SEPARATIONS]; /* [n_windows] */
+    int n_windows;
 };
 
 /* ---- Recording --------------------------------------------------------------------------------------- */
@@ -88,9 +89,9 @@ static void show_progress(void *context, const struct kv_contest *contest)
     if (c->quiet || (c->drawn_s > 0 && contest->elapsed_s - c->drawn_s < (terminal ? 0.5 : 30)))
         return;
     c->drawn_s = contest->elapsed_s;
-    fprintf(stderr, "%s%s of %s, start %d of %d, %zu repetitions%s",
+    fprintf(stderr, "%s%s of %s, start %d, %zu repetitions%s",
             terminal ? "\r\033[K" : "kvbench calibrate: ", kv_clock_text(contest->elapsed_s, gone),
-            kv_clock_text(c->seconds, all), contest->n_starts + 1, contest->n_planned, c->n, terminal ? "" : "\n");
+            kv_clock_text(c->seconds, all), contest->n_starts + 1, c->n, terminal ? "" : "\n");
     fflush(stderr);
 }
 
@@ -135,8 +136,10 @@ static kv_status evaluate(struct calibration *c, const struct kv_contest *contes
         for (int i = 0; !status && i < N_SLOWDOWNS; i++)
             status = kv_calibrate_power(&recording, times_s[t], slowdowns_pct[i], AB_ALPHA, THRESHOLD, c->coins,
                                         &c->powers[t][i], error);
-    for (int i = 0; !status && i < N_SEPARATIONS; i++)
-        status = kv_calibrate_windows(&recording, window_s, window_s * (1 << i), &c->windows[i], error);
+    for (int i = 0; !status && i < N_SEPARATIONS; i++) {
+        status = kv_calibrate_windows(&recording, window_s, window_s * (1 << i), &c->windows[c->n_windows], error);
+        c->n_windows += !status && c->windows[c->n_windows].n > 0;
+    }
     return status;
 }
 
@@ -205,7 +208,7 @@ static kv_status write_files(struct calibration *c, struct kv_error *error)
     if (!status)
         status = write_file(c, "power.csv", power, 7, write_power, N_TIMES * N_SLOWDOWNS, error);
     if (!status)
-        status = write_file(c, "calibration.csv", windows, 4, write_windows, N_SEPARATIONS, error);
+        status = write_file(c, "calibration.csv", windows, 4, write_windows, c->n_windows, error);
     return status;
 }
 
@@ -241,10 +244,9 @@ static void print(const struct calibration *c)
                    percent(p, KV_EFFECT_FASTER), percent(p, KV_EFFECT_EQUAL), percent(p, KV_EFFECT_UNDECIDED));
         }
     printf("\nMedians of windows of one program differ, in 19 of 20 pairs, by at most\n");
-    for (int i = 0; i < N_SEPARATIONS; i++)
-        if (c->windows[i].n)
-            printf("%8.1f %% %.0f s apart (%d pairs)\n", 100 * expm1(c->windows[i].log_ratio_q95),
-                   c->windows[i].separation_s, c->windows[i].n);
+    for (int i = 0; i < c->n_windows; i++)
+        printf("%8.1f %% %.0f s apart (%d pairs)\n", 100 * expm1(c->windows[i].log_ratio_q95),
+               c->windows[i].separation_s, c->windows[i].n);
     printf("\nFiles in %s: recording.csv, power.csv, calibration.csv\n", c->folder.path);
 }
 

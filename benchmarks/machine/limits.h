@@ -18,7 +18,7 @@ struct kv_limits {
     double fma_flop_per_s_median;
 };
 
-/* Measures both, 9 passes each, in about a second on two cores; where a host backs a virtual machine's memory only at
+/* Measures both, 5 passes each, in less than a second on two cores; where a host backs a virtual machine's memory only at
  * first use, in a few.
  *   isa      "portable", "avx2" or "avx512"; NULL: the highest that this CPU supports. The portable level uses only
  *            what every CPU of the architecture has: on x86-64 a multiplication and an addition in place of the FMA

@@ -507,6 +507,7 @@ static const struct kv_figure figures[] = {
      .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
      .write = write_distribution},
     {.name = "training", .suite = "training", .files = {"training.csv"}, .write = write_training},
+    {.name = "calibration", .suite = "calibration", .files = {"power.csv"}, .write = kv_picture_calibration},
 };
 
 const struct kv_figure *kv_figure(int index)

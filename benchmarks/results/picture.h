@@ -94,4 +94,7 @@ struct kv_picture_value {
  * value. Returns how many points there are. */
 size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *values, int n_values);
 
+/* ---- Figures of files that are no run's */
+void kv_picture_calibration(struct kv_picture *p);
+
 #endif
