@@ -38,7 +38,7 @@ static struct guard guards[N_GUARDS];
 
 static int create_guards(void **state)
 {
-    static const size_t floats[N_GUARDS] = {
+    const size_t floats[N_GUARDS] = {
         [QUERIES] = (size_t)64 * (MAX_HEAD_SIZE + 8),    [KEYS] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE,
         [VALUES] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE, [OUT] = (size_t)64 * (MAX_HEAD_SIZE + 8),
         [SCRATCH] = kv_attention_scratch(MAX_HEAD_SIZE),

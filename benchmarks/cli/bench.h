@@ -26,6 +26,7 @@ struct bench_settings {
     double min_time_s;
     double cell_budget_s;
     bool quick, full;
+    bool require_steady;
     bool dry_run;
     const char *format_name;
     enum kv_format format; /* of the tables on stdout */

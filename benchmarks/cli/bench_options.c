@@ -177,6 +177,9 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .help = "of the tables on stdout (default text):",
          .chosen = &s->format_name,
          .choice = kv_format_choice},
+        {.name = "require-steady",
+         .help = "exit 3 unless the probes say that the machine was steady; what was measured is kept",
+         .flag = &s->require_steady},
         {.name = "dry-run", .help = "print the plan and how long it will take, and stop", .flag = &s->dry_run},
         {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &s->quiet},
     };

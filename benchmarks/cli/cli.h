@@ -5,7 +5,7 @@
 #include "kvbench.h"
 
 /* Exit statuses. */
-enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_UNSTEADY = 3 /* of bench --require-steady */ };
 
 struct command {
     const char *name;

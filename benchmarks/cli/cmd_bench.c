@@ -134,8 +134,8 @@ static void print_warnings(const char *command, const struct kv_warning *warning
                 warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
 }
 
-/* Of what stands in the folder: summary.csv, the tables and findings on stdout, the warnings on stderr. */
-static kv_status summarize(const struct bench *bench, struct kv_error *error)
+/* Of what stands in the folder: summary.csv, the tables and findings on stdout, the warnings on stderr, the machine. */
+static kv_status summarize(const struct bench *bench, struct kv_steadiness *machine, struct kv_error *error)
 {
     struct kv_results *results;
     struct kv_warning warnings[KV_MAX_WARNINGS];
@@ -148,6 +148,7 @@ static kv_status summarize(const struct bench *bench, struct kv_error *error)
         status = kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);
     print_warnings(bench->command, warnings, kv_results_warnings(results, warnings));
+    *machine = kv_steadiness(results);
     kv_results_free(results);
     return status;
 }
@@ -225,9 +226,10 @@ static int conclude(const struct bench *bench)
     const int n_runs = count_cells(&bench->plan, KV_FILE_RUNS), n_kernels = bench->plan.n_cells - n_runs;
     struct kv_error error = {""};
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
+    struct kv_steadiness machine = {.grade = KV_GRADE_UNKNOWN, .line = "not graded: nothing was measured"};
     const double share = kv_run_instrument_share(run);
     FILE *to = stdout;
-    if (bench->plan.n_cells && summarize(bench, &error) != KV_OK)
+    if (bench->plan.n_cells && summarize(bench, &machine, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print_warnings(command, warnings, kv_context_warnings(&bench->context, warnings));
     warn_of_limits(command, run);
@@ -248,6 +250,8 @@ static int conclude(const struct bench *bench)
     if (run->n_kernels_failed)
         return cli_fail(command, CLI_FAILED, "%d kernel cells failed; %s/kernels.csv says why", run->n_kernels_failed,
                         bench->folder.path);
+    if (bench->asked->require_steady && machine.grade != KV_GRADE_STEADY)
+        return cli_fail(command, CLI_UNSTEADY, "--require-steady: the machine was %s", machine.line);
     return CLI_OK;
 }
 

@@ -197,7 +197,7 @@ static void pick_cells(struct kv_picture *p, const char *suite, kv_column_set sa
         const struct kv_cell_results *cell = &results->cells[i];
         if (cell->file != p->run->kind || !kv_cell_is(cell, KV_COLUMN_SUITE, suite))
             continue;
-        p->not_ok += (double)(cell->n_failed + cell->n_skipped);
+        p->not_ok += (double)(cell->n_failed + cell->n_skipped + cell->n_stalled);
         if (!cell->n)
             continue;
         chosen = chosen ? chosen : cell;
@@ -206,8 +206,10 @@ static void pick_cells(struct kv_picture *p, const char *suite, kv_column_set sa
             arm++;
         if (arm == p->run->n_arms || !same_texts(chosen, cell, same))
             p->others += (double)cell->n;
-        else
+        else {
             add_cell(p, cell, arm);
+            p->faults += (double)cell->n_faults;
+        }
     }
 }
 
