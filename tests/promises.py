@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -157,6 +158,7 @@ def prove_repeat(proof):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before its time")) # and so do noise and program
     prove = {"ab": prove_ab, "compare": prove_compare, "repeat": prove_repeat}[sys.argv[1]]
     with tempfile.TemporaryDirectory() as folder:
         proof = Proof(os.path.abspath(sys.argv[2]), sys.argv[3], sys.argv[4:] == ["full"], folder)
