@@ -110,7 +110,7 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
     shape->y = M * width;
     shape->scratch = kv_attention_scratch(shape->cache.head_size);
     shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
-                                   shape->cache.kind->bytes(config, T) / config->n_layer};
+                                   shape->cache.kind->bytes(shape->cache.kind, config, T) / config->n_layer};
 }
 
 static struct shape shape_of(const struct kv_config *config, const struct kv_cell *cell)

@@ -6,10 +6,15 @@
 #include <math.h>
 
 static const struct kv_choice caches[] = {{"contiguous", "room for all positions of a sequence, side by side"}};
-static const struct kv_choice types[] = {{"f32", "32-bit floats"}};
-enum { N_CACHES = sizeof caches / sizeof caches[0], N_TYPES = sizeof types / sizeof types[0] };
+static const struct kv_choice types[KV_N_KEPT] = {
+    [KV_KEPT_F32] = {"f32", "32-bit floats"},
+    [KV_KEPT_BF16] = {"bf16", "bfloat16, rounded to nearest"},
+    [KV_KEPT_INT8] = {"int8", "8-bit integers, a scale a head and position"},
+    [KV_KEPT_INT4] = {"int4", "4-bit integers of rotated heads, of keys less what 16 neighbours share"},
+};
+enum { N_CACHES = sizeof caches / sizeof caches[0] };
 
-static const struct kv_cache_kind *const kinds[N_CACHES][N_TYPES] = {{&kv_cache_contiguous_f32}};
+static const struct kv_cache_kind *const kinds[N_CACHES] = {kv_cache_contiguous}; /* each by type */
 
 const struct kv_choice *kv_cache_choice(int index)
 {
@@ -18,33 +23,28 @@ const struct kv_choice *kv_cache_choice(int index)
 
 const struct kv_choice *kv_kv_choice(int index)
 {
-    return index >= 0 && index < N_TYPES ? &types[index] : NULL;
+    return index >= 0 && index < KV_N_KEPT ? &types[index] : NULL;
 }
 
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error)
 {
     const int i = kv_choice_find(kv_cache_choice, "cache", cache, error);
     const int j = i < 0 ? i : kv_choice_find(kv_kv_choice, "kv", kv, error);
-    *kind = j < 0 ? NULL : kinds[i][j];
+    *kind = j < 0 ? NULL : &kinds[i][j];
     return j < 0 ? KV_ERROR_ARGUMENT : KV_OK;
-}
-
-static int index_of(const struct kv_cache_kind *kind)
-{
-    int i = 0;
-    while (kinds[i / N_TYPES][i % N_TYPES] != kind)
-        i++;
-    return i;
 }
 
 const char *kv_cache_name(const struct kv_cache_kind *kind)
 {
-    return caches[index_of(kind) / N_TYPES].name;
+    int i = 0;
+    while (kinds[i] != kind - kind->kept)
+        i++;
+    return caches[i].name;
 }
 
 const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
 {
-    return types[index_of(kind) % N_TYPES].name;
+    return types[kind->kept].name;
 }
 
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */

@@ -12,11 +12,12 @@
 struct kv_cache {
     const struct kv_cache_kind *kind;
     int n_layer, n_kv_head, head_size;
-    int batch;                         /* sequences */
-    int capacity;                      /* positions that each has room for, a multiple of KV_KEY_BLOCK */
-    int *lengths;                      /* [batch] positions that are in it: what is appended goes behind them */
-    char *base;                        /* memory of the owner's */
-    size_t keys, values, layer_stride; /* bytes: where in it they lie, and from one layer to the next */
+    int batch;                   /* sequences */
+    int capacity;                /* positions that each has room for, a multiple of KV_KEY_BLOCK */
+    int *lengths;                /* [batch] positions that are in it: what is appended goes behind them */
+    char *base;                  /* memory of the owner's */
+    size_t layers, layer_stride; /* bytes: where in it the first layer lies, and from one to the next */
+    size_t codes[3], scales[3];  /* of keys, values and centres: where they lie in a layer */
 };
 
 /* A head of a sequence in a layer. */
@@ -27,8 +28,9 @@ struct kv_cache_place {
 enum kv_cache_part { KV_CACHE_KEY, KV_CACHE_VALUE };
 
 struct kv_cache_kind {
+    enum kv_kept kept; /* the type of keys and values */
     /* Bytes of n positions of one sequence: what a step reads of them, or writes. */
-    double (*bytes)(const struct kv_config *config, double n_positions);
+    double (*bytes)(const struct kv_cache_kind *kind, const struct kv_config *config, double n_positions);
     /* Adds the cache's memory to a layout and notes where it is; the owner sets `base` once it has that memory. */
     void (*lay_out)(struct kv_cache *cache, struct kv_layout *layout);
     /* Bytes of all that is in it, and of all that it has room for. */
@@ -55,6 +57,7 @@ kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache
 const char *kv_cache_name(const struct kv_cache_kind *kind);
 const char *kv_cache_kv_name(const struct kv_cache_kind *kind);
 
-extern const struct kv_cache_kind kv_cache_contiguous_f32;
+/* By type. The first is the scratch of paths that keep nothing. */
+extern const struct kv_cache_kind kv_cache_contiguous[KV_N_KEPT];
 
 #endif
