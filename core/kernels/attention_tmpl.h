@@ -19,6 +19,10 @@
  * sees a stream only when it has begun: so values are fetched while the keys of their part are multiplied, the keys of
  * the next part or head while the values are. Addresses, not pointers: what is fetched may lie past the cache.
  */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 _Static_assert(KV_KEY_BLOCK % KV_LANES == 0, "a block of keys is a whole number of vectors");
 _Static_assert(KV_QUERY_TILE <= KV_MAX_QUERY_TILE, "the scratch holds a tile");
 _Static_assert(KV_QUERY_GROUP % KV_QUERY_TILE == 0, "a group is a whole number of tiles");
@@ -58,6 +62,11 @@ static inline vi v_load_bytes(const void *p)
     return (vi)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
 #elif defined(__AVX2__)
     return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#elif defined(__SSE2__)
+    int32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    const __m128i pairs = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), _mm_cvtsi32_si128(bytes));
+    return (vi)_mm_srai_epi32(_mm_unpacklo_epi16(pairs, pairs), 24);
 #else
     int8_t lanes __attribute__((vector_size(KV_LANES)));
     memcpy(&lanes, p, sizeof lanes);
@@ -84,7 +93,7 @@ INLINED vf load_codes(enum kv_kept kept, const char *p, int upper)
     case KV_KEPT_BF16:
         return v_load_bfloat((const uint16_t *)(const void *)p);
     case KV_KEPT_INT8:
-        return v_load_int8((const int8_t *)p);
+        return __builtin_convertvector(v_load_bytes(p), vf);
     case KV_KEPT_INT4:
         return v_nibbles(v_load_bytes(p), upper);
     default:
