@@ -154,7 +154,7 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
         .out_stride = stride,
         .scratch = guard_last(&guards[SCRATCH], kv_attention_scratch(head.size)),
     };
-    kernels->attention(&attention);
+    kernels->attention[KV_KEPT_F32](&attention);
     assert_guard(&guards[OUT], n_floats);
     assert_guard(&guards[SCRATCH], kv_attention_scratch(head.size));
     return attention.out;
@@ -349,7 +349,7 @@ TEST(parts_join)
                 assert_true(kv_attention_scratch(head.size) <= sizeof scratch / sizeof *scratch);
                 for (a.part = n_parts - 1; a.part >= 0; a.part--) {
                     a.partial = &partials[0][0] + a.part * (2 + head.size);
-                    kernels->attention(&a);
+                    kernels->attention[KV_KEPT_F32](&a);
                 }
                 kernels->attention_join(&partials[0][0], n_parts, head.size, out);
                 assert_memory_equal(out, whole, (size_t)head.size * sizeof *out);
