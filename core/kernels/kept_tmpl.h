@@ -3,6 +3,20 @@
 #include <emmintrin.h>
 #endif
 
+/* KV_LANES bfloat16 as floats: exact. */
+static inline vf v_load_bfloat(const uint16_t *p)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
+#elif defined(__AVX2__)
+    return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
+#else
+    uint16_t lanes __attribute__((vector_size(KV_LANES * 2)));
+    memcpy(&lanes, p, sizeof lanes);
+    return (vf)(__builtin_convertvector(lanes, vu) << 16);
+#endif
+}
+
 /* KV_LANES bytes, sign-extended. */
 static inline vi v_load_bytes(const void *p)
 {
