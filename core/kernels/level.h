@@ -26,6 +26,8 @@
 #define ROLLED   _Pragma("GCC unroll 1")
 #endif
 
+#include "kernels/kept_tmpl.h"
+
 #include "kernels/attention_tmpl.h"
 #include "kernels/kernels_tmpl.h"
 #include "kernels/packed_tmpl.h"
