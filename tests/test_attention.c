@@ -33,15 +33,15 @@ struct layout {
     int gap;          /* floats between one query and the next, of outputs too */
 };
 
-enum { QUERIES, KEYS, VALUES, OUT, SCORES, N_GUARDS };
+enum { QUERIES, KEYS, VALUES, OUT, SCRATCH, N_GUARDS };
 static struct guard guards[N_GUARDS];
 
 static int create_guards(void **state)
 {
-    static const size_t floats[N_GUARDS] = {
-        [QUERIES] = (size_t)64 * (MAX_HEAD_SIZE + 8),        [KEYS] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE,
-        [VALUES] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE,     [OUT] = (size_t)64 * (MAX_HEAD_SIZE + 8),
-        [SCORES] = (size_t)KV_MAX_QUERY_TILE * MAX_CAPACITY,
+    const size_t floats[N_GUARDS] = {
+        [QUERIES] = (size_t)64 * (MAX_HEAD_SIZE + 8),    [KEYS] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE,
+        [VALUES] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE, [OUT] = (size_t)64 * (MAX_HEAD_SIZE + 8),
+        [SCRATCH] = kv_attention_scratch(MAX_HEAD_SIZE),
     };
     (void)state;
     return guards_create(guards, floats, N_GUARDS);
@@ -152,12 +152,11 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
         .scale = head.scale,
         .out = guard_last(&guards[OUT], n_floats),
         .out_stride = stride,
-        .scores = guard_last(&guards[SCORES], (size_t)KV_MAX_QUERY_TILE * (size_t)capacity),
-        .score_stride = (size_t)capacity,
+        .scratch = guard_last(&guards[SCRATCH], kv_attention_scratch(head.size)),
     };
     kernels->attention(&attention);
     assert_guard(&guards[OUT], n_floats);
-    assert_guard(&guards[SCORES], (size_t)KV_MAX_QUERY_TILE * (size_t)capacity);
+    assert_guard(&guards[SCRATCH], kv_attention_scratch(head.size));
     return attention.out;
 }
 
@@ -317,6 +316,44 @@ TEST(nothing_later_is_seen)
                 check_causality(kernels, &(struct layout){first, 1 + first % 20, first % 2, 3});
             check_causality(kernels, &(struct layout){12, 20, 1, 0});
         }
+    }
+}
+
+/* ---- Parts ---------------------------------------------------------------------------------------- */
+
+/* A query whose parts are computed one by one and joined has the bits that it has in one call. */
+TEST(parts_join)
+{
+    static const int lengths[] = {1, 255, 256, 257, 512, 1023, MAX_POSITIONS};
+    static const int sizes[] = {5, 64};
+    enum { MOST_PARTS = (MAX_POSITIONS - 1) / KV_ATTENTION_PART + 1 };
+    float partials[MOST_PARTS][2 + MAX_HEAD_SIZE], out[MAX_HEAD_SIZE], scratch[8192];
+    for (int s = 0; s < 2; s++) {
+        fill_head(sizes[s], MAX_POSITIONS);
+        for (int level = 0; supported_kernels(level); level++)
+            for (size_t i = 0; i < COUNT(lengths); i++) {
+                const struct layout layout = {lengths[i] - 1, 1, 0, 0};
+                const struct kv_kernels *kernels = supported_kernels(level);
+                const float *whole = attend(kernels, &layout);
+                struct kv_attention a = {
+                    .queries = head.queries[lengths[i] - 1],
+                    .n_queries = 1,
+                    .first_position = lengths[i] - 1,
+                    .keys = lay_keys(lengths[i], capacity_of(&layout)),
+                    .values = lay_values(lengths[i], capacity_of(&layout)),
+                    .head_size = head.size,
+                    .scale = head.scale,
+                    .scratch = scratch,
+                };
+                const int n_parts = (lengths[i] - 1) / KV_ATTENTION_PART + 1;
+                assert_true(kv_attention_scratch(head.size) <= COUNT(scratch));
+                for (a.part = n_parts - 1; a.part >= 0; a.part--) {
+                    a.partial = &partials[0][0] + a.part * (2 + head.size);
+                    kernels->attention(&a);
+                }
+                kernels->attention_join(&partials[0][0], n_parts, head.size, out);
+                assert_memory_equal(out, whole, (size_t)head.size * sizeof *out);
+            }
     }
 }
 

@@ -440,3 +440,31 @@ FIXTURE_TEST(work)
     options.cache = "unknown";
     assert_true(kv_step_work(&config, NULL, &options, 3, 2).flops == 0);
 }
+
+/* A context of several parts and fewer heads than threads: attention is split along it, and not a bit moves. */
+TEST(long_contexts_are_shared_by_threads)
+{
+    const struct kv_config config = {2, 3, 24, 48, 31, 800, KV_GELU_NEW, 1e-5f};
+    const int lengths[] = {700, 255};
+    int32_t tokens[2][700], next[2] = {5, 6};
+    float first[4][2 * 31];
+    for (int i = 0; i < 2 * 700; i++)
+        tokens[i / 700][i % 700] = i * 7 % 31;
+    for (int n_threads = 1; n_threads <= 8; n_threads = n_threads == 1 ? 4 : n_threads + 1) {
+        struct kv_pool *pool = make_pool(n_threads);
+        struct kv_model *model = synthesize(&config, 3, NULL, n_threads);
+        struct kv_session *s = make_session(model, pool, (struct kv_session_options){.path = "cached", .batch = 2});
+        OK(kv_session_prefill(s, tokens[0], 700, NULL, &error));
+        OK(kv_session_truncate(s, lengths, &error));
+        for (int step = 0; step < 4; step++) {
+            OK(kv_session_decode(s, next, &error));
+            if (n_threads == 1)
+                memcpy(first[step], kv_session_logits(s), sizeof first[step]);
+            else
+                assert_memory_equal(first[step], kv_session_logits(s), sizeof first[step]);
+        }
+        kv_session_free(s);
+        kv_model_free(model);
+        kv_pool_free(pool);
+    }
+}

@@ -33,10 +33,10 @@ struct kv_kernel_memory {
     size_t cursor; /* items of the ring that were used so far */
     int turn;
     struct kv_block work;
-    float *x;      /* [rows, k] input; of attention [rows, 3C] queries, keys, values */
-    float *y;      /* [rows, n] output; of attention [rows, C] */
-    float *bias;   /* [n] */
-    float *scores; /* [threads, KV_MAX_QUERY_TILE, context rounded up to key blocks] */
+    float *x;       /* [rows, k] input; of attention [rows, 3C] queries, keys, values */
+    float *y;       /* [rows, n] output; of attention [rows, C] */
+    float *bias;    /* [n] */
+    float *scratch; /* [threads, kv_attention_scratch] of attention */
 };
 
 /* What one call works on. */
@@ -46,7 +46,7 @@ struct shape {
     struct kv_cache cache; /* of attention: one layer and one sequence */
     size_t item_bytes;     /* of the ring: one w, or one such cache; a whole number of KV_ALIGNMENT */
     size_t x, y, bias;     /* floats */
-    size_t scores;         /* floats of one rank */
+    size_t scratch;        /* floats of one rank */
     struct kv_work work;
 };
 
@@ -108,7 +108,7 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
     shape->item_bytes = layout.bytes;
     shape->x = M * 3 * width;
     shape->y = M * width;
-    shape->scores = KV_MAX_QUERY_TILE * (size_t)shape->cache.capacity;
+    shape->scratch = kv_attention_scratch(shape->cache.head_size);
     shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
                                    shape->cache.kind->bytes(config, T) / config->n_layer};
 }
@@ -265,8 +265,8 @@ static kv_status open_work(struct kernel_state *state, struct kv_error *error)
     const size_t x = kv_layout_add(&layout, shape->x, 1, sizeof(float));
     const size_t y = kv_layout_add(&layout, shape->y, 1, sizeof(float));
     const size_t bias = kv_layout_add(&layout, shape->bias, 1, sizeof(float));
-    const size_t scores = kv_layout_add(&layout, shape->scores, (size_t)most_threads(state->cell->run->plan),
-                                        sizeof(float));
+    const size_t scratch = kv_layout_add(&layout, shape->scratch, (size_t)most_threads(state->cell->run->plan),
+                                         sizeof(float));
     const kv_status status = kv_block_allocate(&memory->work, &layout, "kernels (activations)", error);
     if (status)
         return status;
@@ -274,7 +274,7 @@ static kv_status open_work(struct kernel_state *state, struct kv_error *error)
     memory->x = (float *)(void *)(base + x);
     memory->y = (float *)(void *)(base + y);
     memory->bias = (float *)(void *)(base + bias);
-    memory->scores = (float *)(void *)(base + scores);
+    memory->scratch = (float *)(void *)(base + scratch);
     memory->turn = turn;
     kv_pool_run(state->pool, fill_work_job, state);
     return KV_OK;
@@ -332,8 +332,7 @@ static void call_attention(const struct kernel_state *state, char *item, int ran
             .scale = 1.0f / sqrtf((float)head_size),
             .out = memory->y + column,
             .out_stride = C,
-            .scores = memory->scores + (size_t)rank * state->shape.scores,
-            .score_stride = (size_t)cache.capacity,
+            .scratch = memory->scratch + (size_t)rank * state->shape.scratch,
         };
         cache.kind->attend(&cache, (struct kv_cache_place){0, 0, head}, state->kernels, &attention);
     }

@@ -96,35 +96,114 @@ static __attribute__((cold, noinline)) void show(const struct job *job, const st
     observer->attention(observer->context, &view);
 }
 
+/* Of one head of one sequence: what is asked of its place in the cache. */
+static struct kv_attention attention_of(const struct job *job, int rank, int layer, int item,
+                                        struct kv_cache_place *place)
+{
+    const struct kv_engine *e = job->engine;
+    const struct kv_pass *pass = job->pass;
+    const int C = e->model->config.n_embd, n_head = e->model->config.n_head, head_size = C / n_head;
+    const int b = item / n_head, head = item % n_head;
+    const size_t row = (size_t)b * (size_t)pass->n_positions, column = (size_t)head * (size_t)head_size;
+    *place = (struct kv_cache_place){layer, pass->first_in_cache + b, head};
+    return (struct kv_attention){
+        .queries = e->work.qkv + row * 3 * (size_t)C + column,
+        .query_stride = 3 * (size_t)C,
+        .n_queries = pass->n_positions,
+        .first_position = first_position(pass, b),
+        .head_size = head_size,
+        .scale = 1.0f / sqrtf((float)head_size),
+        .out = e->work.h + row * (size_t)C + column,
+        .out_stride = (size_t)C,
+        .scratch = e->work.scratch + (size_t)rank * kv_attention_scratch(head_size),
+    };
+}
+
+/* Keeps the new keys and values: they lie behind the queries. */
+static void keep(const struct job *job, const struct kv_attention *a, struct kv_cache_place place)
+{
+    const struct kv_cache *cache = job->pass->cache;
+    const int C = job->engine->model->config.n_embd;
+    cache->kind->append(cache, place, a->n_queries, a->queries + C, a->queries + 2 * C, a->query_stride);
+}
+
+static int parts_of(const struct kv_attention *a)
+{
+    return (a->first_position + a->n_queries - 1) / KV_ATTENTION_PART + 1;
+}
+
+/* Whether heads are split along the context: where there are so few that whole ones leave threads waiting for a third
+ * of the longest thread's time or more. */
+static bool is_split(const struct job *job)
+{
+    const struct kv_pass *pass = job->pass;
+    const int n_head = job->engine->model->config.n_head, n_items = pass->n_sequences * n_head;
+    long n_parts = 0, most = 0;
+    if (pass->n_positions > 1 || n_items > KV_SPLIT_HEADS * job->n_ranks)
+        return false;
+    for (int b = 0; b < pass->n_sequences; b++) {
+        const long parts = first_position(pass, b) / KV_ATTENTION_PART + 1;
+        n_parts += parts * n_head;
+        most = parts > most ? parts : most;
+    }
+    const long whole = (n_items + job->n_ranks - 1) / job->n_ranks * most;
+    const long split = (n_parts + job->n_ranks - 1) / job->n_ranks;
+    return 4 * split <= 3 * whole;
+}
+
+/* Parts are shared out in the order of heads; then every head's are joined. */
+static void attend_split(const struct job *job, int rank, int layer, int n_items)
+{
+    const struct kv_engine *e = job->engine;
+    const struct kv_cache *cache = job->pass->cache;
+    const int capacity_parts = (e->capacity + KV_ATTENTION_PART - 1) / KV_ATTENTION_PART;
+    const size_t size = 2 + (size_t)cache->head_size, item_size = (size_t)capacity_parts * size;
+    struct kv_cache_place place;
+    int n_units = 0, unit = 0;
+    for (int item = 0; item < n_items; item++) {
+        const struct kv_attention a = attention_of(job, rank, layer, item, &place);
+        n_units += parts_of(&a);
+    }
+    const struct range mine = share(n_units, rank, job->n_ranks);
+    for (int item = 0; item < n_items; item++) {
+        struct kv_attention a = attention_of(job, rank, layer, item, &place);
+        for (a.part = 0; a.part < parts_of(&a); a.part++, unit++) {
+            if (unit < mine.begin || unit >= mine.end)
+                continue;
+            if (a.part == parts_of(&a) - 1)
+                keep(job, &a, place); /* the new position is in the last part */
+            a.partial = e->work.partials + (size_t)item * item_size + (size_t)a.part * size;
+            cache->kind->attend(cache, place, e->kernels, &a);
+        }
+    }
+    kv_pool_barrier(e->pool);
+    const struct range heads = share(n_items, rank, job->n_ranks);
+    for (int item = heads.begin; item < heads.end; item++) {
+        const struct kv_attention a = attention_of(job, rank, layer, item, &place);
+        e->kernels->attention_join(e->work.partials + (size_t)item * item_size, parts_of(&a), a.head_size, a.out);
+        if (e->observer && job->pass->n_logits > 0)
+            show(job, &a, item % e->model->config.n_head, place);
+    }
+}
+
 /* One sequence's one head at a time: keep its new keys and values, then attend to all there are. */
 static void attend(const struct job *job, int rank, int layer)
 {
     const struct kv_engine *e = job->engine;
-    const struct kv_pass *pass = job->pass;
-    const struct kv_cache *cache = pass->cache;
-    const int C = e->model->config.n_embd, n_head = e->model->config.n_head, head_size = C / n_head;
-    const struct range heads = share(pass->n_sequences * n_head, rank, job->n_ranks);
-    for (int item = heads.begin; item < heads.end; item++) {
-        const int b = item / n_head, head = item % n_head;
-        const size_t row = (size_t)b * (size_t)pass->n_positions, column = (size_t)head * (size_t)head_size;
-        const struct kv_cache_place place = {layer, pass->first_in_cache + b, head};
-        const float *queries = e->work.qkv + row * 3 * (size_t)C + column;
-        struct kv_attention attention = {
-            .queries = queries,
-            .query_stride = 3 * (size_t)C,
-            .n_queries = pass->n_positions,
-            .first_position = first_position(pass, b),
-            .head_size = head_size,
-            .scale = 1.0f / sqrtf((float)head_size),
-            .out = e->work.h + row * (size_t)C + column,
-            .out_stride = (size_t)C,
-            .scores = e->work.scores + (size_t)rank * KV_MAX_QUERY_TILE * e->work.score_stride,
-            .score_stride = e->work.score_stride,
-        };
-        cache->kind->append(cache, place, pass->n_positions, queries + C, queries + 2 * C, 3 * (size_t)C);
-        cache->kind->attend(cache, place, e->kernels, &attention);
-        if (e->observer && pass->n_logits > 0)
-            show(job, &attention, head, place);
+    const struct kv_cache *cache = job->pass->cache;
+    const int n_head = e->model->config.n_head, n_items = job->pass->n_sequences * n_head;
+    if (is_split(job)) {
+        attend_split(job, rank, layer, n_items);
+    } else {
+        const struct range heads = share(n_items, rank, job->n_ranks);
+        for (int item = heads.begin; item < heads.end; item++) {
+            struct kv_cache_place place;
+            struct kv_attention a = attention_of(job, rank, layer, item, &place);
+            keep(job, &a, place);
+            cache->kind->attend(cache, place, e->kernels, &a);
+            if (e->observer && job->pass->n_logits > 0)
+                show(job, &a, item % n_head, place);
+        }
     }
     kv_pool_barrier(e->pool);
 }

@@ -14,14 +14,17 @@
 
 /* Buffers between the stages; R = kv_engine.max_rows. */
 struct kv_workspace {
-    float *x;      /* [R, C] the residual stream */
-    float *h;      /* [R, C] layer norm's output, then attention's */
-    float *qkv;    /* [R, 3C] queries, keys, values */
-    float *inner;  /* [R, I] */
-    float *last;   /* [R, C] layer norm of the positions that go through the LM head */
-    float *scores; /* [n_threads, KV_MAX_QUERY_TILE, score_stride] */
-    size_t score_stride;
+    float *x;        /* [R, C] the residual stream */
+    float *h;        /* [R, C] layer norm's output, then attention's */
+    float *qkv;      /* [R, 3C] queries, keys, values */
+    float *inner;    /* [R, I] */
+    float *last;     /* [R, C] layer norm of the positions that go through the LM head */
+    float *scratch;  /* [n_threads, kv_attention_scratch(head_size)] */
+    float *partials; /* [KV_SPLIT_HEADS * n_threads, parts of the capacity, 2 + head_size] of heads that are split */
 };
+
+/* Most heads a thread of a pass that are split along the context: with more of them, whole heads are even enough. */
+#define KV_SPLIT_HEADS 4
 
 struct kv_engine {
     const struct kv_model *model;
@@ -30,6 +33,7 @@ struct kv_engine {
     const struct kv_matmul_backend *matmul;
     struct kv_workspace work;
     int max_rows;                       /* most positions, over all sequences, in one pass */
+    int capacity;                       /* most positions of a sequence */
     const struct kv_observer *observer; /* or NULL */
 };
 

@@ -52,13 +52,15 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
 /* ---- Creation: one block for everything ---------------------------------------------------------------------- */
 
 struct offsets {
-    size_t lengths, kept, tokens, logits, x, h, qkv, inner, last, scores;
+    size_t lengths, kept, tokens, logits, x, h, qkv, inner, last, scratch, partials;
 };
 
 static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
 {
     const struct kv_config *c = &s->engine.model->config;
     const size_t rows = (size_t)s->engine.max_rows, C = (size_t)c->n_embd, F = sizeof(float), B = (size_t)s->batch;
+    const size_t n_threads = (size_t)kv_pool_size(s->engine.pool);
+    const size_t n_parts = ((size_t)s->capacity + KV_ATTENTION_PART - 1) / KV_ATTENTION_PART;
     struct kv_layout layout = {0};
     at->lengths = kv_layout_add(&layout, B, 1, sizeof(int));
     at->kept = kv_layout_add(&layout, B, 1, sizeof(int));
@@ -70,8 +72,8 @@ static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
     at->qkv = kv_layout_add(&layout, rows, 3 * C, F);
     at->inner = kv_layout_add(&layout, rows, (size_t)c->n_inner, F);
     at->last = kv_layout_add(&layout, rows, C, F);
-    at->scores = kv_layout_add(&layout, (size_t)kv_pool_size(s->engine.pool) * KV_MAX_QUERY_TILE,
-                               s->engine.work.score_stride, F);
+    at->scratch = kv_layout_add(&layout, n_threads, kv_attention_scratch(s->cache.head_size), F);
+    at->partials = kv_layout_add(&layout, n_threads * KV_SPLIT_HEADS * n_parts, 2 + (size_t)s->cache.head_size, F);
     return layout;
 }
 
@@ -99,7 +101,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     s->cache.head_size = c->n_embd / c->n_head;
     s->cache.batch = s->batch;
     s->cache.capacity = kv_round_to_key_block(s->capacity);
-    s->engine.work.score_stride = (size_t)s->cache.capacity;
+    s->engine.capacity = s->capacity;
     s->engine.max_rows = s->path->plan(&s->cache, s->capacity);
     const struct kv_layout layout = lay_out(s, &at);
     const kv_status status = kv_block_allocate(&s->block, &layout, "session (cache and activations)", error);
@@ -116,7 +118,8 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     work->qkv = floats_at(s, at.qkv);
     work->inner = floats_at(s, at.inner);
     work->last = floats_at(s, at.last);
-    work->scores = floats_at(s, at.scores);
+    work->scratch = floats_at(s, at.scratch);
+    work->partials = floats_at(s, at.partials);
     kv_pool_run(s->engine.pool, prepare_job, s);
     return KV_OK;
 }

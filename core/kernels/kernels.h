@@ -8,8 +8,18 @@
 /* Keys lie in blocks of this many positions, [head_size][KV_KEY_BLOCK] a block: a vector of scores then grows
  * by one product per head dimension with no sum across lanes. 16 floats are one cache line. */
 #define KV_KEY_BLOCK 16
-/* Most queries that one call of a level works on at a time; sizes the scores' scratch. */
+/* Attention takes the keys in parts of so many positions: a head's scores of 8 queries, 8 KiB, and its keys or values,
+ * 64 KiB at a head size of 64, are then used again from the first and second-level cache. */
+#define KV_ATTENTION_PART 256
+/* Queries that a level keeps in registers at most, and those that use a part one after the other. */
 #define KV_MAX_QUERY_TILE 8
+#define KV_QUERY_GROUP    48
+
+/* Floats of scratch that attention needs, whatever the number of queries and positions. */
+static inline size_t kv_attention_scratch(int head_size)
+{
+    return (size_t)KV_MAX_QUERY_TILE * ((size_t)head_size + KV_ATTENTION_PART + KV_KEY_BLOCK);
+}
 
 /* Positions rounded up to whole blocks of keys. */
 static inline int kv_round_to_key_block(int n_positions)
@@ -30,8 +40,11 @@ struct kv_attention {
     float scale;
     float *out; /* out_i: [head_size] at out + i * out_stride */
     size_t out_stride;
-    float *scores;       /* scratch [KV_MAX_QUERY_TILE][score_stride] */
-    size_t score_stride; /* a multiple of KV_KEY_BLOCK, at least the last query's positions */
+    float *scratch; /* [kv_attention_scratch(head_size)] of the caller's thread */
+    /* NULL: all of it, into out. Else only part `part` of the keys, which the query, n_queries 1, sees some of, into
+     * partial [2 + head_size]; attention_join makes out of all parts. The bits are the same. */
+    float *partial;
+    int part;
 };
 
 /* Weights of a packed product lie in panels of this many columns: matmul.h. */
@@ -114,6 +127,8 @@ struct kv_kernels {
     /* y = gelu(y + bias), by the error function; [n] */
     void (*gelu)(float *y, const float *bias, int n);
     void (*attention)(const struct kv_attention *attention);
+    /* out [head_size] of one query, from its partials [n, 2 + head_size]. */
+    void (*attention_join)(const float *partials, int n, int head_size, float *out);
     /* The index of the largest of x [n], the lowest among equals; -1 when one is not a number. */
     int (*argmax)(const float *x, int n);
     /* The product of packed float32 weights. */

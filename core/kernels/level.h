@@ -2,7 +2,9 @@
  * includes this one, one row in kernels.c and one in the top meson.build. Set before:
  *   KV_LEVEL, KV_SUMMARY   its name, and one line that describes it
  *   KV_LANES               floats in a vector
- *   KV_QUERY_TILE          queries that share each load of a key or value: their sums just fill the registers
+ *   KV_QUERY_TILE          queries that share each load of a key or value
+ *   KV_SCORE_BLOCKS, KV_WEIGH_VECTORS   blocks of keys, vectors of a value that a tile works on at once: the sums just
+ *                          fill the registers
  *   KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS   the tile of y that the packed product keeps in registers
  *   KV_DEPTH, KV_X_BYTES   rows of weights, and bytes of x, that it works on before it goes on to the next
  *   KV_PROBE_CHAINS        independent sums that hide the latency of a multiplication and addition */
@@ -14,6 +16,15 @@
 #define TEXT_(a)    #a
 #define TEXT(a)     TEXT_(a)
 #define INLINED     static inline __attribute__((always_inline))
+
+/* Sums stay in registers only if the compiler knows all their indices early, and if gcc does not mix several steps. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#define ROLLED
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#define ROLLED   _Pragma("GCC unroll 1")
+#endif
 
 #include "kernels/kernels_tmpl.h"
 #include "kernels/packed_tmpl.h"
@@ -49,6 +60,7 @@ const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
     .gelu_new = gelu_new,
     .gelu = gelu,
     .attention = attention,
+    .attention_join = attention_join,
     .argmax = argmax,
     .packed = packed,
     .train = &train,

@@ -1,7 +1,11 @@
-#define KV_LEVEL      avx512
-#define KV_SUMMARY    "AVX-512 (F BW DQ VL CD), 512-bit vectors"
-#define KV_LANES      16
-#define KV_QUERY_TILE 8
+#define KV_LEVEL   avx512
+#define KV_SUMMARY "AVX-512 (F BW DQ VL CD), 512-bit vectors"
+#define KV_LANES   16
+
+/* 16 of 32 registers hold sums: 10 loads feed 16 fused products. */
+#define KV_QUERY_TILE    8
+#define KV_SCORE_BLOCKS  2
+#define KV_WEIGH_VECTORS 2
 
 /* 24 of 32 registers hold sums, 3 weights, 1 an x: 11 loads feed 24 fused products, at 2 of either a cycle. 384 rows of
  * a panel are 72 KiB: they, the 72 KiB that follow and half a MiB of x fit the smallest second-level cache of this

@@ -1,7 +1,10 @@
-#define KV_LEVEL      portable
-#define KV_SUMMARY    "plain C, 128-bit vectors"
-#define KV_LANES      4
-#define KV_QUERY_TILE 4
+#define KV_LEVEL   portable
+#define KV_SUMMARY "plain C, 128-bit vectors"
+#define KV_LANES   4
+
+#define KV_QUERY_TILE    4
+#define KV_SCORE_BLOCKS  1
+#define KV_WEIGH_VECTORS 2
 
 /* 8 of 16 registers hold sums: a product that is not fused needs one for itself. Cache as for AVX2. */
 #define KV_TILE_ROWS    4

@@ -9,15 +9,6 @@
  * A y is the sum of its depths in order, each summed from zero, one fused product a step: no choice made here by m or
  * by slice changes that order. */
 
-/* Sums stay in registers only if the compiler knows all their indices early, and if gcc does not mix several steps. */
-#if defined(__clang__)
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#define ROLLED
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#define ROLLED   _Pragma("GCC unroll 1")
-#endif
-
 #define KV_TILE_WIDTH    (KV_TILE_VECTORS * KV_LANES)
 #define KV_PANEL_VECTORS (KV_PANEL / KV_LANES)
 /* Weights are read again for every so many rows: 2 * 168 / 4 = 84 flops a byte, a tenth of the bandwidth of a CPU that

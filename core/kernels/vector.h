@@ -6,6 +6,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 typedef float vf __attribute__((vector_size(KV_LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(KV_LANES * 4)));
@@ -51,29 +54,58 @@ static inline vf v_select(vi mask, vf a, vf b)
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-/* The larger of each lane; a when either is not a number. */
+/* The larger, or the smaller, of each lane; a when either is not a number. Compilers make several instructions of the
+ * selection where the CPU has one that does just that. */
+#if defined(__AVX512F__)
+#define V_MAX(a, b) (vf) _mm512_max_ps((__m512)(b), (__m512)(a))
+#define V_MIN(a, b) (vf) _mm512_min_ps((__m512)(b), (__m512)(a))
+#elif defined(__AVX2__)
+#define V_MAX(a, b) (vf) _mm256_max_ps((__m256)(b), (__m256)(a))
+#define V_MIN(a, b) (vf) _mm256_min_ps((__m256)(b), (__m256)(a))
+#else
+#define V_MAX(a, b) v_select((b) > (a), (b), (a))
+#define V_MIN(a, b) v_select((b) < (a), (b), (a))
+#endif
+
 static inline vf v_max(vf a, vf b)
 {
-    return v_select(b > a, b, a);
+    return V_MAX(a, b);
 }
+
+static inline vf v_min(vf a, vf b)
+{
+    return V_MIN(a, b);
+}
+
+/* Lanes by fours: halves are folded onto each other in whole vectors for as long as that goes. */
+typedef float v4 __attribute__((vector_size(16)));
+typedef int32_t v4i __attribute__((vector_size(16)));
+union v_fours {
+    vf whole;
+    v4 fours[KV_LANES / 4];
+};
 
 static inline float v_sum(vf v)
 {
-    float lanes[KV_LANES];
-    v_store(lanes, v);
-    for (int width = KV_LANES / 2; width; width /= 2)
-        for (int i = 0; i < width; i++)
-            lanes[i] += lanes[i + width];
-    return lanes[0];
+    union v_fours u = {v};
+    for (int n = KV_LANES / 8; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            u.fours[i] += u.fours[i + n];
+    const v4 s = u.fours[0];
+    return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
 static inline float v_largest(vf v)
 {
-    float lanes[KV_LANES];
-    v_store(lanes, v);
-    for (int i = 1; i < KV_LANES; i++)
-        lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
-    return lanes[0];
+    union v_fours u = {v};
+    for (int n = KV_LANES / 8; n; n /= 2)
+        for (int i = 0; i < n; i++) {
+            const v4i above = u.fours[i + n] > u.fours[i];
+            u.fours[i] = (v4)((above & (v4i)u.fours[i + n]) | (~above & (v4i)u.fours[i]));
+        }
+    const v4 s = u.fours[0];
+    const float a = s[2] > s[0] ? s[2] : s[0], b = s[3] > s[1] ? s[3] : s[1];
+    return b > a ? b : a;
 }
 
 /* e^x: x = n ln 2 + r, |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 in Horner form (remainder below
@@ -83,8 +115,7 @@ static inline vf v_exp(vf x)
 {
     const vf low = v_set(-87.33f), high = v_set(88.37f), shift = v_set(0x1.8p23f);
     const vi underflow = x < low;
-    vf t = v_select(underflow, low, x);
-    t = v_select(t > high, high, t);
+    const vf t = v_min(v_max(x, low), high);
     const vf magic = t * 0x1.715476p+0f + shift; /* round to a whole number in the low mantissa bits */
     const vf n = magic - shift;
     const vf r = (t - n * 0x1.63p-1f) + n * 0x1.bd0106p-13f;
@@ -97,7 +128,7 @@ static inline vf v_exp(vf x)
     p = p * r + 1.0f;
     p = p * r + 1.0f;
     const vf power = (vf)(((vu)magic - (vu)shift + 127u) << 23);
-    return v_select(underflow, v_set(0.0f), p * power);
+    return (vf)(~underflow & (vi)(p * power));
 }
 
 /* What layer norm knows of a row before gain and bias. */
