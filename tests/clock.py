@@ -17,9 +17,9 @@ import sys
 import tempfile
 
 WITHIN_PERCENT = 1
-NEW, BATCH = 40, 4 # as many products in every step, and a generation is too short to be probed within
+NEW = {"naive": 10, "cached": 40} # tokens; so that a generation is too short to be probed within
 PROMPT = 21 # tokens
-CELL = ["--model", "kjv", "--gemm", "openblas", "--threads", "1", "--batch", str(BATCH), "--new", str(NEW)]
+CELL = ["--model", "kjv", "--gemm", "openblas", "--threads", "1", "--batch", "4"] # as many products in every step
 STARTED_WITHIN_S = 0.0006 # as exactly as runs.csv has it
 FIGURES = re.compile(r"TTFT ([\d.]+) ms, TTPT ([\d.]+) ms")
 
@@ -45,18 +45,19 @@ def read_products(stamps):
 def of_generate(program, library, stamps, path):
     """Milliseconds of one generation: by the program, by the stamps; and its products."""
     tokens = ",".join(str(65 + i) for i in range(PROMPT))
-    err = run(program, library, stamps, "generate", *CELL, "--tokens", tokens, "--path", path)
+    err = run(program, library, stamps, "generate", *CELL, "--tokens", tokens, "--path", path,
+              "--new", str(NEW[path]))
     first, step = map(float, FIGURES.search(err).groups())
     products = read_products(stamps)
-    return first + (NEW - 1) * step, 1e3 * (products[-1][2] - products[0][1]), len(products)
+    return first + (NEW[path] - 1) * step, 1e3 * (products[-1][2] - products[0][1]), len(products)
 
 
 def of_bench(program, library, stamps, folder, path, generations, n_products):
     """The same of each repetition, which has n_products."""
-    run(program, library, stamps, "bench", *CELL, "--suite", "batch", "--prompt", str(PROMPT), "--path", path, "--reps",
-        str(generations), "--quiet", "--out", folder)
+    run(program, library, stamps, "bench", *CELL, "--suite", "batch", "--prompt", str(PROMPT), "--path", path, "--new",
+        str(NEW[path]), "--reps", str(generations), "--quiet", "--out", folder)
     products = read_products(stamps)
-    a_step = n_products // NEW
+    a_step = n_products // NEW[path]
     began = [product[0] for product in products]
     pairs = []
     with open(os.path.join(folder, "runs.csv"), encoding="utf-8") as file:

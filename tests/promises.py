@@ -128,6 +128,10 @@ def prove_compare(proof):
     results = [proof.compare(a, b) for a, b in itertools.combinations(runs, 2)]
     verdicts = [result["verdict"] for pair in results for result in pair]
     n_false = sum(verdict in FALSE for verdict in verdicts)
+    for result in itertools.chain(*results):
+        if result["verdict"] in FALSE:
+            print(f"  {result['verdict']}: {result['metric']}, batch {result['batch']}: {result['ratio']:.3f} "
+                  f"({result['ratio_low']:.3f} to {result['ratio_high']:.3f})")
     summary = f"{n_false} of {len(verdicts)} verdicts of {len(results)} pairs of runs said faster or slower"
     if proof.full:
         proof.check(n_false <= 0.05 * len(verdicts), f"{summary}; at most 5 %")
@@ -137,7 +141,8 @@ def prove_compare(proof):
 
 
 def prove_repeat(proof):
-    arguments = ["--path", "naive,cached", "--new", "12", *([] if proof.full else ["--batch", "1,2,4", "--reps", "6"])]
+    arguments = ["--path", "naive,cached", *(["--new", "12"] if proof.full else
+                                             ["--new", "6", "--batch", "1,2,4", "--reps", "6"])]
     with proof.under_noise(3):
         runs = [proof.bench(f"run-{i}", *arguments) for i in range(2)]
     by_path = ["--by", "path", "--base", "naive", "--metric", "ttpt_ms"]
