@@ -192,12 +192,16 @@ static void fill_ring_job(void *argument, int rank)
 {
     const struct kernel_state *state = argument;
     const struct kv_block *ring = &state->cell->run->kernel_memory->ring;
-    draw((float *)(void *)ring->base, ring->bytes / sizeof(float),
-         1.0f / sqrtf((float)state->cell->run->settings->config->n_embd), rank, state->n_threads);
+    const size_t n = ring->bytes / sizeof(float), end = n * ((size_t)rank + 1) / (size_t)state->n_threads;
+    uint32_t *bits = (uint32_t *)(void *)ring->base;
+    draw((float *)(void *)ring->base, n, 1.0f / sqrtf((float)state->cell->run->settings->config->n_embd), rank,
+         state->n_threads);
+    for (size_t i = n * (size_t)rank / (size_t)state->n_threads; i < end; i++)
+        bits[i] = (bits[i] & 0xffff0000) | bits[i] >> 16;
 }
 
-/* Random float32, which is random weights, keys and values in any layout: a format of other bits has to fill a ring of
- * its own. Whole items, so that every shape cycles through at least ring_bytes. Made once, and only when something is
+/* Random float32 whose lower half is the upper one: random weights, keys and values as float32, bfloat16 or integers, in
+ * any layout. Whole items, so that every shape cycles through at least ring_bytes. Made once, and only when something is
  * to be measured. */
 static kv_status open_ring(struct kernel_state *state, struct kv_error *error)
 {
@@ -392,9 +396,7 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     state->shape = shape_of(cell->run->settings->config, cell->cell);
     kv_status status = kv_kernels_find(arm->isa, &state->kernels, error);
     if (!status && cell->cell->kind == KV_KIND_MATMUL) {
-        status = kv_format_find(arm->weights, &state->shape.w.format, error);
-        if (!status)
-            status = kv_matmul_find(arm->gemm, &state->backend, error);
+        status = kv_matmul_find_for(arm->weights, arm->gemm, &state->shape.w.format, &state->backend, error);
     } else if (!status) {
         status = kv_cache_find(arm->cache, arm->kv, &state->shape.cache.kind, error);
     }

@@ -11,6 +11,8 @@
 #include "kernels/matmul.h"
 #include "kernels/vector.h"
 
+#include <limits.h>
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
 #define TEXT_(a)    #a
@@ -62,7 +64,9 @@ const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
     .attention = attention,
     .attention_join = attention_join,
     .argmax = argmax,
-    .packed = packed,
+    .packed_f32 = packed_f32,
+    .packed_bf16 = packed_bf16,
+    .packed_int8 = packed_int8,
     .train = &train,
     .probe = &probe,
 };

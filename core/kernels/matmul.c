@@ -107,6 +107,8 @@ const char *kv_openblas_better_core(void)
 
 static const struct kv_weight_format *const formats[] = {
     &kv_format_f32,
+    &kv_format_bf16,
+    &kv_format_int8,
 };
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
@@ -139,6 +141,19 @@ kv_status kv_matmul_find(const char *name, const struct kv_matmul_backend **back
     const int i = kv_choice_find(kv_matmul_choice, "matmul", name, error);
     *backend = i < 0 ? NULL : backends[i];
     return i < 0 ? KV_ERROR_ARGUMENT : KV_OK;
+}
+
+kv_status kv_matmul_find_for(const char *weights, const char *matmul, const struct kv_weight_format **format,
+                             const struct kv_matmul_backend **backend, struct kv_error *error)
+{
+    kv_status status = kv_format_find(weights, format, error);
+    if (!status)
+        status = kv_matmul_find(matmul, backend, error);
+    if (!status && (*backend)->layout == KV_WEIGHTS_PLAIN && *format != &kv_format_f32)
+        return kv_fail(error, KV_ERROR_UNSUPPORTED,
+                       "matmul '%s' multiplies weights 'f32', not '%s'; use it with those, or matmul 'packed'",
+                       (*backend)->choice.name, (*format)->choice.name);
+    return status;
 }
 
 /* ---- The product --------------------------------------------------------------------------------------------- */

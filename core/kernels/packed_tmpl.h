@@ -6,6 +6,10 @@
  *         for each tile of y                [KV_TILE_ROWS, KV_TILE_WIDTH] in registers, or [1, KV_PANEL] where m is 1
  *
  * Weights are asked for before their turn: while one block of them is multiplied, the next comes from memory.
+ * Whatever they are stored as, they become float32 in registers; where many tiles of rows use them, the first one leaves
+ * them so in a buffer for the others. Weights with scales are multiplied without: what a group of rows that share a scale
+ * sums up to is then multiplied by it, so y += s sum_p x_p q_p. The product of weights without is that of the float32
+ * weights that they stand for, to the bit.
  * A y is the sum of its depths in order, each summed from zero, one fused product a step: no choice made here by m or
  * by slice changes that order. */
 
@@ -15,19 +19,26 @@
  * has 8 flops for each byte that it can read. 21 tiles of 8, 42 of 4. */
 #define KV_BLOCK_ROWS 168
 /* Steps between two looks at what to fetch, and the cache lines of weights that so many steps use up. */
-#define KV_STEPS      4
-#define KV_LINE_BYTES 64
-#define KV_LINES      (KV_STEPS * KV_PANEL * (int)sizeof(float) / KV_LINE_BYTES)
+#define KV_STEPS               4
+#define KV_LINE_BYTES          64
+#define KV_LINES(weight_bytes) ((KV_STEPS * KV_PANEL * (weight_bytes) + KV_LINE_BYTES - 1) / KV_LINE_BYTES)
+/* For so many tiles of rows weights are converted anew; for more, that is more work than to keep them. */
+#define KV_TILES_UNKEPT 8
 /* How far ahead a lone tile, which waits for memory, fetches: what 60 GB/s deliver in a latency of 130 ns. */
 #define KV_NEAR_BYTES 8192
 
 _Static_assert(KV_PANEL % KV_TILE_WIDTH == 0, "a panel is a whole number of tiles");
 _Static_assert(KV_BLOCK_ROWS % KV_TILE_ROWS == 0, "a block of rows is a whole number of tiles");
 
+/* As what weights are stored, and the bytes of one. */
+enum stored { F32 = 4, BF16 = 2, INT8 = 1 };
+
 struct tile {
     const float *x; /* [rows, depth] */
     size_t x_stride;
-    const float *w; /* [depth][width], rows KV_PANEL apart */
+    const char *w;       /* [depth][width], rows KV_PANEL weights apart */
+    const float *scales; /* [groups][width], rows KV_PANEL apart; NULL: there are none */
+    int group;           /* rows of w that the first of them holds for; KV_INT8_GROUP the next, and so on */
     int depth;
     float *y; /* [rows, width] */
     size_t y_stride;
@@ -35,16 +46,34 @@ struct tile {
     const float *bias;          /* [width], or NULL */
     uintptr_t fetch, fetch_end; /* addresses, not pointers: what lies past the weights is never read */
     int fetch_lines;            /* every KV_STEPS steps */
+    float *kept;                /* [depth][width], rows KV_PANEL apart: w as floats, or NULL */
+    void (*const *run_rows)(struct tile *t);
 };
 
-/* sum += x[.., 0] w[0][..] */
-INLINED void step(vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], const float *x, size_t x_stride, const float *w, int rows,
-                  int vectors)
+INLINED vf load_weights(enum stored stored, const char *w)
+{
+    switch (stored) {
+    case F32:
+        return v_load((const float *)(const void *)w);
+    case BF16:
+        return v_load_bfloat((const uint16_t *)(const void *)w);
+    case INT8:
+        return v_load_int8((const int8_t *)w);
+    }
+    return (vf){0};
+}
+
+/* sum += x[.., 0] w[0][..]; with `keep`, kept [0][..] = w[0][..] */
+INLINED void step(enum stored stored, bool keep, vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], const float *x,
+                  size_t x_stride, const char *w, float *kept, int rows, int vectors)
 {
     vf weights[KV_PANEL_VECTORS];
     UNROLLED
-    for (int j = 0; j < vectors; j++)
-        weights[j] = v_load(w + j * KV_LANES);
+    for (int j = 0; j < vectors; j++) {
+        weights[j] = load_weights(stored, w + j * KV_LANES * (int)stored);
+        if (keep)
+            v_store(kept + j * KV_LANES, weights[j]);
+    }
     UNROLLED
     for (int i = 0; i < rows; i++) {
         UNROLLED
@@ -67,60 +96,104 @@ INLINED void store_row(const struct tile *t, const vf sum[KV_PANEL_VECTORS], flo
     }
 }
 
-/* Inlined with constant numbers of rows and vectors. */
-INLINED void run_tile(struct tile *t, int rows, int vectors)
+/* total += sum * scale, sum = 0 */
+INLINED void add_scaled(vf total[KV_TILE_ROWS][KV_PANEL_VECTORS], vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS],
+                        const float *scales, int rows, int vectors)
 {
-    vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS];
-    const float *x = t->x, *w = t->w;
-    const size_t x_stride = t->x_stride;
+    UNROLLED
+    for (int j = 0; j < vectors; j++) {
+        const vf scale = v_load(scales + j * KV_LANES);
+        UNROLLED
+        for (int i = 0; i < rows; i++) {
+            total[i][j] += sum[i][j] * scale;
+            sum[i][j] = (vf){0};
+        }
+    }
+}
+
+/* What is stored, whether it has scales and is kept, and the numbers of rows and vectors are constants. */
+INLINED void run_tile(enum stored stored, bool scaled, bool keep, struct tile *t, int rows, int vectors)
+{
+    vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], total[KV_TILE_ROWS][KV_PANEL_VECTORS];
+    const float *x = t->x, *scales = t->scales;
+    const char *w = t->w;
+    float *kept = t->kept;
+    const size_t x_stride = t->x_stride, w_stride = (size_t)(KV_PANEL * (int)stored), kept_stride = keep ? KV_PANEL : 0;
     const int n_lines = t->fetch < t->fetch_end ? t->fetch_lines : 0;
     uintptr_t fetch = t->fetch;
-    int left = t->depth;
     UNROLLED
     for (int i = 0; i < rows; i++) {
         UNROLLED
         for (int j = 0; j < vectors; j++)
-            sum[i][j] = (vf){0};
+            sum[i][j] = total[i][j] = (vf){0};
     }
-    for (; left >= KV_STEPS; left -= KV_STEPS) {
-        for (int line = 0; line < n_lines; line++, fetch += KV_LINE_BYTES)
-            __builtin_prefetch((const void *)fetch);
-        ROLLED
-        for (int s = 0; s < KV_STEPS; s++, x++, w += KV_PANEL)
-            step(sum, x, x_stride, w, rows, vectors);
+    for (int depth = t->depth, group = t->group; depth > 0; group = KV_INT8_GROUP) {
+        int left = scaled && group < depth ? group : depth;
+        depth -= left;
+        for (; left >= KV_STEPS; left -= KV_STEPS) {
+            for (int line = 0; line < n_lines; line++, fetch += KV_LINE_BYTES)
+                __builtin_prefetch((const void *)fetch);
+            ROLLED
+            for (int s = 0; s < KV_STEPS; s++, x++, w += w_stride, kept += kept_stride)
+                step(stored, keep, sum, x, x_stride, w, kept, rows, vectors);
+        }
+        for (; left; left--, x++, w += w_stride, kept += kept_stride)
+            step(stored, keep, sum, x, x_stride, w, kept, rows, vectors);
+        if (!scaled)
+            break;
+        add_scaled(total, sum, scales, rows, vectors);
+        scales += KV_PANEL;
     }
-    for (; left; left--, x++, w += KV_PANEL)
-        step(sum, x, x_stride, w, rows, vectors);
     t->fetch = fetch;
     UNROLLED
     for (int i = 0; i < rows; i++)
-        store_row(t, sum[i], t->y + (size_t)i * t->y_stride, vectors);
+        store_row(t, scaled ? total[i] : sum[i], t->y + (size_t)i * t->y_stride, vectors);
 }
 
-#define RUN_ROWS(rows, vectors)                                                                                        \
-    static void run_##rows(struct tile *t)                                                                             \
-    {                                                                                                                  \
-        run_tile(t, rows, vectors);                                                                                    \
-    }
-RUN_ROWS(1, KV_PANEL_VECTORS)
-RUN_ROWS(2, KV_TILE_VECTORS)
-RUN_ROWS(3, KV_TILE_VECTORS)
-RUN_ROWS(4, KV_TILE_VECTORS)
-#if KV_TILE_ROWS == 8
-RUN_ROWS(5, KV_TILE_VECTORS)
-RUN_ROWS(6, KV_TILE_VECTORS)
-RUN_ROWS(7, KV_TILE_VECTORS)
-RUN_ROWS(8, KV_TILE_VECTORS)
-#endif
-
-/* By number of rows, less one. Rows are divided so evenly that a tile has one only where m is 1: it is as wide as the
- * panel, which then streams by once. */
-static void (*const run_rows[KV_TILE_ROWS])(struct tile *) = {
-    run_1, run_2, run_3, run_4,
-#if KV_TILE_ROWS == 8
-    run_5, run_6, run_7, run_8,
-#endif
+/* What a format's tiles are worked on with, by their number of rows, less one. Rows are divided so evenly that a tile has
+ * one only where m is 1: it is as wide as the panel, which then streams by once, and nothing of it is kept. */
+struct format {
+    int weight_bytes;
+    void (*run_rows[KV_TILE_ROWS])(struct tile *t);
+    void (*keep_rows[KV_TILE_ROWS])(struct tile *t); /* and keep their weights, or NULL */
 };
+
+#define RUN_ROWS(name, stored, scaled, keep, rows, vectors)                                                            \
+    static void run_##name##_##rows(struct tile *t)                                                                    \
+    {                                                                                                                  \
+        run_tile(stored, scaled, keep, t, rows, vectors);                                                              \
+    }
+#if KV_TILE_ROWS == 8
+#define RUN_MORE(name, stored, scaled, keep)                                                                           \
+    RUN_ROWS(name, stored, scaled, keep, 5, KV_TILE_VECTORS)                                                           \
+    RUN_ROWS(name, stored, scaled, keep, 6, KV_TILE_VECTORS)                                                           \
+    RUN_ROWS(name, stored, scaled, keep, 7, KV_TILE_VECTORS)                                                           \
+    RUN_ROWS(name, stored, scaled, keep, 8, KV_TILE_VECTORS)
+#define MORE(name) , run_##name##_5, run_##name##_6, run_##name##_7, run_##name##_8
+#else
+#define RUN_MORE(name, stored, scaled, keep)
+#define MORE(name)
+#endif
+#define RUN_TILES(name, stored, scaled, keep)                                                                          \
+    RUN_ROWS(name, stored, scaled, keep, 1, KV_PANEL_VECTORS)                                                          \
+    RUN_ROWS(name, stored, scaled, keep, 2, KV_TILE_VECTORS)                                                           \
+    RUN_ROWS(name, stored, scaled, keep, 3, KV_TILE_VECTORS)                                                           \
+    RUN_ROWS(name, stored, scaled, keep, 4, KV_TILE_VECTORS)                                                           \
+    RUN_MORE(name, stored, scaled, keep)
+#define TILES(name)                                                                                                    \
+    {                                                                                                                  \
+        run_##name##_1, run_##name##_2, run_##name##_3, run_##name##_4 MORE(name)                                      \
+    }
+
+RUN_TILES(f32, F32, false, false)
+RUN_TILES(bf16, BF16, false, false)
+RUN_TILES(bf16_kept, BF16, false, true)
+RUN_TILES(int8, INT8, true, false)
+
+/* Eight-bit weights, whose sums wait for their scales, lose nothing by a conversion more. */
+static const struct format format_f32 = {F32, TILES(f32), {NULL}};
+static const struct format format_bf16 = {BF16, TILES(bf16), TILES(bf16_kept)};
+static const struct format format_int8 = {INT8, TILES(int8), {NULL}};
 
 /* The last tile of y, where n is no multiple of its width: worked on in a whole tile beside it. */
 static void run_edge(struct tile *t, int rows, int columns)
@@ -134,7 +207,7 @@ static void run_edge(struct tile *t, int rows, int columns)
         whole.bias = memcpy(bias, t->bias, bytes);
     for (int i = 0; i < rows && t->accumulate; i++)
         memcpy(y[i], t->y + (size_t)i * t->y_stride, bytes);
-    run_rows[rows - 1](&whole);
+    t->run_rows[rows - 1](&whole);
     for (int i = 0; i < rows; i++)
         memcpy(t->y + (size_t)i * t->y_stride, y[i], bytes);
     t->fetch = whole.fetch;
@@ -148,6 +221,7 @@ static int ceil_div(int a, int b)
 /* What the loops of one sweep share. */
 struct sweep {
     const struct kv_packed_call *call;
+    const struct format *format;
     int row, n_rows;
     int n_tiles;    /* of the rows: as even as can be, since a tile of few rows uses what it loads but little */
     int first, end; /* depths */
@@ -160,9 +234,19 @@ static int depth_begin(int k, int i)
     return i == n ? k : (int)((long)k * i / n) / KV_STEPS * KV_STEPS;
 }
 
-static const float *weights_at(const struct kv_packed_call *c, int panel, int row)
+static const char *weights_at(const struct sweep *s, int panel, int row)
 {
-    return (const float *)c->w->data + (size_t)(c->first_column + panel) * (size_t)c->w->k + (size_t)row * KV_PANEL;
+    const struct kv_packed_call *c = s->call;
+    const size_t place = (size_t)(c->first_column + panel) * (size_t)c->w->k + (size_t)row * KV_PANEL;
+    return (const char *)c->w->data + place * (size_t)s->format->weight_bytes;
+}
+
+static const float *scales_at(const struct kv_packed_call *c, int panel, int row)
+{
+    const int n_groups = ceil_div(c->w->k, KV_INT8_GROUP);
+    return c->w->scales ? (const float *)c->w->scales + (size_t)(c->first_column + panel) * (size_t)n_groups +
+                              (size_t)(row / KV_INT8_GROUP) * KV_PANEL
+                        : NULL;
 }
 
 /* All rows of the sweep for `width` columns, or as many as there are, of one depth. */
@@ -173,11 +257,15 @@ static void run_columns(const struct sweep *s, struct tile *t, int x_column, int
     const bool activate = last && c->activation;
     t->bias = last && c->bias && !activate ? c->bias + column : NULL;
     for (int i = 0; i < s->n_tiles; i++) {
+        if (i == 1 && t->kept) {
+            t->w = (const char *)t->kept;
+            t->run_rows = format_f32.run_rows;
+        }
         const int first = s->n_rows * i / s->n_tiles, rows = s->n_rows * (i + 1) / s->n_tiles - first;
         t->x = c->x + (size_t)(s->row + first) * c->x_stride + x_column;
         t->y = c->y + (size_t)(s->row + first) * c->y_stride + column;
         if (columns == width)
-            run_rows[rows - 1](t);
+            t->run_rows[rows - 1](t);
         else
             run_edge(t, rows, columns);
         for (int r = 0; r < rows && activate; r++)
@@ -186,26 +274,32 @@ static void run_columns(const struct sweep *s, struct tile *t, int x_column, int
 }
 
 /* One depth of one panel; `next` are the weights that follow, or NULL. */
-static void run_depth(const struct sweep *s, int panel, int depth, const float *next)
+static void run_depth(const struct sweep *s, int panel, int depth, const char *next)
 {
     const struct kv_packed_call *c = s->call;
     const int begin = depth_begin(c->w->k, depth), end = depth_begin(c->w->k, depth + 1);
     const int width = s->n_rows == 1 ? KV_PANEL : KV_TILE_WIDTH;
     const int panel_end = c->n - panel < KV_PANEL ? c->n : panel + KV_PANEL;
-    const float *w = weights_at(c, panel, begin);
-    const size_t bytes = (size_t)(end - begin) * KV_PANEL * sizeof *w;
-    const uintptr_t fetch = s->n_tiles == 1 ? (uintptr_t)w + KV_NEAR_BYTES : (uintptr_t)next;
+    const int bytes = s->format->weight_bytes;
+    const bool keep = s->n_tiles > KV_TILES_UNKEPT && s->format->keep_rows[0];
+    _Alignas(KV_LINE_BYTES) float kept[(KV_DEPTH + KV_STEPS) * KV_PANEL];
+    const char *w = weights_at(s, panel, begin);
+    const float *scales = scales_at(c, panel, begin);
     struct tile t = {
+        .group = KV_INT8_GROUP - begin % KV_INT8_GROUP,
         .x_stride = c->x_stride,
         .depth = end - begin,
         .y_stride = c->y_stride,
         .accumulate = c->accumulate || begin > 0,
-        .fetch = fetch,
-        .fetch_end = fetch ? fetch + bytes : 0,
-        .fetch_lines = ceil_div(KV_LINES, s->n_tiles * ceil_div(panel_end - panel, width)),
+        .fetch = s->n_tiles == 1 ? (uintptr_t)w + KV_NEAR_BYTES : (uintptr_t)next,
+        .fetch_lines = ceil_div(KV_LINES(bytes), s->n_tiles * ceil_div(panel_end - panel, width)),
     };
+    t.fetch_end = t.fetch ? t.fetch + (size_t)(end - begin) * KV_PANEL * (size_t)bytes : 0;
     for (int column = panel; column < panel_end; column += width) {
-        t.w = w + (column - panel);
+        t.w = w + (column - panel) * bytes;
+        t.scales = scales ? scales + (column - panel) : NULL;
+        t.kept = keep ? kept + (column - panel) : NULL;
+        t.run_rows = keep ? s->format->keep_rows : s->format->run_rows;
         run_columns(s, &t, begin, column, width, end == c->w->k);
     }
 }
@@ -218,11 +312,11 @@ static void run_sweep(const struct sweep *s)
             const bool wraps = depth + 1 == s->end;
             const int next_panel = wraps ? panel + KV_PANEL : panel, next_depth = wraps ? s->first : depth + 1;
             run_depth(s, panel, depth,
-                      next_panel < c->n ? weights_at(c, next_panel, depth_begin(c->w->k, next_depth)) : NULL);
+                      next_panel < c->n ? weights_at(s, next_panel, depth_begin(c->w->k, next_depth)) : NULL);
         }
 }
 
-static void packed(const struct kv_packed_call *c)
+static void multiply(const struct format *format, const struct kv_packed_call *c)
 {
     const int n_tiles = ceil_div(c->m, KV_TILE_ROWS), n_blocks = ceil_div(c->m, KV_BLOCK_ROWS);
     const int n_depths = ceil_div(c->w->k, KV_DEPTH);
@@ -234,6 +328,7 @@ static void packed(const struct kv_packed_call *c)
         for (int first = 0; first < n_depths; first += at_once)
             run_sweep(&(struct sweep){
                 .call = c,
+                .format = format,
                 .row = row,
                 .n_rows = row_end - row,
                 .n_tiles = ceil_div(row_end - row, KV_TILE_ROWS),
@@ -241,4 +336,19 @@ static void packed(const struct kv_packed_call *c)
                 .end = first + at_once < n_depths ? first + at_once : n_depths,
             });
     }
+}
+
+static void packed_f32(const struct kv_packed_call *c)
+{
+    multiply(&format_f32, c);
+}
+
+static void packed_bf16(const struct kv_packed_call *c)
+{
+    multiply(&format_bf16, c);
+}
+
+static void packed_int8(const struct kv_packed_call *c)
+{
+    multiply(&format_int8, c);
 }

@@ -48,6 +48,33 @@ static inline void v_store_part(float *p, int n, vf v)
         p[i] = lanes[i];
 }
 
+/* KV_LANES bfloat16, or 8-bit integers, as floats: exact. */
+static inline vf v_load_bfloat(const uint16_t *p)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
+#elif defined(__AVX2__)
+    return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
+#else
+    uint16_t lanes __attribute__((vector_size(KV_LANES * 2)));
+    memcpy(&lanes, p, sizeof lanes);
+    return (vf)(__builtin_convertvector(lanes, vu) << 16);
+#endif
+}
+
+static inline vf v_load_int8(const int8_t *p)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+#elif defined(__AVX2__)
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+#else
+    int8_t lanes __attribute__((vector_size(KV_LANES)));
+    memcpy(&lanes, p, sizeof lanes);
+    return __builtin_convertvector(__builtin_convertvector(lanes, vi), vf);
+#endif
+}
+
 /* mask ? a : b, lane by lane */
 static inline vf v_select(vi mask, vf a, vf b)
 {
