@@ -6,10 +6,10 @@
  *         for each tile of y                [KV_TILE_ROWS, KV_TILE_WIDTH] in registers, or [1, KV_PANEL] where m is 1
  *
  * Weights are asked for before their turn: while one block of them is multiplied, the next comes from memory.
- * Whatever they are stored as, they become float32 in registers; where many tiles of rows use them, the first one leaves
- * them so in a buffer for the others. Weights with scales are multiplied without: what a group of rows that share a scale
- * sums up to is then multiplied by it, so y += s sum_p x_p q_p. The product of weights without is that of the float32
- * weights that they stand for, to the bit.
+ * Whatever they are stored as, they become float32 in registers; where many tiles of rows use them, the first one
+ * leaves them so in a buffer for the others. Weights with scales are multiplied without: what a group of rows that share
+ * a scale sums up to is then multiplied by it, y += s sum_p x_p q_p. The product of weights without scales is that of the
+ * float32 weights that they stand for, to the bit.
  * A y is the sum of its depths in order, each summed from zero, one fused product a step: no choice made here by m or
  * by slice changes that order. */
 
@@ -150,8 +150,8 @@ INLINED void run_tile(enum stored stored, bool scaled, bool keep, struct tile *t
         store_row(t, scaled ? total[i] : sum[i], t->y + (size_t)i * t->y_stride, vectors);
 }
 
-/* What a format's tiles are worked on with, by their number of rows, less one. Rows are divided so evenly that a tile has
- * one only where m is 1: it is as wide as the panel, which then streams by once, and nothing of it is kept. */
+/* What a format's tiles are worked on with, by their number of rows, less one. Rows are divided so evenly that a tile
+ * has one only where m is 1: it is as wide as the panel, which then streams by once, and nothing of it is kept. */
 struct format {
     int weight_bytes;
     void (*run_rows[KV_TILE_ROWS])(struct tile *t);
