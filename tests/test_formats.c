@@ -110,7 +110,7 @@ static void check_column(const struct kv_weight_format *format, const float *val
 {
     if (format == &kv_format_f32)
         assert_memory_equal(values, got, (size_t)k * sizeof *got);
-    for (int p = 0; p < k && format == &kv_format_bf16; p++)
+    for (int p = 0; p < k && (format == &kv_format_bf16 || format == &kv_format_bf16x); p++)
         check_bfloat(values[p], got[p]);
     for (int p = 0; p < k && format == &kv_format_int8; p += KV_INT8_GROUP)
         check_group(values + p, got + p, k - p < KV_INT8_GROUP ? k - p : KV_INT8_GROUP);
@@ -248,11 +248,13 @@ static void check_results(const struct kv_matrix *matrix, const float *y, const 
                           const float *column, const char *level)
 {
     const int k = matrix->k, n = matrix->n;
+    const bool rounds = matrix->format == &kv_format_bf16x;
     for (int i = 0; i < m; i++) {
         double sum = 0, size = 0;
         for (int p = 0; p < k; p++) {
-            sum += (double)x[i * k + p] * (double)column[p];
-            size += fabs((double)x[i * k + p] * (double)column[p]);
+            const float factor = rounds ? kv_from_bfloat(kv_to_bfloat(x[i * k + p])) : x[i * k + p];
+            sum += (double)factor * (double)column[p];
+            size += fabs((double)factor * (double)column[p]);
         }
         sum += (mode->accumulate ? (double)before[i * n + j] : 0) + (mode->bias ? (double)bias[j] : 0);
         const double expected = activation(mode->epilogue, sum), got = (double)y[i * n + j];
@@ -396,7 +398,7 @@ static void test_other_backends_refuse(void **state)
     assert_non_null(strstr(error.message, "matmul 'packed'"));
     assert_int_equal(kv_matmul_find_for("bf16", "reference", &format, &backend, &error), KV_ERROR_UNSUPPORTED);
     assert_int_equal(kv_matmul_find_for("int3", "packed", &format, &backend, &error), KV_ERROR_ARGUMENT);
-    assert_non_null(strstr(error.message, "f32, bf16, int8"));
+    assert_non_null(strstr(error.message, "f32, bf16, bf16x, int8"));
 }
 
 int main(void)

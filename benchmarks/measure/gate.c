@@ -16,6 +16,7 @@
 #define REFERENCE_WEIGHTS "f32"
 static const struct kv_gate_rule built_in_rules[] = {
     {.weights = "bf16", .bound = 0.04},
+    {.weights = "bf16x", .bound = 0.23},
     {.weights = "int8", .bound = 0.11},
 };
 enum { N_BUILT_IN_RULES = sizeof built_in_rules / sizeof built_in_rules[0] };

@@ -92,7 +92,7 @@ static void packed(const struct kv_kernels *level, const struct kv_packed_call *
 }
 
 const struct kv_weight_format kv_format_int8 = {
-    .choice = {"int8", "8-bit integers, a scale for each 64 of a column; products in 32-bit floats"},
+    .choice = {"int8", "8-bit integers, a scale for each 64 of a column; activations float32"},
     .strip_rows = KV_INT8_GROUP,
     .lay_out = lay_out,
     .bytes = bytes,

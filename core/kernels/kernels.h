@@ -136,6 +136,7 @@ struct kv_kernels {
     /* The product of packed weights of each format. */
     void (*packed_f32)(const struct kv_packed_call *call);
     void (*packed_bf16)(const struct kv_packed_call *call);
+    void (*packed_bf16x)(const struct kv_packed_call *call);
     void (*packed_int8)(const struct kv_packed_call *call);
     const struct kv_train_kernels *train;
     const struct kv_probe_kernels *probe;

@@ -8,10 +8,9 @@
  *   KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS   the tile of y that the packed product keeps in registers
  *   KV_DEPTH, KV_X_BYTES   rows of weights, and bytes of x, that it works on before it goes on to the next
  *   KV_PROBE_CHAINS        independent sums that hide the latency of a multiplication and addition */
+#include "base/bfloat.h"
 #include "kernels/matmul.h"
 #include "kernels/vector.h"
-
-#include <limits.h>
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
@@ -66,6 +65,7 @@ const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
     .argmax = argmax,
     .packed_f32 = packed_f32,
     .packed_bf16 = packed_bf16,
+    .packed_bf16x = packed_bf16x,
     .packed_int8 = packed_int8,
     .train = &train,
     .probe = &probe,

@@ -108,6 +108,7 @@ const char *kv_openblas_better_core(void)
 static const struct kv_weight_format *const formats[] = {
     &kv_format_f32,
     &kv_format_bf16,
+    &kv_format_bf16x,
     &kv_format_int8,
 };
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };

@@ -50,6 +50,7 @@ kv_status kv_format_find(const char *name, const struct kv_weight_format **forma
 
 extern const struct kv_weight_format kv_format_f32;
 extern const struct kv_weight_format kv_format_bf16;
+extern const struct kv_weight_format kv_format_bf16x;
 extern const struct kv_weight_format kv_format_int8;
 
 /* The weights of a plain float32 matrix: [k, n], or [n, k] when it is transposed. */
