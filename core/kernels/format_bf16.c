@@ -1,5 +1,5 @@
 /* Weights as bfloat16, packed: float32 rounded to nearest, ties to even. In a panel two rows lie together,
- * [ceil(k / 2)][KV_PANEL][2], the second of an odd k's last ones 0: a pair is a float32 whose halves are its weights. */
+ * [ceil(k / 2)][KV_PANEL][2]: a pair is a float32 whose halves are weights. Where k is odd, the last has a 0. */
 #include "base/bfloat.h"
 #include "kernels/matmul.h"
 

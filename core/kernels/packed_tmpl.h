@@ -8,8 +8,8 @@
  * Weights are asked for before their turn: while one block of them is multiplied, the next comes from memory.
  * Whatever they are stored as, they become float32 in registers. Weights with scales are multiplied without: what a
  * group of rows that share a scale sums up to is then multiplied by it, y += s sum_p x_p q_p. The product of bfloat16
- * weights is that of the float32 weights that they stand for, to the bit. Where x is rounded to bfloat16 as well, and the
- * CPU multiplies pairs of those, it does.
+ * weights is that of the float32 weights that they stand for, to the bit. When x is rounded to bfloat16 as well, pairs
+ * are multiplied where the CPU can do that.
  * A y is the sum of its depths in order, each summed from zero, one fused product a step: no choice made here by m or
  * by slice changes that order. */
 
@@ -280,7 +280,7 @@ static void run_depth(const struct sweep *s, int panel, int depth, const char *n
     const int begin = depth_begin(s->k, depth), end = depth_begin(s->k, depth + 1);
     const int width = s->n_rows == 1 ? KV_PANEL : KV_TILE_WIDTH;
     const int panel_end = c->n - panel < KV_PANEL ? c->n : panel + KV_PANEL;
-    /* of a column: a row of bfloat16 is half of two */
+    /* what lies between two columns: of bfloat16, two rows */
     const int bytes = s->format->weight_bytes, column_bytes = bytes * s->format->together;
     const char *w = weights_at(s, panel, begin);
     const float *scales = scales_at(c, panel, begin);
@@ -314,30 +314,35 @@ static void run_sweep(struct sweep *s)
         }
 }
 
-/* With x rounded to bfloat16, as pairs if the format is, an odd k's last filled up with 0. */
-static void run_rounded(struct sweep *s)
+/* x [n] rounded to bfloat16: as floats, or as pairs, an odd n's last filled up with 0. */
+static void round_row(const float *x, int n, bool pairs, float *out)
 {
     typedef uint16_t __attribute__((may_alias)) half;
+    half *halves = (half *)out;
+    if (!pairs) {
+        for (int p = 0; p < n; p++)
+            out[p] = kv_from_bfloat(kv_to_bfloat(x[p]));
+        return;
+    }
+    for (int p = 0; p < n; p++)
+        halves[p] = kv_to_bfloat(x[p]);
+    if (n % 2)
+        halves[n] = 0;
+}
+
+/* With x rounded to bfloat16, as the format takes it. */
+static void run_rounded(struct sweep *s)
+{
     enum { MOST_X = KV_X_BYTES / 4 > KV_BLOCK_ROWS * KV_DEPTH ? KV_X_BYTES / 4 : KV_BLOCK_ROWS * KV_DEPTH };
     float rounded[MOST_X + KV_BLOCK_ROWS * KV_STEPS];
     const struct kv_packed_call *c = s->call;
-    const int halves = s->format == FORMAT_OF_PAIRS ? 2 : 1,
-              width = depth_begin(s->k, s->end) - depth_begin(s->k, s->first);
-    const int begin = halves * depth_begin(s->k, s->first), end = halves * depth_begin(s->k, s->end);
-    const int n = (end < c->w->k ? end : c->w->k) - begin;
-    for (int i = 0; i < s->n_rows; i++) {
-        const float *x = c->x + (size_t)(s->row + i) * c->x_stride + begin;
-        float *out = rounded + (size_t)i * (size_t)width;
-        half *pairs = (half *)out;
-        for (int p = 0; p < n && halves == 2; p++)
-            pairs[p] = kv_to_bfloat(x[p]);
-        for (int p = n; p < halves * width && halves == 2; p++)
-            pairs[p] = 0;
-        for (int p = 0; p < n && halves == 1; p++)
-            out[p] = kv_from_bfloat(kv_to_bfloat(x[p]));
-    }
+    const bool pairs = s->format == FORMAT_OF_PAIRS;
+    const int begin = depth_begin(s->k, s->first), end = depth_begin(s->k, s->end), halves = pairs ? 2 : 1;
+    const int first = halves * begin, n = (halves * end < c->w->k ? halves * end : c->w->k) - first;
     s->x = rounded;
-    s->x_stride = (size_t)width;
+    s->x_stride = (size_t)(end - begin);
+    for (int i = 0; i < s->n_rows; i++)
+        round_row(c->x + (size_t)(s->row + i) * c->x_stride + first, n, pairs, rounded + (size_t)i * s->x_stride);
     run_sweep(s);
 }
 

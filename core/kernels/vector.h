@@ -62,8 +62,8 @@ static inline vf v_load_int8(const int8_t *p)
 #endif
 }
 
-/* sum + a0 b0 + a1 b1, where a lane of a and of b is two bfloat16; denormals count as 0. Only for a CPU with AVX512-BF16;
- * assembly, since the level is compiled for CPUs without it. */
+/* sum + a0 b0 + a1 b1, where a lane of a and of b is two bfloat16; denormals count as 0. Only for a CPU with
+ * AVX512-BF16; assembly, since the level is compiled for CPUs without it. */
 #if defined(__AVX512F__)
 #define V_HAS_DOT
 static inline vf v_dot(vf sum, vf a, vf b)
