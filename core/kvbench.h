@@ -128,7 +128,7 @@ struct kv_model;
 
 /* Both bring the weights into the format `weights` (kv_weights_choice name; NULL: the first), laid out for the one who
  * will compute with them, `matmul` (kv_matmul_choice name; NULL: the first): they are in memory once, and a session
- * needs a matmul of that layout.
+ * needs a matmul of that layout. Only packed takes other weights than f32: UNSUPPORTED.
  *
  * Reads folder/config.json and folder/model.safetensors (F32, F16 or BF16). The file is mapped, checked
  * as a whole, and only then converted by the pool. Errors: ARGUMENT, IO, FORMAT, UNSUPPORTED, MEMORY,
@@ -137,7 +137,7 @@ kv_status kv_model_load(struct kv_model **model, const char *folder, const char 
                         struct kv_pool *pool, struct kv_error *error);
 
 /* Weights of that shape drawn from a documented generator (core/model/synthetic.c): the same bits for the
- * same seed on every machine and any pool size. Errors: ARGUMENT, MEMORY. */
+ * same seed on every machine and any pool size. Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
 kv_status kv_model_synthesize(struct kv_model **model, const struct kv_config *config, uint64_t seed,
                               const char *weights, const char *matmul, struct kv_pool *pool, struct kv_error *error);
 void kv_model_free(struct kv_model *model);

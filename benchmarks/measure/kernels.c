@@ -391,9 +391,7 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     state->shape = shape_of(cell->run->settings->config, cell->cell);
     kv_status status = kv_kernels_find(arm->isa, &state->kernels, error);
     if (!status && cell->cell->kind == KV_KIND_MATMUL) {
-        status = kv_format_find(arm->weights, &state->shape.w.format, error);
-        if (!status)
-            status = kv_matmul_find(arm->gemm, &state->backend, error);
+        status = kv_matmul_find_for(arm->weights, arm->gemm, &state->shape.w.format, &state->backend, error);
     } else if (!status) {
         status = kv_cache_find(arm->cache, arm->kv, &state->shape.cache.kind, error);
     }

@@ -68,7 +68,7 @@ static void unpack_column(const struct kv_matrix *w, int column, float *out)
 
 static void packed(const struct kv_kernels *level, const struct kv_packed_call *call)
 {
-    level->packed(call);
+    level->packed_f32(call);
 }
 
 const struct kv_weight_format kv_format_f32 = {

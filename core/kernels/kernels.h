@@ -54,6 +54,8 @@ struct kv_attention {
 
 /* Weights of a packed product lie in panels of this many columns: matmul.h. */
 #define KV_PANEL 48
+/* Rows of 8-bit weights that share a scale. */
+#define KV_INT8_GROUP 64
 
 /* y = f(x w + bias), w packed. */
 struct kv_matrix;
@@ -137,8 +139,11 @@ struct kv_kernels {
     void (*attention_join)(const float *partials, int n, int head_size, float *out);
     /* The index of the largest of x [n], the lowest among equals; -1 when one is not a number. */
     int (*argmax)(const float *x, int n);
-    /* The product of packed float32 weights. */
-    void (*packed)(const struct kv_packed_call *call);
+    /* The product of packed weights of each format. */
+    void (*packed_f32)(const struct kv_packed_call *call);
+    void (*packed_bf16)(const struct kv_packed_call *call);
+    void (*packed_bf16x)(const struct kv_packed_call *call);
+    void (*packed_int8)(const struct kv_packed_call *call);
     const struct kv_train_kernels *train;
     const struct kv_probe_kernels *probe;
 };

@@ -8,6 +8,7 @@
  *   KV_TILE_ROWS (4 or 8), KV_TILE_VECTORS   the tile of y that the packed product keeps in registers
  *   KV_DEPTH, KV_X_BYTES   rows of weights, and bytes of x, that it works on before it goes on to the next
  *   KV_PROBE_CHAINS        independent sums that hide the latency of a multiplication and addition */
+#include "base/bfloat.h"
 #include "kernels/matmul.h"
 #include "kernels/vector.h"
 
@@ -68,7 +69,10 @@ const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
                   [KV_KEPT_INT4] = attention_int4},
     .attention_join = attention_join,
     .argmax = argmax,
-    .packed = packed,
+    .packed_f32 = packed_f32,
+    .packed_bf16 = packed_bf16,
+    .packed_bf16x = packed_bf16x,
+    .packed_int8 = packed_int8,
     .train = &train,
     .probe = &probe,
 };

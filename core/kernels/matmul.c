@@ -140,6 +140,19 @@ kv_status kv_matmul_find(const char *name, const struct kv_matmul_backend **back
     return i < 0 ? KV_ERROR_ARGUMENT : KV_OK;
 }
 
+kv_status kv_matmul_find_for(const char *weights, const char *matmul, const struct kv_weight_format **format,
+                             const struct kv_matmul_backend **backend, struct kv_error *error)
+{
+    kv_status status = kv_format_find(weights, format, error);
+    if (!status)
+        status = kv_matmul_find(matmul, backend, error);
+    if (!status && (*backend)->layout == KV_WEIGHTS_PLAIN && *format != &kv_format_f32)
+        return kv_fail(error, KV_ERROR_UNSUPPORTED,
+                       "matmul '%s' multiplies weights 'f32', not '%s'; use it with those, or matmul 'packed'",
+                       (*backend)->choice.name, (*format)->choice.name);
+    return status;
+}
+
 /* ---- The product --------------------------------------------------------------------------------------------- */
 
 /* Slices of whole cache lines: no two threads write the same one, and none starts between vectors. */

@@ -9,8 +9,7 @@
 
 /* ---- Weights ------------------------------------------------------------------------------------------------- */
 
-/* A format is one file with one struct kv_weight_format, and its name in core/meson.build; one with a vectorised product
- * of its own has an instance of packed_tmpl.h in level.h besides. */
+/* A format is a struct kv_weight_format, its name in core/meson.build, and an instance of packed_tmpl.h. */
 
 /* How a matrix lies in memory: each matmul backend works on one layout, and a model is laid out when it is made. */
 enum kv_weight_layout {
@@ -90,6 +89,11 @@ struct kv_matmul_backend {
 
 /* The backend of that name, NULL for the first. Errors: ARGUMENT for an unknown name. */
 kv_status kv_matmul_find(const char *name, const struct kv_matmul_backend **backend, struct kv_error *error);
+
+/* Both by name, for a model whose weights that backend multiplies. Errors: ARGUMENT for an unknown name; UNSUPPORTED:
+ * plain weights are f32. */
+kv_status kv_matmul_find_for(const char *weights, const char *matmul, const struct kv_weight_format **format,
+                             const struct kv_matmul_backend **backend, struct kv_error *error);
 
 /* This rank's share of y, bias and epilogue included: all ranks together make y. */
 void kv_matmul(const struct kv_matmul_backend *backend, const struct kv_kernels *kernels,

@@ -48,6 +48,37 @@ static inline void v_store_part(float *p, int n, vf v)
         p[i] = lanes[i];
 }
 
+/* KV_LANES 8-bit integers as floats. */
+static inline vf v_load_int8(const int8_t *p)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+#elif defined(__AVX2__)
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+#else
+    int8_t lanes __attribute__((vector_size(KV_LANES)));
+    memcpy(&lanes, p, sizeof lanes);
+    return __builtin_convertvector(__builtin_convertvector(lanes, vi), vf);
+#endif
+}
+
+/* sum + a0 b0 + a1 b1, where a lane of a and of b is two bfloat16; denormals count as 0. Only for a CPU with
+ * AVX512-BF16; assembly, since the level is compiled for CPUs without it. */
+#if defined(__AVX512F__)
+#define V_HAS_DOT
+static inline vf v_dot(vf sum, vf a, vf b)
+{
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
+#else
+static inline vf v_dot(vf sum, vf a, vf b)
+{
+    (void)a, (void)b;
+    return sum;
+}
+#endif
+
 /* mask ? a : b, lane by lane */
 static inline vf v_select(vi mask, vf a, vf b)
 {

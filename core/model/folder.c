@@ -1,4 +1,5 @@
 /* A model as a folder that Hugging Face's GPT2LMHeadModel reads and writes: config.json and model.safetensors. */
+#include "base/bfloat.h"
 #include "base/error.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
@@ -42,7 +43,7 @@ static void convert(const unsigned char *data, enum kv_dtype dtype, float *value
     }
     for (size_t i = 0; i < n; i++) {
         memcpy(&bits, data + i * sizeof bits, sizeof bits);
-        values[i] = dtype == KV_DTYPE_BF16 ? from_bits((uint32_t)bits << 16) : from_half(bits);
+        values[i] = dtype == KV_DTYPE_BF16 ? kv_from_bfloat(bits) : from_half(bits);
     }
 }
 
@@ -143,9 +144,7 @@ kv_status kv_model_load(struct kv_model **out, const char *folder, const char *w
     int n_slots = 0;
     const struct kv_weight_format *format;
     const struct kv_matmul_backend *backend;
-    kv_status status = kv_format_find(weights, &format, error);
-    if (!status)
-        status = kv_matmul_find(matmul, &backend, error);
+    kv_status status = kv_matmul_find_for(weights, matmul, &format, &backend, error);
     if (status)
         return status;
     if (asprintf(&config_path, "%s/config.json", folder) < 0)

@@ -1,5 +1,6 @@
 #include "model/safetensors.h"
 
+#include "base/bfloat.h"
 #include "base/error.h"
 
 #include <errno.h>
@@ -384,16 +385,6 @@ static kv_status make_header(const char *file, const struct kv_tensor_source *te
     return status;
 }
 
-/* The upper half, rounded to nearest, ties to even; what is too large becomes infinity. */
-static inline uint16_t to_bfloat(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) /* rounding could make a NaN infinity: it only becomes quiet */
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 static void write_bfloats(struct kv_file *output, const float *data, size_t n)
 {
     uint16_t buffer[4096];
@@ -401,7 +392,7 @@ static void write_bfloats(struct kv_file *output, const float *data, size_t n)
     for (size_t begin = 0; begin < n; begin += most) {
         const size_t count = n - begin < most ? n - begin : most;
         for (size_t i = 0; i < count; i++)
-            buffer[i] = to_bfloat(data[begin + i]);
+            buffer[i] = kv_to_bfloat(data[begin + i]);
         kv_file_write(output, buffer, count * sizeof *buffer);
     }
 }

@@ -52,9 +52,7 @@ kv_status kv_model_synthesize(struct kv_model **out, const struct kv_config *con
     int n_slots;
     const struct kv_weight_format *format;
     *out = NULL;
-    kv_status status = kv_format_find(weights, &format, error);
-    if (!status)
-        status = kv_matmul_find(matmul, &backend, error);
+    kv_status status = kv_matmul_find_for(weights, matmul, &format, &backend, error);
     if (!status)
         status = kv_model_layout(&model, config, format, backend->layout, &slots, &n_slots, error);
     if (status)
