@@ -4,20 +4,28 @@ call "theme.gp" 900 512 ARG1 ARG2 ARG3
 
 title = "Step latency against context: ".model
 subtitle = setting.", batch ".batch
-footnote = medians_note(0).left_out(0).(limit_high ne "" ? "\nLimit: the larger of bytes to read (weights and cache) ÷ " \
-    ."measured bandwidth and flops ÷ measured peak." : "")
+footnote = medians_note(0).left_out(0)."\n".(limit_high ne "" ? "Limit: the larger of bytes ÷ bandwidth and flops ÷ peak " \
+    ."that were probed".(faults > 0 ? "; ".counted(sprintf("%d", faults), "row")." faster than that" : "").". " : "") \
+    ."Band: slopes of the 95 % interval."
 call "title.gp" title subtitle footnote
 call "legend.gp" ""
 if (limit_high ne "") { call "legend_entry.gp" limit_style "limit of each path" }
 
 # Microseconds for another token of context, of the arms that keep something.
 n_keeping = 0
+n_lines = 0
 slopes = ""
 do for [i = 1:n_arms] {
     n_keeping = n_keeping + (keeps[i] > 0)
+    is_told = slope_low_us[i] > 0 || slope_high_us[i] < 0
     if (keeps[i] && slope_us[i] == slope_us[i]) {
-        slopes = slopes.sprintf("\n%s: %.3g µs per token of context", arm[i], slope_us[i]). \
-            (limit_slope_us[i] == limit_slope_us[i] ? sprintf(", limit %.3g", limit_slope_us[i]) : "")
+        slopes = slopes."\n".arm[i].": ".(is_told ? sprintf("%.3g µs per token of context (%.3g to %.3g)", slope_us[i], \
+            slope_low_us[i], slope_high_us[i]) : "its slope cannot be told")
+        n_lines = n_lines + 1
+        if (limit_slope_us[i] == limit_slope_us[i]) {
+            slopes = slopes."\n    ".sprintf("its limit: %.3g µs", limit_slope_us[i])
+            n_lines = n_lines + 1
+        }
     }
 }
 n_panels = n_keeping == 0 || n_keeping == n_arms ? 1 : 2
@@ -34,9 +42,13 @@ do for [panel = 1:n_panels] {
     } else {
         call "axis.gp" "y" 1 close_high "linear"
         call "panel_title.gp" "With a cache, closer up" "ms"
-        set label 103 slopes[2:*] at graph 0.04,graph 0.05 + 0.05 * n_keeping textcolor rgb ink noenhanced
+        set label 103 slopes[2:*] at graph 0.04,graph 0.05 + 0.05 * n_lines textcolor rgb ink noenhanced
     }
-    plot for [i = 1:n_arms] table("points") using (drawn(i)):"limit_median" with lines ls limit_style, \
+    fitted(i) = of(i) && panel == n_panels && keeps[i] ? column("context_tokens") : NaN
+    plot for [i = 1:n_arms] table("fit") using (fitted(i)):"low":"high" \
+        with filledcurves ls style_of(i) fs transparent solid 0.18 noborder, \
+        for [i = 1:n_arms] table("fit") using (fitted(i)):"fit" with lines ls style_of(i) dt solid lw 0.8, \
+        for [i = 1:n_arms] table("points") using (drawn(i)):"limit_median" with lines ls limit_style, \
         for [i = 1:n_arms] table("points") using (drawn(i)):"ttpt_low":(0):(column("ttpt_high") - column("ttpt_low")) \
         with vectors heads size screen 4.0 / width,90 ls style_of(i) dt solid lw 1.2, \
         for [i = 1:n_arms] table("points") using (drawn(i)):"ttpt_median" with linespoints ls style_of(i)

@@ -6,13 +6,15 @@ apart = legend_columns > 3 - n_panels % 3
 legend_row = n_panels / 3 + (apart && n_panels % 3 > 0)
 legend_column = apart ? 0 : n_panels % 3
 n_rows = legend_row + 1
-height_of_rows = 125 + 220 * n_rows
+height_of_rows = 143 + 220 * n_rows
 call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3
 
 title = "Matmul and attention kernels"
-subtitle = counted(sprintf("%d", threads), "thread").(peak > 0 ? sprintf(", measured peak %.3g GFLOPS", peak) : "") \
+subtitle = counted(sprintf("%d", threads), "thread").(peak > 0 ? sprintf(", peak %.3g GFLOPS", peak) : "") \
     .".  GFLOPS, log scale, against rows (matmul) or tokens in the sequence (attention)"
-footnote = medians_note(0).left_out(0)
+footnote = medians_note(0).left_out(0).(faults > 0 || peak_is_below ? "\n" : "") \
+    .(faults > 0 ? "Without a limit: ".counted(sprintf("%d", faults), "row")." faster than was probed.  " : "") \
+    .(peak_is_below ? "No peak: some are faster than all probes of it." : "")
 call "title.gp" title subtitle footnote
 
 highest = larger(sprintf("%.10g", peak), gflops_high)
@@ -23,11 +25,11 @@ do for [i = -1:n_arms] {
     legend_x = legend_left
     legend_y = 1 - (115.0 + legend_row * 220 + (i + 1) % 9 * 20) / height
     legend_style = i < 0 ? peak_style : i == 0 ? limit_style : kernel_style(i)
-    legend_text = i < 0 ? "measured peak" : i == 0 ? "limit of that shape" : arm[i]
+    legend_text = i < 0 ? "peak that was probed" : i == 0 ? "limit of that shape" : arm[i]
     call "legend_entry.gp" legend_style legend_text
 }
 
-set multiplot layout n_rows,3 margins screen 0.055,0.98,70.0 / height,1 - 95.0 / height \
+set multiplot layout n_rows,3 margins screen 0.055,0.98,88.0 / height,1 - 95.0 / height \
     spacing screen 0.055,screen 62.0 / height
 do for [p = 1:n_panels] {
     if (is_rows[p]) { call "log2_axis.gp" rows_keys 0.13 } else { call "log2_axis.gp" context_keys 0.13 }

@@ -1,6 +1,6 @@
 # call "panel.gp" NAME KEY TITLE UNIT SCALE
-# One panel: the medians of NAME in the table `points` by arm against its column KEY, with bars from the smallest to the
-# largest. The x axis is the caller's. SCALE as in axis.gp.
+# One panel: the medians of NAME in the table `points` by arm against its column KEY, with bars over their
+# interval. The x axis is the caller's. SCALE as in axis.gp.
 panel_low = value(ARG1."_low")
 panel_high = value(ARG1."_high")
 call "axis.gp" "y" panel_low panel_high ARG5

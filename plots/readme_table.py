@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RUN = os.path.join(ROOT, "data", "results", "reference")
@@ -31,11 +32,38 @@ def number(text):
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def share(text):
+    """Of the limit; earlier files have some above it, which are none."""
+    return f"{float(text):.0f} %" if text and float(text) <= 100 else "–"
+
+
+def speeds(program):
+    """How many times as fast cached is as naive at each batch, from pairs of one round."""
+    rows = csv.DictReader(run(program, "compare", RUN, "--by", "path", "--base", "naive", "--metric", "ttpt_ms",
+                              "--format", "csv"))
+    return {int(r["batch"]): f"{1 / float(r['ratio']):.1f} ×" + ("" if r["verdict"] != "undecided" else " ?")
+            for r in rows if r["suite"] == "batch" and r["ratio"] and r["other"] == "cached"}
+
+
+def steadiness(program):
+    """"Machine: steady (..)." as the footers of the figures have it."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(program, "tables", RUN, folder)
+        with open(os.path.join(folder, "benchmark_results", "settings"), encoding="utf-8") as file:
+            return next(line for line in file if line.startswith("steadiness = ")).split("'")[1]
+
+
+def run(program, *arguments):
+    return subprocess.run([program, *arguments], check=True, stdout=subprocess.PIPE,
+                          encoding="utf-8").stdout.strip().split("\n")
+
+
 def span(row, figure):
     return f"{number(row[figure + '_median'])} ({number(row[figure + '_low'])} to {number(row[figure + '_high'])})"
 
 
-def batch_table():
+def batch_table(program):
+    ratios = speeds(program)
     cells = {(int(r["batch"]), r["path"]): r for r in read("summary.csv") if r["suite"] == "batch" and r["status"] == "ok"}
     lines = [
         "| batch | TTFT naive, ms | TTFT cached, ms | TTPT naive, ms | TTPT cached, ms | decode cached, tok/s | cached "
@@ -44,11 +72,10 @@ def batch_table():
     ]
     for batch in sorted({batch for batch, _ in cells}):
         naive, cached = cells[batch, "naive"], cells[batch, "cached"]
-        ratio = float(naive["ttpt_ms_median"]) / float(cached["ttpt_ms_median"])
         lines.append(
             f"| {batch} | {number(naive['ttft_ms_median'])} | {number(cached['ttft_ms_median'])} "
             f"| {span(naive, 'ttpt_ms')} | {span(cached, 'ttpt_ms')} | {number(cached['decode_tok_s_median'])} "
-            f"| {ratio:.1f} × | {float(cached['limit_pct']):.0f} % | {float(cached['kv_live_bytes']) / 2**20:.1f} |"
+            f"| {ratios.get(batch, '–')} | {share(cached['limit_pct'])} | {float(cached['kv_live_bytes']) / 2**20:.1f} |"
         )
     some = next(iter(cells.values()))
     with open(os.path.join(RUN, "context.json"), encoding="utf-8") as file:
@@ -57,29 +84,31 @@ def batch_table():
     lines.append(
         f"{some['model']}, weights {some['weights_source']}, {some['threads']} threads on an "
         f"{context['machine']['cpu']['name']}, {some['isa']}, gemm {some['gemm']}; prompt of {some['prompt_tokens']} tokens, "
-        f"{some['new_tokens']} new ones. Medians of {some['n']} repetitions or more, in brackets their 95 % bootstrap "
-        "interval."
+        f"{some['new_tokens']} new ones. Medians of {some['n']} repetitions or more, in brackets their 95 % interval; "
+        f"of the limit: by the probes around each; ?: not told apart by these rounds. {steadiness(program)}"
     )
     return lines
 
 
 def kernel_table():
-    samples = {}
+    rates, shares = {}, {}
     for row in read("kernels.csv"):
         if row["kernel"] == "matmul" and row["shape"] == "c_fc" and row["status"] == "ok":
-            samples.setdefault((int(row["rows"]), row["gemm"]), []).append((float(row["gflops"]), float(row["limit_pct"])))
-    medians = {key: [statistics.median(column) for column in zip(*values)] for key, values in samples.items()}
-    rows = sorted({rows for rows, _ in medians})
+            key = int(row["rows"]), row["gemm"]
+            rates.setdefault(key, []).append(float(row["gflops"]))
+            if row["limit_pct"] and float(row["limit_pct"]) <= 100:
+                shares.setdefault(key, []).append(float(row["limit_pct"]))
+    rows = sorted({rows for rows, _ in rates})
     lines = ["| rows of x | " + " | ".join(str(r) for r in rows) + " |", "| --- |" + " ---: |" * len(rows)]
     for gemm in ("packed", "openblas"):
-        lines.append(f"| {gemm}, GFLOPS | " + " | ".join(number(medians[r, gemm][0]) for r in rows) + " |")
-    lines.append("| packed, of the limit | " + " | ".join(f"{medians[r, 'packed'][1]:.0f} %" for r in rows) + " |")
+        lines.append(f"| {gemm}, GFLOPS | " + " | ".join(number(statistics.median(rates[r, gemm])) for r in rows) + " |")
+    lines.append("| packed, of the limit | " + " | ".join(
+        share(statistics.median(shares[r, "packed"]) if (r, "packed") in shares else "") for r in rows) + " |")
     return lines
 
 
 def glossary(program):
-    return subprocess.run([program, "columns", "--format", "markdown"], check=True, capture_output=True,
-                          encoding="utf-8").stdout.strip().split("\n")
+    return run(program, "columns", "--format", "markdown")
 
 
 def filled(text, file, origin, name, lines):
@@ -95,7 +124,7 @@ def main():
         sys.exit(__doc__)
     program = os.environ.get("KVBENCH_PROGRAM", os.path.join(ROOT, "build", "benchmarks", "kvbench"))
     for file, origin, name, lines in (
-        ("README.md", "data/results/reference", "batch", batch_table()),
+        ("README.md", "data/results/reference", "batch", batch_table(program)),
         ("core/README.md", "data/results/reference", "kernels", kernel_table()),
         ("benchmarks/README.md", "kvbench columns", "glossary", glossary(program)),
     ):

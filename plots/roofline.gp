@@ -1,4 +1,4 @@
-# This machine's measured roof, and every phase as a point under it.
+# The best that the machine did during the run as a roof, and every phase as a point under it.
 load ARG1."/settings"
 call "theme.gp" 900 560 ARG1 ARG2 ARG3
 
@@ -6,6 +6,7 @@ title = "Roofline: ".model
 subtitle = setting."; ".workload
 footnote = "Numbers: batch. Points: the median time of the repetitions (".repetitions(0).")." \
     .left_out(0).(bandwidth > 0 ? "" : "  No roof: limits.csv has none of ".counted(sprintf("%d", threads), "thread").".") \
+    .(n_above > 0 ? "  Left out: ".counted(sprintf("%d", n_above), "point")." above the roof." : "") \
     ."\nDecode is a step of the path at the mean length; naive runs the whole window for each. " \
     ."Bytes: weights once, and the cache."
 call "title.gp" title subtitle footnote
@@ -29,8 +30,8 @@ set xlabel "Arithmetic intensity: flops per byte of memory traffic, log scale" o
 across = (frame_right - frame_left) * width / log10(1.3 ** 2 * right_end / left_end)
 up = (legend_y * height - 159) / log10(1.3 ** 2 * highest / lowest)
 if (bandwidth > 0) {
-    peak_label = sprintf("measured peak %.3g GFLOPS", peak)
-    bandwidth_label = sprintf("measured read bandwidth %.3g GB/s", bandwidth)
+    peak_label = sprintf("peak %.3g GFLOPS", peak)
+    bandwidth_label = sprintf("read bandwidth %.3g GB/s", bandwidth)
     set label 104 peak_label at right_end,peak right offset screen -0.01,screen 12.0 / height textcolor rgb ink
     slope = atan2(up, across) * 180 / pi
     set label 105 bandwidth_label at left_end,bandwidth * left_end rotate by slope \

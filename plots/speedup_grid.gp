@@ -4,8 +4,8 @@ call "theme.gp" 900 520 ARG1 ARG2 ARG3
 
 title = "How much faster a step is than naive: ".model
 subtitle = setting
-footnote = "Time per token of naive ÷ time per token of the path, at the end of a sequence of that length; medians " \
-    ."of the repetitions (".repetitions(0).").\n".((missing > 0 ? "–  not measured.  " : "").left_out(0)[3:*])
+footnote = "Time per token of naive ÷ time per token of the path, at the end of a sequence of that length, in pairs of " \
+    ."one round (".repetitions(0).").\n".((untold > 0 ? "?  not told apart yet.  " : "").(missing > 0 ? "–  not measured.  " : "").left_out(0)[3:*])
 call "title.gp" title subtitle footnote
 
 # The colour is the logarithm of the ratio, -1 to 1: blue is faster, red slower.
@@ -19,7 +19,7 @@ ratio_in_words(ratio) = ratio != ratio ? "–" : sprintf(ratio < 9.95 ? "%.1f×"
 cell_width = 0.9 * width / n_others / words(context_keys)
 cell_height = (height - 212.0) / words(batch_keys)
 roomy = cell_width > 105 && cell_height > 42
-ratio_text(x) = "{/:Bold*1.2 ".ratio_in_words(column("ratio"))."}"
+ratio_text(x) = "{/:Bold*1.2 ".ratio_in_words(column("ratio")).(column("is_told") == 0 ? "?" : "")."}"
 times_text(x) = roomy ? time_in_words(column("naive_ms"))." → ".time_in_words(column("arm_ms")) : ""
 small = font("DejaVu Sans", 10.5)
 is_dark(x) = colour(column("ratio")) > 0.7

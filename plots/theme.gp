@@ -85,6 +85,9 @@ do for [i = 1:exists("is_rows") ? n_arms : 0] {
 # Names inside of enhanced text.
 escaped(name) = name eq "" ? "" : (strstrt("_^@&~{}", name[1:1]) ? "\\" : "").name[1:1].escaped(name[2:*])
 
+# A text without its line breaks.
+joined(text) = strstrt(text, "\n") ? text[1:strstrt(text, "\n") - 1].joined(text[strstrt(text, "\n") + 1:*]) : text
+
 counted(n, noun) = n." ".noun.(n eq "1" ? "" : "s")
 
 # Bounds of the settings, which are empty when there is nothing.
@@ -97,4 +100,5 @@ repetitions(x) = fewest == most ? sprintf("n = %d", most) : sprintf("n = %d to %
 rows_left_out(n, why) = n > 0 ? "  Left out: ".counted(sprintf("%d", n), "row").why : ""
 left_out(x) = rows_left_out(not_ok, " that did not end ok.").rows_left_out(other_rows, " of another configuration.")
 medians_note(x) = most == 1 ? "Points: one repetition (n = 1), so no interval." : \
-    "Points: median of the repetitions (".repetitions(0)."). Bars: smallest to largest."
+    "Points: median of the repetitions (".repetitions(0).")." \
+    .(fewest < 6 ? " Bars: smallest to largest." : " Bars: 95 % interval over the rounds.")

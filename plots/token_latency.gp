@@ -7,7 +7,8 @@ subtitle = setting."; ".workload.", batch ".batch
 footnote = (most == 1 ? "Lines: one repetition (n = 1), so no band." : \
     "Lines: mean of the repetitions (".repetitions(0)."). Bands: smallest to largest.") \
     ." Token 1 is the prompt's (TTFT).".left_out(0).(n_limits == 0 ? "" : "\nLimits: the larger of bytes to read " \
-    ."÷ measured bandwidth and flops ÷ measured peak, for each token's window.")
+    ."÷ bandwidth and flops ÷ peak, for each token's window.".(token_faults == 0 ? "" : \
+    sprintf(" None of %d tokens that were faster.", token_faults)))
 call "title.gp" title subtitle footnote
 call "legend.gp" ""
 if (n_limits) { call "legend_entry.gp" limit_style "limit of each path" }

@@ -214,14 +214,7 @@ static void clear(struct checkpoint *c)
 
 void checkpoint_build(struct checkpoint *c, const struct checkpoint_options *options)
 {
-    static const struct kv_config small = {.n_layer = 2,
-                                           .n_head = 2,
-                                           .n_embd = 8,
-                                           .n_inner = 32,
-                                           .vocab_size = 11,
-                                           .n_positions = 7,
-                                           .activation = KV_GELU_NEW,
-                                           .layer_norm_epsilon = 1e-5f};
+    static const struct kv_config small = {2, 2, 8, 32, 11, 7, KV_GELU_NEW, 1e-5f};
     const char *prefix = options->prefix ? options->prefix : "", *dtype = options->dtype ? options->dtype : "F32";
     uint64_t random = 1;
     clear(c);
@@ -279,36 +272,39 @@ void checkpoint_write(const struct checkpoint *c)
 
 int checkpoint_set_up(void **state)
 {
-    const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-    struct checkpoint *c = calloc(1, sizeof *c);
-    if (!c || snprintf(c->folder, sizeof c->folder, "%s/kvbench-model-XXXXXX", parent) >= (int)sizeof c->folder ||
-        !mkdtemp(c->folder)) {
-        free(c);
+    struct checkpoint *c = *state = calloc(1, sizeof *c);
+    if (!c || folder_make(c->folder, sizeof c->folder) != 0)
         return -1;
-    }
     snprintf(c->config_file, sizeof c->config_file, "%s/config.json", c->folder);
     snprintf(c->weights_file, sizeof c->weights_file, "%s/model.safetensors", c->folder);
-    *state = c;
     return 0;
 }
 
 int checkpoint_tear_down(void **state)
 {
     struct checkpoint *c = *state;
-    char path[sizeof c->folder + 256];
-    DIR *folder = opendir(c->folder);
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", c->folder, entry->d_name);
-        remove(path);
-    }
-    if (folder)
-        closedir(folder);
-    const int failed = rmdir(c->folder);
+    const int failed = folder_remove(c->folder);
     clear(c);
     free(c);
     return failed;
+}
+
+struct kv_safetensors *open_safetensors(const char *file)
+{
+    struct kv_safetensors *opened;
+    struct kv_error error;
+    assert_ok(kv_safetensors_open(&opened, file, &error), error);
+    return opened;
+}
+
+uint64_t data_start(const char *file)
+{
+    uint64_t header;
+    FILE *stream = fopen(file, "re");
+    assert_non_null(stream);
+    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
+    fclose(stream);
+    return 8 + header;
 }
 
 size_t damage(unsigned char *bytes, size_t n, size_t reach, uint64_t *random)
@@ -338,17 +334,6 @@ size_t damage(unsigned char *bytes, size_t n, size_t reach, uint64_t *random)
 
 /* ---- What a refusal leaves ------------------------------------------------------------------------ */
 
-void check_refused(kv_status status, kv_status expected, const struct kv_error *error, const char *file,
-                   const char *thing, const char *source, int line)
-{
-    if (status == expected && strstr(error->message, file) && (!thing || strstr(error->message, thing)) &&
-        !strpbrk(error->message, "\n\r"))
-        return;
-    print_error("status %d instead of %d, '%s' and '%s' wanted in one line: %s\n", (int)status, (int)expected, file,
-                thing ? thing : "", status ? error->message : "no error");
-    _fail(source, line);
-}
-
 void assert_released(const char *file)
 {
     char line[1024];
@@ -365,17 +350,6 @@ void assert_released(const char *file)
         assert_string_not_equal(line, file);
     }
     closedir(descriptors);
-}
-
-int files_in(const char *folder)
-{
-    int n = 0;
-    DIR *entries = opendir(folder);
-    assert_non_null(entries);
-    for (struct dirent *entry; (entry = readdir(entries));)
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(entries);
-    return n;
 }
 
 static struct rlimit whole_disk;

@@ -3,11 +3,10 @@
 #ifndef KV_TESTS_CHECKPOINT_H
 #define KV_TESTS_CHECKPOINT_H
 
+#include "model/safetensors.h"
 #include "support.h"
 
 #include <jansson.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* What checkpoint_build makes; all zero is the smallest: F32 and nothing but the model's own tensors. */
 struct checkpoint_options {
@@ -35,10 +34,8 @@ struct checkpoint {
 int checkpoint_set_up(void **state);
 int checkpoint_tear_down(void **state);
 
-#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, checkpoint_set_up, checkpoint_tear_down)
-
-/* Files and folders in a folder. */
-int files_in(const char *folder);
+/* A test of unit.h in such a folder, by the name `c`. */
+#define FOLDER_TEST(name) TEST_WITH(name, struct checkpoint *c, checkpoint_set_up, checkpoint_tear_down)
 
 /* As on a full disk: files end after `limit` bytes, until disk_is_free. */
 void disk_is_full(size_t limit);
@@ -52,6 +49,10 @@ unsigned char *checkpoint_image(const struct checkpoint *c, size_t *n_bytes);
 
 /* Puts those bytes into a file, whatever was there before. */
 void write_bytes(const char *file, const void *bytes, size_t n_bytes);
+
+struct kv_safetensors *open_safetensors(const char *file);
+/* Where the data begins, from the file's first 8 bytes. */
+uint64_t data_start(const char *file);
 
 /* Makes one change among the first `reach` of n bytes: a bit flipped, a byte replaced, a piece cut out, doubled, or
  * moved. Returns the new n, at most 24 more: `bytes` has room for them. */
@@ -71,13 +72,6 @@ const float *model_tensor(const struct kv_model *model, int index);
 /* Fails the running test unless every weight of the two has the same bits; whether all do. */
 void assert_same_weights(const struct kv_model *a, const struct kv_model *b);
 bool same_weights(const struct kv_model *a, const struct kv_model *b);
-
-/* Fails the running test unless the call gave `expected` and one line that names the file and the thing (NULL:
- * nothing but the file). */
-#define assert_refused(status, expected, error, file, thing)                                                           \
-    check_refused((status), (expected), &(error), (file), (thing), __FILE__, __LINE__)
-void check_refused(kv_status status, kv_status expected, const struct kv_error *error, const char *file,
-                   const char *thing, const char *source, int line);
 
 /* Fails the running test when this process still has that file open or mapped. */
 void assert_released(const char *file);

@@ -1,7 +1,5 @@
 #include "cli_runner.h"
 
-#include <dirent.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,28 +11,17 @@
 
 int cli_set_up(void **state)
 {
-    const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-    struct cli *cli = calloc(1, sizeof *cli);
-    if (!cli || snprintf(cli->root, sizeof cli->root, "%s/kvbench-cli-XXXXXX", parent) >= (int)sizeof cli->root ||
-        !mkdtemp(cli->root)) {
-        free(cli);
+    struct cli *cli = *state = calloc(1, sizeof *cli);
+    if (!cli || folder_make(cli->root, sizeof cli->root) != 0)
         return -1;
-    }
     snprintf(cli->folder, sizeof cli->folder, "%s/folder", cli->root);
-    *state = cli;
     return mkdir(cli->folder, 0755);
-}
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status, (void)type, (void)walk;
-    return remove(path);
 }
 
 int cli_tear_down(void **state)
 {
     struct cli *cli = *state;
-    const int failed = nftw(cli->root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    const int failed = folder_remove(cli->root);
     free(cli);
     return failed;
 }
@@ -128,17 +115,6 @@ void cli_run(struct cli *cli, const char *const *arguments)
     cli_finish(cli, cli_start(cli, KV_PROGRAM, arguments));
 }
 
-json_t *cli_python(struct cli *cli, const char *const *arguments)
-{
-    json_error_t error;
-    cli_finish(cli, cli_start(cli, KV_PYTHON, arguments));
-    assert_exit(cli, 0);
-    json_t *json = json_loads(cli->out, 0, &error);
-    if (!json)
-        fail_msg("%s is not JSON: %s", cli->out, error.text);
-    return json;
-}
-
 /* ---- Judging what came of it ----------------------------------------------------------------------------- */
 
 void check_exit(const struct cli *cli, int expected, const char *file, int line)
@@ -175,47 +151,4 @@ int count_lines(const char *text, const char *part)
 void cli_path(const struct cli *cli, const char *name, char *path)
 {
     assert_in_range(snprintf(path, CLI_PATH_SIZE, "%s/%s", cli->folder, name), 1, CLI_PATH_SIZE - 1);
-}
-
-int cli_count_entries(const struct cli *cli)
-{
-    int n = 0;
-    DIR *folder = opendir(cli->folder);
-    assert_non_null(folder);
-    for (struct dirent *entry; (entry = readdir(folder));)
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(folder);
-    return n;
-}
-
-char *read_text(const char *path)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    const ssize_t length = getdelim(&text, &size, '\0', file);
-    fclose(file);
-    assert_true(length > 0);
-    return text;
-}
-
-void write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-char *ids_text(const int32_t *tokens, int batch, int length, int n)
-{
-    const size_t size = (size_t)batch * (size_t)n * sizeof ";2147483647" + 1;
-    char *text = malloc(size);
-    size_t at = 0;
-    assert_non_null(text);
-    for (int b = 0; b < batch; b++)
-        for (int i = 0; i < n; i++)
-            at += (size_t)snprintf(text + at, size - at, "%s%d", i ? "," : b ? ";" : "", tokens[b * length + i]);
-    return text;
 }

@@ -33,10 +33,6 @@ void cli_finish(struct cli *cli, pid_t child);
 void cli_run(struct cli *cli, const char *const *arguments);
 #define RUN(cli, ...) cli_run(cli, (const char *const[]){__VA_ARGS__, NULL})
 
-/* Runs a Python script, which must succeed; returns the JSON that it printed, for the caller to json_decref. */
-json_t *cli_python(struct cli *cli, const char *const *arguments);
-#define PYTHON(cli, ...) cli_python(cli, (const char *const[]){__VA_ARGS__, NULL})
-
 /* Fails the running test, and shows stderr, unless the last run ended so. */
 #define assert_exit(cli, expected) check_exit((cli), (expected), __FILE__, __LINE__)
 void check_exit(const struct cli *cli, int expected, const char *file, int line);
@@ -52,14 +48,6 @@ int count_lines(const char *text, const char *part);
 /* path [CLI_PATH_SIZE] = folder/name. */
 void cli_path(const struct cli *cli, const char *name, char *path);
 /* Entries of the working folder. */
-int cli_count_entries(const struct cli *cli);
-
-/* A whole file as text, for the caller to free. */
-char *read_text(const char *path);
-void write_text(const char *path, const char *text);
-
-/* The first `n` of every row of tokens [batch, length] as the program writes them, "1,2;3,4", for the caller to free.
- */
-char *ids_text(const int32_t *tokens, int batch, int length, int n);
+#define cli_count_entries(cli) files_in((cli)->folder)
 
 #endif

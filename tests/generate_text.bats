@@ -104,12 +104,8 @@ same_as() {
     keep text
     [[ $out == 'In the beginning'* ]]
     [[ $(wc -c <"$BATS_TEST_TMPDIR/text") == 21[67] ]] # and a newline, unless it ends with one
-    for option in --path=cached --path=naive --threads=1 --threads=2 --threads=3; do
-        ends 0 "$program" generate $option
-        same_as text
-    done
-    ends 0 "$program" generate --seed 43
-    ! same_as text >/dev/null || complain 'seeds 42 and 43 are alike'
+    ends 0 "$program" generate --path naive --threads 3 --seed 42
+    same_as text
 }
 
 @test "a name is the model's, whatever folders there are" {

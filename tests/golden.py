@@ -1,6 +1,7 @@
 """Makes what a run leaves comparable: the work on files for golden.sh.
 
-    golden.py rows FILE            a CSV file; values that a machine, a clock or a date decides are written as ~
+    golden.py rows FILE            a CSV file; values that a machine, a clock or a date decides are written as ~, rows of
+                                   what the machine stalled are left out
     golden.py page FILE            the words of an HTML page, a line a block; no styles, drawings or pictures
     golden.py keys FILE            the keys of a JSON file, three levels deep, and what was asked for under `run`
     golden.py tensors FILE         the tensors of a safetensors file: name, type and shape; and its metadata's keys
@@ -21,8 +22,11 @@ import sys
 MEASURED = {
     "run_id", "cold_ttft_ms", "ttft_ms", "ttpt_ms", "ttpt_p50_ms", "ttpt_p95_ms", "ttpt_p99_ms", "e2e_ms",
     "prefill_tok_s", "decode_tok_s", "output_tok_s", "rss_peak_bytes", "limit_ms", "limit_ns", "limit_pct", "latency_ns", "seconds",
-    "gflops", "gbytes_s", "read_bytes_per_s", "fma_flop_per_s", "tokens_per_second",
+    "gflops", "gbytes_s", "read_bytes_per_s", "fma_flop_per_s", "tokens_per_second", "started_s", "probes",
+    "probe_read_bytes_per_s", "probe_fma_flop_per_s", "switches", "page_faults",
 }
+# Of these not even whether they are known.
+PERHAPS = {"limit_pct", "limit_fault", "probe_change_pct", "stolen_pct", "pressure_pct", "clock_hz"}
 SUFFIXES = re.compile("_(median|mad|cv|low|high)$")
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?|-?\d+e[+-]?\d+")
 
@@ -38,8 +42,13 @@ def write_rows(file, rows):
 
 def rows(path):
     header, *body = read_rows(path)
-    measured = [SUFFIXES.sub("", name) in MEASURED for name in header]
-    write_rows(sys.stdout, [header] + [["~" if m and v else v for m, v in zip(measured, row)] for row in body])
+    names = [SUFFIXES.sub("", name) for name in header]
+
+    def mask(name, value):
+        return "~" if name in PERHAPS or (name in MEASURED and value) else value
+
+    kept = [row for row in body if "stalled" not in row]
+    write_rows(sys.stdout, [header] + [list(map(mask, names, row)) for row in kept])
 
 
 class Words(html.parser.HTMLParser):

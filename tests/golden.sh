@@ -102,7 +102,7 @@ helps() {
     at_the_door --help >"$work/made/help-door.txt"
     at_the_door plots --help >"$work/made/help-plots.txt"
     kv --help >"$work/made/help-program.txt"
-    for command in bench compare dashboard evaluate generate info limits logits report tables tokenize train; do
+    for command in ab bench calibrate compare dashboard evaluate generate info limits logits report tables tokenize train worker; do
         kv "$command" --help >"$work/made/help-$command.txt"
     done
 }
@@ -202,16 +202,20 @@ dashboards() {
     cat heads.csv
 }
 
-# A small run of every suite: its rows without times, its tables without numbers.
+# A small run of every suite: its rows without times, its tables without numbers, known or not (whether a share of the
+# limit is known depends on the machine). The seed is that of the order.
 fresh_run() {
     local file
-    kv bench "${pinned[@]}" --quick --reps 1 --model data/reference/tiny-f32 --out fresh |
-        sed '/^! /d; /^Findings/,/^$/d; /^The instrument/d' | mask_numbers >"$work/made/bench-tables.txt"
+    # of shares of the limit a clock decides how many there are
+    kv bench "${pinned[@]}" --quick --reps 1 --seed 1 --time 0 --model data/reference/tiny-f32 --out fresh |
+        sed '/^! /d; /^Findings/,/^$/d; /^The instrument/d; s/^The machine was .*/The machine was ~/' | mask_numbers |
+        sed -E 's/ (-|#) \(# of #\)/ #/; / portable # (GFLOPS|GB.s) /s/# -( |$)/# # %\1/g' |
+        sed -E '/^[$=]/!{s/ # %/ #/g; s/ -( |$)/ #\1/g; s/ -( |$)/ #\1/g}' >"$work/made/bench-tables.txt"
     for file in runs tokens summary kernels limits; do
         py rows fresh/$file.csv >"$work/made/bench-$file.csv"
     done
     py keys fresh/context.json >"$work/made/bench-context.txt"
-    kv bench "${pinned[@]}" --quick --reps 2 --suite batch --batch 1,3 --prompt 5-9+4 -n 4 --path cached \
+    kv bench "${pinned[@]}" --quick --reps 2 --seed 1 --time 0 --suite batch --batch 1,3 --prompt 5-9+4 -n 4 --path cached \
         --model data/reference/odd-f16 --out swept --quiet | sed -n '1p; $p' >"$work/made/bench-swept.txt"
     py rows swept/runs.csv >>"$work/made/bench-swept.txt"
 }
@@ -220,8 +224,8 @@ fresh_run() {
 plans() {
     local tiny=(--model data/reference/tiny-f32)
     {
-        kv bench --dry-run "${pinned[@]}" "${tiny[@]}" --suite batch,depth --batch 1-8*2 --prompt 4-10+3 -n 5 -r 7
-        kv bench --dry-run "${pinned[@]}" --synthetic --cell-budget 1e9
+        kv bench --dry-run --time 0 "${pinned[@]}" "${tiny[@]}" --suite batch,depth --batch 1-8*2 --prompt 4-10+3 -n 5 -r 7
+        kv bench --dry-run --time 0 "${pinned[@]}" --synthetic --cell-budget 1e9
         kv bench --dry-run "${pinned[@]}" --synthetic --full --suite depth,memory
     } | sed -E '/^[$=]/!{s/ +[0-9.]+$/ #/; s/about [0-9.]+ [a-z]+/about #/}'
     kv bench --benchmark_list_tests "${pinned[@]}" "${tiny[@]}" --quick
@@ -272,6 +276,12 @@ bad_lines() {
     done <<'LINES'
 frobnicate
 --frobnicate
+ab
+ab no/such/build README.md
+ab --a '' --threshold 2
+ab --a '' --time soon
+ab --a '' --metric nothing
+ab a b c
 bench --frobnicate
 bench more
 bench --suite nothing
@@ -288,8 +298,12 @@ bench --model data/reference --dry-run
 bench --resume no/such/run
 bench --out /proc/no/such --suite limits --model data/reference/tiny-f32
 bench --min-time x
+bench --time 5d
+bench --precision x
 bench --quick --full
 bench '--benchmark_filter=[' --model data/reference/tiny-f32
+calibrate --time 0
+calibrate more
 compare
 compare no/such/run no/such/run
 compare data/results/reference
@@ -337,6 +351,8 @@ train --text README.md --out folder --dtype F64
 train --text README.md --out folder --validation 100
 train --text README.md --out folder --init no/such/model
 train --text README.md --out no/such/run --resume
+worker --batch 0
+worker --model data/reference/tiny-f32 --prompt 65
 report no/such/run
 report data/results/reference --against no/such/run
 report data/results/reference --out /no/such/folder/page.html

@@ -30,6 +30,20 @@ void guard_free(struct guard *guard)
     assert_int_equal(munmap(guard->mapping, guard->bytes), 0);
 }
 
+int guards_create(struct guard *guards, const size_t *floats, int n)
+{
+    for (int i = 0; i < n; i++)
+        guard_create(&guards[i], floats[i]);
+    return 0;
+}
+
+int guards_free(struct guard *guards, int n)
+{
+    for (int i = 0; i < n; i++)
+        guard_free(&guards[i]);
+    return 0;
+}
+
 float *guard_last(struct guard *guard, size_t n)
 {
     assert_true((n + GUARD_MARGIN) * sizeof(float) <= guard->bytes - 2 * page_bytes());

@@ -13,6 +13,9 @@ struct guard {
 /* Room for n floats, with a closed page on either side. Fails the running test when there is no memory. */
 void guard_create(struct guard *guard, size_t n);
 void guard_free(struct guard *guard);
+/* n guards at once; 0. */
+int guards_create(struct guard *guards, const size_t *floats, int n);
+int guards_free(struct guard *guards, int n);
 
 /* The last n of them, all NaN, and so are the GUARD_MARGIN floats before: garbage that is used shows. They stay
  * the guard's, and are aligned as a float is and no better. */

@@ -11,7 +11,7 @@ setup_file() {
 settings() {
     load helpers
     bench=(bench --quiet --threads 1 --model "$project/data/reference/tiny-f32" --suite 'batch,depth' --batch '1,3')
-    bench+=(--prompt '1,21,60' --new 7 --reps 300)
+    bench+=(--prompt '1,21,60' --new 7 --reps 300 --seed 7)
 }
 
 setup() {

@@ -106,7 +106,8 @@ static void set_figures(struct kv_row *row, const struct result *r, int repetiti
 {
     const double B = row->numbers[KV_COLUMN_BATCH], P = row->numbers[KV_COLUMN_PROMPT_TOKENS],
                  N = row->numbers[KV_COLUMN_NEW_TOKENS], ttpt = r->ttpt_ms[repetition - 1],
-                 ttft = r->ttft_ms[repetition - 1] > 0 ? r->ttft_ms[repetition - 1] : 10, e2e = ttft + (N - 1) * ttpt;
+                 ttft = r->ttft_ms[repetition - 1] > 0 ? r->ttft_ms[repetition - 1] : 10, e2e = ttft + (N - 1) * ttpt,
+                 read = r->probe_read[repetition - 1];
     const struct {
         enum kv_column column;
         double value;
@@ -127,6 +128,9 @@ static void set_figures(struct kv_row *row, const struct result *r, int repetiti
         {KV_COLUMN_BYTES, 6e6},
         {KV_COLUMN_LIMIT_MS, 1},
         {KV_COLUMN_LIMIT_PCT, 100 / ttpt},
+        {KV_COLUMN_ROUND, number_or(r->rounds[repetition - 1], repetition)},
+        {KV_COLUMN_PROBE_READ_BYTES_PER_S, read > 0 ? read : NAN},
+        {KV_COLUMN_PROBE_FMA_FLOP_PER_S, read > 0 ? 1e11 : NAN},
         {KV_COLUMN_RSS_PEAK_BYTES, (100 + repetition) << 20},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)

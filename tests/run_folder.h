@@ -15,16 +15,18 @@
 
 /* A cell and its repetitions; what is 0 or NULL has the default in brackets. */
 struct result {
-    const char *suite;          /* "batch" */
-    const char *path;           /* "cached" */
-    const char *gemm;           /* "openblas" */
-    const char *isa;            /* "avx2" */
-    int threads;                /* 2 */
-    int batch;                  /* 1 */
-    int prompt_tokens;          /* 6 */
-    int new_tokens;             /* 11 */
-    double ttft_ms[MAX_VALUES]; /* [number of ttpt_ms], 0: 10 */
-    double ttpt_ms[MAX_VALUES]; /* up to a 0: a repetition each */
+    const char *suite;             /* "batch" */
+    const char *path;              /* "cached" */
+    const char *gemm;              /* "openblas" */
+    const char *isa;               /* "avx2" */
+    int threads;                   /* 2 */
+    int batch;                     /* 1 */
+    int prompt_tokens;             /* 6 */
+    int new_tokens;                /* 11 */
+    double ttft_ms[MAX_VALUES];    /* [number of ttpt_ms], 0: 10 */
+    double ttpt_ms[MAX_VALUES];    /* up to a 0: a repetition each */
+    int rounds[MAX_VALUES];        /* [1, 2, ..] */
+    double probe_read[MAX_VALUES]; /* 0: unknown; probes of arithmetic are then unknown too, or 1e11 */
     double live_bytes;
     const char *status; /* NULL: no row but the repetitions; else one more row */
     const char *error;

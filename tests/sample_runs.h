@@ -6,8 +6,11 @@
 
 #include <stdio.h>
 
-/* TTPT in ms of nine repetitions, and of nine that are 1.0952 times as long: p 4.1e-5. */
+/* TTPT in ms of nine repetitions, and of nine that are 1.0952 times as long. */
 extern const double nine[9], nine_slower[9];
+
+/* What the probes of the next rows read: 1e10, on a machine that stands still. */
+extern double probed_bytes_per_s;
 
 /* Makes the folder `name` with a runs.csv that has its header so far. */
 FILE *begin_run(const struct cli *cli, const char *name);
@@ -25,7 +28,7 @@ void add_without_figures(FILE *run, const char *path, int batch, const char *sta
 void make_run(const struct cli *cli, const char *name, const char *gemm, const double *ttpt_ms, size_t n);
 #define MAKE_RUN(cli, name, gemm, sample) make_run(cli, name, gemm, sample, sizeof(sample) / sizeof(sample)[0])
 
-/* A runs.csv in the working folder: the header, then those rows. */
+/* A runs.csv in the working folder: the header, without probes, then those rows. */
 void put_rows(const struct cli *cli, const char *name, const char *rows);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "model/safetensors.h"
 
+#include <dirent.h>
+#include <ftw.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +16,19 @@ void check_ok(kv_status status, const struct kv_error *error, const char *file, 
         return;
     print_error("status %d: %s\n", (int)status, error->message);
     _fail(file, line);
+}
+
+void check_refused(kv_status status, kv_status expected, struct kv_error *error, const char *part, const char *other,
+                   const char *file, int line)
+{
+    const bool right = status == expected && strstr(error->message, part) &&
+                       (!other || strstr(error->message, other)) && !strpbrk(error->message, "\n\r");
+    if (!right) {
+        print_error("status %d instead of %d, '%s' and '%s' wanted in one line: %s\n", (int)status, (int)expected, part,
+                    other ? other : "", status ? error->message : "no error");
+        _fail(file, line);
+    }
+    error->message[0] = '\0';
 }
 
 void check_close(const float *values, const float *expected, size_t n, double bound, const char *file, int line)
@@ -83,6 +98,54 @@ void free_case(struct reference_case *c)
     free(c->tokens);
     free(c->greedy);
     free(c->logits);
+}
+
+int folder_make(char *path, size_t room)
+{
+    const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    return snprintf(path, room, "%s/kvbench-test-XXXXXX", parent) < (int)room && mkdtemp(path) ? 0 : -1;
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status, (void)type, (void)walk;
+    return remove(path);
+}
+
+int folder_remove(const char *path)
+{
+    return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int files_in(const char *folder)
+{
+    int n = 0;
+    DIR *entries = opendir(folder);
+    assert_non_null(entries);
+    for (struct dirent *entry; (entry = readdir(entries));)
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(entries);
+    return n;
+}
+
+char *read_text(const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    const ssize_t length = getdelim(&text, &size, '\0', file);
+    fclose(file);
+    assert_true(length > 0);
+    return text;
+}
+
+void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
 }
 
 uint64_t next_random(uint64_t *state) /* xorshift64*, Vigna 2016 */

@@ -12,9 +12,16 @@
 
 #include <cmocka.h>
 
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
 /* Fails the running test with the error's message unless status is KV_OK. */
 #define assert_ok(status, error) check_ok((status), &(error), __FILE__, __LINE__)
 void check_ok(kv_status status, const struct kv_error *error, const char *file, int line);
+
+/* Fails the running test unless the call gave `expected` and one line that has both parts in it (NULL: no more than
+ * the first), which is then forgotten. */
+void check_refused(kv_status status, kv_status expected, struct kv_error *error, const char *part, const char *other,
+                   const char *file, int line);
 
 /* Fails the running test unless every value is within `bound` times the largest |expected|. */
 #define assert_close(values, expected, n, bound) check_close((values), (expected), (n), (bound), __FILE__, __LINE__)
@@ -32,6 +39,16 @@ struct reference_case {
 /* Fails the running test when anything is missing. */
 void load_case(struct reference_case *c, const char *name);
 void free_case(struct reference_case *c);
+
+/* A new folder in $TMPDIR, or /tmp, whose name `path` [room] takes; and its end, with all that is in it. 0: done. */
+int folder_make(char *path, size_t room);
+int folder_remove(const char *path);
+/* Files and folders in it. */
+int files_in(const char *folder);
+
+/* A whole file as text, for the caller to free. */
+char *read_text(const char *path);
+void write_text(const char *path, const char *text);
 
 /* A repeatable stream of numbers for tests: the next one, and one of low..high. */
 uint64_t next_random(uint64_t *state);

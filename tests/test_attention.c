@@ -1,7 +1,7 @@
 /* Causal attention of one head, at every level that this machine has, against its definition in double precision.
  * All buffers end at a guard page, and what a call must not use is NaN. */
 #include "guard.h"
-#include "support.h"
+#include "unit.h"
 
 #include <math.h>
 #include <string.h>
@@ -33,28 +33,24 @@ struct layout {
     int gap;          /* floats between one query and the next, of outputs too */
 };
 
-static struct guard queries_guard, keys_guard, values_guard, out_guard, scratch_guard;
+enum { QUERIES, KEYS, VALUES, OUT, SCRATCH, N_GUARDS };
+static struct guard guards[N_GUARDS];
 
 static int create_guards(void **state)
 {
+    const size_t floats[N_GUARDS] = {
+        [QUERIES] = (size_t)64 * (MAX_HEAD_SIZE + 8),    [KEYS] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE,
+        [VALUES] = (size_t)MAX_CAPACITY * MAX_HEAD_SIZE, [OUT] = (size_t)64 * (MAX_HEAD_SIZE + 8),
+        [SCRATCH] = kv_attention_scratch(MAX_HEAD_SIZE),
+    };
     (void)state;
-    guard_create(&queries_guard, (size_t)64 * (MAX_HEAD_SIZE + 8));
-    guard_create(&keys_guard, (size_t)MAX_CAPACITY * MAX_HEAD_SIZE);
-    guard_create(&values_guard, (size_t)MAX_CAPACITY * MAX_HEAD_SIZE);
-    guard_create(&out_guard, (size_t)64 * (MAX_HEAD_SIZE + 8));
-    guard_create(&scratch_guard, kv_attention_scratch(MAX_HEAD_SIZE));
-    return 0;
+    return guards_create(guards, floats, N_GUARDS);
 }
 
 static int free_guards(void **state)
 {
     (void)state;
-    guard_free(&queries_guard);
-    guard_free(&keys_guard);
-    guard_free(&values_guard);
-    guard_free(&out_guard);
-    guard_free(&scratch_guard);
-    return 0;
+    return guards_free(guards, N_GUARDS);
 }
 
 /* ---- The reference -------------------------------------------------------------------------------- */
@@ -120,7 +116,7 @@ static int capacity_of(const struct layout *layout)
 /* [capacity / KV_KEY_BLOCK][size][KV_KEY_BLOCK], NaN where no position is */
 static const float *lay_keys(int n_positions, int capacity)
 {
-    float *keys = guard_last(&keys_guard, (size_t)capacity * (size_t)head.size);
+    float *keys = guard_last(&guards[KEYS], (size_t)capacity * (size_t)head.size);
     for (int t = 0; t < n_positions; t++)
         for (int d = 0; d < head.size; d++)
             keys[(t / KV_KEY_BLOCK * head.size + d) * KV_KEY_BLOCK + t % KV_KEY_BLOCK] = head.keys[t][d];
@@ -130,7 +126,7 @@ static const float *lay_keys(int n_positions, int capacity)
 /* [capacity][size] */
 static const float *lay_values(int n_positions, int capacity)
 {
-    float *values = guard_last(&values_guard, (size_t)capacity * (size_t)head.size);
+    float *values = guard_last(&guards[VALUES], (size_t)capacity * (size_t)head.size);
     for (int t = 0; t < n_positions; t++)
         memcpy(values + t * head.size, head.values[t], (size_t)head.size * sizeof(float));
     return values;
@@ -142,7 +138,7 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
     const size_t size = (size_t)head.size, stride = size + (size_t)layout->gap;
     const size_t n_floats = (size_t)(layout->n_queries - 1) * stride + size;
     const int n_positions = layout->first_position + layout->n_queries, capacity = capacity_of(layout);
-    float *queries = guard_last(&queries_guard, n_floats);
+    float *queries = guard_last(&guards[QUERIES], n_floats);
     for (int i = 0; i < layout->n_queries; i++)
         memcpy(queries + (size_t)i * stride, head.queries[layout->first_position + i], size * sizeof(float));
     const struct kv_attention attention = {
@@ -154,13 +150,13 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
         .values = lay_values(n_positions, capacity),
         .head_size = head.size,
         .scale = head.scale,
-        .out = guard_last(&out_guard, n_floats),
+        .out = guard_last(&guards[OUT], n_floats),
         .out_stride = stride,
-        .scratch = guard_last(&scratch_guard, kv_attention_scratch(head.size)),
+        .scratch = guard_last(&guards[SCRATCH], kv_attention_scratch(head.size)),
     };
     kernels->attention(&attention);
-    assert_guard(&out_guard, n_floats);
-    assert_guard(&scratch_guard, kv_attention_scratch(head.size));
+    assert_guard(&guards[OUT], n_floats);
+    assert_guard(&guards[SCRATCH], kv_attention_scratch(head.size));
     return attention.out;
 }
 
@@ -191,9 +187,8 @@ static void check_all_levels(const struct layout *layout)
 static const int head_sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33, 64, 80, 128};
 enum { N_HEAD_SIZES = sizeof head_sizes / sizeof head_sizes[0] };
 
-static void test_all_small_shapes(void **state)
+TEST(all_small_shapes)
 {
-    (void)state;
     for (int i = 0; i < N_HEAD_SIZES; i++) {
         fill_head(head_sizes[i], 60);
         for (int first = 0; first <= 40; first++)
@@ -202,9 +197,8 @@ static void test_all_small_shapes(void **state)
     }
 }
 
-static void test_long_contexts(void **state)
+TEST(long_contexts)
 {
-    (void)state;
     static const int lengths[] = {255, 256, 257, 1023, 1024, 1025, MAX_POSITIONS};
     static const int sizes[] = {5, 64};
     for (int s = 0; s < 2; s++) {
@@ -216,9 +210,8 @@ static void test_long_contexts(void **state)
 }
 
 /* One position: its weight is e^0 / e^0, so its value comes out to the bit. */
-static void test_first_position_is_its_value(void **state)
+TEST(first_position_is_its_value)
 {
-    (void)state;
     fill_head(80, 1);
     head.bound[0] = 0;
     check_all_levels(&(struct layout){0, 1, 0, 0});
@@ -226,8 +219,23 @@ static void test_first_position_is_its_value(void **state)
 
 /* ---- Magnitudes ----------------------------------------------------------------------------------- */
 
+enum offset { HIGH, LOW, RISING, FALLING, BOTH, SPREAD, N_OFFSETS };
+
+static float offset_at(enum offset offset, int t)
+{
+    const float offsets[N_OFFSETS] = {
+        [HIGH] = 1e4f,
+        [LOW] = -1e4f,
+        [RISING] = (float)(400 * (t - 30)),
+        [FALLING] = (float)(400 * (30 - t)),
+        [BOTH] = t % 7 == 3 ? 1e4f : -1e4f,
+        [SPREAD] = (float)(t % 10 * -10), /* differences as large as the power underflows at */
+    };
+    return offsets[offset];
+}
+
 /* scores = offset(t) + a small whole number, all of them exact: any error is softmax's. */
-static void check_scores_around(int size, float (*offset)(int t))
+static void check_scores_around(int size, enum offset offset)
 {
     uint64_t random = (uint64_t)size;
     head.size = size;
@@ -241,7 +249,7 @@ static void check_scores_around(int size, float (*offset)(int t))
             head.values[t][d] = random_float(&random);
         }
         head.queries[t][0] = 1;
-        head.keys[t][0] = offset(t) + (float)random_between(&random, -2, 2);
+        head.keys[t][0] = offset_at(offset, t) + (float)random_between(&random, -2, 2);
     }
     compute_head();
     for (int first = 0; first <= 40; first += 5)
@@ -249,47 +257,12 @@ static void check_scores_around(int size, float (*offset)(int t))
             check_all_levels(&(struct layout){first, n, 0, 0});
 }
 
-static float high(int t)
+TEST(large_scores)
 {
-    (void)t;
-    return 1e4f;
-}
-
-static float low(int t)
-{
-    (void)t;
-    return -1e4f;
-}
-
-static float rising(int t)
-{
-    return (float)(400 * (t - 30));
-}
-
-static float falling(int t)
-{
-    return (float)(400 * (30 - t));
-}
-
-static float both(int t)
-{
-    return t % 7 == 3 ? 1e4f : -1e4f;
-}
-
-/* Differences as large as the power underflows at. */
-static float spread(int t)
-{
-    return (float)(t % 10 * -10);
-}
-
-static void test_large_scores(void **state)
-{
-    (void)state;
-    float (*const offsets[])(int) = {high, low, rising, falling, both, spread};
     static const int sizes[] = {1, 2, 9, 64};
-    for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++)
-        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
-            check_scores_around(sizes[s], offsets[i]);
+    for (enum offset offset = 0; offset < N_OFFSETS; offset++)
+        for (size_t s = 0; s < COUNT(sizes); s++)
+            check_scores_around(sizes[s], offset);
 }
 
 /* ---- Causality ------------------------------------------------------------------------------------ */
@@ -332,9 +305,8 @@ static void check_causality(const struct kv_kernels *kernels, const struct layou
         }
 }
 
-static void test_nothing_later_is_seen(void **state)
+TEST(nothing_later_is_seen)
 {
-    (void)state;
     static const int sizes[] = {1, 7, 16, 33, 64};
     for (int s = 0; s < 5; s++) {
         fill_head(sizes[s], 60);
@@ -350,9 +322,8 @@ static void test_nothing_later_is_seen(void **state)
 /* ---- Parts ---------------------------------------------------------------------------------------- */
 
 /* A query whose parts are computed one by one and joined has the bits that it has in one call. */
-static void test_parts_join(void **state)
+TEST(parts_join)
 {
-    (void)state;
     static const int lengths[] = {1, 255, 256, 257, 512, 1023, MAX_POSITIONS};
     static const int sizes[] = {5, 64};
     enum { MOST_PARTS = (MAX_POSITIONS - 1) / KV_ATTENTION_PART + 1 };
@@ -386,15 +357,4 @@ static void test_parts_join(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_small_shapes),
-        cmocka_unit_test(test_long_contexts),
-        cmocka_unit_test(test_first_position_is_its_value),
-        cmocka_unit_test(test_large_scores),
-        cmocka_unit_test(test_nothing_later_is_seen),
-        cmocka_unit_test(test_parts_join),
-    };
-    return cmocka_run_group_tests(tests, create_guards, free_guards);
-}
+GROUP(create_guards, free_guards)

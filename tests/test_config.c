@@ -1,5 +1,6 @@
 /* Shapes: the published ones, and config.json with every field missing, wrong, or at the edge of what it may be. */
 #include "checkpoint.h"
+#include "unit.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -38,26 +39,23 @@ static void put_config(const struct checkpoint *c, const char *field, const char
 static struct kv_config read_config(const struct checkpoint *c, const char *field, const char *value)
 {
     struct kv_config config;
-    struct kv_error error;
     put_config(c, field, value);
-    assert_ok(kv_config_load(c->config_file, &config, &error), error);
+    OK(kv_config_load(c->config_file, &config, &error));
     return config;
 }
 
 static void refuse(const struct checkpoint *c, const char *field, const char *value, kv_status status)
 {
     struct kv_config config;
-    struct kv_error error = {""};
     put_config(c, field, value);
-    assert_refused(kv_config_load(c->config_file, &config, &error), status, error, c->config_file, field);
+    REFUSED(kv_config_load(c->config_file, &config, &error), status, c->config_file, field);
     assert_int_equal(kv_config_load(c->config_file, &config, NULL), status);
 }
 
 /* ---- Published shapes --------------------------------------------------------------------------- */
 
-static void test_presets(void **state)
+TEST(presets)
 {
-    (void)state;
     /* The counts that Hugging Face's model cards give. */
     static const struct {
         const char *name;
@@ -68,10 +66,9 @@ static void test_presets(void **state)
                      {"gpt2-large", 774030080, 368640},
                      {"gpt2-xl", 1557611200, 614400}};
     struct kv_config config;
-    struct kv_error error = {""};
     for (size_t i = 0; i < COUNT(published); i++) {
         assert_string_equal(kv_config_preset_name((int)i), published[i].name);
-        assert_ok(kv_config_preset(published[i].name, &config, &error), error);
+        OK(kv_config_preset(published[i].name, &config, &error));
         assert_true(kv_config_parameters(&config) == published[i].parameters);
         assert_int_equal(kv_config_kv_bytes_per_token(&config), published[i].kv_bytes);
     }
@@ -80,29 +77,21 @@ static void test_presets(void **state)
     assert_null(kv_config_preset_name(INT_MAX));
     static const char *const unknown[] = {"", "gpt2-small", "GPT2", "gpt2 "};
     for (size_t i = 0; i < COUNT(unknown); i++)
-        assert_refused(kv_config_preset(unknown[i], &config, &error), KV_ERROR_ARGUMENT, error, unknown[i], "gpt2-xl");
+        REFUSED(kv_config_preset(unknown[i], &config, &error), KV_ERROR_ARGUMENT, unknown[i], "gpt2-xl");
 }
 
-static void test_parameters_overflow(void **state)
+TEST(parameters_overflow)
 {
-    (void)state;
-    struct kv_config config = {.n_layer = INT_MAX,
-                               .n_head = 1,
-                               .n_embd = INT_MAX,
-                               .n_inner = INT_MAX,
-                               .vocab_size = INT_MAX,
-                               .n_positions = INT_MAX};
+    struct kv_config config = {INT_MAX, 1, INT_MAX, INT_MAX, INT_MAX, INT_MAX, KV_GELU_NEW, 0};
     assert_true(kv_config_parameters(&config) == 0);
-    config = (struct kv_config){
-        .n_layer = 1, .n_head = 1, .n_embd = 1, .n_inner = 1, .vocab_size = 1, .n_positions = 1};
+    config = (struct kv_config){1, 1, 1, 1, 1, 1, KV_GELU_NEW, 0};
     /* wte, wpe, ln_f 2, ln_1 2, c_attn 3 + 3, c_proj 1 + 1, ln_2 2, c_fc 1 + 1, c_proj 1 + 1 */
     assert_true(kv_config_parameters(&config) == 20);
 }
 
 /* The file that was published with the 124M weights. */
-static void test_published_file(void **state)
+FOLDER_TEST(published_file)
 {
-    const struct checkpoint *c = *state;
     static const char text[] =
         "{\"activation_function\": \"gelu_new\", \"architectures\": [\"GPT2LMHeadModel\"], \"attn_pdrop\": 0.1,\n"
         " \"bos_token_id\": 50256, \"embd_pdrop\": 0.1, \"eos_token_id\": 50256, \"initializer_range\": 0.02,\n"
@@ -113,18 +102,16 @@ static void test_published_file(void **state)
         " \"task_specific_params\": {\"text-generation\": {\"do_sample\": true, \"max_length\": 50}},\n"
         " \"vocab_size\": 50257}\n";
     struct kv_config config, preset;
-    struct kv_error error;
     write_bytes(c->config_file, text, sizeof text - 1);
-    assert_ok(kv_config_load(c->config_file, &config, &error), error);
-    assert_ok(kv_config_preset("gpt2", &preset, &error), error);
+    OK(kv_config_load(c->config_file, &config, &error));
+    OK(kv_config_preset("gpt2", &preset, &error));
     assert_memory_equal(&config, &preset, sizeof config);
 }
 
 /* ---- Fields ------------------------------------------------------------------------------------- */
 
-static void test_sizes(void **state)
+FOLDER_TEST(sizes)
 {
-    const struct checkpoint *c = *state;
     static const char *const fields[] = {"n_layer", "n_head", "n_embd", "vocab_size", "n_positions", "n_inner"};
     static const char *const wrong[] = {"0",
                                         "-1",
@@ -155,18 +142,16 @@ static void test_sizes(void **state)
     assert_int_equal(right.n_positions, 7);
 }
 
-static void test_inner_width(void **state)
+FOLDER_TEST(inner_width)
 {
-    const struct checkpoint *c = *state;
     assert_int_equal(read_config(c, "n_inner", "null").n_inner, 32);
     assert_int_equal(read_config(c, "n_inner", NULL).n_inner, 32);
     assert_int_equal(read_config(c, "n_inner", "5").n_inner, 5);
     assert_int_equal(read_config(c, "n_inner", "2147483647").n_inner, INT_MAX);
 }
 
-static void test_widths_that_do_not_fit(void **state)
+FOLDER_TEST(widths_that_do_not_fit)
 {
-    const struct checkpoint *c = *state;
     refuse(c, "n_head", "3", KV_ERROR_FORMAT);
     refuse(c, "n_head", "16", KV_ERROR_FORMAT);
     refuse(c, "n_embd", "7", KV_ERROR_FORMAT);
@@ -174,9 +159,8 @@ static void test_widths_that_do_not_fit(void **state)
     assert_int_equal(read_config(c, "n_head", "8").n_head, 8);
 }
 
-static void test_activation(void **state)
+FOLDER_TEST(activation)
 {
-    const struct checkpoint *c = *state;
     assert_int_equal(read_config(c, "activation_function", NULL).activation, KV_GELU_NEW);
     assert_int_equal(read_config(c, "activation_function", "\"gelu_new\"").activation, KV_GELU_NEW);
     assert_int_equal(read_config(c, "activation_function", "\"gelu_pytorch_tanh\"").activation, KV_GELU_NEW);
@@ -189,9 +173,8 @@ static void test_activation(void **state)
         refuse(c, "activation_function", wrong[i], KV_ERROR_FORMAT);
 }
 
-static void test_epsilon(void **state)
+FOLDER_TEST(epsilon)
 {
-    const struct checkpoint *c = *state;
     assert_true(read_config(c, "layer_norm_epsilon", NULL).layer_norm_epsilon == 1e-5f);
     assert_true(read_config(c, "layer_norm_epsilon", "1e-12").layer_norm_epsilon == 1e-12f);
     assert_true(read_config(c, "layer_norm_epsilon", "0.001").layer_norm_epsilon == 1e-3f);
@@ -205,9 +188,8 @@ static void test_epsilon(void **state)
 }
 
 /* Models whose arithmetic is not GPT-2's would run, and be wrong. */
-static void test_variants(void **state)
+FOLDER_TEST(variants)
 {
-    const struct checkpoint *c = *state;
     static const struct {
         const char *field;
         const char *right, *other;
@@ -232,30 +214,25 @@ static void test_variants(void **state)
 }
 
 /* A value of any length and content leaves room for the remedy, in one line. */
-static void test_long_and_many_lined_values(void **state)
+FOLDER_TEST(long_and_many_lined_values)
 {
-    const struct checkpoint *c = *state;
     char value[2048];
     memset(value, 'x', sizeof value);
     value[0] = value[sizeof value - 2] = '"';
     value[sizeof value - 1] = '\0';
     struct kv_config config;
-    struct kv_error error;
     put_config(c, "activation_function", value);
-    assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_UNSUPPORTED, error, c->config_file,
-                   "gelu_pytorch_tanh");
+    REFUSED(kv_config_load(c->config_file, &config, &error), KV_ERROR_UNSUPPORTED, c->config_file, "gelu_pytorch_tanh");
     put_config(c, "model_type", value);
-    assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_UNSUPPORTED, error, c->config_file,
-                   "only gpt2");
+    REFUSED(kv_config_load(c->config_file, &config, &error), KV_ERROR_UNSUPPORTED, c->config_file, "only gpt2");
     refuse(c, "model_type", "\"a\\nb\\rc\\u001bd\"", KV_ERROR_UNSUPPORTED);
     refuse(c, "activation_function", "\"a\\nb\\rc\\u001bd\"", KV_ERROR_UNSUPPORTED);
 }
 
 /* ---- The file ----------------------------------------------------------------------------------- */
 
-static void test_not_json(void **state)
+FOLDER_TEST(not_json)
 {
-    const struct checkpoint *c = *state;
 #define BYTES(literal) literal, sizeof literal - 1
     static const struct {
         const char *bytes;
@@ -285,43 +262,36 @@ static void test_not_json(void **state)
 #undef BYTES
     for (size_t i = 0; i < COUNT(files); i++) {
         struct kv_config config;
-        struct kv_error error;
         write_bytes(c->config_file, files[i].bytes, files[i].n_bytes);
-        assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_FORMAT, error, c->config_file,
-                       files[i].named);
+        REFUSED(kv_config_load(c->config_file, &config, &error), KV_ERROR_FORMAT, c->config_file, files[i].named);
         assert_released(c->config_file);
     }
 }
 
-static void test_deep_nesting(void **state)
+FOLDER_TEST(deep_nesting)
 {
-    const struct checkpoint *c = *state;
     enum { DEPTH = 1000000 };
     char *text = malloc(DEPTH);
     assert_non_null(text);
     memset(text, '[', DEPTH);
     struct kv_config config;
-    struct kv_error error;
     write_bytes(c->config_file, text, DEPTH);
-    assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_FORMAT, error, c->config_file, "depth");
+    REFUSED(kv_config_load(c->config_file, &config, &error), KV_ERROR_FORMAT, c->config_file, "depth");
     free(text);
 }
 
-static void test_unreadable(void **state)
+FOLDER_TEST(unreadable)
 {
-    const struct checkpoint *c = *state;
     struct kv_config config;
-    struct kv_error error;
-    assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_IO, error, c->config_file, "No such file");
-    assert_refused(kv_config_load(c->folder, &config, &error), KV_ERROR_IO, error, c->folder, "directory");
+    REFUSED(kv_config_load(c->config_file, &config, &error), KV_ERROR_IO, c->config_file, "No such file");
+    REFUSED(kv_config_load(c->folder, &config, &error), KV_ERROR_IO, c->folder, "directory");
     assert_int_equal(symlink(c->config_file, c->config_file), 0);
-    assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_IO, error, c->config_file, "symbolic");
+    REFUSED(kv_config_load(c->config_file, &config, &error), KV_ERROR_IO, c->config_file, "symbolic");
 }
 
 /* Every beginning of a right file is refused, down to the empty one. */
-static void test_truncated(void **state)
+FOLDER_TEST(truncated)
 {
-    const struct checkpoint *c = *state;
     char text[1024];
     put_config(c, "n_inner", "32");
     FILE *stream = fopen(c->config_file, "re");
@@ -331,23 +301,8 @@ static void test_truncated(void **state)
     assert_in_range(n, 200, sizeof text - 1);
     for (size_t kept = 0; kept + 2 <= n; kept++) { /* the last byte is only a newline */
         struct kv_config config;
-        struct kv_error error;
         write_bytes(c->config_file, text, kept);
-        assert_refused(kv_config_load(c->config_file, &config, &error), KV_ERROR_FORMAT, error, c->config_file, NULL);
+        REFUSED(kv_config_load(c->config_file, &config, &error), KV_ERROR_FORMAT, c->config_file, NULL);
     }
     assert_released(c->config_file);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_presets),   cmocka_unit_test(test_parameters_overflow),
-        WITH_FOLDER(test_published_file), WITH_FOLDER(test_sizes),
-        WITH_FOLDER(test_inner_width),    WITH_FOLDER(test_widths_that_do_not_fit),
-        WITH_FOLDER(test_activation),     WITH_FOLDER(test_epsilon),
-        WITH_FOLDER(test_variants),       WITH_FOLDER(test_long_and_many_lined_values),
-        WITH_FOLDER(test_not_json),       WITH_FOLDER(test_deep_nesting),
-        WITH_FOLDER(test_unreadable),     WITH_FOLDER(test_truncated),
-    };
-    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

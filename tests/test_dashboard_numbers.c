@@ -1,6 +1,7 @@
 /* What the dashboard records, writes and reads again: every number against a plain GPT-2. */
 #include "checkpoint.h"
 #include "plain_gpt2.h"
+#include "unit.h"
 
 #include "text/dashboard.h"
 
@@ -23,12 +24,11 @@ struct bench {
 
 static int set_up(void **state)
 {
-    struct kv_error error;
     struct bench *b = calloc(1, sizeof *b);
     assert_non_null(b);
     load_case(&b->c, "tiny-f32");
-    assert_ok(kv_pool_create(&b->pool, 2, &error), error);
-    assert_ok(kv_model_load(&b->model, b->c.folder, NULL, "reference", b->pool, &error), error);
+    OK(kv_pool_create(&b->pool, 2, &error));
+    OK(kv_model_load(&b->model, b->c.folder, NULL, "reference", b->pool, &error));
     plain_gpt2_run(&b->plain, b->model, b->c.greedy, b->c.n_tokens + N_NEW - 1);
     snprintf(b->file, sizeof b->file, "/tmp/kvbench-dashboard-%ld.csv", (long)getpid());
     *state = b;
@@ -95,12 +95,11 @@ static void check(const struct bench *b, const struct kv_dashboard *d)
     check_vectors(b, d);
 }
 
-static void test_every_number(void **state)
+TEST_WITH(every_number, const struct bench *b, set_up, tear_down)
 {
     static const struct {
         int layer, head, n_layers, n_heads, head_size;
     } views[] = {{0, 1, 1, 1, 16}, {1, KV_DASHBOARD_ALL, 1, 2, 0}, {KV_DASHBOARD_ALL, 1, 2, 1, 0}};
-    const struct bench *b = *state;
     for (size_t i = 0; i < COUNT(views); i++) {
         const struct kv_dashboard_options options = {.session = {.path = "cached", .matmul = "reference"},
                                                      .layer = views[i].layer,
@@ -109,14 +108,13 @@ static void test_every_number(void **state)
                                                      .n_prompt = b->c.n_tokens,
                                                      .n_new = N_NEW};
         struct kv_dashboard *recorded, *read;
-        struct kv_error error;
-        assert_ok(kv_dashboard_record(&recorded, b->model, b->pool, "a/model", NULL, &options, &error), error);
+        OK(kv_dashboard_record(&recorded, b->model, b->pool, "a/model", NULL, &options, &error));
         assert_int_equal(recorded->n_layers, views[i].n_layers);
         assert_int_equal(recorded->n_heads, views[i].n_heads);
         assert_int_equal(recorded->head_size, views[i].head_size);
         check(b, recorded);
-        assert_ok(kv_dashboard_write(recorded, b->file, &error), error);
-        assert_ok(kv_dashboard_read(&read, b->file, &error), error);
+        OK(kv_dashboard_write(recorded, b->file, &error));
+        OK(kv_dashboard_read(&read, b->file, &error));
         assert_int_equal(read->first_layer, recorded->first_layer);
         assert_int_equal(read->first_head, recorded->first_head);
         check(b, read);
@@ -126,7 +124,7 @@ static void test_every_number(void **state)
 }
 
 /* What a caller can ask for that the command never does. */
-static void test_refusals(void **state)
+TEST_WITH(refusals, const struct bench *b, set_up, tear_down)
 {
     static const int32_t prompt[] = {1, 2};
     static const struct {
@@ -138,7 +136,6 @@ static void test_refusals(void **state)
                  {0, 0, 0, 1, "at least 1"},
                  {0, 0, 2, 0, "at least 1"},
                  {0, 0, 65, 1, "n_positions is 64"}};
-    const struct bench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         const struct kv_dashboard_options options = {.session = {.path = "cached", .matmul = "reference"},
                                                      .layer = cases[i].layer,
@@ -147,18 +144,8 @@ static void test_refusals(void **state)
                                                      .n_prompt = cases[i].n_prompt,
                                                      .n_new = cases[i].n_new};
         struct kv_dashboard *d;
-        struct kv_error error;
         assert_int_not_equal(kv_dashboard_record(&d, b->model, b->pool, "m", NULL, &options, &error), KV_OK);
         assert_non_null(strstr(error.message, cases[i].part));
         assert_null(d);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_every_number, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
-    };
-    return cmocka_run_group_tests_name("dashboard", tests, NULL, NULL);
 }

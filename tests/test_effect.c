@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ab/contest.h"
 #include "base/random.h"
 #include "results/effect.h"
 #include "results/stats.h"
@@ -22,7 +23,10 @@
 /* ---- Machines ------------------------------------------------------------------------------------------- */
 
 #define SLOT_SECONDS 0.05
-enum { N_SLOTS = 6600, TRIALS = 2000, TRIALS_OF_POWER = 500, LONGEST = 64 };
+enum { N_SLOTS = 6600 };
+
+/* Comparisons of a machine; `long` on the command line takes more. */
+static int trials = 500, trials_of_power = 100;
 
 /* Speed in each slot, and the work that is done from the start to the end of it. */
 struct machine {
@@ -160,64 +164,160 @@ static double finish(const struct machine *machine, double time, double work)
     return end + (double)low * SLOT_SECONDS + (target - machine->done[low]) / machine->speed[low];
 }
 
+/* How long that work takes from now on. */
+static double run(const struct machine *machine, double *time, double work)
+{
+    const double start = *time;
+    *time = finish(machine, start, work);
+    return *time - start;
+}
+
+#define START_WORK      0.4
+#define REPETITION_WORK 0.1
+
+/* Where a process lies in memory makes it faster or slower for all of its life. */
+static double placement(struct draws *draws)
+{
+    return exp(0.01 * normal(draws));
+}
+
 /* A process: it starts, then repeats its work; its figure is the median of the repetitions. */
-static double run_process(const struct machine *machine, double *time, double work, double placement)
+static double run_process(const struct machine *machine, double *time, double work, struct draws *draws)
 {
     enum { REPETITIONS = 5 };
     double seconds[REPETITIONS];
-    *time = finish(machine, *time, 0.4);
-    for (size_t i = 0; i < REPETITIONS; i++) {
-        const double start = *time;
-        *time = finish(machine, start, 0.1 * work * placement);
-        seconds[i] = *time - start;
-    }
+    work *= placement(draws);
+    run(machine, time, START_WORK);
+    for (size_t i = 0; i < REPETITIONS; i++)
+        seconds[i] = run(machine, time, REPETITION_WORK * work);
     kv_stats_sort(seconds, REPETITIONS);
     return kv_stats_median(seconds, REPETITIONS);
 }
 
 /* ---- Comparisons ---------------------------------------------------------------------------------------- */
 
-struct tally {
-    int verdicts[4], wrong, missed; /* wrong: faster where b is slower; missed: the interval lacks the truth */
-    double rounds;
+/* Where and when a simulated comparison is. */
+struct simulation {
+    const struct machine *machine;
+    double time;
+    struct draws draws;
 };
 
-/* 64 rounds at most, looked at four times, as ab does. */
-static void compare(const struct machine *machine, double slowdown, uint64_t seed, struct tally *tally)
+struct design {
+    const char *name;
+    kv_status (*compare)(const struct design *design, struct simulation *s, double slowdown, struct kv_effect *effect);
+    double alpha;
+    int n_looks; /* of rounds */
+    int thinned; /* only every so many comparisons of this kind are made */
+};
+
+#define THRESHOLD 0.01
+
+/* Rounds of a process of each side, a coin saying which is first. */
+static kv_status compare_processes(const struct design *design, struct simulation *s, double slowdown,
+                                   struct kv_effect *effect)
 {
-    struct kv_effect_looks looks = {.alpha = 0.05, .threshold = 0.01};
-    struct kv_effect effect = {.n = 0};
-    struct draws draws = {.key = kv_mix64(seed)};
-    double a[LONGEST], b[LONGEST];
-    double time = uniform(&draws) * N_SLOTS * SLOT_SECONDS;
-    for (size_t n = 0; n < LONGEST && !effect.verdict;) {
-        const bool b_first = uniform(&draws) < 0.5;
+    enum { ROUNDS = 64 };
+    struct kv_effect_looks looks = {.alpha = design->alpha, .threshold = THRESHOLD};
+    double times[2][ROUNDS];
+    kv_status status = KV_OK;
+    for (int n = 0; !status && n < ROUNDS && !effect->verdict;) {
+        const int first = uniform(&s->draws) < 0.5;
         for (int place = 0; place < 2; place++) {
-            const double placement = exp(0.01 * normal(&draws));
-            if (b_first == (place == 0))
-                b[n] = run_process(machine, &time, slowdown, placement);
-            else
-                a[n] = run_process(machine, &time, 1, placement);
+            const int side = first ^ place;
+            times[side][n] = run_process(s->machine, &s->time, side ? slowdown : 1, &s->draws);
         }
-        if (++n % (LONGEST / 4) == 0)
-            assert_int_equal(kv_effect_look(&looks, a, b, n, (double)n / LONGEST, &effect, NULL), KV_OK);
+        if (++n % (ROUNDS / design->n_looks) == 0)
+            status = kv_effect_look(&looks, times[0], times[1], (size_t)n, (double)n / ROUNDS, effect, NULL);
     }
-    tally->verdicts[effect.verdict]++;
-    tally->wrong += slowdown > 1 && effect.verdict == KV_EFFECT_FASTER;
-    tally->missed += effect.low > slowdown || effect.high < slowdown;
-    tally->rounds += (double)effect.n;
     assert_true(looks.used <= looks.alpha);
+    return status;
 }
 
-/* Smallest count that Binomial(trials, p) exceeds with less than 1 %. */
-static int bound(int trials, double p)
+/* A side of kvbench ab, which measures a middle step of several when it is asked. */
+struct simulated_side {
+    struct simulation *simulation;
+    double slowdown, work;
+};
+
+static kv_status start_side(void *context, struct kv_error *error)
+{
+    struct simulated_side *side = context;
+    (void)error;
+    side->work = side->slowdown * placement(&side->simulation->draws);
+    run(side->simulation->machine, &side->simulation->time, START_WORK);
+    return KV_OK;
+}
+
+static kv_status repeat_side(void *context, double *ms, struct kv_error *error)
+{
+    enum { STEPS = 5 };
+    struct simulated_side *side = context;
+    double steps[STEPS];
+    (void)error;
+    for (int i = 0; i < STEPS; i++)
+        steps[i] = 1e3 * run(side->simulation->machine, &side->simulation->time, 0.02 / STEPS * side->work);
+    kv_stats_sort(steps, STEPS);
+    for (int m = 0; m < KV_PEER_N_METRICS; m++)
+        ms[m] = m == KV_PEER_TTPT ? kv_stats_median(steps, STEPS) : NAN;
+    return KV_OK;
+}
+
+static void stop_side(void *context)
+{
+    (void)context;
+}
+
+static double simulated_now(void *context)
+{
+    const struct simulation *simulation = context;
+    return simulation->time;
+}
+
+/* The 2 minutes of kvbench ab: starts of both sides, in each as many rounds as there is time for. */
+static kv_status compare_as_ab(const struct design *design, struct simulation *s, double slowdown,
+                               struct kv_effect *effect)
+{
+    static struct kv_contest contest;
+    struct simulated_side parts[] = {{.simulation = s, .slowdown = 1}, {.simulation = s, .slowdown = slowdown}};
+    struct kv_contest_side sides[KV_CONTEST_SIDES];
+    const struct kv_contest_settings settings = {
+        .seconds = 120,
+        .alpha = design->alpha,
+        .threshold = THRESHOLD,
+        .seed = kv_draw64(s->draws.key, s->draws.n++),
+        .metric = KV_PEER_TTPT,
+        .context = s,
+        .now_s = simulated_now,
+    };
+    for (int i = 0; i < KV_CONTEST_SIDES; i++)
+        sides[i] = (struct kv_contest_side){&parts[i], start_side, repeat_side, stop_side};
+    const kv_status status = kv_contest_run(&contest, sides, &settings, NULL);
+    *effect = contest.effect;
+    assert_true(contest.looks.used <= contest.looks.alpha);
+    return status;
+}
+
+static const struct design designs[] = {
+    {"rounds of processes, one look", compare_processes, 0.05, 1, 1},
+    {"rounds of processes, 4 looks", compare_processes, 0.05, 4, 1},
+    {"starts, as kvbench ab", compare_as_ab, 0.02, 0, 4},
+};
+
+struct tally {
+    int n, verdicts[4], wrong, missed; /* wrong: faster where b is slower; missed: the interval lacks the truth */
+    double units;
+};
+
+/* Smallest count that Binomial(n, p) exceeds with less than 1 %. */
+static int bound(int n, double p)
 {
     double below = 0;
     int count = -1;
     while (below < 0.99) {
         count++;
-        below += exp(lgamma(trials + 1) - lgamma(count + 1) - lgamma(trials - count + 1) + count * log(p) +
-                     (trials - count) * log1p(-p));
+        below += exp(lgamma(n + 1) - lgamma(count + 1) - lgamma(n - count + 1) + count * log(p) +
+                     (n - count) * log1p(-p));
     }
     return count;
 }
@@ -226,13 +326,16 @@ static int bound(int trials, double p)
 static int false_alarms_in_blocks(const struct machine *machine)
 {
     int alarms = 0;
-    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+    for (int trial = 0; trial < trials; trial++) {
         double times[2][10];
-        struct draws draws = {.key = kv_mix64(trial)};
+        struct draws draws = {.key = kv_mix64((uint64_t)trial)};
         double time = uniform(&draws) * N_SLOTS * SLOT_SECONDS;
         for (int i = 0; i < 20; i++)
-            times[i / 10][i % 10] = run_process(machine, &time, 1, exp(0.01 * normal(&draws)));
-        alarms += kv_stats_mann_whitney(times[0], 10, times[1], 10).p < 0.05;
+            times[i / 10][i % 10] = run_process(machine, &time, 1, &draws);
+        int u = 0;
+        for (int i = 0; i < 100; i++)
+            u += times[0][i / 10] > times[1][i % 10];
+        alarms += u <= 23 || u >= 77; /* p < 0.05: the critical value of Mann and Whitney's U for ten and ten */
     }
     return alarms;
 }
@@ -240,52 +343,76 @@ static int false_alarms_in_blocks(const struct machine *machine)
 static const struct {
     const char *name;
     void (*fill)(struct machine *);
-    double found_10_percent; /* share of comparisons that find a true 10 %, at least */
+    double found[2]; /* share of comparisons that find a true 10 %, at least: by rounds of processes, by ab */
 } machines[] = {
-    {"recorded, products", recorded_products, 0.9},
-    {"recorded, reading", recorded_reading, 0.9},
-    {"drift", drift, 0.99},
-    {"phases", phases, 0.9},
-    {"spikes", spikes, 0.9},
-    {"autocorrelated", correlated, 0.9},
-    {"all of these", all_together, 0},
+    {"recorded, products", recorded_products, {0.9, 0.75}}, /* a third of the starts fall where hardly anything runs */
+    {"recorded, reading", recorded_reading, {0.9, 0.75}},
+    {"drift", drift, {0.99, 0.95}},
+    {"phases", phases, {0.9, 0.95}},
+    {"spikes", spikes, {0.9, 0.95}},
+    {"autocorrelated", correlated, {0.9, 0.95}},
+    {"all of these", all_together, {0, 0.9}},
 };
 
-/* Many comparisons with a side b that is slower so many times; returns the share found slower. */
-static double compare_often(const struct machine *machine, double slowdown, int trials)
+/* Many comparisons with a side b that is slower so many times. */
+static struct tally compare_often(const struct machine *machine, const struct design *design, double slowdown, int n)
 {
-    struct tally tally = {.rounds = 0};
-    for (int trial = 0; trial < trials; trial++)
-        compare(machine, slowdown, (uint64_t)(1000 * slowdown) * TRIALS + (uint64_t)trial, &tally);
-    const double percent = 100.0 / trials, slower = percent * tally.verdicts[KV_EFFECT_SLOWER];
+    struct tally tally = {.n = n / design->thinned};
+    for (int trial = 0; trial < tally.n; trial++) {
+        const uint64_t seed = (uint64_t)(1000 * slowdown) * 1000000 + (uint64_t)trial;
+        struct simulation simulation = {.machine = machine, .draws = {.key = kv_mix64(seed)}};
+        struct kv_effect effect = {.n = 0};
+        simulation.time = uniform(&simulation.draws) * N_SLOTS * SLOT_SECONDS;
+        assert_int_equal(design->compare(design, &simulation, slowdown, &effect), KV_OK);
+        tally.verdicts[effect.verdict]++;
+        tally.wrong += slowdown > 1 && effect.verdict == KV_EFFECT_FASTER;
+        tally.missed += effect.low > slowdown || effect.high < slowdown;
+        tally.units += (double)effect.n;
+    }
+    const double percent = 100.0 / tally.n;
     print_message("  %g: %.1f/%.1f/%.1f, %.1f, %.0f", slowdown, percent * tally.verdicts[KV_EFFECT_FASTER],
-                  percent * tally.verdicts[KV_EFFECT_EQUAL], slower, percent * tally.missed, tally.rounds / trials);
-    if (slowdown == 1)
-        assert_true(tally.verdicts[KV_EFFECT_FASTER] + tally.verdicts[KV_EFFECT_SLOWER] <= bound(trials, 0.05));
-    assert_true(tally.wrong <= bound(trials, 0.05));
-    assert_true(tally.missed <= bound(trials, 0.05));
-    return slower / 100;
+                  percent * tally.verdicts[KV_EFFECT_EQUAL], percent * tally.verdicts[KV_EFFECT_SLOWER],
+                  percent * tally.missed, tally.units / tally.n);
+    assert_true(tally.wrong <= bound(tally.n, design->alpha));
+    assert_true(tally.missed <= bound(tally.n, design->alpha));
+    return tally;
+}
+
+static int false_verdicts(const struct tally *tally)
+{
+    return tally->verdicts[KV_EFFECT_FASTER] + tally->verdicts[KV_EFFECT_SLOWER];
 }
 
 static void test_verdicts_under_noise(void **state)
 {
     (void)state;
     static struct machine machine;
-    int worst_in_blocks = 0;
-    print_message("false alarms without rounds; slow-down: faster/equal/slower %%, interval missed %%, mean rounds\n");
+    int worst_in_blocks = 0, false_in_all = 0, n_in_all = 0;
+    print_message("slow-down: faster/equal/slower %%, interval missed %%, mean rounds or starts\n");
     for (size_t m = 0; m < COUNT(machines); m++) {
         make(&machine, machines[m].name, machines[m].fill);
         const int blocks = false_alarms_in_blocks(&machine);
         worst_in_blocks = blocks > worst_in_blocks ? blocks : worst_in_blocks;
-        print_message("%-18s %4.1f %%;", machine.name, 100.0 * blocks / TRIALS);
-        compare_often(&machine, 1, TRIALS);
-        compare_often(&machine, 1.01, TRIALS_OF_POWER);
-        compare_often(&machine, 1.03, TRIALS_OF_POWER);
-        assert_true(compare_often(&machine, 1.1, TRIALS_OF_POWER) >= machines[m].found_10_percent);
-        print_message("\n");
+        print_message("%s; false alarms without rounds: %.1f %%\n", machine.name, 100.0 * blocks / trials);
+        for (size_t i = 0; i < COUNT(designs); i++) {
+            print_message("  %s:", designs[i].name);
+            const struct tally same = compare_often(&machine, &designs[i], 1, trials);
+            assert_true(false_verdicts(&same) <= bound(same.n, designs[i].alpha));
+            false_in_all += false_verdicts(&same);
+            n_in_all += same.n;
+            compare_often(&machine, &designs[i], 1.01, trials_of_power);
+            compare_often(&machine, &designs[i], 1.03, trials_of_power);
+            const struct tally slow = compare_often(&machine, &designs[i], 1.1, trials_of_power);
+            const double found = machines[m].found[designs[i].compare == compare_as_ab];
+            assert_true(slow.verdicts[KV_EFFECT_SLOWER] >= found * slow.n);
+            print_message("\n");
+        }
     }
+    print_message("%d of %d comparisons of a program with itself said faster or slower: %.2f %%\n", false_in_all,
+                  n_in_all, 100.0 * false_in_all / n_in_all);
+    assert_true(false_in_all <= bound(n_in_all, 0.05));
     /* or else these machines prove nothing */
-    assert_true(worst_in_blocks > TRIALS / 4);
+    assert_true(worst_in_blocks > trials / 4);
 }
 
 /* ---- Known answers -------------------------------------------------------------------------------------- */
@@ -392,8 +519,12 @@ static void test_bad_input(void **state)
     assert_int_equal(kv_effect_look(&looks, good, good, 2, 0, &effect, &error), KV_ERROR_ARGUMENT);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "long") == 0) {
+        trials = 20000;
+        trials_of_power = 2000;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_example), cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_too_few_rounds),    cmocka_unit_test(test_looks_share_the_level),

@@ -1,6 +1,7 @@
 /* The loss of a text: against its definition, against the reference's loss, on both paths. */
 #include "checkpoint.h"
 #include "text/evaluate.h"
+#include "unit.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,13 +22,12 @@ struct fixture {
 
 static int set_up(void **state)
 {
-    struct kv_error error;
     struct fixture *f = calloc(1, sizeof *f);
     uint64_t random = 11;
     assert_non_null(f);
     load_case(&f->c, "tiny-f32");
-    assert_ok(kv_pool_create(&f->pool, 2, &error), error);
-    assert_ok(kv_model_load(&f->model, f->c.folder, NULL, NULL, f->pool, &error), error);
+    OK(kv_pool_create(&f->pool, 2, &error));
+    OK(kv_model_load(&f->model, f->c.folder, NULL, NULL, f->pool, &error));
     f->config = kv_model_config(f->model);
     for (int i = 0; i < TEXT_LENGTH; i++)
         f->ids[i] = random_between(&random, 0, f->config->vocab_size - 1);
@@ -45,6 +45,8 @@ static int tear_down(void **state)
     return 0;
 }
 
+#define FIXTURE_TEST(name) TEST_WITH(name, const struct fixture *f, set_up, tear_down)
+
 /* One way to run a text. */
 struct way {
     const char *path;
@@ -54,12 +56,11 @@ struct way {
 static void evaluate(const struct fixture *f, struct way way, int context, const int32_t *ids, int n_ids,
                      struct kv_evaluation *evaluation)
 {
-    struct kv_error error;
     struct kv_session *session;
     const struct kv_session_options options = {
         .path = way.path, .chunk = way.chunk, .batch = way.batch, .capacity = context};
-    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
-    assert_ok(kv_evaluate(session, f->config, way.batch, context, ids, (size_t)n_ids, evaluation, &error), error);
+    OK(kv_session_create(&session, f->model, f->pool, &options, &error));
+    OK(kv_evaluate(session, f->config, way.batch, context, ids, (size_t)n_ids, evaluation, &error));
     assert_true(evaluation->seconds > 0);
     kv_session_free(session);
 }
@@ -83,15 +84,14 @@ static double negative_log_likelihood(const float *logits, int V, int32_t target
  * window has before it. One position at a time, each from a fresh logits row. */
 static double loss_by_definition(const struct fixture *f, int context, const int32_t *ids, int n_ids)
 {
-    struct kv_error error;
     struct kv_session *session;
     const struct kv_session_options options = {.path = "naive", .batch = 1};
     double total = 0;
-    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
+    OK(kv_session_create(&session, f->model, f->pool, &options, &error));
     for (int i = 1; i < n_ids; i++) {
         if ((i - 1) % context == 0)
             kv_session_reset(session);
-        assert_ok(kv_session_decode(session, &ids[i - 1], &error), error);
+        OK(kv_session_decode(session, &ids[i - 1], &error));
         total += negative_log_likelihood(kv_session_logits(session), f->config->vocab_size, ids[i]);
     }
     kv_session_free(session);
@@ -100,11 +100,10 @@ static double loss_by_definition(const struct fixture *f, int context, const int
 
 /* ---- The figure ------------------------------------------------------------------------------------------ */
 
-static void test_definition_at_the_edges_of_windows(void **state)
+FIXTURE_TEST(definition_at_the_edges_of_windows)
 {
     static const int lengths[] = {2, 3, 7, 8, 9, 14, 15, 16, 17, 22, TEXT_LENGTH};
     static const int contexts[] = {1, 7, TEXT_LENGTH - 1, 64};
-    const struct fixture *f = *state;
     for (size_t c = 0; c < COUNT(contexts); c++) {
         for (size_t i = 0; i < COUNT(lengths); i++) {
             struct kv_evaluation evaluation;
@@ -115,10 +114,9 @@ static void test_definition_at_the_edges_of_windows(void **state)
     }
 }
 
-static void test_paths_chunks_and_batches_agree(void **state)
+FIXTURE_TEST(paths_chunks_and_batches_agree)
 {
     static const int chunks[] = {0, 1, 7}, batches[] = {1, 3};
-    const struct fixture *f = *state;
     for (int context = 6; context <= 16; context += 5) {
         const double expected = loss_by_definition(f, context, f->ids, TEXT_LENGTH);
         for (int p = 0; kv_path_choice(p); p++) {
@@ -134,9 +132,8 @@ static void test_paths_chunks_and_batches_agree(void **state)
 }
 
 /* An implementation that is not ours: the mean over both sequences of data/reference/tiny-f32, computed by PyTorch. */
-static void test_reference_loss(void **state)
+FIXTURE_TEST(reference_loss)
 {
-    const struct fixture *f = *state;
     char file[600];
     double sum = 0;
     snprintf(file, sizeof file, "%s/expected.json", f->c.folder);
@@ -153,44 +150,28 @@ static void test_reference_loss(void **state)
     assert_loss(sum / f->c.batch, expected, 1e-5);
 }
 
-static void test_errors(void **state)
+FIXTURE_TEST(errors)
 {
-    const struct fixture *f = *state;
-    struct kv_error error;
     struct kv_evaluation evaluation;
     struct kv_session *session;
     const struct kv_session_options options = {.path = "cached", .batch = 1};
     int32_t ids[] = {0, 1, f->config->vocab_size};
-    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
+    OK(kv_session_create(&session, f->model, f->pool, &options, &error));
     for (size_t n = 0; n < 2; n++) {
-        assert_int_equal(kv_evaluate(session, f->config, 1, 8, ids, n, &evaluation, &error), KV_ERROR_ARGUMENT);
-        assert_non_null(strstr(error.message, "longer"));
+        REFUSED(kv_evaluate(session, f->config, 1, 8, ids, n, &evaluation, &error), KV_ERROR_ARGUMENT, "longer", NULL);
         assert_true(isnan(evaluation.loss));
     }
-    assert_int_equal(kv_evaluate(session, f->config, 1, 8, ids, 3, &evaluation, &error), KV_ERROR_ARGUMENT);
-    assert_non_null(strstr(error.message, "97 at 2 is not in 0..96")); /* the last one is never run, only predicted */
+    REFUSED(kv_evaluate(session, f->config, 1, 8, ids, 3, &evaluation, &error), KV_ERROR_ARGUMENT,
+            "97 at 2 is not in 0..96", NULL); /* the last one is never run, only predicted */
     ids[2] = -1;
     assert_int_equal(kv_evaluate(session, f->config, 1, 8, ids, 3, &evaluation, &error), KV_ERROR_ARGUMENT);
     kv_session_free(session);
 }
 
-static void test_batch_that_suits(void **state)
+TEST(batch_that_suits)
 {
-    (void)state;
     const struct kv_config bytes = {.vocab_size = 256}, gpt2 = {.vocab_size = 50257};
     assert_int_equal(kv_evaluation_batch(&bytes, 256), 16);
     assert_int_equal(kv_evaluation_batch(&gpt2, 1024), 1);
     assert_in_range(kv_evaluation_batch(&gpt2, 64), 2, 15);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_definition_at_the_edges_of_windows, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_paths_chunks_and_batches_agree, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_reference_loss, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
-        cmocka_unit_test(test_batch_that_suits),
-    };
-    return cmocka_run_group_tests_name("evaluation", tests, NULL, NULL);
 }

@@ -129,31 +129,41 @@ static void test_an_arm_is_the_path_and_what_varies(void **state)
 /* An arm is held against naive that is otherwise the same. */
 static void test_speedups(void **state)
 {
-    PUT_RUNS(*state, {.suite = "grid", .path = "naive", .ttpt_ms = {90, 80, 70}},
+    PUT_RUNS(*state, {.suite = "grid", .path = "naive", .ttpt_ms = {80, 40, 80, 80, 160, 80}},
              {.suite = "grid", .path = "naive", .threads = 4, .ttpt_ms = {30}},
-             {.suite = "grid", .ttpt_ms = {10, 20, 40}}, {.suite = "grid", .threads = 4, .ttpt_ms = {10}},
+             {.suite = "grid", .ttpt_ms = {20, 10, 20, 20, 40, 20}}, {.suite = "grid", .threads = 4, .ttpt_ms = {10}},
              {.suite = "grid", .batch = 4, .ttpt_ms = {25}});
     free(write_tables(*state));
     const char *table = "speedup_grid/speedup.tsv";
     assert_near(number(*state, table, 0, "ratio"), 4);
+    assert_near(number(*state, table, 0, "is_told"), 1);
     assert_near(number(*state, table, 0, "naive_ms"), 80);
     assert_true(isnan(number(*state, table, 1, "ratio")));
     assert_near(number(*state, table, 1, "arm_ms"), 25);
     assert_near(number(*state, table, 2, "ratio"), 3);
-    assert_setting(*state, "speedup_grid", "best_speedup = 4\nmissing = 2\n");
+    assert_near(number(*state, table, 2, "is_told") + 1, 1); /* of one round */
+    assert_setting(*state, "speedup_grid", "best_speedup = 4\nmissing = 2\nuntold = 1\n");
     assert_setting(*state, "speedup_grid", "array others[2] = [2, 4]\n");
 }
 
 static void test_slopes(void **state)
 {
-    PUT_RUNS(*state, {.suite = "depth", .prompt_tokens = 100, .ttpt_ms = {20.2, 20.2, 99}, .live_bytes = 100},
-             {.suite = "depth", .prompt_tokens = 200, .ttpt_ms = {20.4}, .live_bytes = 200},
-             {.suite = "depth", .prompt_tokens = 400, .ttpt_ms = {20.8}, .live_bytes = 400},
-             {.suite = "depth", .path = "naive", .ttpt_ms = {100}});
+    PUT_RUNS(
+        *state,
+        {.suite = "depth", .prompt_tokens = 100, .ttpt_ms = {20.2, 40.2, 20.2, 20.2, 20.2, 20.2}, .live_bytes = 100},
+        {.suite = "depth", .prompt_tokens = 200, .ttpt_ms = {20.4, 40.4, 20.4, 20.4, 20.4, 20.4}, .live_bytes = 200},
+        {.suite = "depth", .prompt_tokens = 400, .ttpt_ms = {20.8, 40.8, 20.8, 20.8, 20.8, 20.8}, .live_bytes = 400},
+        {.suite = "depth", .path = "naive", .ttpt_ms = {100, 0.9}});
     free(write_tables(*state));
-    assert_setting(*state, "depth", "array slope_us[2] = [NaN, 2]\n");
-    assert_setting(*state, "depth", "array limit_slope_us[2] = [NaN, 0]\n");
-    assert_setting(*state, "depth", "close_high = 99\narray keeps[2] = [0, 1]\n");
+    assert_setting(*state, "depth", "array slope_us[2] = [NaN, 2]\narray slope_low_us[2] = [NaN, 2]\n");
+    assert_setting(*state, "depth", "array limit_slope_us[2] = [NaN, NaN]\n"); /* of equal limits */
+    assert_setting(*state, "depth", "array keeps[2] = [0, 1]\n");
+    assert_setting(*state, "depth", "faults = 1\nsteadiness = 'Machine: not graded.'\n");
+    assert_near(number(*state, "depth/fit.tsv", 0, "context_tokens"), 110);
+    assert_near(number(*state, "depth/fit.tsv", 2, "fit") - number(*state, "depth/fit.tsv", 0, "fit"), 0.6);
+    /* the limit of naive is that of the row that has one: 1 % of the median time */
+    assert_near(number(*state, "depth/points.tsv", 0, "limit_median"), 0.5045);
+    assert_near(number(*state, "depth/points.tsv", 0, "limit_n"), 1);
 }
 
 /* 100 steps of 1 to 100 ms after a first token; the second repetition's take 2 ms longer. */
@@ -220,10 +230,19 @@ static void test_phases_below_the_roof(void **state)
     free(write_tables(*state));
     assert_near(number(*state, "roofline/phases.tsv", 0, "intensity"), 5);
     assert_near(number(*state, "roofline/phases.tsv", 0, "gflops"), 200);
+    /* 400 GFLOPS of prefill are above the peak, and left out; with a faster probe they are below it */
+    assert_setting(*state, "roofline", "n_prefill = 0\nn_above = 1\nbandwidth = 40\npeak = 300\n");
+    kv_row_set_number(&row, KV_COLUMN_REPETITION, 2);
+    kv_row_set_number(&row, KV_COLUMN_PROBE_READ_BYTES_PER_S, 45e9);
+    kv_row_set_number(&row, KV_COLUMN_PROBE_FMA_FLOP_PER_S, 5e11);
+    assert_int_equal(kv_result_file_append(&writer, *state, KV_FILE_RUNS, NULL), KV_OK);
+    assert_int_equal(kv_row_write(writer, KV_FILE_RUNS, &row, NULL), KV_OK);
+    kv_csv_close(writer);
+    free(write_tables(*state));
     assert_near(number(*state, "roofline/phases.tsv", 1, "prefill"), 1);
     assert_near(number(*state, "roofline/phases.tsv", 1, "intensity"), 80);
     assert_near(number(*state, "roofline/phases.tsv", 1, "gflops"), 400);
-    assert_setting(*state, "roofline", "bandwidth = 40\npeak = 300\n");
+    assert_setting(*state, "roofline", "n_prefill = 1\nn_above = 0\nbandwidth = 45\npeak = 500\n");
 }
 
 static void test_kernels(void **state)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "gbench/gbench.h"
@@ -31,6 +32,7 @@ struct seen {
     const char *failure; /* of run */
     double seconds;      /* of an iteration */
     bool interrupted;    /* run raises SIGINT */
+    int burns;           /* run takes 0.1 s of CPU time: 1 inside a pause, 2 outside */
     int n_prepared, n_calls, n_done;
     int64_t iterations; /* of the last call */
     char error[256];    /* "" when none */
@@ -52,6 +54,12 @@ static const char *run_seen(void *context, int64_t n, double *seconds)
     seen->iterations = n;
     if (seen->interrupted)
         CHECK(raise(SIGINT) == 0);
+    if (seen->burns == 1)
+        gb_pause();
+    for (const clock_t start = clock(); seen->burns && clock() - start < CLOCKS_PER_SEC / 10;)
+        ;
+    if (seen->burns == 1)
+        gb_resume();
     *seconds = seen->seconds * (double)n;
     return seen->failure;
 }
@@ -359,6 +367,21 @@ static void check_json_file(void)
     CHECK(unlink(file) == 0);
 }
 
+static void check_pauses_are_not_in_the_cpu_time(void)
+{
+    struct seen inside = {.burns = 1}, outside = {.burns = 2};
+    gb_pause(); /* outside of run: nothing to pause */
+    gb_resume();
+    CHECK(initialize("--benchmark_out=paused.json", NULL) == KV_OK);
+    add("inside", &inside);
+    add("outside", &outside);
+    CHECK(run_all() == 2);
+    json_t *benchmarks = read_benchmarks("paused.json");
+    CHECK(entry_number(benchmarks, 0, "cpu_time") < 10 && entry_number(benchmarks, 1, "cpu_time") > 45); /* of two */
+    json_decref(benchmarks);
+    CHECK(unlink("paused.json") == 0);
+}
+
 static void check_json_file_errors(void)
 {
     struct kv_error error = {""};
@@ -474,6 +497,7 @@ int main(void)
         {"list tests", check_list_tests,
          "naive/iterations:2/repeats:1/manual_time\ncached/min_time:0.020/repeats:1/manual_time\n"},
         {"JSON file", check_json_file, NULL},
+        {"pauses", check_pauses_are_not_in_the_cpu_time, NULL},
         {"JSON file errors", check_json_file_errors, NULL},
         {"stop", check_stop, NULL},
         {"stop while growing", check_stop_while_growing, NULL},

@@ -2,12 +2,14 @@
  * what an interruption leaves. What is generated is tested in generate.bats and generate_text.bats. */
 #include "packets.h"
 #include "screen.h"
+#include "unit.h"
 #include "urn.h"
 
 #include "base/utf8.h"
 #include "measure/measure.h"
 #include "text/terminal.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +56,27 @@ static int tear_down(void **state)
     return failed;
 }
 
+#define GENERATE_TEST(name) TEST_WITH(name, struct bench *bench, set_up, tear_down)
+
+/* Starts it into a pipe, or on a terminal of that size (width -1: none). */
+static void begin(struct bench *bench, int width, int height, const char *const *arguments)
+{
+    if (width < 0)
+        packets_start(bench->cli, &bench->p, arguments);
+    else
+        packets_start_on_terminal(bench->cli, &bench->p, width, height, arguments);
+}
+#define BEGIN(bench, width, height, ...) begin(bench, width, height, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Its end, by itself or by a signal that is sent now. */
+static void end(struct bench *bench, int signal)
+{
+    if (signal)
+        assert_int_equal(kill(bench->p.child, signal), 0);
+    packets_finish(bench->cli, &bench->p);
+    assert_exit(bench->cli, signal ? 128 + signal : 0);
+}
+
 /* The folder of a model that draws from these tokens; the window holds `n_positions`. */
 static const char *urn(struct bench *bench, int n_positions, const struct urn_token *tokens, size_t n_tokens)
 {
@@ -92,9 +115,8 @@ static const char *utf8_urn(struct bench *bench)
 }
 
 /* First the prompt, then each write is what one token completes: no character is cut, no byte is lost or late. */
-static void test_stream(void **state)
+GENERATE_TEST(stream)
 {
-    struct bench *bench = *state;
     struct packets *p = &bench->p;
     const char *model = utf8_urn(bench);
     RUN(bench->cli, GENERATE(model), "--prompt", "\xc3\xa9: ", "-n", "3000", "--ids", "--temperature", "1",
@@ -122,27 +144,22 @@ static void test_stream(void **state)
 }
 
 /* Text arrives while more is being made, and what was made stays when the program is interrupted. */
-static void test_interrupted(void **state)
+GENERATE_TEST(interrupted)
 {
-    struct bench *bench = *state;
     struct packets *p = &bench->p;
-    packets_start(bench->cli, p,
-                  (const char *const[]){GENERATE(letter_urn(bench, 64)), "-n", "100000000", "--prompt", "Z", NULL});
+    BEGIN(bench, -1, 0, GENERATE(letter_urn(bench, 64)), "-n", "100000000", "--prompt", "Z");
     for (int i = 0; i < 100; i++)
         assert_true(packets_read(p));
     assert_int_equal(p->n_text, 100);
-    assert_int_equal(kill(p->child, SIGINT), 0);
-    packets_finish(bench->cli, p);
-    assert_int_equal(bench->cli->status, 128 + SIGINT);
+    end(bench, SIGINT);
     assert_in_range(p->n_text, 100, PACKETS_SIZE - 1);
     assert_int_equal(p->text[p->n_text - 1], '\n');
     assert_int_equal(count_lines(bench->cli->err, "TTFT"), 1);
 }
 
 /* A reader that goes away, or a full disk, ends the run at once. */
-static void test_nobody_reads(void **state)
+GENERATE_TEST(nobody_reads)
 {
-    struct bench *bench = *state;
     struct cli *cli = bench->cli;
     const char *model = letter_urn(bench, 64);
     cli->stdout_file = "/dev/full";
@@ -150,7 +167,7 @@ static void test_nobody_reads(void **state)
     assert_exit(cli, 1);
     assert_int_equal(count_lines(cli->err, ": stdout cannot be written: No space left on device"), 1);
     cli->stdout_file = NULL;
-    packets_start(cli, &bench->p, (const char *const[]){GENERATE(model), "-n", "100000000", NULL});
+    BEGIN(bench, -1, 0, GENERATE(model), "-n", "100000000");
     assert_true(packets_read(&bench->p));
     close(bench->p.descriptor);
     cli_finish(cli, bench->p.child);
@@ -167,20 +184,17 @@ static bool has_reported(const struct cli *cli)
 }
 
 /* About every second a line, with what each has done of the same time. */
-static void test_progress_and_interrupt(void **state)
+GENERATE_TEST(progress_and_interrupt)
 {
-    struct bench *bench = *state;
     struct cli *cli = bench->cli;
     int naive, cached;
-    packets_start(cli, &bench->p, (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, -1, 0, RACE(letter_urn(bench, 1024)));
     const int64_t start = kv_now_ns();
     do
         assert_true(packets_read(&bench->p));
     while (kv_now_ns() - start < 1500000000 || !has_reported(cli));
     const int seconds = (int)((kv_now_ns() - start) / 1000000000);
-    assert_int_equal(kill(bench->p.child, SIGINT), 0);
-    packets_finish(cli, &bench->p);
-    assert_exit(cli, 128 + SIGINT);
+    end(bench, SIGINT);
     assert_int_equal(bench->p.text[bench->p.n_text - 1], '\n');
     assert_in_range(count_lines(cli->err, " | cached "), 1, seconds + 1);
     assert_int_equal(
@@ -195,11 +209,13 @@ static void test_progress_and_interrupt(void **state)
 static void run_on_terminal(struct bench *bench, int width, int height, int shown_width, int shown_height,
                             const char *const *arguments)
 {
-    packets_start_on_terminal(bench->cli, &bench->p, width, height, arguments);
-    packets_finish(bench->cli, &bench->p);
+    begin(bench, width, height, arguments);
+    end(bench, 0);
     screen_clear(&bench->screen, shown_width, shown_height);
     screen_show(&bench->screen, bench->p.text, bench->p.n_text);
 }
+#define RUN_ON_TERMINAL(bench, width, height, shown_width, shown_height, ...)                                          \
+    run_on_terminal(bench, width, height, shown_width, shown_height, (const char *const[]){__VA_ARGS__, NULL})
 
 /* The two columns below the head, without the table: the same text on both sides. */
 static void assert_columns(struct screen *screen, int width, const char *n_done)
@@ -229,44 +245,34 @@ static void assert_columns(struct screen *screen, int width, const char *n_done)
     free(text);
 }
 
-static void test_terminal(void **state)
+/* A terminal, and one that does not tell its size: COLUMNS, or 80. */
+GENERATE_TEST(terminal)
 {
-    struct bench *bench = *state;
+    static const struct {
+        int width, shown_width;
+        const char *columns;
+    } terminals[] = {{100, 100, "COLUMNS"}, {0, 80, "COLUMNS"}, {0, 120, "COLUMNS=120"}};
     const char *model = letter_urn(bench, 512);
-    run_on_terminal(bench, 100, 30, 100, 30, (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    assert_exit(bench->cli, 0);
-    assert_columns(&bench->screen, 100, "200 of 200");
-    assert_non_null(strstr(screen_text(&bench->screen), "In the beginning"));
-}
-
-/* A terminal that does not tell its size: COLUMNS, or 80. */
-static void test_terminal_without_size(void **state)
-{
-    struct bench *bench = *state;
-    const char *model = letter_urn(bench, 512);
-    run_on_terminal(bench, 0, 0, 80, 24, (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    assert_exit(bench->cli, 0);
-    assert_columns(&bench->screen, 80, "200 of 200");
-    bench->cli->settings[1] = "COLUMNS=120";
-    run_on_terminal(bench, 0, 0, 120, 24, (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    assert_exit(bench->cli, 0);
-    assert_columns(&bench->screen, 120, "200 of 200");
+    for (size_t i = 0; i < COUNT(terminals); i++) {
+        bench->cli->settings[1] = terminals[i].columns;
+        RUN_ON_TERMINAL(bench, terminals[i].width, terminals[i].width ? 30 : 0, terminals[i].shown_width,
+                        terminals[i].width ? 30 : 24, GENERATE(model), "--path", "both");
+        assert_columns(&bench->screen, terminals[i].shown_width, "200 of 200");
+        assert_non_null(strstr(screen_text(&bench->screen), "In the beginning"));
+    }
 }
 
 /* Where a text is longer than the screen its end is shown, and nothing above the two columns is written over. */
-static void test_small_terminal(void **state)
+GENERATE_TEST(small_terminal)
 {
-    struct bench *bench = *state;
     const char *model = letter_urn(bench, 512);
     RUN(bench->cli, GENERATE(model));
     assert_exit(bench->cli, 0);
     const size_t n = strlen(bench->cli->out) - 1;
     char last[4] = "";
     memcpy(last, bench->cli->out + n - 3, 3);
-    packets_start_on_terminal(bench->cli, &bench->p, 70, 8,
-                              (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 0);
+    BEGIN(bench, 70, 8, GENERATE(model), "--path", "both");
+    end(bench, 0);
     screen_clear(&bench->screen, 70, 20);
     screen_show(&bench->screen, "$ ls\r\n", 6);
     screen_show(&bench->screen, bench->p.text, bench->p.n_text);
@@ -285,26 +291,21 @@ static void test_small_terminal(void **state)
 }
 
 /* Any bytes: none of them reaches the terminal as a control character. */
-static void test_any_bytes_on_a_terminal(void **state)
+GENERATE_TEST(any_bytes_on_a_terminal)
 {
-    struct bench *bench = *state;
     build_byte_model(bench->checkpoint, 64);
     checkpoint_write(bench->checkpoint);
     const char *model = bench->checkpoint->folder;
-    run_on_terminal(bench, 80, 24, 80, 40,
-                    (const char *const[]){GENERATE(model), "--path", "both", "--top-k", "0", "--temperature", "3", "-n",
-                                          "300", NULL});
-    assert_exit(bench->cli, 0);
+    RUN_ON_TERMINAL(bench, 80, 24, 80, 40, GENERATE(model), "--path", "both", "--top-k", "0", "--temperature", "3",
+                    "-n", "300");
     assert_false(bench->screen.was_too_narrow);
 }
 
 /* While they run: both texts grow, the cached one faster; Ctrl-C leaves a cursor and what was done. */
-static void test_interrupt_on_a_terminal(void **state)
+GENERATE_TEST(interrupt_on_a_terminal)
 {
-    struct bench *bench = *state;
     int naive = 0, cached = 0;
-    packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
-                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, 100, 12, RACE(letter_urn(bench, 1024)));
     screen_clear(&bench->screen, 100, 12);
     while (naive < 100) {
         const size_t shown = bench->p.n_text;
@@ -316,9 +317,7 @@ static void test_interrupt_on_a_terminal(void **state)
                    &cached);
     }
     assert_true(cached > naive);
-    assert_int_equal(kill(bench->p.child, SIGINT), 0);
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 128 + SIGINT);
+    end(bench, SIGINT);
     screen_show(&bench->screen, bench->p.text, bench->p.n_text);
     assert_false(bench->screen.cursor_is_hidden);
     assert_non_null(strstr(screen_text(&bench->screen), "\npath "));
@@ -326,15 +325,16 @@ static void test_interrupt_on_a_terminal(void **state)
 }
 
 /* A second signal does not wait for the step; the cursor is there all the same. */
-static void test_interrupted_twice(void **state)
+GENERATE_TEST(interrupted_twice)
 {
-    struct bench *bench = *state;
-    packets_start_on_terminal(bench->cli, &bench->p, 100, 12,
-                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, 100, 12, RACE(letter_urn(bench, 1024)));
     while (bench->p.n_text < 2000)
         assert_true(packets_read(&bench->p));
     /* With Ctrl-S whatever it writes waits, the end of the race, too; with Ctrl-Q it goes on. */
     assert_int_equal(write(bench->p.descriptor, "\x13", 1), 1);
+    struct pollfd written = {.fd = bench->p.descriptor, .events = POLLIN};
+    while (poll(&written, 1, 500) > 0) /* the terminal may take a moment to stop */
+        assert_true(packets_read(&bench->p));
     assert_int_equal(kill(bench->p.child, SIGINT), 0);
     nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
     assert_int_equal(kill(bench->p.child, SIGTERM), 0);
@@ -347,12 +347,10 @@ static void test_interrupted_twice(void **state)
 }
 
 /* A terminal that has become narrower has wrapped the lines: it is drawn anew from the top. */
-static void test_resized(void **state)
+GENERATE_TEST(resized)
 {
-    struct bench *bench = *state;
     const struct winsize narrower = {.ws_col = 60, .ws_row = 20};
-    packets_start_on_terminal(bench->cli, &bench->p, 100, 20,
-                              (const char *const[]){RACE(letter_urn(bench, 1024)), NULL});
+    BEGIN(bench, 100, 20, RACE(letter_urn(bench, 1024)));
     while (bench->p.n_text < 2000)
         assert_true(packets_read(&bench->p));
     assert_int_equal(ioctl(bench->p.descriptor, TIOCSWINSZ, &narrower), 0);
@@ -362,9 +360,7 @@ static void test_resized(void **state)
         bench->p.text[bench->p.n_text] = '\0';
         cleared = strstr(bench->p.text, "\033[H\033[2J");
     }
-    assert_int_equal(kill(bench->p.child, SIGTERM), 0);
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 128 + SIGTERM);
+    end(bench, SIGTERM);
     screen_clear(&bench->screen, 60, 20);
     screen_show(&bench->screen, cleared, bench->p.n_text - (size_t)(cleared - bench->p.text));
     assert_non_null(strstr(screen_text(&bench->screen), " | "));
@@ -372,41 +368,15 @@ static void test_resized(void **state)
 }
 
 /* A dumb terminal, and ids, are written as into a file. */
-static void test_terminal_without_columns(void **state)
+GENERATE_TEST(terminal_without_columns)
 {
-    struct bench *bench = *state;
     const char *model = letter_urn(bench, 512);
-    run_on_terminal(bench, 80, 24, 80, 24,
-                    (const char *const[]){GENERATE(model), "--path", "both", "--tokens", "1", "-n", "3", NULL});
-    assert_exit(bench->cli, 0);
+    RUN_ON_TERMINAL(bench, 80, 24, 80, 24, GENERATE(model), "--path", "both", "--tokens", "1", "-n", "3");
     screen_text(&bench->screen);
     assert_int_equal(bench->screen.n_bold, 0);
     bench->cli->settings[0] = "TERM=dumb";
-    packets_start_on_terminal(bench->cli, &bench->p, 80, 24,
-                              (const char *const[]){GENERATE(model), "--path", "both", NULL});
-    packets_finish(bench->cli, &bench->p);
-    assert_exit(bench->cli, 0);
+    BEGIN(bench, 80, 24, GENERATE(model), "--path", "both");
+    end(bench, 0);
     assert_null(strchr(bench->p.text, '\033'));
     assert_int_equal(strncmp(bench->p.text, "In the beginning", 16), 0);
-}
-
-#define GENERATE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        GENERATE_TEST(test_stream),
-        GENERATE_TEST(test_interrupted),
-        GENERATE_TEST(test_nobody_reads),
-        GENERATE_TEST(test_progress_and_interrupt),
-        GENERATE_TEST(test_terminal),
-        GENERATE_TEST(test_terminal_without_size),
-        GENERATE_TEST(test_small_terminal),
-        GENERATE_TEST(test_any_bytes_on_a_terminal),
-        GENERATE_TEST(test_interrupt_on_a_terminal),
-        GENERATE_TEST(test_interrupted_twice),
-        GENERATE_TEST(test_resized),
-        GENERATE_TEST(test_terminal_without_columns),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

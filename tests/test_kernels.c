@@ -1,7 +1,7 @@
-/* Every kernel but attention, at every level that this machine has, against its definition in double precision.
- * All buffers end at a guard page. */
+/* Every kernel but attention, and the e^x that they use, at every level that this machine has, against its definition in
+ * double precision. All buffers end at a guard page. */
 #include "guard.h"
-#include "support.h"
+#include "unit.h"
 
 #include <float.h>
 #include <math.h>
@@ -72,9 +72,8 @@ static float *random_floats(int index, int n, float centre, float spread)
 
 /* ---- The guard itself ----------------------------------------------------------------------------- */
 
-static void test_the_guard_kills(void **state)
+TEST(the_guard_kills)
 {
-    (void)state;
     volatile float *first = guard_last(&guards[0], 5);
     assert_true(isnan(first[0]) && isnan(first[4]) && isnan(first[-1]));
     const pid_t child = fork();
@@ -124,9 +123,8 @@ static void check_layer_norm(const struct kv_kernels *kernels, int n)
     check_layer_norm_of(kernels, n, 1e14f, 1e15f, 1e-5f);
 }
 
-static void test_layer_norm(void **state)
+TEST(layer_norm)
 {
-    (void)state;
     for_all(check_layer_norm);
 }
 
@@ -143,9 +141,8 @@ static void check_add(const struct kv_kernels *kernels, int n)
     assert_guard(&guards[1], (size_t)n);
 }
 
-static void test_add(void **state)
+TEST(add)
 {
-    (void)state;
     for_all(check_add);
 }
 
@@ -204,9 +201,8 @@ static void check_gelu(const struct kv_kernels *kernels, int n)
     check_gelu_both(kernels, n, 1e30f);
 }
 
-static void test_gelu(void **state)
+TEST(gelu)
 {
-    (void)state;
     for_all(check_gelu);
 }
 
@@ -224,9 +220,8 @@ static void check_gelu_nan(const struct kv_kernels *kernels, int n)
     }
 }
 
-static void test_gelu_of_nan(void **state)
+TEST(gelu_of_nan)
 {
-    (void)state;
     for_all(check_gelu_nan);
 }
 
@@ -272,19 +267,16 @@ static void check_argmax(const struct kv_kernels *kernels, int n)
     check_argmax_is(kernels, x, n, 0);
 }
 
-static void test_argmax(void **state)
+TEST(argmax)
 {
-    (void)state;
     for_all(check_argmax);
 }
 
 /* ---- The table of levels -------------------------------------------------------------------------- */
 
-static void test_levels_by_name(void **state)
+TEST(levels_by_name)
 {
-    (void)state;
     const struct kv_kernels *kernels, *highest = NULL;
-    struct kv_error error;
     assert_string_equal(kv_isa_choice(0)->name, "portable");
     assert_true(kv_isa_supported("portable"));
     assert_null(kv_isa_choice(-1));
@@ -293,7 +285,7 @@ static void test_levels_by_name(void **state)
         assert_true(kv_isa_choice(i)->summary[0] != '\0');
         const kv_status status = kv_kernels_find(name, &kernels, &error);
         if (kv_isa_supported(name)) {
-            assert_ok(status, error);
+            OK(status);
             assert_string_equal(kernels->choice.name, name);
             highest = kernels;
         } else {
@@ -302,17 +294,15 @@ static void test_levels_by_name(void **state)
             assert_non_null(strstr(error.message, name));
         }
     }
-    assert_ok(kv_kernels_find(NULL, &kernels, &error), error);
+    OK(kv_kernels_find(NULL, &kernels, &error));
     assert_ptr_equal(kernels, highest);
 }
 
-static void test_unknown_level(void **state)
+TEST(unknown_level)
 {
-    (void)state;
     static const char *const names[] = {"", "avx", "AVX2", "avx51", "avx512 ", "portable,avx2"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const struct kv_kernels *kernels = &kv_kernels_portable;
-        struct kv_error error = {""};
         assert_false(kv_isa_supported(names[i]));
         assert_int_equal(kv_kernels_find(names[i], &kernels, &error), KV_ERROR_ARGUMENT);
         assert_null(kernels);
@@ -322,17 +312,116 @@ static void test_unknown_level(void **state)
     }
 }
 
-int main(void)
+/* ---- e^x: the bound that kernels/vector.h states, over the whole range of floats -------------------- */
+
+/* y = e^x; [n], n a multiple of 16: exp_level.c, which is built once a level. */
+void exp_portable(const float *x, float *y, int n);
+#if defined(__x86_64__)
+void exp_avx2(const float *x, float *y, int n);
+void exp_avx512(const float *x, float *y, int n);
+#endif
+
+/* A prime, so that every low bit of the mantissa is seen. */
+#define STRIDE 1009
+#define CHUNK  4096
+
+static const float lowest = -87.33f, highest = 88.37f;
+
+static const struct {
+    const char *name;
+    void (*exp)(const float *x, float *y, int n);
+} levels[] = {
+    {"portable", exp_portable},
+#if defined(__x86_64__)
+    {"avx2", exp_avx2},
+    {"avx512", exp_avx512},
+#endif
+};
+enum { N_LEVELS = sizeof levels / sizeof levels[0] };
+
+/* Distance from the true value in units of the last place that the true value has as a float. */
+static double ulps(float y, double truth)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_guard_kills),
-        cmocka_unit_test(test_layer_norm),
-        cmocka_unit_test(test_add),
-        cmocka_unit_test(test_gelu),
-        cmocka_unit_test(test_gelu_of_nan),
-        cmocka_unit_test(test_argmax),
-        cmocka_unit_test(test_levels_by_name),
-        cmocka_unit_test(test_unknown_level),
-    };
-    return cmocka_run_group_tests(tests, create_guards, free_guards);
+    int exponent;
+    frexp(truth, &exponent);
+    return fabs((double)y - truth) / ldexp(1.0, exponent - FLT_MANT_DIG);
 }
+
+static void check_exp(const char *level, float x, float y)
+{
+    bool right;
+    if (isnan(x))
+        right = isnan(y);
+    else if (x < lowest)
+        right = y == 0 && !signbit(y);
+    else /* above, the value that it has at the upper end */
+        right = y >= FLT_MIN && ulps(y, exp((double)fminf(x, highest))) <= 2;
+    if (!right)
+        fail_msg("%s: e^%.9g is %.9g, libm says %.9g", level, (double)x, (double)y, exp((double)x));
+}
+
+/* x [n], n a multiple of 16 up to CHUNK. Runs every level that this machine has. */
+static void check_exps(const float *x, int n)
+{
+    float y[CHUNK];
+    for (int level = 0; level < N_LEVELS; level++) {
+        if (!kv_isa_supported(levels[level].name))
+            continue;
+        levels[level].exp(x, y, n);
+        for (int i = 0; i < n; i++)
+            check_exp(levels[level].name, x[i], y[i]);
+    }
+}
+
+TEST(exp_at_every_level)
+{
+    for (int i = 0; i < N_LEVELS; i++)
+        assert_string_equal(kv_isa_choice(i)->name, levels[i].name);
+    assert_null(kv_isa_choice(N_LEVELS));
+}
+
+TEST(exp_whole_range)
+{
+    float x[CHUNK];
+    uint64_t bits = 0;
+    while (bits <= UINT32_MAX) {
+        for (int i = 0; i < CHUNK; i++, bits += STRIDE) {
+            const uint32_t pattern = (uint32_t)bits;
+            memcpy(&x[i], &pattern, sizeof pattern);
+        }
+        check_exps(x, CHUNK);
+    }
+}
+
+/* Where the polynomial's argument is largest: halfway between two multiples of ln 2, and the floats around. */
+TEST(exp_where_the_polynomial_changes)
+{
+    for (int n = -126; n <= 127; n++) {
+        float x[16] = {0};
+        x[8] = (float)((n + 0.5) * log(2.0));
+        for (int i = 9; i < 16; i++)
+            x[i] = nextafterf(x[i - 1], INFINITY);
+        for (int i = 8; i-- > 0;)
+            x[i] = nextafterf(x[i + 1], -INFINITY);
+        check_exps(x, 16);
+    }
+}
+
+TEST(exp_ends)
+{
+    const float x[16] = {
+        lowest,  nextafterf(lowest, 0),  nextafterf(lowest, -INFINITY), -88,   -104,    -FLT_MAX, -INFINITY, NAN,
+        highest, nextafterf(highest, 0), nextafterf(highest, INFINITY), 88.8f, FLT_MAX, INFINITY, -0.0f,     0.0f,
+    };
+    check_exps(x, 16);
+    for (int level = 0; level < N_LEVELS; level++) {
+        float y[16];
+        if (!kv_isa_supported(levels[level].name))
+            continue;
+        levels[level].exp(x, y, 16);
+        for (int i = 10; i < 14; i++)
+            assert_true(y[i] == y[8]);
+    }
+}
+
+GROUP(create_guards, free_guards)

@@ -1,8 +1,11 @@
-/* The limits of the machine. */
+/* The limits of the machine, and probes of it. */
 #include "support.h"
 
 #include "machine/limits.h"
+#include "machine/pass.h"
+#include "machine/probe.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -83,12 +86,12 @@ static void unknown_level_is_an_argument_error(void **state)
     memset(&limits, 0x5a, sizeof limits);
     before = limits;
     struct kv_error error = {0};
-    assert_int_equal(kv_limits_measure(*state, "avx1024", &limits, &error), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_limits_measure(*state, "avx1024", NULL, &limits, &error), KV_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "'avx1024'"));
     assert_non_null(strstr(error.message, "portable"));
     assert_null(strchr(error.message, '\n'));
     assert_memory_equal(&limits, &before, sizeof limits);
-    assert_int_equal(kv_limits_measure(*state, "", &limits, NULL), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_limits_measure(*state, "", NULL, &limits, NULL), KV_ERROR_ARGUMENT);
 }
 
 static void level_above_the_cpu_is_unsupported(void **state)
@@ -98,7 +101,8 @@ static void level_above_the_cpu_is_unsupported(void **state)
     for (int i = 0; kv_isa_choice(i); i++) {
         if (kv_isa_supported(kv_isa_choice(i)->name))
             continue;
-        assert_int_equal(kv_limits_measure(*state, kv_isa_choice(i)->name, &limits, &error), KV_ERROR_UNSUPPORTED);
+        assert_int_equal(kv_limits_measure(*state, kv_isa_choice(i)->name, NULL, &limits, &error),
+                         KV_ERROR_UNSUPPORTED);
         assert_non_null(strstr(error.message, kv_isa_choice(i)->name));
         assert_non_null(strstr(error.message, "use a lower one"));
     }
@@ -119,8 +123,13 @@ static void no_name_means_the_highest_supported(void **state)
 {
     struct kv_limits limits;
     struct kv_error error = {0};
-    assert_int_equal(kv_limits_measure(*state, NULL, &limits, &error), KV_OK);
+    assert_int_equal(kv_limits_measure(*state, NULL, NULL, &limits, &error), KV_OK);
     assert_plausible(&limits, 2, kv_isa_default());
+}
+
+static double seconds_between(const struct timespec *start, const struct timespec *end)
+{
+    return (double)(end->tv_sec - start->tv_sec) + 1e-9 * (double)(end->tv_nsec - start->tv_nsec);
 }
 
 /* By this thread's CPU time, so that waiting for a core does not count. */
@@ -134,8 +143,7 @@ static double flops_per_cpu_second(const struct kv_probe_kernels *kernels)
         const double total = kernels->multiply_add(-1, 1, rounds);
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
         assert_true(total == expected_total(kernels, 1, 0));
-        const double seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
-        const double rate = (double)rounds * kernels->flops_per_round / seconds;
+        const double rate = (double)rounds * kernels->flops_per_round / seconds_between(&start, &end);
         best = rate > best ? rate : best;
     }
     return best;
@@ -162,6 +170,37 @@ static void seconds_follow_the_roofline(void **state)
     assert_true(kv_limit_seconds(&limits, 1e10, 1e11) == 1);
 }
 
+/* A probe tells about what the limits do, and another one is due only when 19 times as long has passed. */
+static void probes_are_plausible_and_rare(void **state)
+{
+    enum { N = 8 };
+    struct kv_error error = {0};
+    struct kv_prober *prober;
+    double probing = 0;
+    assert_int_equal(kv_prober_create(&prober, *state, NULL, &error), KV_OK);
+    assert_true(kv_prober_buffer(prober)->bytes >= kv_beyond_caches(2));
+    assert_true(kv_prober_due(prober) && isinf(kv_prober_age(prober)));
+    struct timespec start, before, after;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (int i = 0; i < N; i++) {
+        struct kv_probe probe;
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        kv_prober_take(prober, *state, &probe);
+        clock_gettime(CLOCK_MONOTONIC, &after);
+        probing += seconds_between(&before, &after);
+        const struct kv_limits limits = {
+            2, "", probe.read_bytes_per_s, probe.read_bytes_per_s, probe.fma_flop_per_s, probe.fma_flop_per_s};
+        assert_plausible(&limits, 2, "");
+        assert_false(kv_prober_due(prober));
+        while (!kv_prober_due(prober))
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    assert_true(probing < 0.06 * seconds_between(&start, &after));
+    kv_prober_free(prober);
+    assert_int_equal(kv_prober_create(&prober, *state, "avx1024", &error), KV_ERROR_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +210,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unknown_level_is_an_argument_error, create_pool, free_pool),
         cmocka_unit_test_setup_teardown(level_above_the_cpu_is_unsupported, create_pool, free_pool),
         cmocka_unit_test_setup_teardown(no_name_means_the_highest_supported, create_pool, free_pool),
+        cmocka_unit_test_setup_teardown(probes_are_plausible_and_rare, create_pool, free_pool),
         cmocka_unit_test(wider_levels_are_not_slower),
         cmocka_unit_test(seconds_follow_the_roofline),
     };

@@ -1,57 +1,49 @@
 /* Lists of numbers and of token ids, as options take them. */
 #include "cli/cli.h"
-#include "support.h"
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void assert_numbers(const char *text, const int *expected, int n)
+TEST(numbers_and_ranges)
 {
-    struct kv_error error = {""};
+    static const struct {
+        const char *text;
+        int n, values[9];
+    } cases[] = {
+        {"4", 1, {4}},
+        {"007", 1, {7}},
+        {"1,2,8", 3, {1, 2, 8}},
+        {"8,2,8", 3, {8, 2, 8}},
+        {"2147483647", 1, {2147483647}},
+        {"1-4", 4, {1, 2, 3, 4}},
+        {"3-3", 1, {3}},
+        {"1-32*2", 6, {1, 2, 4, 8, 16, 32}},
+        {"1-31*2", 5, {1, 2, 4, 8, 16}},
+        {"3-100*5", 3, {3, 15, 75}},
+        {"64-256+64", 4, {64, 128, 192, 256}},
+        {"64-255+64", 3, {64, 128, 192}},
+        {"5-6+100", 1, {5}},
+        {"1,2-8*2,10-12,9", 8, {1, 2, 4, 8, 10, 11, 12, 9}},
+        {"1-2147483647*2147483647", 2, {1, 2147483647}},
+        {"2147483645-2147483647+2", 2, {2147483645, 2147483647}},
+        {"2147483646-2147483647*2", 1, {2147483646}},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct int_list list = {0};
+        if (!int_list_parse(cases[i].text, &list, &error))
+            fail_msg("'%s': %s", cases[i].text, error.message);
+        assert_int_equal(list.n, cases[i].n);
+        assert_memory_equal(list.values, cases[i].values, (size_t)list.n * sizeof *list.values);
+        int_list_free(&list);
+        assert_null(list.values);
+    }
+}
+
+TEST(longest_list)
+{
     struct int_list list = {0};
-    if (!int_list_parse(text, &list, &error))
-        fail_msg("'%s': %s", text, error.message);
-    assert_int_equal(list.n, n);
-    assert_memory_equal(list.values, expected, (size_t)n * sizeof *expected);
-    int_list_free(&list);
-    assert_null(list.values);
-}
-#define ASSERT_NUMBERS(text, ...)                                                                                      \
-    assert_numbers(text, (const int[]){__VA_ARGS__}, (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)))
-
-static void test_numbers(void **state)
-{
-    (void)state;
-    ASSERT_NUMBERS("4", 4);
-    ASSERT_NUMBERS("007", 7);
-    ASSERT_NUMBERS("1,2,8", 1, 2, 8);
-    ASSERT_NUMBERS("8,2,8", 8, 2, 8);
-    ASSERT_NUMBERS("2147483647", 2147483647);
-}
-
-static void test_ranges(void **state)
-{
-    (void)state;
-    ASSERT_NUMBERS("1-4", 1, 2, 3, 4);
-    ASSERT_NUMBERS("3-3", 3);
-    ASSERT_NUMBERS("1-32*2", 1, 2, 4, 8, 16, 32);
-    ASSERT_NUMBERS("1-31*2", 1, 2, 4, 8, 16);
-    ASSERT_NUMBERS("3-100*5", 3, 15, 75);
-    ASSERT_NUMBERS("64-256+64", 64, 128, 192, 256);
-    ASSERT_NUMBERS("64-255+64", 64, 128, 192);
-    ASSERT_NUMBERS("5-6+100", 5);
-    ASSERT_NUMBERS("1,2-8*2,10-12,9", 1, 2, 4, 8, 10, 11, 12, 9);
-    ASSERT_NUMBERS("1-2147483647*2147483647", 1, 2147483647);
-    ASSERT_NUMBERS("2147483645-2147483647+2", 2147483645, 2147483647);
-    ASSERT_NUMBERS("2147483646-2147483647*2", 2147483646);
-}
-
-static void test_longest_list(void **state)
-{
-    struct kv_error error;
-    struct int_list list = {0};
-    (void)state;
     assert_true(int_list_parse("1-100000", &list, &error));
     assert_int_equal(list.n, 100000);
     assert_int_equal(list.values[99999], 100000);
@@ -63,7 +55,6 @@ static void test_longest_list(void **state)
 /* Refused with a line that quotes it; what the option had before stays. */
 static void assert_no_numbers(const char *text)
 {
-    struct kv_error error = {""};
     struct int_list list = {0};
     assert_true(int_list_parse("3,4", &list, &error));
     if (int_list_parse(text, &list, &error))
@@ -75,7 +66,7 @@ static void assert_no_numbers(const char *text)
     int_list_free(&list);
 }
 
-static void test_bad_numbers(void **state)
+TEST(bad_numbers)
 {
     static const char *const texts[] = {"",
                                         "0",
@@ -104,23 +95,21 @@ static void test_bad_numbers(void **state)
                                         "1-x",
                                         "4*2",
                                         "4+2",
-                                        "1-8*2+1",
                                         "1;2",
-                                        "1-8/2",
-                                        "0x10",
+                                        "1-8*2+1",
                                         "2147483648",
                                         "1-2147483648",
+                                        "1-8/2",
+                                        "0x10",
+                                        "1-2,0",
                                         "1-8*2147483648",
-                                        "99999999999999999999",
-                                        "1-2,0"};
-    (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+                                        "99999999999999999999"};
+    for (size_t i = 0; i < COUNT(texts); i++)
         assert_no_numbers(texts[i]);
 }
 
 static void assert_rows(const char *text, int batch, int length, const int32_t *expected)
 {
-    struct kv_error error = {""};
     struct token_rows rows = {0};
     if (!token_rows_parse(text, &rows, &error))
         fail_msg("'%s': %s", text, error.message);
@@ -131,9 +120,8 @@ static void assert_rows(const char *text, int batch, int length, const int32_t *
     assert_null(rows.tokens);
 }
 
-static void test_rows(void **state)
+TEST(rows)
 {
-    (void)state;
     assert_rows("5", 1, 1, (const int32_t[]){5});
     assert_rows("0,2147483647", 1, 2, (const int32_t[]){0, 2147483647});
     assert_rows("1,2,3;4,5,6", 2, 3, (const int32_t[]){1, 2, 3, 4, 5, 6});
@@ -142,7 +130,6 @@ static void test_rows(void **state)
 
 static void assert_no_rows(const char *text, const char *reason)
 {
-    struct kv_error error = {""};
     struct token_rows rows = {0};
     assert_true(token_rows_parse("1,2;3,4", &rows, &error));
     if (token_rows_parse(text, &rows, &error))
@@ -155,24 +142,14 @@ static void assert_no_rows(const char *text, const char *reason)
     token_rows_free(&rows);
 }
 
-static void test_bad_rows(void **state)
+TEST(bad_rows)
 {
     static const char *const not_ids[] = {"",    ",",    ";",    "1,",  ",1",   "1,,2",       "1;",
                                           ";1",  "1;;2", "1,2;", "1 2", "-1",   "1,-1",       "1.5",
                                           "1e3", "x,1",  "1,x",  "0x1", "1, 2", "2147483648", "99999999999999999999"};
     static const char *const ragged[] = {"1,2;3", "1;2,3", "1,2;3,4;5", "1;2;3,4"};
-    (void)state;
     for (size_t i = 0; i < sizeof not_ids / sizeof not_ids[0]; i++)
         assert_no_rows(not_ids[i], "is not token ids");
     for (size_t i = 0; i < sizeof ragged / sizeof ragged[0]; i++)
         assert_no_rows(ragged[i], "differ in length");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_ranges), cmocka_unit_test(test_longest_list),
-        cmocka_unit_test(test_bad_numbers), cmocka_unit_test(test_rows),   cmocka_unit_test(test_bad_rows),
-    };
-    return cmocka_run_group_tests_name("lists", tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* Loading a checkpoint: right ones of every type give the weights they hold, and wrong ones are refused by name
  * before any memory is taken for them. Linked with --wrap=calloc, so that each allocation can be made to fail. */
+#include "allocations.h"
 #include "checkpoint.h"
+#include "unit.h"
 
 #include "base/memory.h"
 #include "model/weights.h"
@@ -14,20 +16,9 @@
 
 static const char *const dtypes[] = {"F32", "F16", "BF16"};
 
-static kv_status load(const struct checkpoint *c, int n_threads, struct kv_model **model, struct kv_error *error)
-{
-    struct kv_pool *pool;
-    assert_ok(kv_pool_create(&pool, n_threads, error), *error);
-    const kv_status status = kv_model_load(model, c->folder, NULL, "reference", pool, error);
-    kv_pool_free(pool);
-    return status;
-}
-
 static struct kv_model *load_whole(const struct checkpoint *c, int n_threads)
 {
-    struct kv_model *model;
-    struct kv_error error;
-    assert_ok(load(c, n_threads, &model, &error), error);
+    struct kv_model *model = load_model(c->folder, "reference", n_threads);
     assert_released(c->weights_file);
     return model;
 }
@@ -37,12 +28,26 @@ static struct kv_model *load_whole(const struct checkpoint *c, int n_threads)
 static void refuse_at(const struct checkpoint *c, kv_status status, const char *file, const char *thing, int line)
 {
     struct kv_model *model;
-    struct kv_error error = {""};
-    const kv_status got = load(c, 1, &model, &error);
+    struct kv_pool *pool = make_pool(1);
+    const kv_status got = kv_model_load(&model, c->folder, NULL, "reference", pool, &error);
+    kv_pool_free(pool);
     check_refused(got, status, &error, file, thing, __FILE__, line);
     assert_null(model);
     assert_released(c->weights_file);
     assert_released(c->config_file);
+}
+
+/* The same of the checkpoint's weights, written first. */
+#define refuse_written(c, status, thing)                                                                               \
+    do {                                                                                                               \
+        checkpoint_write(c);                                                                                           \
+        refuse((c), (status), (c)->weights_file, (thing));                                                             \
+    } while (0)
+
+static void put(struct checkpoint *c, const struct checkpoint_options *options)
+{
+    checkpoint_build(c, options);
+    checkpoint_write(c);
 }
 
 /* ---- Right checkpoints -------------------------------------------------------------------------- */
@@ -60,16 +65,14 @@ static void check_weights(const struct checkpoint *c, const char *prefix, const 
     }
 }
 
-static void test_every_kind(void **state)
+FOLDER_TEST(every_kind)
 {
-    struct checkpoint *c = *state;
     for (size_t kind = 0; kind < COUNT(dtypes) * 8; kind++) {
         const struct checkpoint_options options = {.dtype = dtypes[kind / 8],
                                                    .prefix = kind & 1 ? "transformer." : "",
                                                    .masks = kind & 2,
                                                    .lm_head = kind & 4};
-        checkpoint_build(c, &options);
-        checkpoint_write(c);
+        put(c, &options);
         struct kv_model *first = load_whole(c, 1);
         check_weights(c, options.prefix, first);
         assert_memory_equal(kv_model_config(first), &c->shape, sizeof c->shape);
@@ -85,19 +88,10 @@ static void test_every_kind(void **state)
 }
 
 /* More threads than a tensor has elements, and a shape of which nothing is a multiple of anything. */
-static void test_odd_shape(void **state)
+FOLDER_TEST(odd_shape)
 {
-    struct checkpoint *c = *state;
-    const struct checkpoint_options options = {.config = {.n_layer = 1,
-                                                          .n_head = 3,
-                                                          .n_embd = 3,
-                                                          .n_inner = 5,
-                                                          .vocab_size = 1,
-                                                          .n_positions = 1,
-                                                          .activation = KV_GELU,
-                                                          .layer_norm_epsilon = 1e-3f}};
-    checkpoint_build(c, &options);
-    checkpoint_write(c);
+    const struct checkpoint_options options = {.config = {1, 3, 3, 5, 1, 1, KV_GELU, 1e-3f}};
+    put(c, &options);
     for (int n_threads = 1; n_threads <= 16; n_threads *= 4) {
         struct kv_model *model = load_whole(c, n_threads);
         check_weights(c, "", model);
@@ -106,9 +100,8 @@ static void test_odd_shape(void **state)
     }
 }
 
-static void test_unaligned_data(void **state)
+FOLDER_TEST(unaligned_data)
 {
-    struct checkpoint *c = *state;
     for (size_t i = 0; i < COUNT(dtypes); i++) {
         checkpoint_build(c, &(struct checkpoint_options){.dtype = dtypes[i]});
         for (c->more_spaces = 1; c->more_spaces < 8; c->more_spaces++) {
@@ -121,15 +114,11 @@ static void test_unaligned_data(void **state)
 }
 
 /* All 65536 values of both 16-bit types, in one embedding table. */
-static void test_all_16_bit_values(void **state)
+FOLDER_TEST(all_16_bit_values)
 {
-    struct checkpoint *c = *state;
     for (int type = 1; type <= 2; type++) {
         checkpoint_build(
-            c, &(struct checkpoint_options){
-                   .dtype = dtypes[type],
-                   .config = {
-                       .n_layer = 1, .n_head = 1, .n_embd = 16, .n_inner = 16, .vocab_size = 4096, .n_positions = 2}});
+            c, &(struct checkpoint_options){.dtype = dtypes[type], .config = {1, 1, 16, 16, 4096, 2, KV_GELU_NEW, 0}});
         for (uint32_t bits = 0; bits < 65536; bits++) {
             c->data[2 * bits] = (unsigned char)bits;
             c->data[2 * bits + 1] = (unsigned char)(bits >> 8);
@@ -150,9 +139,8 @@ static void test_all_16_bit_values(void **state)
 
 /* ---- A file that is not what its config asks for -------------------------------------------------- */
 
-static void test_every_tensor_missing(void **state)
+FOLDER_TEST(every_tensor_missing)
 {
-    struct checkpoint *c = *state;
     char name[48], full_name[64], named[80];
     size_t n;
     for (int prefixed = 0; prefixed < 2; prefixed++) {
@@ -163,8 +151,7 @@ static void test_every_tensor_missing(void **state)
             snprintf(named, sizeof named, "tensor '%s' is missing", name);
             json_t *entry = json_incref(json_object_get(c->header, full_name));
             assert_int_equal(json_object_del(c->header, full_name), 0);
-            checkpoint_write(c);
-            refuse(c, KV_ERROR_FORMAT, c->weights_file, named);
+            refuse_written(c, KV_ERROR_FORMAT, named);
             assert_int_equal(json_object_set_new(c->header, full_name, entry), 0);
         }
     }
@@ -173,9 +160,8 @@ static void test_every_tensor_missing(void **state)
 }
 
 /* Other shapes of as many elements, so that only the shape can give it away. */
-static void test_every_tensor_misshaped(void **state)
+FOLDER_TEST(every_tensor_misshaped)
 {
-    struct checkpoint *c = *state;
     char name[48], named[80];
     size_t n;
     checkpoint_build(c, &(struct checkpoint_options){0});
@@ -192,40 +178,33 @@ static void test_every_tensor_misshaped(void **state)
         snprintf(named, sizeof named, "tensor '%s' has shape [", name);
         for (size_t k = 0; k < COUNT(wrong); k++) {
             json_object_set_new(entry, "shape", wrong[k]);
-            checkpoint_write(c);
-            refuse(c, KV_ERROR_FORMAT, c->weights_file, named);
+            refuse_written(c, KV_ERROR_FORMAT, named);
         }
         json_object_set_new(entry, "shape", right);
     }
     json_object_set_new(json_object_get(c->header, "h.1.attn.c_attn.weight"), "shape", json_pack("[i, i]", 24, 8));
-    checkpoint_write(c);
-    refuse(c, KV_ERROR_FORMAT, c->weights_file,
-           "'h.1.attn.c_attn.weight' has shape [24, 8], config.json asks for [8, 24]");
+    refuse_written(c, KV_ERROR_FORMAT, "'h.1.attn.c_attn.weight' has shape [24, 8], config.json asks for [8, 24]");
 }
 
-static void test_dtypes_that_are_not_supported(void **state)
+FOLDER_TEST(dtypes_that_are_not_supported)
 {
-    struct checkpoint *c = *state;
     static const char *const four_bytes[] = {"I32", "U32"};
     checkpoint_build(c, &(struct checkpoint_options){.dtype = "F64"});
-    checkpoint_write(c);
-    refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, "tensor 'wte.weight' has dtype F64");
+    refuse_written(c, KV_ERROR_UNSUPPORTED, "tensor 'wte.weight' has dtype F64");
     for (size_t i = 0; i < COUNT(four_bytes); i++) {
         checkpoint_build(c, &(struct checkpoint_options){.masks = true});
         json_object_set_new(json_object_get(c->header, "h.0.attn.bias"), "dtype", json_string(four_bytes[i]));
         checkpoint_write(c);
         kv_model_free(load_whole(c, 1)); /* nobody reads the mask */
         json_object_set_new(json_object_get(c->header, "h.1.mlp.c_proj.bias"), "dtype", json_string(four_bytes[i]));
-        checkpoint_write(c);
-        refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, "tensor 'h.1.mlp.c_proj.bias' has dtype ");
+        refuse_written(c, KV_ERROR_UNSUPPORTED, "tensor 'h.1.mlp.c_proj.bias' has dtype ");
         refuse(c, KV_ERROR_UNSUPPORTED, c->weights_file, four_bytes[i]);
     }
 }
 
 /* A config of another model, up to shapes that no machine can hold, against the same small file. */
-static void test_config_of_another_model(void **state)
+FOLDER_TEST(config_of_another_model)
 {
-    struct checkpoint *c = *state;
     static const struct {
         const char *field;
         int value;
@@ -250,21 +229,18 @@ static void test_config_of_another_model(void **state)
     for (size_t i = 0; i < COUNT(others); i++) {
         checkpoint_build(c, &(struct checkpoint_options){0});
         json_object_set_new(c->config, others[i].field, json_integer(others[i].value));
-        checkpoint_write(c);
-        refuse(c, KV_ERROR_FORMAT, c->weights_file, others[i].named);
+        refuse_written(c, KV_ERROR_FORMAT, others[i].named);
     }
     checkpoint_build(c, &(struct checkpoint_options){0});
     json_t *entry = json_incref(json_object_get(c->header, "h.0.ln_1.bias"));
     json_object_del(c->header, "h.0.ln_1.bias");
     json_object_set_new(c->header, "h.4294967296.ln_1.bias", entry);
-    checkpoint_write(c);
-    refuse(c, KV_ERROR_FORMAT, c->weights_file, "tensor 'h.4294967296.ln_1.bias' is of a layer");
+    refuse_written(c, KV_ERROR_FORMAT, "tensor 'h.4294967296.ln_1.bias' is of a layer");
 }
 
 /* A right file, sparse, of a model that takes more memory than there is. */
-static void test_too_big_for_memory(void **state)
+FOLDER_TEST(too_big_for_memory)
 {
-    struct checkpoint *c = *state;
     char named[64];
     /* More than the machine has at all: what is available just now may be more in a moment. */
     const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
@@ -288,9 +264,8 @@ static void test_too_big_for_memory(void **state)
 
 /* ---- Files that are absent or damaged ------------------------------------------------------------- */
 
-static void test_absent_files(void **state)
+FOLDER_TEST(absent_files)
 {
-    struct checkpoint *c = *state;
     checkpoint_build(c, &(struct checkpoint_options){0});
     refuse(c, KV_ERROR_IO, c->config_file, "No such file");
     checkpoint_write(c);
@@ -311,12 +286,10 @@ static void test_absent_files(void **state)
 }
 
 /* Cut at every byte of the header, at every byte of the last tensor, and at some between. */
-static void test_truncated(void **state)
+FOLDER_TEST(truncated)
 {
-    struct checkpoint *c = *state;
     size_t n;
-    checkpoint_build(c, &(struct checkpoint_options){.dtype = "F16", .masks = true});
-    checkpoint_write(c);
+    put(c, &(struct checkpoint_options){.dtype = "F16", .masks = true});
     unsigned char *image = checkpoint_image(c, &n);
     const size_t n_header = n - c->n_data, last_tensor = n - 16;
     for (size_t kept = 0; kept < n; kept += kept < n_header + 64 || kept >= last_tensor ? 1 : 97) {
@@ -340,10 +313,9 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
     uint64_t random = 20;
     int n_loaded = 0, n_refused = 0;
     struct kv_pool *pool;
-    struct kv_error error;
     unsigned char *bytes = malloc(n + 4 * 24);
     assert_non_null(bytes);
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    pool = make_pool(1);
     for (int round = 0; round < n_rounds; round++) {
         struct kv_model *model;
         size_t n_bytes = n;
@@ -369,27 +341,19 @@ static void fuzz(const struct checkpoint *c, const char *file, const unsigned ch
     assert_released(file);
 }
 
-static void test_damaged_weights(void **state)
+FOLDER_TEST(damaged_weights)
 {
-    struct checkpoint *c = *state;
     size_t n;
-    checkpoint_build(
-        c, &(struct checkpoint_options){
-               .dtype = "BF16",
-               .masks = true,
-               .config = {.n_layer = 1, .n_head = 1, .n_embd = 2, .n_inner = 3, .vocab_size = 5, .n_positions = 4}});
-    checkpoint_write(c);
+    put(c, &(struct checkpoint_options){.dtype = "BF16", .masks = true, .config = {1, 1, 2, 3, 5, 4, KV_GELU_NEW, 0}});
     unsigned char *image = checkpoint_image(c, &n);
     fuzz(c, c->weights_file, image, n, n - c->n_data, 5000);
     fuzz(c, c->weights_file, image, n, n, 1000);
     free(image);
 }
 
-static void test_damaged_config(void **state)
+FOLDER_TEST(damaged_config)
 {
-    struct checkpoint *c = *state;
-    checkpoint_build(c, &(struct checkpoint_options){0});
-    checkpoint_write(c);
+    put(c, &(struct checkpoint_options){0});
     char *text = json_dumps(c->config, JSON_INDENT(2));
     assert_non_null(text);
     fuzz(c, c->config_file, (const unsigned char *)text, strlen(text), strlen(text), 3000);
@@ -410,15 +374,12 @@ static size_t address_space_bytes(void)
 
 /* Leak checkers of allocators do not see mappings, which is where weights and file are: 8 MiB each, so that one of
  * either left behind is more than what the process takes for other ends. */
-static const struct checkpoint_options large = {
-    .config = {.n_layer = 1, .n_head = 1, .n_embd = 64, .n_inner = 64, .vocab_size = 32768, .n_positions = 16}};
+static const struct checkpoint_options large = {.config = {1, 1, 64, 64, 32768, 16, KV_GELU_NEW, 0}};
 static const size_t slack_bytes = 4 << 20;
 
-static void test_no_mapping_is_leaked(void **state)
+FOLDER_TEST(no_mapping_is_leaked)
 {
-    struct checkpoint *c = *state;
-    checkpoint_build(c, &large);
-    checkpoint_write(c);
+    put(c, &large);
     kv_model_free(load_whole(c, 1));
     size_t before = address_space_bytes();
     kv_model_free(load_whole(c, 1));
@@ -430,37 +391,22 @@ static void test_no_mapping_is_leaked(void **state)
     assert_in_range(address_space_bytes(), 0, before + slack_bytes);
 }
 
-/* The linker gives our own calls of calloc to this one, which fails when the countdown comes to 0. */
-static int callocs_left = -1;
-
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes)
+FOLDER_TEST(every_allocation_fails)
 {
-    if (callocs_left >= 0 && callocs_left-- == 0)
-        return NULL;
-    return __real_calloc(count, bytes);
-}
-
-static void test_every_allocation_fails(void **state)
-{
-    struct checkpoint *c = *state;
     struct kv_pool *pool;
     struct kv_model *model;
-    struct kv_error error;
     kv_status status = KV_ERROR_MEMORY;
     int n_failed = 0;
-    checkpoint_build(c, &large);
-    checkpoint_write(c);
+    put(c, &large);
     kv_model_free(load_whole(c, 1));
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    pool = make_pool(1);
     const size_t before = address_space_bytes();
     for (; status; n_failed += status != KV_OK) {
-        callocs_left = n_failed;
+        allocations_left = n_failed;
         status = kv_model_load(&model, c->folder, NULL, "reference", pool, &error);
-        callocs_left = -1;
+        allocations_left = -1;
         if (status) {
-            assert_refused(status, KV_ERROR_MEMORY, error, "no memory", NULL);
+            REFUSED(status, KV_ERROR_MEMORY, "no memory", NULL);
             assert_null(model);
         }
         assert_released(c->weights_file);
@@ -469,26 +415,4 @@ static void test_every_allocation_fails(void **state)
     assert_in_range(n_failed, 6, 20);
     assert_in_range(address_space_bytes(), 0, before + slack_bytes);
     kv_pool_free(pool);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_every_kind),
-        WITH_FOLDER(test_odd_shape),
-        WITH_FOLDER(test_unaligned_data),
-        WITH_FOLDER(test_all_16_bit_values),
-        WITH_FOLDER(test_every_tensor_missing),
-        WITH_FOLDER(test_every_tensor_misshaped),
-        WITH_FOLDER(test_dtypes_that_are_not_supported),
-        WITH_FOLDER(test_config_of_another_model),
-        WITH_FOLDER(test_too_big_for_memory),
-        WITH_FOLDER(test_absent_files),
-        WITH_FOLDER(test_truncated),
-        WITH_FOLDER(test_damaged_weights),
-        WITH_FOLDER(test_damaged_config),
-        WITH_FOLDER(test_no_mapping_is_leaked),
-        WITH_FOLDER(test_every_allocation_fails),
-    };
-    return cmocka_run_group_tests_name("load", tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* What is said of a machine, on sample trees and on this one. */
-#include "machine/machine.h"
+#include "machine/probe.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -210,6 +211,50 @@ static void test_steal(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sample_set_up, sample_tear_down)
 
+/* ---- Counts ------------------------------------------------------------------------------------------ */
+
+static void counts_tell_what_happened_between(void **state)
+{
+    struct kv_counts start, end;
+    (void)state;
+    sample_put("cpu  100 0 50 800 20 0 0 30 0 0\n", "/proc/stat");
+    sample_put("some avg10=0.00 avg60=0.00 avg300=0.00 total=2000000\nfull avg10=0.00 total=7\n", "/proc/pressure/cpu");
+    kv_counts_read(&start, sample_root);
+    sample_put("cpu  130 0 60 810 20 0 0 80 0 0\n", "/proc/stat");
+    sample_put("some avg10=9.00 avg60=0.00 avg300=0.00 total=2500000\n", "/proc/pressure/cpu");
+    kv_counts_read(&end, sample_root);
+    assert_true(start.pressure_seconds == 2 && end.pressure_seconds == 2.5);
+    assert_true(end.seconds >= start.seconds && end.page_faults >= start.page_faults);
+    end.seconds = start.seconds + 2;
+    end.switches = start.switches + 3;
+    const struct kv_strain strain = kv_strain_between(&start, &end);
+    assert_true(strain.seconds == 2 && strain.stolen_pct == 50 && strain.cpu_ticks == 100);
+    assert_true(strain.pressure_pct == 25 && strain.switches == 3);
+}
+
+static void counts_that_are_not_there_are_unknown(void **state)
+{
+    struct kv_counts counts;
+    (void)state;
+    kv_counts_read(&counts, sample_root);
+    const struct kv_strain strain = kv_strain_between(&counts, &counts);
+    assert_true(isnan(counts.pressure_seconds) && isnan(strain.pressure_pct));
+    assert_true(isnan(strain.stolen_pct) && isnan(strain.cpu_ticks));
+    assert_true(strain.switches == 0 && strain.page_faults == 0);
+    sample_put("full avg10=0.00 avg60=0.00 avg300=0.00 total=2\n", "/proc/pressure/cpu");
+    kv_counts_read(&counts, sample_root);
+    assert_true(isnan(counts.pressure_seconds));
+}
+
+static void the_clock_is_a_mean_of_the_cpus(void **state)
+{
+    (void)state;
+    assert_true(isnan(kv_clock_hz(sample_root)));
+    sample_put("2000000\n", SAMPLE_CPU "cpufreq/scaling_cur_freq", 0);
+    sample_put("3000000\n", SAMPLE_CPU "cpufreq/scaling_cur_freq", 1);
+    assert_true(kv_clock_hz(sample_root) == 2.5e9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +265,9 @@ int main(void)
         TEST(test_topology_that_contradicts_itself),
         TEST(test_this_machine),
         TEST(test_steal),
+        TEST(counts_tell_what_happened_between),
+        TEST(counts_that_are_not_there_are_unknown),
+        TEST(the_clock_is_a_mean_of_the_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

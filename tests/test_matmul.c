@@ -4,7 +4,7 @@
 #include "kernels/matmul.h"
 
 #include "guard.h"
-#include "support.h"
+#include "unit.h"
 
 #include <limits.h>
 #include <math.h>
@@ -54,18 +54,20 @@ struct call {
     int n_ranks;
 };
 
-static struct guard x_guard, w_guard, bias_guard, y_guard;
+enum { X, W, BIAS, Y, N_GUARDS };
+static struct guard guards[N_GUARDS];
 
 static int create_guards(void **state)
 {
+    const size_t floats[N_GUARDS] = {(size_t)MAX_M * (MAX_K + MAX_GAP), (size_t)MAX_K * kv_packed_columns(MAX_N), MAX_N,
+                                     (size_t)MAX_M * (MAX_N + MAX_GAP)};
     (void)state;
-    guard_create(&x_guard, (size_t)MAX_M * (MAX_K + MAX_GAP));
-    guard_create(&w_guard, (size_t)MAX_K * kv_packed_columns(MAX_N));
-    guard_create(&bias_guard, MAX_N);
-    guard_create(&y_guard, (size_t)MAX_M * (MAX_N + MAX_GAP));
+    if (getenv("KV_TEST_BETTER_CORE")) /* the restart of the last test */
+        _exit(kv_openblas_better_core() != NULL);
+    guards_create(guards, floats, N_GUARDS);
     for (int i = 0; kv_matmul_choice(i); i++) {
         const struct kv_matmul_backend *backend;
-        assert_int_equal(kv_matmul_find(kv_matmul_choice(i)->name, &backend, NULL), KV_OK);
+        OK(kv_matmul_find(kv_matmul_choice(i)->name, &backend, &error));
         backend->prepare_thread();
     }
     return 0;
@@ -74,11 +76,7 @@ static int create_guards(void **state)
 static int free_guards(void **state)
 {
     (void)state;
-    guard_free(&x_guard);
-    guard_free(&w_guard);
-    guard_free(&bias_guard);
-    guard_free(&y_guard);
-    return 0;
+    return guards_free(guards, N_GUARDS);
 }
 
 /* ---- The reference -------------------------------------------------------------------------------- */
@@ -155,7 +153,7 @@ static struct kv_matrix make_matrix(int n, int k, enum kv_weight_layout layout, 
 {
     const size_t columns = layout == KV_WEIGHTS_PACKED ? kv_packed_columns(n) : (size_t)n;
     return (struct kv_matrix){
-        .data = guard_last(&w_guard, columns * (size_t)k),
+        .data = guard_last(&guards[W], columns * (size_t)k),
         .k = k,
         .n = n,
         .format = &kv_format_f32,
@@ -200,12 +198,12 @@ static const float *multiply(const struct call *call)
     else
         pack_rows(&w, &random);
     const struct kv_matmul_task task = {
-        .x = lay_rows(&x_guard, problem.x[0], problem.k, MAX_K, call->gap),
+        .x = lay_rows(&guards[X], problem.x[0], problem.k, MAX_K, call->gap),
         .x_stride = (size_t)(problem.k + call->gap),
         .w = &w,
-        .bias = call->mode->bias ? guard_copy(&bias_guard, problem.bias, (size_t)problem.n) : NULL,
-        .y = call->mode->accumulate ? lay_rows(&y_guard, problem.y[0], problem.n, MAX_N, call->gap)
-                                    : guard_last(&y_guard, y_floats),
+        .bias = call->mode->bias ? guard_copy(&guards[BIAS], problem.bias, (size_t)problem.n) : NULL,
+        .y = call->mode->accumulate ? lay_rows(&guards[Y], problem.y[0], problem.n, MAX_N, call->gap)
+                                    : guard_last(&guards[Y], y_floats),
         .y_stride = y_stride,
         .m = problem.m,
         .accumulate = call->mode->accumulate,
@@ -213,7 +211,7 @@ static const float *multiply(const struct call *call)
     };
     for (int rank = 0; rank < call->n_ranks; rank++)
         kv_matmul(call->backend, call->kernels, &task, rank, call->n_ranks);
-    assert_guard(&y_guard, y_floats);
+    assert_guard(&guards[Y], y_floats);
     return task.y;
 }
 
@@ -254,9 +252,8 @@ struct shape {
     int n, k;
 };
 
-static void test_plain(void **state)
+TEST(plain)
 {
-    (void)state;
     static const int rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 64};
     static const struct shape shapes[] = {
         {1, 1},   {1, 7},  {5, 3},    {15, 16}, {16, 17}, {17, 1},  {31, 33}, {32, 32},
@@ -271,9 +268,8 @@ static void test_plain(void **state)
 }
 
 /* Long enough for OpenBLAS to go through its blocks of columns and of summands more than once. */
-static void test_openblas_blocks(void **state)
+TEST(openblas_blocks)
 {
-    (void)state;
     static const int rows[] = {1, 2, 9, 64};
     for (int m = 0; m < 4; m++) {
         fill_problem(rows[m], 257, 769);
@@ -283,9 +279,8 @@ static void test_openblas_blocks(void **state)
     }
 }
 
-static void test_tiles(void **state)
+TEST(tiles)
 {
-    (void)state;
     static const int rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 23};
     static const struct shape shapes[] = {
         {1, 1},   {2, 5},   {7, 3},   {8, 4},    {9, 8},    {15, 17}, {23, 2},  {24, 33},  {25, 7},   {31, 64},
@@ -300,9 +295,8 @@ static void test_tiles(void **state)
 }
 
 /* Around the depth of a block (96, 384), where one more sweep is needed, and the most rows of one (168). */
-static void test_blocks(void **state)
+TEST(blocks)
 {
-    (void)state;
     static const int rows[] = {1, 8, 24, 64, 167, 168, 169, 175, MAX_M};
     static const struct shape shapes[] = {{1, 384}, {49, 383}, {50, 385}, {97, 290}, {48, 769}, {26, 1155}, {145, 97}};
     for (size_t m = 0; m < sizeof rows / sizeof rows[0]; m++)
@@ -315,9 +309,8 @@ static void test_blocks(void **state)
 }
 
 /* The promise of packed.h: neither the rows beside it nor the division among threads changes a bit of an element. */
-static void test_bits_depend_on_nothing_else(void **state)
+TEST(bits_depend_on_nothing_else)
 {
-    (void)state;
     static const int rows[] = {1, 2, 3, 5, 8, 13, 70, 169};
     static float whole[MAX_M][MAX_N];
     for (int index = 0; supported_kernels(index); index++) {
@@ -365,9 +358,8 @@ static void check_spread(const struct kv_matmul_backend *backend, const struct k
         }
 }
 
-static void test_not_finite(void **state)
+TEST(not_finite)
 {
-    (void)state;
     static const float values[] = {NAN, INFINITY, -INFINITY};
     static const int depths[] = {0, 5, 96, 383, 399};
     for (int index = 0; supported_kernels(index); index++)
@@ -387,9 +379,8 @@ static void test_not_finite(void **state)
                     }
 }
 
-static void test_nan_of_other_backends(void **state)
+TEST(nan_of_other_backends)
 {
-    (void)state;
     for (int m = 1; m <= 5; m += 2) {
         fill_problem(m, 37, 19);
         problem.w[7][11] = NAN;
@@ -400,9 +391,8 @@ static void test_nan_of_other_backends(void **state)
 }
 
 /* Infinity times 0 is no number, although the 0 is a weight like any other. */
-static void test_infinity_times_zero(void **state)
+TEST(infinity_times_zero)
 {
-    (void)state;
     for (int index = 0; supported_kernels(index); index++) {
         fill_problem(3, 50, 9);
         problem.x[1][4] = INFINITY;
@@ -430,9 +420,8 @@ static void check_packed(const struct kv_matrix *w)
             assert_true(values[(j / KV_PANEL * w->k + p) * KV_PANEL + j % KV_PANEL] == 0);
 }
 
-static void test_round_trip(void **state)
+TEST(round_trip)
 {
-    (void)state;
     uint64_t random = 1;
     for (int i = 0; i < 200; i++) {
         const int n = random_between(&random, 1, MAX_N), k = random_between(&random, 1, 100);
@@ -447,7 +436,7 @@ static void test_round_trip(void **state)
         w = make_matrix(n, k, KV_WEIGHTS_PACKED, false);
         pack_columns(&w, i % MAX_GAP, &random);
         check_packed(&w);
-        assert_guard(&w_guard, n_floats);
+        assert_guard(&guards[W], n_floats);
     }
 }
 
@@ -473,9 +462,8 @@ static void check_parts(int m, int n, int n_ranks)
                 fail_msg("m n = %d %d, %d ranks: [%d][%d] is made %d times", m, n, n_ranks, i, j, owners[i][j]);
 }
 
-static void test_parts(void **state)
+TEST(parts)
 {
-    (void)state;
     static const int rows[] = {1, 7, 8, 63, 64, 127, 128, 129, 500, 1024};
     static const int columns[] = {1, 47, 48, 49, 96, 97, 150};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -485,9 +473,8 @@ static void test_parts(void **state)
 }
 
 /* Decoding divides columns only; a prefill on more threads than panels divides rows as well. */
-static void test_parts_are_fair(void **state)
+TEST(parts_are_fair)
 {
-    (void)state;
     for (int rank = 0; rank < 16; rank++) {
         const struct kv_packed_part decode = kv_packed_part(8, 768, rank, 16);
         assert_int_equal(decode.row_end - decode.row_begin, 8);
@@ -539,9 +526,8 @@ static void check_division(int n, int n_ranks)
     assert_true(largest - smallest <= 1);
 }
 
-static void test_division_of_columns(void **state)
+TEST(division_of_columns)
 {
-    (void)state;
     for (int n = 1; n <= 300; n++)
         for (int n_ranks = 1; n_ranks <= 24; n_ranks++)
             check_division(n, n_ranks);
@@ -553,19 +539,17 @@ static void test_division_of_columns(void **state)
 
 /* ---- The table of backends, and OpenBLAS's choice of kernels -------------------------------------- */
 
-static void test_backends_by_name(void **state)
+TEST(backends_by_name)
 {
-    (void)state;
     const struct kv_matmul_backend *backend;
-    struct kv_error error;
     assert_null(kv_matmul_choice(-1));
     assert_string_equal(kv_matmul_choice(0)->name, "packed");
     for (int i = 0; kv_matmul_choice(i); i++) {
-        assert_ok(kv_matmul_find(kv_matmul_choice(i)->name, &backend, &error), error);
+        OK(kv_matmul_find(kv_matmul_choice(i)->name, &backend, &error));
         assert_string_equal(backend->choice.name, kv_matmul_choice(i)->name);
         assert_true(backend->choice.summary[0] != '\0');
     }
-    assert_ok(kv_matmul_find(NULL, &backend, &error), error);
+    OK(kv_matmul_find(NULL, &backend, &error));
     assert_ptr_equal(backend, &kv_matmul_packed);
     static const char *const unknown[] = {"", "OpenBLAS", "openblas ", "open", "mkl"};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
@@ -578,39 +562,36 @@ static void test_backends_by_name(void **state)
     }
 }
 
-static void check_better_core(const char *core, bool avx2, bool avx512, const char *expected)
+TEST(better_core_by_cpu)
 {
-    const char *better = kv_openblas_better_core_for(core, avx2, avx512);
-    if (!expected) {
-        assert_null(better);
-        return;
+    static const struct {
+        const char *core;
+        bool avx2, avx512;
+        const char *better; /* than which there is none */
+    } cases[] = {
+        {"Prescott", true, true, "SkylakeX"}, /* what 0.3.21 takes an Emerald Rapids for */
+        {"Haswell", true, true, "SkylakeX"},
+        {"Zen", true, true, "SkylakeX"},
+        {"SkylakeX", true, true, NULL},
+        {"Cooperlake", true, true, NULL},
+        {"SapphireRapids", true, true, NULL},
+        {"Prescott", true, false, "Haswell"},
+        {"Sandybridge", true, false, "Haswell"},
+        {"Haswell", true, false, NULL},
+        {"Zen", true, false, NULL},
+        {"Prescott", false, false, NULL},
+        {"Nehalem", false, false, NULL},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *better = kv_openblas_better_core_for(cases[i].core, cases[i].avx2, cases[i].avx512);
+        assert_true(!better == !cases[i].better && (!better || strcmp(better, cases[i].better) == 0));
+        assert_true(!better || !kv_openblas_better_core_for(better, cases[i].avx2, cases[i].avx512));
     }
-    assert_non_null(better);
-    assert_string_equal(better, expected);
-    assert_null(kv_openblas_better_core_for(better, avx2, avx512));
-}
-
-static void test_better_core_by_cpu(void **state)
-{
-    (void)state;
-    check_better_core("Prescott", true, true, "SkylakeX"); /* what 0.3.21 takes an Emerald Rapids for */
-    check_better_core("Haswell", true, true, "SkylakeX");
-    check_better_core("Zen", true, true, "SkylakeX");
-    check_better_core("SkylakeX", true, true, NULL);
-    check_better_core("Cooperlake", true, true, NULL);
-    check_better_core("SapphireRapids", true, true, NULL);
-    check_better_core("Prescott", true, false, "Haswell");
-    check_better_core("Sandybridge", true, false, "Haswell");
-    check_better_core("Haswell", true, false, NULL);
-    check_better_core("Zen", true, false, NULL);
-    check_better_core("Prescott", false, false, NULL);
-    check_better_core("Nehalem", false, false, NULL);
 }
 
 /* A process that is restarted with the better core must not find a better one again, or it would never end. */
-static void test_better_core_here(void **state)
+TEST(better_core_here)
 {
-    (void)state;
     assert_true(kv_openblas_core()[0] != '\0');
     const char *better = kv_openblas_better_core();
     if (better)
@@ -619,7 +600,8 @@ static void test_better_core_here(void **state)
     if (child == 0) {
         if (better)
             setenv("OPENBLAS_CORETYPE", better, 1);
-        execl("/proc/self/exe", "test_matmul", "--better-core", (char *)NULL);
+        setenv("KV_TEST_BETTER_CORE", "1", 1);
+        execl("/proc/self/exe", "test_matmul", (char *)NULL);
         _exit(2);
     }
     int status;
@@ -627,26 +609,4 @@ static void test_better_core_here(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-int main(int argc, char **argv)
-{
-    if (argc == 2 && strcmp(argv[1], "--better-core") == 0)
-        return kv_openblas_better_core() != NULL;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_openblas_blocks),
-        cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_bits_depend_on_nothing_else),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_nan_of_other_backends),
-        cmocka_unit_test(test_infinity_times_zero),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_parts_are_fair),
-        cmocka_unit_test(test_division_of_columns),
-        cmocka_unit_test(test_backends_by_name),
-        cmocka_unit_test(test_better_core_by_cpu),
-        cmocka_unit_test(test_better_core_here),
-    };
-    return cmocka_run_group_tests(tests, create_guards, free_guards);
-}
+GROUP(create_guards, free_guards)

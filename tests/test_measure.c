@@ -1,5 +1,6 @@
-/* The definitions of all figures on stamps made by hand. */
+/* The definitions of all figures on stamps made by hand; the order of rounds, and what a stall is. */
 #include "measure/measure.h"
+#include "measure/run.h"
 #include "support.h"
 
 #include <math.h>
@@ -166,6 +167,65 @@ static void test_rss_peak(void **state)
     assert_true(peak >= bytes && peak >= before);
 }
 
+/* ---- Rounds ------------------------------------------------------------------------------------------- */
+
+enum { TURNS = 7, ARMS = 3, CELLS = TURNS * ARMS, ROUNDS = 3000 };
+
+/* Every cell once, the cells of a turn side by side; each cell as often at each place of its turn, and each turn as
+ * often at each place, as a fair draw gives; and the same seed gives the same order. */
+static void orders_are_fair(void **state)
+{
+    static int at[TURNS][TURNS], in_turn[CELLS][ARMS];
+    struct kv_cell cells[CELLS] = {{.turn = 0}};
+    const struct kv_plan plan = {.cells = cells, .n_cells = CELLS, .n_turns = TURNS};
+    int order[2 * CELLS], again[2 * CELLS], n_changed = 0;
+    (void)state;
+    for (int i = 0; i < CELLS; i++)
+        cells[i].turn = i / ARMS;
+    for (int round = 1; round <= ROUNDS; round++) {
+        bool seen[CELLS] = {false};
+        kv_round_order(&plan, 11, round, order);
+        kv_round_order(&plan, 11, round, again);
+        assert_memory_equal(order, again, CELLS * sizeof *order);
+        kv_round_order(&plan, 12, round, again);
+        n_changed += memcmp(order, again, CELLS * sizeof *order) != 0;
+        for (int i = 0; i < CELLS; i++) {
+            assert_false(seen[order[i]]);
+            seen[order[i]] = true;
+            assert_int_equal(cells[order[i]].turn, cells[order[i - i % ARMS]].turn);
+            in_turn[order[i]][i % ARMS]++;
+            at[cells[order[i]].turn][i / ARMS] += i % ARMS == 0;
+        }
+    }
+    assert_int_equal(n_changed, ROUNDS);
+    /* six standard deviations of a binomial count */
+    for (int i = 0; i < CELLS; i++)
+        for (int k = 0; k < ARMS; k++)
+            assert_true(fabs(in_turn[i][k] - ROUNDS / 3.0) < 6 * sqrt(ROUNDS * 2 / 9.0));
+    for (int i = 0; i < TURNS; i++)
+        for (int k = 0; k < TURNS; k++)
+            assert_true(fabs(at[i][k] - ROUNDS / 7.0) < 6 * sqrt(ROUNDS * 6 / 49.0));
+}
+
+static void stalls_are_told_from_probes_and_counts(void **state)
+{
+    const struct kv_probe usual = {10, 100}, unknown = {NAN, NAN};
+    const struct kv_strain calm = {.stolen_pct = 0, .cpu_ticks = 1000},
+                           not_known = {.stolen_pct = NAN, .cpu_ticks = NAN};
+    const struct kv_probes good = {.n = 2, .best = {9, 90}, .worst = {1, 1}};
+    const struct kv_probes no_memory = {.n = 2, .best = {4.9, 90}}, no_cpu = {.n = 3, .best = {9, 49}};
+    const struct kv_probes alone = {.n = 1, .best = {1, 1}}, none = {.n = 0};
+    (void)state;
+    assert_false(kv_is_stalled(&calm, &good, &usual));
+    assert_false(kv_is_stalled(&not_known, &none, &unknown));
+    assert_true(kv_is_stalled(&calm, &no_memory, &usual) && kv_is_stalled(&not_known, &no_cpu, &usual));
+    assert_false(kv_is_stalled(&calm, &no_memory, &unknown)); /* nothing to compare with */
+    assert_false(kv_is_stalled(&calm, &alone, &usual));
+    assert_true(kv_is_stalled(&(struct kv_strain){.stolen_pct = 26, .cpu_ticks = 20}, &good, &usual));
+    assert_false(kv_is_stalled(&(struct kv_strain){.stolen_pct = 25, .cpu_ticks = 20}, &good, &usual));
+    assert_false(kv_is_stalled(&(struct kv_strain){.stolen_pct = 50, .cpu_ticks = 4}, &good, &usual)); /* too coarse */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +237,8 @@ int main(void)
         cmocka_unit_test(test_p99_needs_100_samples),
         cmocka_unit_test(test_more_tokens_a_step),
         cmocka_unit_test(test_rss_peak),
+        cmocka_unit_test(orders_are_fair),
+        cmocka_unit_test(stalls_are_told_from_probes_and_counts),
     };
     return cmocka_run_group_tests_name("measure", tests, NULL, NULL);
 }

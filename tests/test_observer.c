@@ -1,6 +1,7 @@
 /* The observer: what it is shown is what a plain GPT-2 computes, how often it is called, and that nothing changes
  * with it or without it. */
 #include "plain_gpt2.h"
+#include "unit.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -22,12 +23,11 @@ struct fixture {
 
 static int set_up(void **state)
 {
-    struct kv_error error;
     struct fixture *f = calloc(1, sizeof *f);
     uint64_t random = 5;
     assert_non_null(f);
-    assert_ok(kv_pool_create(&f->pool, 2, &error), error);
-    assert_ok(kv_model_synthesize(&f->model, &small, 11, NULL, "openblas", f->pool, &error), error);
+    OK(kv_pool_create(&f->pool, 2, &error));
+    OK(kv_model_synthesize(&f->model, &small, 11, NULL, "openblas", f->pool, &error));
     for (int i = 0; i < N_MOST; i++)
         f->tokens[i] = random_between(&random, 0, V - 1);
     plain_gpt2_run(&f->plain, f->model, f->tokens, N_MOST);
@@ -45,13 +45,12 @@ static int tear_down(void **state)
     return 0;
 }
 
+#define FIXTURE_TEST(name) TEST_WITH(name, const struct fixture *f, NULL, NULL)
+
 static struct kv_session *open_session(const struct fixture *f, const char *path, const char *isa, int batch)
 {
-    struct kv_error error;
-    struct kv_session *session;
-    const struct kv_session_options options = {.path = path, .matmul = "openblas", .isa = isa, .batch = batch};
-    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
-    return session;
+    return make_session(f->model, f->pool,
+                        (struct kv_session_options){.path = path, .matmul = "openblas", .isa = isa, .batch = batch});
 }
 
 /* ---- What is shown ------------------------------------------------------------------------------------- */
@@ -109,21 +108,19 @@ static void assert_seen(const struct checker *c, int calls)
         fail_msg("%d positions: off by %.3g, bound %.3g", c->n_positions, c->worst, bound);
 }
 
-static void test_views_are_what_a_plain_gpt2_computes(void **state)
+FIXTURE_TEST(views_are_what_a_plain_gpt2_computes)
 {
-    const struct fixture *f = *state;
-    struct kv_error error;
     for (int p = 0; kv_path_choice(p); p++)
         for (int i = 0; supported_isa(i); i++) {
             struct checker c = {.plain = &f->plain, .n_positions = N_PROMPT, .mutex = PTHREAD_MUTEX_INITIALIZER};
             const struct kv_observer observer = {check_view, &c};
             struct kv_session *s = open_session(f, kv_path_choice(p)->name, supported_isa(i), 1);
             kv_session_observe(s, &observer);
-            assert_ok(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error), error);
+            OK(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error));
             assert_seen(&c, 1);
             for (int t = N_PROMPT; t < N_MOST; t++) {
                 c.n_positions = t + 1;
-                assert_ok(kv_session_decode(s, f->tokens + t, &error), error);
+                OK(kv_session_decode(s, f->tokens + t, &error));
                 assert_seen(&c, t - N_PROMPT + 2);
             }
             kv_session_free(s);
@@ -158,10 +155,8 @@ static void assert_counts(const struct counter *c, int batch, int calls, int n_p
 }
 
 /* 37 sequences of 40 positions are more rows than one pass takes, so there are several. */
-static void test_every_sequence_is_shown_once(void **state)
+FIXTURE_TEST(every_sequence_is_shown_once)
 {
-    const struct fixture *f = *state;
-    struct kv_error error;
     int32_t tokens[MANY * N_MOST];
     for (int i = 0; i < MANY * N_MOST; i++)
         tokens[i] = f->tokens[i % N_MOST];
@@ -170,27 +165,24 @@ static void test_every_sequence_is_shown_once(void **state)
         const struct kv_observer observer = {count_view, &c};
         struct kv_session *s = open_session(f, kv_path_choice(p)->name, NULL, MANY);
         kv_session_observe(s, &observer);
-        assert_ok(kv_session_prefill(s, tokens, N_MOST, NULL, &error), error);
+        OK(kv_session_prefill(s, tokens, N_MOST, NULL, &error));
         assert_counts(&c, MANY, 1, N_MOST);
-        assert_ok(kv_session_decode(s, tokens, &error), error);
+        OK(kv_session_decode(s, tokens, &error));
         assert_counts(&c, MANY, 2, N_MOST + 1);
         kv_session_free(s);
     }
 }
 
-static void test_a_prefill_in_chunks_is_shown_once(void **state)
+FIXTURE_TEST(a_prefill_in_chunks_is_shown_once)
 {
-    const struct fixture *f = *state;
-    struct kv_error error;
     for (int p = 0; kv_path_choice(p); p++) {
         struct counter c = {0};
         const struct kv_observer observer = {count_view, &c};
         const struct kv_session_options options = {
             .path = kv_path_choice(p)->name, .matmul = "openblas", .batch = 1, .chunk = 7};
-        struct kv_session *s;
-        assert_ok(kv_session_create(&s, f->model, f->pool, &options, &error), error);
+        struct kv_session *s = make_session(f->model, f->pool, options);
         kv_session_observe(s, &observer);
-        assert_ok(kv_session_prefill(s, f->tokens, N_MOST, NULL, &error), error);
+        OK(kv_session_prefill(s, f->tokens, N_MOST, NULL, &error));
         assert_counts(&c, 1, 1, N_MOST);
         kv_session_free(s);
     }
@@ -198,23 +190,21 @@ static void test_a_prefill_in_chunks_is_shown_once(void **state)
 
 /* ---- What does not change -------------------------------------------------------------------------------- */
 
-static void test_nobody_is_called_when_it_is_off(void **state)
+FIXTURE_TEST(nobody_is_called_when_it_is_off)
 {
-    const struct fixture *f = *state;
-    struct kv_error error;
     for (int p = 0; kv_path_choice(p); p++) {
         struct counter c = {0};
         const struct kv_observer observer = {count_view, &c};
         struct kv_session *s = open_session(f, kv_path_choice(p)->name, NULL, 1);
-        assert_ok(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error), error);
+        OK(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error));
         assert_counts(&c, 1, 0, 0);
         kv_session_observe(s, &observer);
-        assert_ok(kv_session_decode(s, f->tokens + N_PROMPT, &error), error);
+        OK(kv_session_decode(s, f->tokens + N_PROMPT, &error));
         assert_counts(&c, 1, 1, N_PROMPT + 1);
         kv_session_observe(s, NULL);
-        assert_ok(kv_session_decode(s, f->tokens + N_PROMPT + 1, &error), error);
+        OK(kv_session_decode(s, f->tokens + N_PROMPT + 1, &error));
         kv_session_reset(s);
-        assert_ok(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error), error);
+        OK(kv_session_prefill(s, f->tokens, N_PROMPT, NULL, &error));
         assert_counts(&c, 1, 1, N_PROMPT + 1);
         kv_session_free(s);
     }
@@ -225,10 +215,8 @@ static void assert_same_bits(const struct kv_session *a, const struct kv_session
     assert_memory_equal(kv_session_logits(a), kv_session_logits(b), V * sizeof(float));
 }
 
-static void test_logits_are_the_same_bits(void **state)
+FIXTURE_TEST(logits_are_the_same_bits)
 {
-    const struct fixture *f = *state;
-    struct kv_error error;
     for (int p = 0; kv_path_choice(p); p++)
         for (int i = 0; supported_isa(i); i++) {
             struct counter c = {0};
@@ -236,12 +224,12 @@ static void test_logits_are_the_same_bits(void **state)
             struct kv_session *with = open_session(f, kv_path_choice(p)->name, supported_isa(i), 1);
             struct kv_session *without = open_session(f, kv_path_choice(p)->name, supported_isa(i), 1);
             kv_session_observe(with, &observer);
-            assert_ok(kv_session_prefill(with, f->tokens, N_PROMPT, NULL, &error), error);
-            assert_ok(kv_session_prefill(without, f->tokens, N_PROMPT, NULL, &error), error);
+            OK(kv_session_prefill(with, f->tokens, N_PROMPT, NULL, &error));
+            OK(kv_session_prefill(without, f->tokens, N_PROMPT, NULL, &error));
             assert_same_bits(with, without);
             for (int t = N_PROMPT; t < N_MOST; t++) {
-                assert_ok(kv_session_decode(with, f->tokens + t, &error), error);
-                assert_ok(kv_session_decode(without, f->tokens + t, &error), error);
+                OK(kv_session_decode(with, f->tokens + t, &error));
+                OK(kv_session_decode(without, f->tokens + t, &error));
                 assert_same_bits(with, without);
             }
             kv_session_free(with);
@@ -249,14 +237,4 @@ static void test_logits_are_the_same_bits(void **state)
         }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_views_are_what_a_plain_gpt2_computes),
-        cmocka_unit_test(test_every_sequence_is_shown_once),
-        cmocka_unit_test(test_a_prefill_in_chunks_is_shown_once),
-        cmocka_unit_test(test_nobody_is_called_when_it_is_off),
-        cmocka_unit_test(test_logits_are_the_same_bits),
-    };
-    return cmocka_run_group_tests_name("observer", tests, set_up, tear_down);
-}
+GROUP(set_up, tear_down)

@@ -4,7 +4,7 @@
  * happen to be right. Linked with --wrap=pthread_create, so that starting a thread can be made to fail and
  * one that does not end is seen. */
 #include "base/pool.h"
-#include "support.h"
+#include "unit.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -53,8 +53,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 static struct kv_pool *create(int n_threads)
 {
     struct kv_pool *pool;
-    struct kv_error error;
-    assert_ok(kv_pool_create(&pool, n_threads, &error), error);
+    pool = make_pool(n_threads);
     assert_int_equal(kv_pool_size(pool), n_threads);
     return pool;
 }
@@ -90,9 +89,8 @@ static void run_jobs(struct kv_pool *pool, int n_jobs)
     assert_int_equal(calls.wrong, 0);
 }
 
-static void test_every_rank_runs_every_job(void **state)
+TEST(every_rank_runs_every_job)
 {
-    (void)state;
     for (int size = 1; size <= MAX_SIZE; size++) {
         struct kv_pool *pool = create(size);
         run_jobs(pool, 1500);
@@ -100,9 +98,8 @@ static void test_every_rank_runs_every_job(void **state)
     }
 }
 
-static void test_largest_pool(void **state)
+TEST(largest_pool)
 {
-    (void)state;
     struct kv_pool *pool = create(KV_MAX_THREADS);
     run_jobs(pool, 10);
     kv_pool_free(pool);
@@ -162,9 +159,8 @@ static void run_relay(struct relay *relay)
         assert_int_equal(relay->wrong[rank], 0);
 }
 
-static void test_barriers_hand_over(void **state)
+TEST(barriers_hand_over)
 {
-    (void)state;
     for (int size = 1; size <= MAX_SIZE; size++) {
         struct relay relay = {.pool = create(size), .n_steps = 2000, .late_rank = -1};
         run_relay(&relay);
@@ -177,9 +173,8 @@ static void test_barriers_hand_over(void **state)
 }
 
 /* Ranks that wait for 20 ms fall asleep after a brief spin, are woken, and have not burnt the time meanwhile. */
-static void test_late_rank(void **state)
+TEST(late_rank)
 {
-    (void)state;
     for (int size = 2; size <= MAX_SIZE; size += 3) {
         struct relay relay = {.pool = create(size), .n_steps = 101};
         for (relay.late_rank = 0; relay.late_rank < size; relay.late_rank++) {
@@ -191,9 +186,8 @@ static void test_late_rank(void **state)
     }
 }
 
-static void test_late_caller(void **state)
+TEST(late_caller)
 {
-    (void)state;
     for (int size = 2; size <= MAX_SIZE; size += 3) {
         struct relay relay = {.pool = create(size), .n_steps = 5, .late_rank = -1};
         for (int job = 0; job < 5; job++) {
@@ -206,9 +200,8 @@ static void test_late_caller(void **state)
 
 /* ---- Life ----------------------------------------------------------------------------------------- */
 
-static void test_create_and_free(void **state)
+TEST(create_and_free)
 {
-    (void)state;
     for (int i = 0; i < 200; i++) {
         struct kv_pool *pool = create(1 + i % MAX_SIZE);
         assert_int_equal(atomic_load(&n_running), i % MAX_SIZE);
@@ -220,9 +213,8 @@ static void test_create_and_free(void **state)
     kv_pool_free(NULL);
 }
 
-static void test_two_pools(void **state)
+TEST(two_pools)
 {
-    (void)state;
     struct kv_pool *a = create(2), *b = create(3);
     for (int i = 0; i < 50; i++) {
         run_jobs(a, 2);
@@ -233,12 +225,10 @@ static void test_two_pools(void **state)
     kv_pool_free(b);
 }
 
-static void test_wrong_sizes(void **state)
+TEST(wrong_sizes)
 {
-    (void)state;
     static const int sizes[] = {0, -1, INT32_MIN, KV_MAX_THREADS + 1, INT32_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        struct kv_error error;
         struct kv_pool *pool = (void *)&error;
         char number[16];
         snprintf(number, sizeof number, "%d", sizes[i]);
@@ -251,11 +241,9 @@ static void test_wrong_sizes(void **state)
 }
 
 /* The threads that did start are ended. */
-static void test_thread_refused(void **state)
+TEST(thread_refused)
 {
-    (void)state;
     for (int allowed = 0; allowed < MAX_SIZE - 1; allowed++) {
-        struct kv_error error;
         struct kv_pool *pool = (void *)&error;
         char thread[32];
         snprintf(thread, sizeof thread, "thread %d of %d", allowed + 2, MAX_SIZE);
@@ -287,9 +275,10 @@ static int restore_affinity(void **state)
     return sched_setaffinity(0, sizeof all_cpus, &all_cpus);
 }
 
-static void test_default_threads(void **state)
+#define CPU_TEST(name) TEST_WITH(name, void *nothing, save_affinity, restore_affinity)
+
+CPU_TEST(default_threads)
 {
-    (void)state;
     const int n = kv_default_threads();
     assert_in_range(n, 1, CPU_COUNT(&all_cpus) < KV_MAX_THREADS ? CPU_COUNT(&all_cpus) : KV_MAX_THREADS);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
@@ -304,9 +293,8 @@ static void test_default_threads(void **state)
 }
 
 /* Every CPU once, the first one where it was asked for, one of each core before the others. */
-static void test_cpus(void **state)
+CPU_TEST(cpus)
 {
-    (void)state;
     for (int first = -1; first < 64; first++) {
         struct kv_cpus cpus;
         cpu_set_t seen;
@@ -330,9 +318,8 @@ static void visit_job(void *argument, int rank)
 }
 
 /* Threads are shown a place at the start, and are not held there. */
-static void test_threads_stay_free(void **state)
+CPU_TEST(threads_stay_free)
 {
-    (void)state;
     enum { N = 4 };
     cpu_set_t sets[N];
     for (int n = 1; n <= N; n++) {
@@ -352,9 +339,8 @@ static void test_threads_stay_free(void **state)
 }
 
 /* All threads on one CPU: whoever spins there holds up the one it waits for. */
-static void test_one_cpu(void **state)
+CPU_TEST(one_cpu)
 {
-    (void)state;
     cpu_set_t one;
     int cpu = 0;
     while (!CPU_ISSET(cpu, &all_cpus))
@@ -366,26 +352,4 @@ static void test_one_cpu(void **state)
     run_relay(&relay);
     run_jobs(relay.pool, 500);
     kv_pool_free(relay.pool);
-}
-
-#define AFFINITY_TEST(name) cmocka_unit_test_setup_teardown(name, save_affinity, restore_affinity)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_rank_runs_every_job),
-        cmocka_unit_test(test_largest_pool),
-        cmocka_unit_test(test_barriers_hand_over),
-        cmocka_unit_test(test_late_rank),
-        cmocka_unit_test(test_late_caller),
-        cmocka_unit_test(test_create_and_free),
-        cmocka_unit_test(test_two_pools),
-        cmocka_unit_test(test_wrong_sizes),
-        cmocka_unit_test(test_thread_refused),
-        AFFINITY_TEST(test_default_threads),
-        AFFINITY_TEST(test_cpus),
-        AFFINITY_TEST(test_threads_stay_free),
-        AFFINITY_TEST(test_one_cpu),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

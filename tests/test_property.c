@@ -1,6 +1,6 @@
 /* Over random shapes: naive and cached agree, a row of a batch is what it is alone, and nothing depends on what an
  * earlier run left in the buffers. */
-#include "support.h"
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,23 +54,18 @@ static size_t logit_count(const struct shape *s, int batch)
 /* Logits [batch, T, V] of tokens [batch, T] by a session that may have run before; the caller frees them. */
 static float *run(struct kv_session *session, const struct shape *s, int batch, const int32_t *tokens)
 {
-    struct kv_error error;
     float *logits = malloc(logit_count(s, batch) * sizeof *logits);
     assert_non_null(logits);
     memset(logits, 0xff, logit_count(s, batch) * sizeof *logits);
     kv_session_reset(session);
-    assert_ok(kv_session_prefill(session, tokens, s->n_tokens, logits, &error), error);
+    OK(kv_session_prefill(session, tokens, s->n_tokens, logits, &error));
     return logits;
 }
 
 static struct kv_session *open_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
                                        const char *path, int batch)
 {
-    struct kv_error error;
-    struct kv_session *session;
-    const struct kv_session_options options = {.path = path, .batch = batch, .chunk = s->chunk};
-    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
-    return session;
+    return make_session(model, pool, (struct kv_session_options){.path = path, .batch = batch, .chunk = s->chunk});
 }
 
 /* Calls `check` with a model of each random shape; a failure names the shape. */
@@ -78,30 +73,39 @@ static void for_random_shapes(uint64_t state, void (*check)(const struct shape *
                                                             struct kv_pool *pool, uint64_t *state))
 {
     for (int i = 0; i < N_SHAPES; i++) {
-        struct kv_error error;
         struct kv_pool *pool;
         struct kv_model *model;
         const struct shape s = random_shape(&state);
         const struct kv_config *c = &s.config;
         printf("shape %d: L %d H %d C %d I %d V %d P %d, B %d T %d chunk %d threads %d\n", i, c->n_layer, c->n_head,
                c->n_embd, c->n_inner, c->vocab_size, c->n_positions, s.batch, s.n_tokens, s.chunk, s.threads);
-        assert_ok(kv_pool_create(&pool, s.threads, &error), error);
-        assert_ok(kv_model_synthesize(&model, &s.config, s.seed, NULL, NULL, pool, &error), error);
+        pool = make_pool(s.threads);
+        OK(kv_model_synthesize(&model, &s.config, s.seed, NULL, NULL, pool, &error));
         check(&s, model, pool, &state);
         kv_model_free(model);
         kv_pool_free(pool);
     }
 }
 
+/* PROPERTY(name, seed) { ... } is the test that it holds for every shape of that seed. */
+#define PROPERTY(name, seed)                                                                                           \
+    static void check_##name(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,                \
+                             uint64_t *state);                                                                         \
+    TEST(name)                                                                                                         \
+    {                                                                                                                  \
+        for_random_shapes(seed, check_##name);                                                                         \
+    }                                                                                                                  \
+    static void check_##name(const struct shape *s, __attribute__((unused)) const struct kv_model *model,              \
+                             struct kv_pool *pool, uint64_t *state)
+
 /* Logits of a fresh session with these options, compared with `expected`. */
 static void check_session(const struct shape *s, const struct kv_model *model, struct kv_pool *pool,
                           struct kv_session_options options, const int32_t *tokens, const float *expected)
 {
-    struct kv_error error;
     struct kv_session *session;
     options.batch = s->batch;
     options.chunk = s->chunk;
-    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
+    OK(kv_session_create(&session, model, pool, &options, &error));
     float *logits = run(session, s, s->batch, tokens);
     assert_close(logits, expected, logit_count(s, s->batch), LOGIT_BOUND);
     free(logits);
@@ -111,13 +115,12 @@ static void check_session(const struct shape *s, const struct kv_model *model, s
 /* The reference: naive on the reference product and portable kernels. The caller frees it. */
 static float *reference_logits(const struct shape *s, struct kv_pool *pool, const int32_t *tokens)
 {
-    struct kv_error error;
     struct kv_model *model;
     struct kv_session *session;
     const struct kv_session_options options = {
         .path = "naive", .matmul = "reference", .isa = "portable", .batch = s->batch};
-    assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, "reference", pool, &error), error);
-    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
+    OK(kv_model_synthesize(&model, &s->config, s->seed, NULL, "reference", pool, &error));
+    OK(kv_session_create(&session, model, pool, &options, &error));
     float *logits = run(session, s, s->batch, tokens);
     kv_session_free(session);
     kv_model_free(model);
@@ -125,16 +128,14 @@ static float *reference_logits(const struct shape *s, struct kv_pool *pool, cons
 }
 
 /* Every path on every product at every instruction-set level is held against it. */
-static void check_paths(const struct shape *s, const struct kv_model *unused, struct kv_pool *pool, uint64_t *state)
+PROPERTY(paths_agree, 1)
 {
     int32_t *tokens = random_tokens(state, s);
     float *expected = reference_logits(s, pool, tokens);
-    (void)unused;
     for (int m = 0; kv_matmul_choice(m); m++) {
-        struct kv_error error;
         struct kv_model *model;
         const char *matmul = kv_matmul_choice(m)->name;
-        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, NULL, matmul, pool, &error), error);
+        OK(kv_model_synthesize(&model, &s->config, s->seed, NULL, matmul, pool, &error));
         for (int p = 0; kv_path_choice(p); p++)
             for (int isa = 0; supported_isa(isa); isa++)
                 check_session(s, model, pool,
@@ -149,17 +150,15 @@ static void check_paths(const struct shape *s, const struct kv_model *unused, st
 
 /* With weights of every format, at every level, and heads of whole vectors, as all of GPT-2's are: naive and cached are
  * the same to the last bit. */
-static void check_formats(const struct shape *any, const struct kv_model *unused, struct kv_pool *pool, uint64_t *state)
+PROPERTY(formats, 7)
 {
-    struct shape whole = *any, *s = &whole;
+    struct shape whole = *s;
     whole.config.n_embd = whole.config.n_head * 16 * random_between(state, 1, 4);
+    s = &whole;
     int32_t *tokens = random_tokens(state, s);
-    (void)unused;
     for (int f = 0; kv_weights_choice(f); f++) {
-        struct kv_error error;
-        struct kv_model *model;
-        assert_ok(kv_model_synthesize(&model, &s->config, s->seed, kv_weights_choice(f)->name, NULL, pool, &error),
-                  error);
+        struct kv_model *formatted;
+        OK(kv_model_synthesize(&formatted, &s->config, s->seed, kv_weights_choice(f)->name, NULL, pool, &error));
         for (int isa = 0; supported_isa(isa); isa++) {
             float *logits[2];
             for (int p = 0; p < 2; p++) {
@@ -168,7 +167,7 @@ static void check_formats(const struct shape *any, const struct kv_model *unused
                                                            .isa = supported_isa(isa),
                                                            .batch = s->batch,
                                                            .chunk = p ? 0 : s->chunk};
-                assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
+                OK(kv_session_create(&session, formatted, pool, &options, &error));
                 logits[p] = run(session, s, s->batch, tokens);
                 kv_session_free(session);
             }
@@ -176,13 +175,13 @@ static void check_formats(const struct shape *any, const struct kv_model *unused
             free(logits[0]);
             free(logits[1]);
         }
-        kv_model_free(model);
+        kv_model_free(formatted);
     }
     free(tokens);
 }
 
 /* The same run twice is the same to the last bit; more threads change nothing beyond the bound. */
-static void check_threads(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(threads, 5)
 {
     int32_t *tokens = random_tokens(state, s);
     for (int p = 0; kv_path_choice(p); p++) {
@@ -191,9 +190,8 @@ static void check_threads(const struct shape *s, const struct kv_model *model, s
         float *once = run(session, s, s->batch, tokens), *twice = run(session, s, s->batch, tokens);
         assert_memory_equal(once, twice, logit_count(s, s->batch) * sizeof *once);
         for (int threads = 1; threads <= 3; threads++) {
-            struct kv_error error;
             struct kv_pool *other;
-            assert_ok(kv_pool_create(&other, threads, &error), error);
+            other = make_pool(threads);
             check_session(s, model, other, options, tokens, once);
             kv_pool_free(other);
         }
@@ -204,7 +202,7 @@ static void check_threads(const struct shape *s, const struct kv_model *model, s
     free(tokens);
 }
 
-static void check_rows(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(row_alone, 2)
 {
     int32_t *tokens = random_tokens(state, s);
     for (int p = 0; kv_path_choice(p); p++) {
@@ -224,9 +222,8 @@ static void check_rows(const struct shape *s, const struct kv_model *model, stru
 }
 
 /* Sequences cut back to lengths of their own, then given further tokens: each is what it is alone. */
-static void check_truncation(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(truncation, 6)
 {
-    struct kv_error error;
     int32_t *tokens = random_tokens(state, s), more[16], one[128];
     int lengths[9], longest = 0;
     for (int b = 0; b < s->batch; b++) {
@@ -239,14 +236,14 @@ static void check_truncation(const struct shape *s, const struct kv_model *model
     for (int p = 0; n > 0 && kv_path_choice(p); p++) {
         struct kv_session *together = open_session(s, model, pool, kv_path_choice(p)->name, s->batch);
         struct kv_session *alone = open_session(s, model, pool, kv_path_choice(p)->name, 1);
-        assert_ok(kv_session_prefill(together, tokens, s->n_tokens, NULL, &error), error);
-        assert_ok(kv_session_truncate(together, lengths, &error), error);
-        assert_ok(kv_session_prefill(together, more, n, NULL, &error), error);
+        OK(kv_session_prefill(together, tokens, s->n_tokens, NULL, &error));
+        OK(kv_session_truncate(together, lengths, &error));
+        OK(kv_session_prefill(together, more, n, NULL, &error));
         for (int b = 0; b < s->batch; b++) {
             memcpy(one, tokens + b * s->n_tokens, (size_t)lengths[b] * sizeof *one);
             memcpy(one + lengths[b], more + b * n, (size_t)n * sizeof *one);
             kv_session_reset(alone);
-            assert_ok(kv_session_prefill(alone, one, lengths[b] + n, NULL, &error), error);
+            OK(kv_session_prefill(alone, one, lengths[b] + n, NULL, &error));
             assert_close(kv_session_logits(together) + b * s->config.vocab_size, kv_session_logits(alone),
                          (size_t)s->config.vocab_size, LOGIT_BOUND);
         }
@@ -257,7 +254,7 @@ static void check_truncation(const struct shape *s, const struct kv_model *model
 }
 
 /* Other tokens, longer and shorter, run before: the result is the same to the last bit. */
-static void check_leftovers(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(leftovers, 3)
 {
     struct shape longest = *s;
     longest.n_tokens = s->config.n_positions;
@@ -279,26 +276,25 @@ static void check_leftovers(const struct shape *s, const struct kv_model *model,
 }
 
 /* Token by token, past the window's end, under both policies that go on: the same logits on both paths. */
-static void check_overflow(const struct shape *s, const struct kv_model *model, struct kv_pool *pool, uint64_t *state)
+PROPERTY(overflow, 4)
 {
-    struct kv_error error;
     const size_t n = (size_t)s->batch * (size_t)s->config.vocab_size;
     for (enum kv_overflow policy = KV_OVERFLOW_RECOMPUTE; policy <= KV_OVERFLOW_SHIFT; policy++) {
         struct kv_session *naive, *cached;
         struct kv_session_options options = {.path = "naive", .batch = s->batch, .overflow = policy};
-        assert_ok(kv_session_create(&naive, model, pool, &options, &error), error);
+        OK(kv_session_create(&naive, model, pool, &options, &error));
         options.path = "cached";
         options.chunk = s->chunk;
-        assert_ok(kv_session_create(&cached, model, pool, &options, &error), error);
+        OK(kv_session_create(&cached, model, pool, &options, &error));
         int32_t *tokens = random_tokens(state, s);
-        assert_ok(kv_session_prefill(naive, tokens, s->n_tokens, NULL, &error), error);
-        assert_ok(kv_session_prefill(cached, tokens, s->n_tokens, NULL, &error), error);
+        OK(kv_session_prefill(naive, tokens, s->n_tokens, NULL, &error));
+        OK(kv_session_prefill(cached, tokens, s->n_tokens, NULL, &error));
         const int n_steps = s->config.n_positions - s->n_tokens + 5;
         for (int i = 0; i < n_steps; i++) {
             for (int b = 0; b < s->batch; b++)
                 tokens[b] = random_between(state, 0, s->config.vocab_size - 1);
-            assert_ok(kv_session_decode(naive, tokens, &error), error);
-            assert_ok(kv_session_decode(cached, tokens, &error), error);
+            OK(kv_session_decode(naive, tokens, &error));
+            OK(kv_session_decode(cached, tokens, &error));
             assert_int_equal(kv_session_lengths(naive)[0], kv_session_lengths(cached)[0]);
             assert_int_equal(kv_session_overflows(naive), kv_session_overflows(cached));
             assert_close(kv_session_logits(cached), kv_session_logits(naive), n, LOGIT_BOUND);
@@ -308,56 +304,4 @@ static void check_overflow(const struct shape *s, const struct kv_model *model, 
         kv_session_free(naive);
         kv_session_free(cached);
     }
-}
-
-static void test_paths_agree(void **state)
-{
-    (void)state;
-    for_random_shapes(1, check_paths);
-}
-
-static void test_formats(void **state)
-{
-    (void)state;
-    for_random_shapes(7, check_formats);
-}
-
-static void test_threads(void **state)
-{
-    (void)state;
-    for_random_shapes(5, check_threads);
-}
-
-static void test_row_alone(void **state)
-{
-    (void)state;
-    for_random_shapes(2, check_rows);
-}
-
-static void test_leftovers(void **state)
-{
-    (void)state;
-    for_random_shapes(3, check_leftovers);
-}
-
-static void test_truncation(void **state)
-{
-    (void)state;
-    for_random_shapes(6, check_truncation);
-}
-
-static void test_overflow(void **state)
-{
-    (void)state;
-    for_random_shapes(4, check_overflow);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths_agree), cmocka_unit_test(test_formats),   cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_row_alone),   cmocka_unit_test(test_leftovers), cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_overflow),
-    };
-    return cmocka_run_group_tests_name("property", tests, NULL, NULL);
 }

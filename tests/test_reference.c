@@ -1,6 +1,6 @@
 /* Both paths against an independent PyTorch GPT-2 (data/reference): logits at every position and greedy tokens,
  * past the window's end too, for every matmul, instruction-set level, chunk size and thread count. */
-#include "support.h"
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,17 +15,16 @@ static const int chunks[] = {0, 1, 2, 7};
 static void for_every_way(void (*check)(const struct reference_case *c, const struct kv_model *model,
                                         struct kv_pool *pool, struct kv_session_options options))
 {
-    struct kv_error error;
     for (size_t i = 0; i < sizeof case_names / sizeof case_names[0]; i++) {
         struct reference_case c;
         load_case(&c, case_names[i]);
         for (int threads = 1; threads <= 2; threads++) {
             struct kv_pool *pool;
-            assert_ok(kv_pool_create(&pool, threads, &error), error);
+            pool = make_pool(threads);
             for (int m = 0; kv_matmul_choice(m); m++) {
                 const char *matmul = kv_matmul_choice(m)->name;
                 struct kv_model *model;
-                assert_ok(kv_model_load(&model, c.folder, NULL, matmul, pool, &error), error);
+                OK(kv_model_load(&model, c.folder, NULL, matmul, pool, &error));
                 for (int p = 0; kv_path_choice(p); p++)
                     for (int isa = 0; supported_isa(isa); isa++)
                         check(&c, model, pool,
@@ -44,7 +43,6 @@ static void for_every_way(void (*check)(const struct reference_case *c, const st
 static void check_logits(const struct reference_case *c, const struct kv_model *model, struct kv_pool *pool,
                          struct kv_session_options options)
 {
-    struct kv_error error;
     const size_t V = (size_t)kv_model_config(model)->vocab_size, n = (size_t)c->batch * (size_t)c->n_tokens * V;
     float *logits = malloc(n * sizeof *logits);
     assert_non_null(logits);
@@ -52,8 +50,8 @@ static void check_logits(const struct reference_case *c, const struct kv_model *
         struct kv_session *session;
         options.chunk = chunks[i];
         memset(logits, 0xff, n * sizeof *logits); /* NaN: what is left unwritten fails */
-        assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
-        assert_ok(kv_session_prefill(session, c->tokens, c->n_tokens, logits, &error), error);
+        OK(kv_session_create(&session, model, pool, &options, &error));
+        OK(kv_session_prefill(session, c->tokens, c->n_tokens, logits, &error));
         assert_close(logits, c->logits, n, LOGIT_BOUND);
         for (int b = 0; b < c->batch; b++)
             assert_memory_equal(kv_session_logits(session) + (size_t)b * V,
@@ -66,7 +64,6 @@ static void check_logits(const struct reference_case *c, const struct kv_model *
 static void check_greedy(const struct reference_case *c, const struct kv_model *model, struct kv_pool *pool,
                          struct kv_session_options options)
 {
-    struct kv_error error;
     const size_t n = (size_t)c->batch * (size_t)c->n_greedy;
     int32_t *sequences = malloc(n * sizeof *sequences);
     assert_non_null(sequences);
@@ -77,7 +74,7 @@ static void check_greedy(const struct reference_case *c, const struct kv_model *
         memset(sequences, 0xff, n * sizeof *sequences);
         for (int b = 0; b < c->batch; b++)
             memcpy(sequences + b * c->n_greedy, c->tokens + b * c->n_tokens, (size_t)c->n_tokens * sizeof *sequences);
-        assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
+        OK(kv_session_create(&session, model, pool, &options, &error));
         generate_greedy(session, c->batch, sequences, c->n_tokens, c->n_greedy - c->n_tokens);
         assert_memory_equal(sequences, c->greedy, n * sizeof *sequences);
         kv_session_free(session);
@@ -85,20 +82,12 @@ static void check_greedy(const struct reference_case *c, const struct kv_model *
     free(sequences);
 }
 
-static void test_logits(void **state)
+TEST(logits)
 {
-    (void)state;
     for_every_way(check_logits);
 }
 
-static void test_greedy(void **state)
+TEST(greedy)
 {
-    (void)state;
     for_every_way(check_greedy);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_logits), cmocka_unit_test(test_greedy)};
-    return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }

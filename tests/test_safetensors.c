@@ -1,7 +1,6 @@
 /* The safetensors file: every way in which one can be wrong, and what we write ourselves. */
 #include "checkpoint.h"
-
-#include "model/safetensors.h"
+#include "unit.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,8 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static struct kv_error error;
 
 /* A file that announces a header of `announced` bytes, then has this header and n_data bytes, zero or not. */
 static void put_file(const struct checkpoint *c, uint64_t announced, const char *header, size_t n_header, size_t n_data)
@@ -41,18 +38,10 @@ static void refuse_at(const struct checkpoint *c, kv_status status, const char *
     assert_released(c->weights_file);
 }
 
-static struct kv_safetensors *open_file(const struct checkpoint *c)
-{
-    struct kv_safetensors *file;
-    assert_ok(kv_safetensors_open(&file, c->weights_file, &error), error);
-    return file;
-}
-
 /* ---- Reading: right files ----------------------------------------------------------------------- */
 
-static void test_every_field(void **state)
+FOLDER_TEST(every_field)
 {
-    const struct checkpoint *c = *state;
     put_header(c,
                "{\"__metadata__\":{\"format\":\"pt\",\"n\":\"1\"},"
                "\"b\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[8,20]},"
@@ -60,7 +49,7 @@ static void test_every_field(void **state)
                "\"nothing\":{\"dtype\":\"BF16\",\"shape\":[5,0,7],\"data_offsets\":[20,20]},"
                "\"c\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[20,24]}}",
                24);
-    struct kv_safetensors *file = open_file(c);
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_int_equal(kv_safetensors_count(file), 4);
     static const char *const names[] = {"a", "b", "c", "nothing"};
     static const enum kv_dtype dtypes[] = {KV_DTYPE_OTHER, KV_DTYPE_F16, KV_DTYPE_F32, KV_DTYPE_BF16};
@@ -88,13 +77,12 @@ static void test_every_field(void **state)
     kv_safetensors_close(NULL);
 }
 
-static void test_no_tensors(void **state)
+FOLDER_TEST(no_tensors)
 {
-    const struct checkpoint *c = *state;
     static const char *const headers[] = {"{}", "{}      ", "{\"__metadata__\":{}}"};
     for (size_t i = 0; i < COUNT(headers); i++) {
         put_header(c, headers[i], 0);
-        struct kv_safetensors *file = open_file(c);
+        struct kv_safetensors *file = open_safetensors(c->weights_file);
         assert_int_equal(kv_safetensors_count(file), 0);
         assert_null(kv_safetensors_find(file, "wte.weight"));
         kv_safetensors_close(file);
@@ -102,9 +90,8 @@ static void test_no_tensors(void **state)
 }
 
 /* Every type of the format has its width: one byte too few or too many is refused. */
-static void test_dtypes(void **state)
+FOLDER_TEST(dtypes)
 {
-    const struct checkpoint *c = *state;
     static const struct {
         const char *name;
         int bytes;
@@ -120,16 +107,15 @@ static void test_dtypes(void **state)
             if (more)
                 refuse(c, KV_ERROR_FORMAT, "tensor 't'");
             else
-                kv_safetensors_close(open_file(c));
+                kv_safetensors_close(open_safetensors(c->weights_file));
         }
     }
 }
 
 /* ---- Reading: wrong files ----------------------------------------------------------------------- */
 
-static void test_wrong_entries(void **state)
+FOLDER_TEST(wrong_entries)
 {
-    const struct checkpoint *c = *state;
 #define ENTRY(dtype, shape, offsets) "{\"t\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
     static const struct {
         const char *header;
@@ -184,9 +170,8 @@ static void test_wrong_entries(void **state)
     }
 }
 
-static void test_overlaps(void **state)
+FOLDER_TEST(overlaps)
 {
-    const struct checkpoint *c = *state;
     static const int places[][2] = {{0, 8}, {4, 12}, {0, 4}, {4, 8}, {2, 6}, {7, 15}};
     char header[512];
     for (size_t i = 0; i < COUNT(places); i++) {
@@ -201,9 +186,8 @@ static void test_overlaps(void **state)
     }
 }
 
-static void test_not_a_header(void **state)
+FOLDER_TEST(not_a_header)
 {
-    const struct checkpoint *c = *state;
 #define TENSOR "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}"
     static const char *const headers[] = {
         "",
@@ -234,9 +218,8 @@ static void test_not_a_header(void **state)
     }
 }
 
-static void test_deep_nesting(void **state)
+FOLDER_TEST(deep_nesting)
 {
-    const struct checkpoint *c = *state;
     enum { DEPTH = 1000000 };
     char *header = malloc(DEPTH + 1);
     assert_non_null(header);
@@ -251,9 +234,8 @@ static void test_deep_nesting(void **state)
     free(header);
 }
 
-static void test_header_length(void **state)
+FOLDER_TEST(header_length)
 {
-    const struct checkpoint *c = *state;
     static const uint64_t lengths[] = {
         3, 1u << 31, UINT64_C(1) << 32, UINT64_MAX >> 1, UINT64_C(1) << 63, UINT64_MAX - 8, UINT64_MAX - 7, UINT64_MAX};
     char named[64];
@@ -269,20 +251,18 @@ static void test_header_length(void **state)
     }
 }
 
-static void test_not_a_file(void **state)
+FOLDER_TEST(not_a_file)
 {
-    const struct checkpoint *c = *state;
     refuse(c, KV_ERROR_IO, "No such file");
     assert_int_equal(mkdir(c->weights_file, 0700), 0);
     refuse(c, KV_ERROR_IO, "not a regular file");
     struct kv_safetensors *file;
-    assert_refused(kv_safetensors_open(&file, "/dev/null", &error), KV_ERROR_IO, error, "/dev/null", "regular");
+    REFUSED(kv_safetensors_open(&file, "/dev/null", &error), KV_ERROR_IO, "/dev/null", "regular");
 }
 
 /* Names are shown to a person: cut when long, and in one line. */
-static void test_odd_names(void **state)
+FOLDER_TEST(odd_names)
 {
-    const struct checkpoint *c = *state;
     char header[4096] = "{\"";
     memset(header + 2, 'n', 3000);
     strcpy(header + 3002, "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}");
@@ -297,7 +277,7 @@ static void test_odd_names(void **state)
 static void assert_holds(const struct checkpoint *c, const char *name, const float *values, const size_t *shape,
                          int n_dims)
 {
-    struct kv_safetensors *file = open_file(c);
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_int_equal(kv_safetensors_count(file), 1);
     const struct kv_tensor *tensor = kv_safetensors_find(file, name);
     assert_non_null(tensor);
@@ -310,9 +290,8 @@ static void assert_holds(const struct checkpoint *c, const char *name, const flo
     kv_safetensors_close(file);
 }
 
-static void test_write_and_read(void **state)
+FOLDER_TEST(write_and_read)
 {
-    const struct checkpoint *c = *state;
     static const struct {
         const char *name;
         size_t shape[4];
@@ -341,9 +320,8 @@ static void test_write_and_read(void **state)
 }
 
 /* Read back by a judge that is not our own code. */
-static void test_python_reads_it(void **state)
+FOLDER_TEST(python_reads_it)
 {
-    const struct checkpoint *c = *state;
     static const char script[] =
         "import json, math, struct, sys\n"
         "file = open(sys.argv[1], 'rb').read()\n"
@@ -357,7 +335,7 @@ static void test_python_reads_it(void **state)
         "assert math.isnan(values[5])\n";
     const float values[] = {1.5f, -2.0f, 0x1p-149f, 0x1.fffffep127f, -INFINITY, NAN};
     char command[256];
-    assert_ok(kv_write_safetensors(c->weights_file, "logits", values, (const size_t[]){2, 1, 3}, 3, &error), error);
+    OK(kv_write_safetensors(c->weights_file, "logits", values, (const size_t[]){2, 1, 3}, 3, &error));
     assert_in_range(snprintf(command, sizeof command, "'%s' -E - '%s'", KV_PYTHON, c->weights_file), 1, 255);
     FILE *python = popen(command, "we");
     assert_non_null(python);
@@ -365,39 +343,26 @@ static void test_python_reads_it(void **state)
     assert_int_equal(pclose(python), 0);
 }
 
-static void test_write_refused(void **state)
+FOLDER_TEST(write_refused)
 {
-    const struct checkpoint *c = *state;
     const float value = 1;
     const size_t one = 1;
     char path[256];
     snprintf(path, sizeof path, "%s/absent/x.safetensors", c->folder);
-    assert_refused(kv_write_safetensors(path, "t", &value, &one, 1, &error), KV_ERROR_IO, error, path, "No such file");
+    REFUSED(kv_write_safetensors(path, "t", &value, &one, 1, &error), KV_ERROR_IO, path, "No such file");
     assert_int_equal(mkdir(c->weights_file, 0700), 0);
-    assert_refused(kv_write_safetensors(c->weights_file, "t", &value, &one, 1, &error), KV_ERROR_IO, error,
-                   c->weights_file, "directory");
+    REFUSED(kv_write_safetensors(c->weights_file, "t", &value, &one, 1, &error), KV_ERROR_IO, c->weights_file,
+            "directory");
     assert_int_equal(files_in(c->folder), 1);
     assert_int_equal(files_in(c->weights_file), 0);
     write_bytes(c->config_file, "", 0);
     snprintf(path, sizeof path, "%s/x.safetensors", c->config_file);
-    assert_refused(kv_write_safetensors(path, "t", &value, &one, 1, &error), KV_ERROR_IO, error, path, "directory");
+    REFUSED(kv_write_safetensors(path, "t", &value, &one, 1, &error), KV_ERROR_IO, path, "directory");
     assert_int_equal(files_in(c->folder), 2);
 }
 
-/* Where the data begins, from the file's first 8 bytes. */
-static uint64_t data_start(const char *path)
+FOLDER_TEST(many_tensors)
 {
-    uint64_t header;
-    FILE *stream = fopen(path, "re");
-    assert_non_null(stream);
-    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
-    fclose(stream);
-    return 8 + header;
-}
-
-static void test_many_tensors(void **state)
-{
-    const struct checkpoint *c = *state;
     enum { LARGE = 3 * 4096 + 5 }; /* more than any buffer */
     float *values = malloc(LARGE * sizeof *values);
     assert_non_null(values);
@@ -410,8 +375,8 @@ static void test_many_tensors(void **state)
         {"large", KV_DTYPE_BF16, 1, (const size_t[]){LARGE}, values},
         {"a \"quoted\"\n", KV_DTYPE_BF16, 3, (const size_t[]){1, 3, 1}, values + 2},
     };
-    assert_ok(kv_safetensors_write(c->weights_file, sources, COUNT(sources), NULL, 0, &error), error);
-    struct kv_safetensors *file = open_file(c);
+    OK(kv_safetensors_write(c->weights_file, sources, COUNT(sources), NULL, 0, &error));
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_int_equal(kv_safetensors_count(file), COUNT(sources));
     assert_int_equal(data_start(c->weights_file) % 64, 0);
     size_t end = 0;
@@ -435,12 +400,11 @@ static void test_many_tensors(void **state)
     free(values);
 }
 
-static void test_notes(void **state)
+FOLDER_TEST(notes)
 {
-    const struct checkpoint *c = *state;
     const struct kv_note notes[] = {{"format", "pt"}, {"", "empty"}, {"text", "two\nlines \"\xc3\xa9\""}, {"none", ""}};
-    assert_ok(kv_safetensors_write(c->weights_file, NULL, 0, notes, COUNT(notes), &error), error);
-    struct kv_safetensors *file = open_file(c);
+    OK(kv_safetensors_write(c->weights_file, NULL, 0, notes, COUNT(notes), &error));
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     for (size_t i = 0; i < COUNT(notes); i++)
         assert_string_equal(kv_safetensors_note(file, notes[i].name), notes[i].value);
     assert_null(kv_safetensors_note(file, "absent"));
@@ -451,15 +415,14 @@ static void test_notes(void **state)
         char bytes[64] = {(char)strlen(headers[i])};
         memcpy(bytes + 8, headers[i], strlen(headers[i]));
         write_bytes(c->weights_file, bytes, 8 + strlen(headers[i]));
-        file = open_file(c);
+        file = open_safetensors(c->weights_file);
         assert_null(kv_safetensors_note(file, "format"));
         kv_safetensors_close(file);
     }
 }
 
-static void test_sources_refused(void **state)
+FOLDER_TEST(sources_refused)
 {
-    const struct checkpoint *c = *state;
     const float value = 1;
     const size_t one = 1, ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, huge = SIZE_MAX / 8, large = SIZE_MAX / 4 + 1,
                  none[] = {0, SIZE_MAX};
@@ -485,9 +448,8 @@ static void test_sources_refused(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         const struct kv_tensor_source sources[] = {good, cases[i].second};
         const struct kv_note notes[] = {{"first", "1"}, cases[i].note};
-        struct kv_error e = {""};
-        assert_refused(kv_safetensors_write(c->weights_file, sources, 2, notes, 2, &e), KV_ERROR_ARGUMENT, e,
-                       c->weights_file, cases[i].named);
+        REFUSED(kv_safetensors_write(c->weights_file, sources, 2, notes, 2, &error), KV_ERROR_ARGUMENT, c->weights_file,
+                cases[i].named);
         assert_int_equal(access(c->weights_file, F_OK), -1);
     }
 }
@@ -499,45 +461,20 @@ static void stop_half_way(const struct checkpoint *c, size_t n, size_t limit)
     const size_t old_shape = COUNT(old_values);
     float *values = calloc(n, sizeof *values);
     assert_non_null(values);
-    assert_ok(kv_write_safetensors(c->weights_file, "old", old_values, &old_shape, 1, &error), error);
+    OK(kv_write_safetensors(c->weights_file, "old", old_values, &old_shape, 1, &error));
     disk_is_full(limit);
     const kv_status status = kv_write_safetensors(c->weights_file, "new", values, &n, 1, &error);
     disk_is_free();
-    assert_refused(status, KV_ERROR_IO, error, c->weights_file, "too large");
+    REFUSED(status, KV_ERROR_IO, c->weights_file, "too large");
     assert_int_equal(files_in(c->folder), 1);
     assert_holds(c, "old", old_values, &old_shape, 1);
     free(values);
 }
 
-static void test_write_whole_or_not_at_all(void **state)
+FOLDER_TEST(write_whole_or_not_at_all)
 {
-    const struct checkpoint *c = *state;
     for (size_t limit = 1; limit < 400000; limit *= 8)
         stop_half_way(c, 100000, limit);
     stop_half_way(c, 3, 0); /* so small that only closing the file writes it */
     stop_half_way(c, 3, 70);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_every_field),
-        WITH_FOLDER(test_no_tensors),
-        WITH_FOLDER(test_dtypes),
-        WITH_FOLDER(test_wrong_entries),
-        WITH_FOLDER(test_overlaps),
-        WITH_FOLDER(test_not_a_header),
-        WITH_FOLDER(test_deep_nesting),
-        WITH_FOLDER(test_header_length),
-        WITH_FOLDER(test_not_a_file),
-        WITH_FOLDER(test_odd_names),
-        WITH_FOLDER(test_write_and_read),
-        WITH_FOLDER(test_python_reads_it),
-        WITH_FOLDER(test_write_refused),
-        WITH_FOLDER(test_many_tensors),
-        WITH_FOLDER(test_notes),
-        WITH_FOLDER(test_sources_refused),
-        WITH_FOLDER(test_write_whole_or_not_at_all),
-    };
-    return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);
 }

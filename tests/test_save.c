@@ -1,5 +1,6 @@
 /* Saved models: the same model when it is loaded again, and a folder that is never half of one and half of another. */
 #include "checkpoint.h"
+#include "unit.h"
 
 #include "model/safetensors.h"
 #include "model/weights.h"
@@ -11,8 +12,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct kv_error error;
 
 /* Every field apart from the others, an epsilon that 1e-5 does not stand for, and the other GELU. */
 static const struct kv_config odd = {3, 5, 35, 41, 257, 19, KV_GELU, 3.1415927e-6f};
@@ -32,52 +31,15 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-static struct kv_pool *make_pool(void)
-{
-    struct kv_pool *pool;
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
-    return pool;
-}
-
-static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed, const char *matmul)
-{
-    struct kv_model *model;
-    struct kv_pool *pool = make_pool();
-    assert_ok(kv_model_synthesize(&model, config, seed, NULL, matmul, pool, &error), error);
-    kv_pool_free(pool);
-    return model;
-}
-
-static struct kv_model *load(const char *folder)
-{
-    struct kv_model *model;
-    struct kv_pool *pool = make_pool();
-    assert_ok(kv_model_load(&model, folder, NULL, "reference", pool, &error), error);
-    kv_pool_free(pool);
-    return model;
-}
-
-/* The file, with a zero behind it, for the caller to free. */
-static char *read_file(const char *file)
-{
-    char *content = calloc(1, 4096);
-    FILE *stream = fopen(file, "re");
-    assert_true(content && stream);
-    assert_in_range(fread(content, 1, 4095, stream), 1, 4094);
-    fclose(stream);
-    return content;
-}
-
 /* ---- Models ------------------------------------------------------------------------------------------- */
 
-static void test_saved_is_loaded(void **state)
+FOLDER_TEST(saved_is_loaded)
 {
-    const struct checkpoint *c = *state;
     static const struct kv_config *const shapes[] = {&odd, &even, &odd};
     for (size_t i = 0; i < COUNT(shapes); i++) { /* each replaces the one before */
-        struct kv_model *model = synthesize(shapes[i], 11 + i, i % 2 ? "openblas" : "reference");
-        assert_ok(kv_model_save(model, c->folder, "F32", NULL, &error), error);
-        struct kv_model *loaded = load(c->folder);
+        struct kv_model *model = synthesize(shapes[i], 11 + i, i % 2 ? "openblas" : "reference", 1);
+        OK(kv_model_save(model, c->folder, "F32", NULL, &error));
+        struct kv_model *loaded = load_model(c->folder, "reference", 1);
         assert_same_weights(model, loaded);
         assert_string_equal(kv_model_source(loaded), "F32");
         assert_int_equal(files_in(c->folder), 2);
@@ -91,29 +53,28 @@ static float *logits_of(const struct kv_model *model, int n_tokens)
 {
     const int V = model->config.vocab_size;
     const struct kv_session_options options = {.matmul = "reference", .batch = 1};
-    struct kv_pool *pool = make_pool();
+    struct kv_pool *pool = make_pool(1);
     struct kv_session *session;
     int32_t *tokens = malloc((size_t)n_tokens * sizeof *tokens);
     float *logits = malloc((size_t)n_tokens * (size_t)V * sizeof *logits);
     assert_true(tokens && logits);
     for (int i = 0; i < n_tokens; i++)
         tokens[i] = (i * 31 + 5) % V;
-    assert_ok(kv_session_create(&session, model, pool, &options, &error), error);
-    assert_ok(kv_session_prefill(session, tokens, n_tokens, logits, &error), error);
+    OK(kv_session_create(&session, model, pool, &options, &error));
+    OK(kv_session_prefill(session, tokens, n_tokens, logits, &error));
     kv_session_free(session);
     kv_pool_free(pool);
     free(tokens);
     return logits;
 }
 
-static void test_the_same_logits(void **state)
+FOLDER_TEST(the_same_logits)
 {
-    const struct checkpoint *c = *state;
-    struct kv_model *model = synthesize(&odd, 2, "reference");
-    assert_ok(kv_model_save(model, c->folder, "F32", NULL, &error), error);
-    struct kv_model *exact = load(c->folder);
-    assert_ok(kv_model_save(model, c->folder, "BF16", NULL, &error), error);
-    struct kv_model *rounded = load(c->folder);
+    struct kv_model *model = synthesize(&odd, 2, "reference", 1);
+    OK(kv_model_save(model, c->folder, "F32", NULL, &error));
+    struct kv_model *exact = load_model(c->folder, "reference", 1);
+    OK(kv_model_save(model, c->folder, "BF16", NULL, &error));
+    struct kv_model *rounded = load_model(c->folder, "reference", 1);
     float *expected = logits_of(model, 19), *same = logits_of(exact, 19), *near = logits_of(rounded, 19);
     const size_t n = 19 * (size_t)odd.vocab_size;
     assert_memory_equal(expected, same, n * sizeof *expected);
@@ -140,16 +101,15 @@ static float nearest_even(float value)
     return float_of(below & 0x10000 ? above : below);
 }
 
-static void test_bfloat_is_the_nearest(void **state)
+FOLDER_TEST(bfloat_is_the_nearest)
 {
-    const struct checkpoint *c = *state;
     static const uint32_t edges[] = {
         0x3f800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x3f817fff, 0x3f7fffff,             /* ties and next to them */
         0x00000000, 0x80000000, 0x00000001, 0x00007fff, 0x00008000, 0x00008001, 0x00018000, /* 0 and subnormals */
         0x007fffff, 0x00800000, 0x007f8000, 0x807fffff, 0x80008000,                         /* up to the normals */
         0x7f7f0000, 0x7f7f7fff, 0x7f7f8000, 0x7f7fffff, 0xff7fffff, 0xff7f7fff,             /* at the upper end */
     };
-    struct kv_model *model = synthesize(&odd, 2, "reference");
+    struct kv_model *model = synthesize(&odd, 2, "reference", 1);
     float *wpe = (float *)(uintptr_t)model->wpe;
     uint64_t random = 9;
     for (size_t i = 0; i < COUNT(edges); i++)
@@ -158,8 +118,8 @@ static void test_bfloat_is_the_nearest(void **state)
         const uint32_t bits = (uint32_t)next_random(&random);
         wpe[i] = float_of((bits & 0x7f800000) == 0x7f800000 ? bits & 0xbfffffff : bits);
     }
-    assert_ok(kv_model_save(model, c->folder, "BF16", NULL, &error), error);
-    struct kv_model *loaded = load(c->folder);
+    OK(kv_model_save(model, c->folder, "BF16", NULL, &error));
+    struct kv_model *loaded = load_model(c->folder, "reference", 1);
     char name[48];
     size_t n;
     for (int i = 0; model_tensor_name(&odd, i, name, &n); i++)
@@ -170,18 +130,17 @@ static void test_bfloat_is_the_nearest(void **state)
     kv_model_free(loaded);
 }
 
-static void test_bfloat_of_what_is_no_number(void **state)
+FOLDER_TEST(bfloat_of_what_is_no_number)
 {
-    const struct checkpoint *c = *state;
     static const uint32_t nan[] = {0x7fc00000, 0x7f800001, 0x7fffffff, 0xffffffff, 0xff800001, 0x7f80ffff};
-    struct kv_model *model = synthesize(&odd, 2, "reference");
+    struct kv_model *model = synthesize(&odd, 2, "reference", 1);
     float *wpe = (float *)(uintptr_t)model->wpe;
     for (size_t i = 0; i < COUNT(nan); i++)
         wpe[i] = float_of(nan[i]);
     wpe[10] = INFINITY;
     wpe[11] = -INFINITY;
-    assert_ok(kv_model_save(model, c->folder, "BF16", NULL, &error), error);
-    struct kv_model *loaded = load(c->folder);
+    OK(kv_model_save(model, c->folder, "BF16", NULL, &error));
+    struct kv_model *loaded = load_model(c->folder, "reference", 1);
     for (size_t i = 0; i < COUNT(nan); i++) {
         assert_true(isnan(loaded->wpe[i]));
         assert_int_equal(bits_of(loaded->wpe[i]) >> 31, nan[i] >> 31);
@@ -197,19 +156,18 @@ static void assert_epsilon_stays(const struct checkpoint *c, struct kv_model *mo
 {
     struct kv_config config;
     model->config.layer_norm_epsilon = epsilon;
-    assert_ok(kv_model_save(model, c->folder, "F32", NULL, &error), error);
-    assert_ok(kv_config_load(c->config_file, &config, &error), error);
+    OK(kv_model_save(model, c->folder, "F32", NULL, &error));
+    OK(kv_config_load(c->config_file, &config, &error));
     assert_memory_equal(&config, &model->config, sizeof config);
-    char *content = read_file(c->config_file);
+    char *content = read_text(c->config_file);
     if (text)
         assert_non_null(strstr(content, text));
     free(content);
 }
 
-static void test_epsilon_keeps_its_bits(void **state)
+FOLDER_TEST(epsilon_keeps_its_bits)
 {
-    const struct checkpoint *c = *state;
-    struct kv_model *model = synthesize(&even, 1, "reference");
+    struct kv_model *model = synthesize(&even, 1, "reference", 1);
     uint64_t random = 4;
     assert_epsilon_stays(c, model, 1e-5f, "\"layer_norm_epsilon\": 1e-5,");
     assert_epsilon_stays(c, model, 0.1f, "\"layer_norm_epsilon\": 0.1,");
@@ -223,18 +181,17 @@ static void test_epsilon_keeps_its_bits(void **state)
 }
 
 /* What is there may stay only when it is the very same. */
-static void test_an_edited_config_is_replaced(void **state)
+FOLDER_TEST(an_edited_config_is_replaced)
 {
-    const struct checkpoint *c = *state;
-    struct kv_model *model = synthesize(&even, 1, "reference");
-    assert_ok(kv_model_save(model, c->folder, "F32", "bytes", &error), error);
-    char *first = read_file(c->config_file), edited[4096];
+    struct kv_model *model = synthesize(&even, 1, "reference", 1);
+    OK(kv_model_save(model, c->folder, "F32", "bytes", &error));
+    char *first = read_text(c->config_file), edited[4096];
     for (int edit = 0; edit < 3; edit++) {
         const int length = snprintf(edited, sizeof edited, "%s%s", first, edit == 0 ? "}" : "");
         edited[length / 2] = edit == 1 ? '?' : edited[length / 2];
         write_bytes(c->config_file, edited, (size_t)length - (edit == 2));
-        assert_ok(kv_model_save(model, c->folder, "F32", "bytes", &error), error);
-        char *again = read_file(c->config_file);
+        OK(kv_model_save(model, c->folder, "F32", "bytes", &error));
+        char *again = read_text(c->config_file);
         assert_string_equal(again, first);
         free(again);
     }
@@ -242,9 +199,8 @@ static void test_an_edited_config_is_replaced(void **state)
     kv_model_free(model);
 }
 
-static void test_tokenizer_is_named(void **state)
+FOLDER_TEST(tokenizer_is_named)
 {
-    const struct checkpoint *c = *state;
     static const struct {
         int vocab_size;
         const char *tokenizer, *says;
@@ -255,13 +211,13 @@ static void test_tokenizer_is_named(void **state)
     const char *name;
     for (size_t i = 0; i < COUNT(cases); i++) {
         const struct kv_config config = {1, 1, 1, 1, cases[i].vocab_size, 1, KV_GELU, 1e-5f};
-        struct kv_model *model = synthesize(&config, 1, "reference");
-        assert_ok(kv_model_save(model, c->folder, "BF16", cases[i].tokenizer, &error), error);
-        char *content = read_file(c->config_file);
+        struct kv_model *model = synthesize(&config, 1, "reference", 1);
+        OK(kv_model_save(model, c->folder, "BF16", cases[i].tokenizer, &error));
+        char *content = read_text(c->config_file);
         assert_non_null(strstr(content, cases[i].says));
         assert_int_equal(strstr(content, "kvbench_tokenizer") != NULL, cases[i].tokenizer != NULL);
         assert_non_null(strstr(content, "\"torch_dtype\": \"bfloat16\""));
-        assert_ok(kv_tokenizer_of_config(c->config_file, &name, &error), error);
+        OK(kv_tokenizer_of_config(c->config_file, &name, &error));
         assert_string_equal(name, cases[i].tokenizer ? cases[i].tokenizer : "bytes");
         free(content);
         kv_model_free(model);
@@ -270,49 +226,44 @@ static void test_tokenizer_is_named(void **state)
 
 /* ---- Failures ----------------------------------------------------------------------------------------- */
 
-static void test_arguments_refused(void **state)
+FOLDER_TEST(arguments_refused)
 {
-    const struct checkpoint *c = *state;
-    struct kv_model *model = synthesize(&even, 1, "reference"), *packed = synthesize(&even, 1, "packed");
-    struct kv_error e;
-    assert_refused(kv_model_save(packed, c->folder, "F32", NULL, &e), KV_ERROR_ARGUMENT, e, c->folder, "matmul packed");
-    assert_refused(kv_model_save(model, c->folder, "F16", NULL, &e), KV_ERROR_ARGUMENT, e, c->folder, "'F16'");
-    assert_refused(kv_model_save(model, c->folder, "F32", "words", &e), KV_ERROR_ARGUMENT, e, "tokenizer", "'words'");
-    assert_refused(kv_model_save(model, c->folder, "F32", "gpt2", &e), KV_ERROR_ARGUMENT, e, c->folder, "50257 ids");
+    struct kv_model *model = synthesize(&even, 1, "reference", 1), *packed = synthesize(&even, 1, "packed", 1);
+    REFUSED(kv_model_save(packed, c->folder, "F32", NULL, &error), KV_ERROR_ARGUMENT, c->folder, "matmul packed");
+    REFUSED(kv_model_save(model, c->folder, "F16", NULL, &error), KV_ERROR_ARGUMENT, c->folder, "'F16'");
+    REFUSED(kv_model_save(model, c->folder, "F32", "words", &error), KV_ERROR_ARGUMENT, "tokenizer", "'words'");
+    REFUSED(kv_model_save(model, c->folder, "F32", "gpt2", &error), KV_ERROR_ARGUMENT, c->folder, "50257 ids");
     static const float epsilons[] = {-1e-5f, 1.5f, NAN, INFINITY};
     for (size_t i = 0; i < COUNT(epsilons); i++) {
         model->config.layer_norm_epsilon = epsilons[i];
-        assert_refused(kv_model_save(model, c->folder, "F32", NULL, &e), KV_ERROR_ARGUMENT, e, c->folder,
-                       "layer_norm_epsilon");
+        REFUSED(kv_model_save(model, c->folder, "F32", NULL, &error), KV_ERROR_ARGUMENT, c->folder,
+                "layer_norm_epsilon");
     }
     assert_int_equal(files_in(c->folder), 0);
     kv_model_free(model);
     kv_model_free(packed);
 }
 
-static void test_places_refused(void **state)
+FOLDER_TEST(places_refused)
 {
-    const struct checkpoint *c = *state;
-    struct kv_model *model = synthesize(&even, 1, "reference"), *other = synthesize(&odd, 1, "reference");
+    struct kv_model *model = synthesize(&even, 1, "reference", 1), *other = synthesize(&odd, 1, "reference", 1);
     char path[256];
-    struct kv_error e;
     snprintf(path, sizeof path, "%s/absent/model", c->folder);
-    assert_refused(kv_model_save(model, path, "F32", NULL, &e), KV_ERROR_IO, e, path, "No such file");
+    REFUSED(kv_model_save(model, path, "F32", NULL, &error), KV_ERROR_IO, path, "No such file");
     write_bytes(c->config_file, "{}", 2);
-    assert_refused(kv_model_save(model, c->config_file, "F32", NULL, &e), KV_ERROR_IO, e, c->config_file,
-                   "Not a directory");
+    REFUSED(kv_model_save(model, c->config_file, "F32", NULL, &error), KV_ERROR_IO, c->config_file, "Not a directory");
     snprintf(path, sizeof path, "%s/model", c->config_file);
-    assert_refused(kv_model_save(model, path, "F32", NULL, &e), KV_ERROR_IO, e, path, "Not a directory");
+    REFUSED(kv_model_save(model, path, "F32", NULL, &error), KV_ERROR_IO, path, "Not a directory");
     assert_int_equal(files_in(c->folder), 1);
-    assert_ok(kv_model_save(model, c->folder, "F32", NULL, &error), error);
+    OK(kv_model_save(model, c->folder, "F32", NULL, &error));
     assert_int_equal(unlink(c->weights_file) | mkdir(c->weights_file, 0700), 0);
-    char *before = read_file(c->config_file);
-    assert_refused(kv_model_save(other, c->folder, "F32", NULL, &e), KV_ERROR_IO, e, c->weights_file, "directory");
-    char *after = read_file(c->config_file);
+    char *before = read_text(c->config_file);
+    REFUSED(kv_model_save(other, c->folder, "F32", NULL, &error), KV_ERROR_IO, c->weights_file, "directory");
+    char *after = read_text(c->config_file);
     assert_string_equal(before, after);
     assert_int_equal(files_in(c->folder), 2);
     assert_int_equal(rmdir(c->weights_file) | unlink(c->config_file) | mkdir(c->config_file, 0700), 0);
-    assert_refused(kv_model_save(model, c->folder, "F32", NULL, &e), KV_ERROR_IO, e, c->config_file, "directory");
+    REFUSED(kv_model_save(model, c->folder, "F32", NULL, &error), KV_ERROR_IO, c->config_file, "directory");
     assert_int_equal(files_in(c->folder), 1);
     free(before);
     free(after);
@@ -323,36 +274,32 @@ static void test_places_refused(void **state)
 /* As on a full disk: a model into a folder with files of at most `limit` bytes. */
 static void save_in_little_space(const struct kv_model *model, const char *folder, size_t limit)
 {
-    struct kv_error e = {""};
     disk_is_full(limit);
-    const kv_status status = kv_model_save(model, folder, limit % 2 ? "BF16" : "F32", NULL, &e);
+    const kv_status status = kv_model_save(model, folder, limit % 2 ? "BF16" : "F32", NULL, &error);
     disk_is_free();
-    assert_refused(status, KV_ERROR_IO, e, folder, "too large");
+    REFUSED(status, KV_ERROR_IO, folder, "too large");
 }
 
-static void test_a_full_disk_changes_nothing(void **state)
+FOLDER_TEST(a_full_disk_changes_nothing)
 {
-    const struct checkpoint *c = *state;
     static const size_t limits[] = {0, 1, 400, 401, 5000, 20000, 20001};
-    struct kv_model *model = synthesize(&odd, 1, "reference"), *old = synthesize(&even, 3, "reference");
+    struct kv_model *model = synthesize(&odd, 1, "reference", 1), *old = synthesize(&even, 3, "reference", 1);
     char folder[160];
     snprintf(folder, sizeof folder, "%s/new", c->folder);
     for (size_t i = 0; i < COUNT(limits); i++) {
         save_in_little_space(model, folder, limits[i]);
         assert_int_equal(access(folder, F_OK), -1);
     }
-    assert_ok(kv_model_save(old, c->folder, "F32", NULL, &error), error);
+    OK(kv_model_save(old, c->folder, "F32", NULL, &error));
     for (size_t i = 0; i < COUNT(limits); i++) {
         save_in_little_space(model, c->folder, limits[i]);
-        struct kv_model *loaded = load(c->folder);
+        struct kv_model *loaded = load_model(c->folder, "reference", 1);
         assert_same_weights(old, loaded);
         assert_int_equal(files_in(c->folder), 2);
         kv_model_free(loaded);
     }
-    assert_ok(kv_model_save(model, folder, "F32", NULL, &error), error);
+    OK(kv_model_save(model, folder, "F32", NULL, &error));
     assert_int_equal(files_in(folder), 2);
-    snprintf(folder, sizeof folder, "rm -r '%s/new'", c->folder);
-    assert_int_equal(system(folder), 0);
     kv_model_free(model);
     kv_model_free(old);
 }
@@ -404,7 +351,7 @@ enum outcome { IS_OLD, IS_NEW, DOES_NOT_LOAD, N_OUTCOMES };
 static enum outcome look(const char *folder, const struct kv_model *old, const struct kv_model *new)
 {
     struct kv_model *loaded;
-    struct kv_pool *pool = make_pool();
+    struct kv_pool *pool = make_pool(1);
     enum outcome outcome = DOES_NOT_LOAD;
     if (kv_model_load(&loaded, folder, NULL, "reference", pool, &error) == KV_OK) {
         const bool as_old = memcmp(&loaded->config, &old->config, sizeof old->config) == 0;
@@ -419,10 +366,10 @@ static enum outcome look(const char *folder, const struct kv_model *old, const s
 /* Whenever it stops: the old model, the new one, or none; never the weights of one with the config of the other. */
 static void stop_everywhere(const struct checkpoint *c, const struct kv_config *new_config, int found[N_OUTCOMES])
 {
-    struct kv_model *old = synthesize(&even, 1, "reference"), *new = synthesize(new_config, 2, "reference");
+    struct kv_model *old = synthesize(&even, 1, "reference", 1), *new = synthesize(new_config, 2, "reference", 1);
     bool whole = false;
     for (int n = 0; !whole; n++) {
-        assert_ok(kv_model_save(old, c->folder, "F32", NULL, &error), error);
+        OK(kv_model_save(old, c->folder, "F32", NULL, &error));
         whole = stop_before(new, c->folder, n);
         const enum outcome outcome = look(c->folder, old, new);
         found[outcome]++;
@@ -432,9 +379,8 @@ static void stop_everywhere(const struct checkpoint *c, const struct kv_config *
     kv_model_free(new);
 }
 
-static void test_never_half_a_model(void **state)
+FOLDER_TEST(never_half_a_model)
 {
-    const struct checkpoint *c = *state;
     struct kv_config same_tensors = even;
     same_tensors.n_head = 4; /* nothing in the weights tells */
     const struct kv_config *const configs[] = {&same_tensors, &odd};
@@ -445,24 +391,10 @@ static void test_never_half_a_model(void **state)
     }
 }
 
-static void test_new_weights_in_one_step(void **state)
+FOLDER_TEST(new_weights_in_one_step)
 {
-    const struct checkpoint *c = *state;
     int found[N_OUTCOMES] = {0};
     stop_everywhere(c, &even, found);
     assert_true(found[IS_OLD] && found[IS_NEW]);
     assert_int_equal(found[DOES_NOT_LOAD], 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_saved_is_loaded),        WITH_FOLDER(test_the_same_logits),
-        WITH_FOLDER(test_bfloat_is_the_nearest),  WITH_FOLDER(test_bfloat_of_what_is_no_number),
-        WITH_FOLDER(test_epsilon_keeps_its_bits), WITH_FOLDER(test_an_edited_config_is_replaced),
-        WITH_FOLDER(test_tokenizer_is_named),     WITH_FOLDER(test_arguments_refused),
-        WITH_FOLDER(test_places_refused),         WITH_FOLDER(test_a_full_disk_changes_nothing),
-        WITH_FOLDER(test_never_half_a_model),     WITH_FOLDER(test_new_weights_in_one_step),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

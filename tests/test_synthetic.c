@@ -16,6 +16,7 @@
  * with mean 1 for layer norm's gains and 0 for the rest, and deviation f32(f32(2 / 64) ** 0.5) for matrices, 0.1
  * for the rest. Every step is exact in double, or rounded once, so that f32() gives what float arithmetic does. */
 #include "checkpoint.h"
+#include "unit.h"
 
 #include "model/weights.h"
 
@@ -24,25 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct kv_config shape = {.n_layer = 2,
-                                       .n_head = 4,
-                                       .n_embd = 64,
-                                       .n_inner = 256,
-                                       .vocab_size = 1000,
-                                       .n_positions = 32,
-                                       .activation = KV_GELU,
-                                       .layer_norm_epsilon = 1e-5f};
-
-static struct kv_model *synthesize(const struct kv_config *config, uint64_t seed, int n_threads)
-{
-    struct kv_pool *pool;
-    struct kv_model *model;
-    struct kv_error error;
-    assert_ok(kv_pool_create(&pool, n_threads, &error), error);
-    assert_ok(kv_model_synthesize(&model, config, seed, NULL, "reference", pool, &error), error);
-    kv_pool_free(pool);
-    return model;
-}
+static const struct kv_config shape = {2, 4, 64, 256, 1000, 32, KV_GELU, 1e-5f};
 
 /* Element i of a tensor of the model with that shape. */
 static float element(const struct kv_model *model, const char *tensor, size_t i)
@@ -59,9 +42,8 @@ static float element(const struct kv_model *model, const char *tensor, size_t i)
     return 0;
 }
 
-static void test_defined_values(void **state)
+TEST(defined_values)
 {
-    (void)state;
     static const struct {
         uint64_t seed;
         const char *name;
@@ -85,7 +67,7 @@ static void test_defined_values(void **state)
         {UINT64_MAX, "h.0.mlp.c_fc.bias", 255, -0x1.0c24a4p-3f},
     };
     for (size_t k = 0; k < COUNT(defined); k++) {
-        struct kv_model *model = synthesize(&shape, defined[k].seed, 1);
+        struct kv_model *model = synthesize(&shape, defined[k].seed, "reference", 1);
         const float value = element(model, defined[k].name, defined[k].i);
         if (memcmp(&value, &defined[k].value, sizeof value) != 0)
             fail_msg("seed %" PRIu64 " %s[%zu] is %a instead of %a", defined[k].seed, defined[k].name, defined[k].i,
@@ -94,17 +76,15 @@ static void test_defined_values(void **state)
     }
 }
 
-static void test_any_pool_size(void **state)
+TEST(any_pool_size)
 {
-    (void)state;
-    static const struct kv_config tiny = {
-        .n_layer = 1, .n_head = 1, .n_embd = 1, .n_inner = 1, .vocab_size = 1, .n_positions = 1};
+    static const struct kv_config tiny = {1, 1, 1, 1, 1, 1, KV_GELU_NEW, 0};
     static const int sizes[] = {1, 2, 3, 7};
     static const struct kv_config *const shapes[] = {&shape, &tiny};
     for (size_t s = 0; s < COUNT(shapes); s++) {
-        struct kv_model *first = synthesize(shapes[s], 5, 1);
+        struct kv_model *first = synthesize(shapes[s], 5, "reference", 1);
         for (size_t i = 0; i < COUNT(sizes); i++) {
-            struct kv_model *model = synthesize(shapes[s], 5, sizes[i]);
+            struct kv_model *model = synthesize(shapes[s], 5, "reference", sizes[i]);
             assert_same_weights(first, model);
             kv_model_free(model);
         }
@@ -112,13 +92,12 @@ static void test_any_pool_size(void **state)
     }
 }
 
-static void test_seeds_differ(void **state)
+TEST(seeds_differ)
 {
-    (void)state;
     static const uint64_t seeds[] = {0, 1, 2, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX};
     struct kv_model *models[COUNT(seeds)];
     for (size_t i = 0; i < COUNT(seeds); i++) {
-        models[i] = synthesize(&shape, seeds[i], 2);
+        models[i] = synthesize(&shape, seeds[i], "reference", 2);
         for (size_t k = 0; k < i; k++)
             assert_false(same_weights(models[i], models[k]));
     }
@@ -136,12 +115,11 @@ static void check_correlation(const float *a, const float *b, size_t n, double m
     assert_true(fabs(sum / (double)n) < 5 / sqrt((double)n));
 }
 
-static void test_independent(void **state)
+TEST(independent)
 {
-    (void)state;
     const double deviation = sqrt(2.0 / shape.n_embd);
     const size_t n = (size_t)(shape.n_embd * shape.n_inner);
-    struct kv_model *model = synthesize(&shape, 0, 2), *other = synthesize(&shape, 1, 2);
+    struct kv_model *model = synthesize(&shape, 0, "reference", 2), *other = synthesize(&shape, 1, "reference", 2);
     check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight), kv_matrix_floats(&model->layers[1].c_fc_weight),
                       n, 0, deviation);
     check_correlation(kv_matrix_floats(&model->layers[0].c_fc_weight),
@@ -156,12 +134,11 @@ static void test_independent(void **state)
 
 /* The sum of four uniform numbers, so: the mean within 5 of its standard errors, the deviation too (a kurtosis of 2.7
  * makes its relative error sqrt(1.7 / 4 n)), nothing past 2 sqrt(3) deviations, and neither denormals nor NaN. */
-static void test_distribution(void **state)
+TEST(distribution)
 {
-    (void)state;
     char name[48];
     size_t n;
-    struct kv_model *model = synthesize(&shape, 0, 2);
+    struct kv_model *model = synthesize(&shape, 0, "reference", 2);
     for (int index = 0; model_tensor_name(&shape, index, name, &n); index++) {
         const float *values = model_tensor(model, index);
         const bool norm = strstr(name, "ln_") && strstr(name, ".weight");
@@ -183,12 +160,10 @@ static void test_distribution(void **state)
 }
 
 /* The wider the model, the smaller its values. */
-static void test_no_denormals_in_wide_models(void **state)
+TEST(no_denormals_in_wide_models)
 {
-    (void)state;
-    static const struct kv_config wide = {
-        .n_layer = 1, .n_head = 1, .n_embd = 4096, .n_inner = 1, .vocab_size = 64, .n_positions = 1};
-    struct kv_model *model = synthesize(&wide, 0, 2);
+    static const struct kv_config wide = {1, 1, 4096, 1, 64, 1, KV_GELU_NEW, 0};
+    struct kv_model *model = synthesize(&wide, 0, "reference", 2);
     const size_t n = (size_t)wide.vocab_size * (size_t)wide.n_embd;
     for (size_t i = 0; i < n; i++)
         assert_true(kv_matrix_floats(&model->wte)[i] == 0 ||
@@ -196,15 +171,14 @@ static void test_no_denormals_in_wide_models(void **state)
     kv_model_free(model);
 }
 
-static void test_label_and_shape(void **state)
+TEST(label_and_shape)
 {
-    (void)state;
     static const struct {
         uint64_t seed;
         const char *label;
     } labels[] = {{0, "synthetic:0"}, {42, "synthetic:42"}, {UINT64_MAX, "synthetic:18446744073709551615"}};
     for (size_t i = 0; i < COUNT(labels); i++) {
-        struct kv_model *model = synthesize(&shape, labels[i].seed, 1);
+        struct kv_model *model = synthesize(&shape, labels[i].seed, "reference", 1);
         assert_string_equal(kv_model_source(model), labels[i].label);
         assert_memory_equal(kv_model_config(model), &shape, sizeof shape);
         assert_string_equal(kv_model_format(model), "f32");
@@ -213,9 +187,8 @@ static void test_label_and_shape(void **state)
     kv_model_free(NULL);
 }
 
-static void test_refused_shapes(void **state)
+TEST(refused_shapes)
 {
-    (void)state;
     static const struct {
         size_t field;
         int value;
@@ -236,31 +209,19 @@ static void test_refused_shapes(void **state)
     };
     struct kv_config wide = shape; /* so wide that no machine holds the largest of each other size */
     struct kv_pool *pool;
-    struct kv_error error;
     wide.n_embd = 4096;
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
+    pool = make_pool(1);
     for (size_t i = 0; i < COUNT(wrong); i++) {
         struct kv_config config = wide;
         struct kv_model *model;
         memcpy((char *)&config + wrong[i].field, &wrong[i].value, sizeof wrong[i].value);
-        assert_refused(kv_model_synthesize(&model, &config, 0, NULL, "reference", pool, &error), wrong[i].status, error,
-                       "model", wrong[i].named);
+        REFUSED(kv_model_synthesize(&model, &config, 0, NULL, "reference", pool, &error), wrong[i].status, "model",
+                wrong[i].named);
         assert_null(model);
     }
     const struct kv_config all = {INT32_MAX, 1, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, KV_GELU, 0};
     struct kv_model *model;
-    assert_refused(kv_model_synthesize(&model, &all, 0, NULL, "reference", pool, &error), KV_ERROR_MEMORY, error,
-                   "model", "overflows");
+    REFUSED(kv_model_synthesize(&model, &all, 0, NULL, "reference", pool, &error), KV_ERROR_MEMORY, "model",
+            "overflows");
     kv_pool_free(pool);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defined_values),  cmocka_unit_test(test_any_pool_size),
-        cmocka_unit_test(test_seeds_differ),    cmocka_unit_test(test_independent),
-        cmocka_unit_test(test_distribution),    cmocka_unit_test(test_no_denormals_in_wide_models),
-        cmocka_unit_test(test_label_and_shape), cmocka_unit_test(test_refused_shapes),
-    };
-    return cmocka_run_group_tests_name("synthetic", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Text for a terminal: whole characters out of bytes that come one at a time, and lines of a column: where they break,
  * how wide they are, and what never reaches the terminal. */
-#include "support.h"
+#include "unit.h"
 
 #include "text/terminal.h"
 
@@ -27,7 +27,7 @@ static void take_all(const char *bytes, size_t n, char *pieces)
     assert_int_equal(kv_utf8_rest(&holder, pieces + n_rest + 1), 0);
 }
 
-static void test_whole_characters(void **state)
+TEST(whole_characters)
 {
     static const struct {
         const char *bytes, *pieces;
@@ -49,7 +49,6 @@ static void test_whole_characters(void **state)
         {"\xf0\x9f\x98", "\xf0\x9f\x98"},
     };
     char pieces[64];
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         take_all(cases[i].bytes, strlen(cases[i].bytes), pieces);
         assert_string_equal(pieces, cases[i].pieces);
@@ -57,11 +56,10 @@ static void test_whole_characters(void **state)
 }
 
 /* Any bytes come out as they went in, and what is out never ends within a character that may still become whole. */
-static void test_any_bytes(void **state)
+TEST(any_bytes)
 {
     static const unsigned char likely[] = {0x41, 0xc3, 0xa9, 0xe2, 0x82, 0xac, 0xf0, 0x9f, 0x98, 0x80, 0xed, 0xf4};
     uint64_t random = 7;
-    (void)state;
     for (int round = 0; round < 2000; round++) {
         struct kv_utf8_holder holder = {.n_held = 0};
         char in[40], out[48];
@@ -110,9 +108,8 @@ static void assert_lines(const char *text, int width, int max_lines, const char 
     free(lines);
 }
 
-static void test_breaks(void **state)
+TEST(breaks)
 {
-    (void)state;
     assert_lines("", 10, 5, "|");
     assert_lines("in the beginning", 16, 5, "in the beginning|");
     assert_lines("in the beginning", 15, 5, "in the|beginning|");
@@ -126,17 +123,15 @@ static void test_breaks(void **state)
     assert_lines("ab  cd", 3, 5, "ab |cd|");
 }
 
-static void test_last_lines(void **state)
+TEST(last_lines)
 {
-    (void)state;
     assert_lines("a\nb\nc\nd", 10, 2, "c|d|");
     assert_lines("a\nb\nc\nd", 10, 1, "d|");
     assert_lines("one two three four", 5, 2, "three|four|");
 }
 
-static void test_column_widths(void **state)
+TEST(column_widths)
 {
-    (void)state;
     assert_lines("\xc3\xa9\xc3\xa9\xc3\xa9", 2, 5, "\xc3\xa9\xc3\xa9|\xc3\xa9|");
     assert_lines("\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 5, 5, "\xe6\x97\xa5\xe6\x9c\xac|\xe8\xaa\x9e|");
     assert_lines("e\xcc\x81"
@@ -147,9 +142,8 @@ static void test_column_widths(void **state)
 }
 
 /* No escape sequence of a text can move the cursor, and a character that is not whole yet waits. */
-static void test_what_is_not_written(void **state)
+TEST(what_is_not_written)
 {
-    (void)state;
     assert_lines("a\033[2Jb\tc\rd\x7f"
                  "e\xc2\x9b"
                  "f",
@@ -160,11 +154,10 @@ static void test_what_is_not_written(void **state)
 }
 
 /* Any bytes at any width: nothing is lost but the spaces and newlines that lines break at. */
-static void test_any_bytes_in_lines(void **state)
+TEST(any_bytes_in_lines)
 {
     static const char likely[] = "aaaa bc \n\xc3\xa9\xe6\x97\xa5\xf0\x9f\x98\x80\xff";
     uint64_t random = 3;
-    (void)state;
     for (int round = 0; round < 3000; round++) {
         struct kv_pane_line lines[MAX_LINES];
         char text[48];
@@ -184,18 +177,4 @@ static void test_any_bytes_in_lines(void **state)
         assert_int_equal(at, n);
         free(lines_text(text, n, width, MAX_LINES));
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_characters),
-        cmocka_unit_test(test_any_bytes),
-        cmocka_unit_test(test_breaks),
-        cmocka_unit_test(test_last_lines),
-        cmocka_unit_test(test_column_widths),
-        cmocka_unit_test(test_what_is_not_written),
-        cmocka_unit_test(test_any_bytes_in_lines),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /* Text to ids and back: against the ids of other tokenizers, for any bytes, at any length, and with files that are not
  * what they should be. */
+#include "allocations.h"
 #include "checkpoint.h"
-#include "cli_runner.h"
+#include "unit.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -15,29 +16,6 @@
 
 enum { MEGABYTE = 1 << 20 };
 
-/* ---- Allocations that fail on request ------------------------------------------------------------------- */
-
-static int allocations_left = -1; /* -1: no limit */
-
-static bool refuse_allocation(void)
-{
-    return allocations_left >= 0 && allocations_left-- == 0;
-}
-
-void *__real_malloc(size_t n_bytes);
-void *__wrap_malloc(size_t n_bytes);
-void *__wrap_malloc(size_t n_bytes)
-{
-    return refuse_allocation() ? NULL : __real_malloc(n_bytes);
-}
-
-void *__real_calloc(size_t n, size_t n_bytes);
-void *__wrap_calloc(size_t n, size_t n_bytes);
-void *__wrap_calloc(size_t n, size_t n_bytes)
-{
-    return refuse_allocation() ? NULL : __real_calloc(n, n_bytes);
-}
-
 /* ---- What the tests share ------------------------------------------------------------------------------- */
 
 struct ids {
@@ -48,8 +26,7 @@ struct ids {
 static struct kv_tokenizer *open_tokenizer(const char *name)
 {
     struct kv_tokenizer *tokenizer;
-    struct kv_error error;
-    assert_ok(kv_tokenizer_create(&tokenizer, name, VOCAB, &error), error);
+    OK(kv_tokenizer_create(&tokenizer, name, VOCAB, &error));
     return tokenizer;
 }
 
@@ -65,11 +42,12 @@ static int tear_down(void **state)
     return 0;
 }
 
+#define GPT2_TEST(name) TEST_WITH(name, struct kv_tokenizer *gpt2, NULL, NULL)
+
 static struct ids encode(const struct kv_tokenizer *tokenizer, const char *text, size_t n_bytes, bool allow_special)
 {
     struct ids made;
-    struct kv_error error;
-    assert_ok(kv_tokenizer_encode(tokenizer, text, n_bytes, allow_special, &made.ids, &made.n, &error), error);
+    OK(kv_tokenizer_encode(tokenizer, text, n_bytes, allow_special, &made.ids, &made.n, &error));
     assert_non_null(made.ids);
     return made;
 }
@@ -80,8 +58,7 @@ static void check_decodes(const struct kv_tokenizer *tokenizer, const struct ids
 {
     char *back;
     size_t n_back, n_token, at = 0;
-    struct kv_error error;
-    assert_ok(kv_tokenizer_decode(tokenizer, made->ids, made->n, &back, &n_back, &error), error);
+    OK(kv_tokenizer_decode(tokenizer, made->ids, made->n, &back, &n_back, &error));
     assert_int_equal(n_back, n_bytes);
     assert_memory_equal(back, text, n_bytes);
     assert_int_equal(back[n_bytes], 0);
@@ -131,46 +108,45 @@ static size_t check_case_file(const struct kv_tokenizer *tokenizer, const char *
     return n_cases;
 }
 
-static void test_cases(void **state)
+GPT2_TEST(cases)
 {
-    assert_int_equal(check_case_file(*state, GPT2_DATA "/cases.json"), 26);
+    assert_int_equal(check_case_file(gpt2, GPT2_DATA "/cases.json"), 26);
 }
 
-static void test_more_cases(void **state)
+GPT2_TEST(more_cases)
 {
-    assert_in_range(check_case_file(*state, GPT2_DATA "/more_cases.json"), 700, 2000);
+    assert_in_range(check_case_file(gpt2, GPT2_DATA "/more_cases.json"), 700, 2000);
 }
 
-static void test_ids(void **state)
+GPT2_TEST(ids)
 {
-    const struct kv_tokenizer *t = *state;
     size_t n;
-    assert_string_equal(kv_tokenizer_name(t), "gpt2");
-    assert_int_equal(kv_tokenizer_vocab_size(t), 50257);
-    assert_int_equal(kv_tokenizer_end_of_text(t), 50256);
-    assert_memory_equal(kv_tokenizer_token(t, 0, &n), "!", 1);
-    assert_memory_equal(kv_tokenizer_token(t, 188, &n), "\0", 1); /* the first byte that is not printable */
+    assert_string_equal(kv_tokenizer_name(gpt2), "gpt2");
+    assert_int_equal(kv_tokenizer_vocab_size(gpt2), 50257);
+    assert_int_equal(kv_tokenizer_end_of_text(gpt2), 50256);
+    assert_memory_equal(kv_tokenizer_token(gpt2, 0, &n), "!", 1);
+    assert_memory_equal(kv_tokenizer_token(gpt2, 188, &n), "\0", 1); /* the first byte that is not printable */
     assert_int_equal(n, 1);
-    assert_memory_equal(kv_tokenizer_token(t, 50256, &n), END_OF_TEXT, sizeof END_OF_TEXT - 1);
+    assert_memory_equal(kv_tokenizer_token(gpt2, 50256, &n), END_OF_TEXT, sizeof END_OF_TEXT - 1);
     assert_int_equal(n, sizeof END_OF_TEXT - 1);
-    assert_null(kv_tokenizer_token(t, 50257, &n));
+    assert_null(kv_tokenizer_token(gpt2, 50257, &n));
     assert_int_equal(n, 0);
-    assert_null(kv_tokenizer_token(t, -1, &n));
+    assert_null(kv_tokenizer_token(gpt2, -1, &n));
 }
 
-static void test_special(void **state)
+GPT2_TEST(special)
 {
-    CHECK_ENCODES(*state, END_OF_TEXT, true, 50256);
-    CHECK_ENCODES(*state, END_OF_TEXT, false, 27, 91, 437, 1659, 5239, 91, 29);
-    CHECK_ENCODES(*state, "hello" END_OF_TEXT END_OF_TEXT " hello", true, 31373, 50256, 50256, 23748);
-    CHECK_ENCODES(*state, "<|endoftext|", true, 27, 91, 437, 1659, 5239, 91);
+    CHECK_ENCODES(gpt2, END_OF_TEXT, true, 50256);
+    CHECK_ENCODES(gpt2, END_OF_TEXT, false, 27, 91, 437, 1659, 5239, 91, 29);
+    CHECK_ENCODES(gpt2, "hello" END_OF_TEXT END_OF_TEXT " hello", true, 31373, 50256, 50256, 23748);
+    CHECK_ENCODES(gpt2, "<|endoftext|", true, 27, 91, 437, 1659, 5239, 91);
 }
 
 /* ---- Any bytes ------------------------------------------------------------------------------------------ */
 
 /* Each text is invalid UTF-8 as a whole: every byte of it is a piece of its own, and a bound for what is around it. The
  * longer ones hold bytes that would merge if they were taken for one character. */
-static void test_invalid_bytes(void **state)
+GPT2_TEST(invalid_bytes)
 {
     static const char *const invalid[] = {"\x80",
                                           "\xBF\x80",
@@ -187,20 +163,20 @@ static void test_invalid_bytes(void **state)
                                           "\xF5\x81\x96\x80",
                                           "\xF8\x82\x8E\x80\x80",
                                           "\xFE\xFF"};
-    const struct kv_tokenizer *t = *state;
     char text[64];
     int32_t byte_ids[256];
     size_t n;
     for (int32_t id = 0; id < 256; id++)
-        byte_ids[(unsigned char)*kv_tokenizer_token(t, id, &n)] = id;
+        byte_ids[(unsigned char)*kv_tokenizer_token(gpt2, id, &n)] = id;
     for (size_t i = 0; i < COUNT(invalid); i++) {
         int32_t expected[16] = {31373, 220, 220}; /* "hello" and two spaces, the second not kept for a word */
         n = 3;
         for (const char *byte = invalid[i]; *byte; byte++)
             expected[n++] = byte_ids[(unsigned char)*byte];
         expected[n++] = 31373;
-        check_encodes(t, text, (size_t)snprintf(text, sizeof text, "hello  %shello", invalid[i]), false, expected, n);
-        check_encodes(t, invalid[i], strlen(invalid[i]), false, expected + 3, n - 4);
+        check_encodes(gpt2, text, (size_t)snprintf(text, sizeof text, "hello  %shello", invalid[i]), false, expected,
+                      n);
+        check_encodes(gpt2, invalid[i], strlen(invalid[i]), false, expected + 3, n - 4);
     }
 }
 
@@ -222,7 +198,7 @@ static size_t random_text(uint64_t *random, char *text, size_t room)
     return n;
 }
 
-static void test_random_bytes(void **state)
+GPT2_TEST(random_bytes)
 {
     struct kv_tokenizer *bytes = open_tokenizer("bytes");
     uint64_t random = 1;
@@ -234,7 +210,7 @@ static void test_random_bytes(void **state)
         memcpy(text, room, n);
         text[n] = '\0';
         text = realloc(text, n ? n : 1);
-        const struct kv_tokenizer *tokenizer = round % 8 ? *state : bytes;
+        const struct kv_tokenizer *tokenizer = round % 8 ? gpt2 : bytes;
         struct ids made = encode(tokenizer, text, n, round % 2);
         check_decodes(tokenizer, &made, text, n);
         free(made.ids);
@@ -243,11 +219,9 @@ static void test_random_bytes(void **state)
     kv_tokenizer_free(bytes);
 }
 
-static void test_bytes(void **state)
+TEST(bytes)
 {
-    (void)state;
     struct kv_tokenizer *t = open_tokenizer("bytes");
-    struct kv_error error;
     char all[256];
     int32_t expected[256];
     for (int i = 0; i < 256; i++)
@@ -258,7 +232,7 @@ static void test_bytes(void **state)
     check_encodes(t, all, 256, true, expected, 256);
     CHECK_ENCODES(t, "<|e", true, '<', '|', 'e');
     kv_tokenizer_free(t);
-    assert_ok(kv_tokenizer_create(&t, "bytes", NULL, &error), error);
+    OK(kv_tokenizer_create(&t, "bytes", NULL, &error));
     struct ids made = encode(t, NULL, 0, false);
     assert_int_equal(made.n, 0);
     free(made.ids);
@@ -275,7 +249,7 @@ static double processor_seconds(void)
 }
 
 /* A quadratic step would take hours; what is linear takes a fraction of a second, or a few with sanitizers. */
-static void test_megabytes(void **state)
+GPT2_TEST(megabytes)
 {
     static const struct {
         const char *part;
@@ -302,11 +276,11 @@ static void test_megabytes(void **state)
         for (size_t at = 0; at < MEGABYTE; at++)
             text[at] = texts[i].part[at % n_part];
         const double start = processor_seconds();
-        struct ids made = encode(*state, text, MEGABYTE, texts[i].allow_special);
+        struct ids made = encode(gpt2, text, MEGABYTE, texts[i].allow_special);
         const double seconds = processor_seconds() - start;
         if (seconds > 20)
             fail_msg("1 MB of '%s' takes %.1f s of processor time to encode", texts[i].part, seconds);
-        check_decodes(*state, &made, text, MEGABYTE);
+        check_decodes(gpt2, &made, text, MEGABYTE);
         free(made.ids);
     }
     free(text);
@@ -329,11 +303,11 @@ static void *encode_often(void *argument)
     return (void *)n_wrong;
 }
 
-static void test_threads_share_one(void **state)
+GPT2_TEST(threads_share_one)
 {
     pthread_t threads[4];
     for (size_t i = 0; i < COUNT(threads); i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, encode_often, *state), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, encode_often, gpt2), 0);
     for (size_t i = 0; i < COUNT(threads); i++) {
         void *n_wrong;
         assert_int_equal(pthread_join(threads[i], &n_wrong), 0);
@@ -343,46 +317,41 @@ static void test_threads_share_one(void **state)
 
 /* ---- What is refused ------------------------------------------------------------------------------------ */
 
-static void test_choices(void **state)
+TEST(choices)
 {
-    (void)state;
     struct kv_tokenizer *t;
-    struct kv_error error;
     assert_string_equal(kv_tokenizer_choice(0)->name, "gpt2");
     assert_string_equal(kv_tokenizer_choice(1)->name, "bytes");
     assert_null(kv_tokenizer_choice(2));
     assert_null(kv_tokenizer_choice(-1));
-    assert_refused(kv_tokenizer_create(&t, "words", VOCAB, &error), KV_ERROR_ARGUMENT, error, "words", NULL);
+    REFUSED(kv_tokenizer_create(&t, "words", VOCAB, &error), KV_ERROR_ARGUMENT, "words", NULL);
     assert_null(t);
-    assert_refused(kv_tokenizer_create(&t, NULL, NULL, &error), KV_ERROR_ARGUMENT, error, "vocab.bpe", NULL);
+    REFUSED(kv_tokenizer_create(&t, NULL, NULL, &error), KV_ERROR_ARGUMENT, "vocab.bpe", NULL);
     kv_tokenizer_free(NULL);
 }
 
-static void test_bad_arguments(void **state)
+GPT2_TEST(bad_arguments)
 {
-    struct kv_error error;
     int32_t *ids;
     char *text;
     size_t n;
     const size_t too_many = (size_t)INT32_MAX + 1;
-    assert_refused(kv_tokenizer_encode(*state, "", too_many, false, &ids, &n, &error), KV_ERROR_ARGUMENT, error,
-                   "2147483648", NULL);
+    REFUSED(kv_tokenizer_encode(gpt2, "", too_many, false, &ids, &n, &error), KV_ERROR_ARGUMENT, "2147483648", NULL);
     assert_null(ids);
-    assert_refused(kv_tokenizer_decode(*state, (const int32_t[]){0, 50257}, 2, &text, &n, &error), KV_ERROR_ARGUMENT,
-                   error, "50257", "number 2");
+    REFUSED(kv_tokenizer_decode(gpt2, (const int32_t[]){0, 50257}, 2, &text, &n, &error), KV_ERROR_ARGUMENT, "50257",
+            "number 2");
     assert_null(text);
-    assert_int_equal(kv_tokenizer_decode(*state, (const int32_t[]){-1}, 1, &text, &n, NULL), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_tokenizer_decode(gpt2, (const int32_t[]){-1}, 1, &text, &n, NULL), KV_ERROR_ARGUMENT);
 }
 
 static void refuse_file(const char *file, kv_status expected, const char *thing)
 {
     struct kv_tokenizer *t;
-    struct kv_error error = {""};
-    assert_refused(kv_tokenizer_create(&t, "gpt2", file, &error), expected, error, file, thing);
+    REFUSED(kv_tokenizer_create(&t, "gpt2", file, &error), expected, file, thing);
     assert_null(t);
 }
 
-static void test_bad_files(void **state)
+FOLDER_TEST(bad_files)
 {
     static const struct {
         const char *text, *thing;
@@ -401,7 +370,6 @@ static void test_bad_files(void **state)
                  {"#version: 0.2\na \xC4\n", "line 2"},     /* half a character */
                  {"#version: 0.2\na \xE1\x81\n", "line 2"}, /* a third of one that would be 'A' */
                  {"#version: 0.2\na b", "line 2"}};
-    const struct checkpoint *c = *state;
     refuse_file(c->config_file, KV_ERROR_IO, "No such file");
     refuse_file(c->folder, KV_ERROR_IO, "directory");
     for (size_t i = 0; i < COUNT(files); i++) {
@@ -420,23 +388,21 @@ static void test_bad_files(void **state)
 }
 
 /* Whatever the damage, what loads is whole and what does not says so. */
-static void test_damaged_files(void **state)
+FOLDER_TEST(damaged_files)
 {
-    const struct checkpoint *c = *state;
     uint64_t random = 7;
     char *whole = read_text(VOCAB);
     const size_t n = strlen(whole);
     int n_refused = 0;
     for (int round = 0; round < 60; round++) {
         struct kv_tokenizer *t;
-        struct kv_error error = {""};
         unsigned char *bytes = malloc(n + 24);
         assert_non_null(bytes);
         memcpy(bytes, whole, n);
         write_bytes(c->config_file, bytes, damage(bytes, n, round % 2 ? n : 2000, &random));
         const kv_status status = kv_tokenizer_create(&t, "gpt2", c->config_file, &error);
         if (status) {
-            assert_refused(status, KV_ERROR_FORMAT, error, c->config_file, NULL);
+            REFUSED(status, KV_ERROR_FORMAT, c->config_file, NULL);
             n_refused++;
         } else {
             struct ids made = encode(t, "hello world", 11, false);
@@ -469,38 +435,27 @@ static kv_status open_and_encode(const char *name, struct kv_error *error)
     return status;
 }
 
-static void test_no_memory(void **state)
+/* Every allocation that is needed; one that only gives memory back may fail unnoticed. */
+TEST(no_memory)
 {
-    (void)state;
     static const struct {
         const char *name;
-        int n_allocations;
+        int needed;
     } expected[] = {{"gpt2", 10}, {"bytes", 5}};
     for (size_t i = 0; i < COUNT(expected); i++) {
-        kv_status status = KV_ERROR_MEMORY;
-        int n = 0;
-        for (; status; n++) {
-            struct kv_error error = {""};
+        int n_failed = 0;
+        n_allocations = 0;
+        OK(open_and_encode(expected[i].name, &error));
+        for (int n = 0, all = n_allocations; n < all; n++) {
             allocations_left = n;
-            status = open_and_encode(expected[i].name, &error);
+            const kv_status status = open_and_encode(expected[i].name, &error);
             allocations_left = -1;
             if (status)
-                assert_refused(status, KV_ERROR_MEMORY, error, "no memory", NULL);
+                REFUSED(status, KV_ERROR_MEMORY, "no memory", NULL);
+            n_failed += status != KV_OK;
         }
-        assert_int_equal(n - 1, expected[i].n_allocations);
+        assert_int_equal(n_failed, expected[i].needed);
     }
 }
 
-#define FILE_TEST(function) cmocka_unit_test_setup_teardown(function, checkpoint_set_up, checkpoint_tear_down)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),   cmocka_unit_test(test_more_cases),    cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_special), cmocka_unit_test(test_invalid_bytes), cmocka_unit_test(test_random_bytes),
-        cmocka_unit_test(test_bytes),   cmocka_unit_test(test_megabytes),     cmocka_unit_test(test_threads_share_one),
-        cmocka_unit_test(test_choices), cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_no_memory),
-        FILE_TEST(test_bad_files),      FILE_TEST(test_damaged_files),
-    };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
-}
+GROUP(set_up, tear_down)

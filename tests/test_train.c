@@ -1,13 +1,12 @@
 /* Training: losses and gradients against PyTorch's and against finite differences, AdamW against PyTorch's. */
 #include "model/safetensors.h"
 #include "train_bench.h"
+#include "unit.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct kv_error error;
 
 /* ---- Loss and gradients ------------------------------------------------------------------------------- */
 
@@ -18,10 +17,10 @@ static void open_case(struct bench *bench, struct reference_case *c, const char 
     struct kv_pool *pool;
     load_case(c, name);
     const int T = c->n_tokens - 1;
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
-    assert_ok(kv_model_load(&model, c->folder, NULL, "openblas", pool, &error), error);
+    pool = make_pool(1);
+    OK(kv_model_load(&model, c->folder, NULL, "openblas", pool, &error));
     open_bench(bench, kv_model_config(model), c->batch, T, n_threads);
-    assert_ok(kv_trainer_copy_weights(bench->trainer, model, &error), error);
+    OK(kv_trainer_copy_weights(bench->trainer, model, &error));
     for (int b = 0; b < c->batch; b++) {
         memcpy(bench->tokens + b * T, c->tokens + b * c->n_tokens, (size_t)T * sizeof(int32_t));
         memcpy(bench->targets + b * T, c->tokens + b * c->n_tokens + 1, (size_t)T * sizeof(int32_t));
@@ -43,7 +42,7 @@ static void check_reference_gradients(int n_threads)
     assert_true(expected > 1);
     assert_true(fabs(bench_step(&bench, 0) - expected) < 1e-5);
     snprintf(path, sizeof path, "%s/grads.safetensors", c.folder);
-    assert_ok(kv_safetensors_open(&file, path, &error), error);
+    OK(kv_safetensors_open(&file, path, &error));
     const struct kv_tensor_slot *slots = bench.trainer->slots[KV_TRAINER_GRADIENTS];
     assert_int_equal(kv_safetensors_count(file), bench.trainer->n_slots);
     for (int i = 0; i < bench.trainer->n_slots; i++) {
@@ -62,16 +61,14 @@ static void check_reference_gradients(int n_threads)
     close_bench(&bench);
 }
 
-static void test_reference_gradients(void **state)
+TEST(reference_gradients)
 {
-    (void)state;
     for (int n_threads = 1; n_threads <= 3; n_threads++)
         check_reference_gradients(n_threads);
 }
 
-static void test_reference_losses(void **state)
+TEST(reference_losses)
 {
-    (void)state;
     static const char *const names[] = {"tiny-f32", "odd-f16", "gelu-erf-bf16"};
     for (size_t i = 0; i < COUNT(names); i++) {
         struct bench bench;
@@ -154,17 +151,15 @@ static void check_finite_differences(enum kv_activation activation, int n_thread
     close_bench(&bench);
 }
 
-static void test_finite_differences(void **state)
+TEST(finite_differences)
 {
-    (void)state;
     check_finite_differences(KV_GELU_NEW, 1);
     check_finite_differences(KV_GELU, 2);
 }
 
 /* A vocabulary so large that the LM head takes the rows in two parts. */
-static void test_large_vocabulary(void **state)
+TEST(large_vocabulary)
 {
-    (void)state;
     struct bench bench;
     const struct kv_config config = {1, 1, 8, 16, 200000, 70, KV_GELU_NEW, 1e-5f};
     open_bench(&bench, &config, 2, 60, 2);
@@ -174,9 +169,8 @@ static void test_large_vocabulary(void **state)
 }
 
 /* The parts that the LM head takes the rows in change nothing but rounding. */
-static void test_head_in_parts(void **state)
+TEST(head_in_parts)
 {
-    (void)state;
     struct bench whole, parts;
     open_synthetic(&whole, &odd_shape, 2, 70, 2);
     open_synthetic(&parts, &odd_shape, 2, 70, 2);
@@ -216,9 +210,8 @@ static void run_kernels(const struct kv_train_kernels *k, int n, float *results)
     row[2][0] = (float)k->squares(row[0], (size_t)n);
 }
 
-static void test_levels_agree(void **state)
+TEST(levels_agree)
 {
-    (void)state;
     static const int sizes[] = {1, 2, 7, 16, 31, 100, 2051};
     for (size_t s = 0; s < COUNT(sizes); s++) {
         const size_t n = (size_t)sizes[s];
@@ -237,9 +230,8 @@ static void test_levels_agree(void **state)
 
 /* torch.optim.AdamW (PyTorch 1.13): betas 0.9 and 0.95, eps 1e-8, rates 0.02, 0.01, 0.03, and in step s = 0, 1, 2
  * gradients ((7 i + 5 s) mod 11 - 5) * 0.03 (s + 1), the last one 1e-9 (s + 1) */
-static void test_adamw_as_pytorch(void **state)
+TEST(adamw_as_pytorch)
 {
-    (void)state;
     enum { N = 9 };
     static const float start[N] = {0.5f, -1.25f, 3.0f, 0.0f, 1e-3f, -0.75f, 2.0f, -4.0f, 0.125f};
     static const float decayed[N] = {0.510679901f, -1.25128639f, 3.00602841f,  -0.0438098907f, 0.003346866f,
@@ -270,15 +262,4 @@ static void test_adamw_as_pytorch(void **state)
             assert_close(&v[i], &second[i], 1, 2e-6);
         }
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_gradients), cmocka_unit_test(test_reference_losses),
-        cmocka_unit_test(test_finite_differences),  cmocka_unit_test(test_large_vocabulary),
-        cmocka_unit_test(test_head_in_parts),       cmocka_unit_test(test_levels_agree),
-        cmocka_unit_test(test_adamw_as_pytorch),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Checkpoints of a training run, and the files that they are made of: what goes in comes out with the same bits, and
  * what is no checkpoint of this run changes nothing. */
 #include "train_bench.h"
+#include "unit.h"
 
 #include <math.h>
 #include <signal.h>
@@ -11,28 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct kv_error error;
 static const struct kv_config small_shape = {2, 2, 32, 128, 256, 32, KV_GELU_NEW, 1e-5f};
-
-/* ---- Files -------------------------------------------------------------------------------------------- */
-
-static struct kv_safetensors *open_file(const char *path)
-{
-    struct kv_safetensors *file;
-    assert_ok(kv_safetensors_open(&file, path, &error), error);
-    return file;
-}
-
-/* Where the data begins, from the file's first 8 bytes. */
-static uint64_t data_start(const char *path)
-{
-    uint64_t header;
-    FILE *stream = fopen(path, "re");
-    assert_non_null(stream);
-    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
-    fclose(stream);
-    return 8 + header;
-}
 
 /* ---- Going on ----------------------------------------------------------------------------------------- */
 
@@ -45,9 +25,8 @@ static void assert_same_state(const struct bench *a, const struct bench *b)
     assert_int_equal(kv_trainer_steps(a->trainer), kv_trainer_steps(b->trainer));
 }
 
-static void test_goes_on_with_the_same_bits(void **state)
+FOLDER_TEST(goes_on_with_the_same_bits)
 {
-    const struct checkpoint *c = *state;
     static const struct kv_config *const shapes[] = {&small_shape, &odd_shape};
     for (size_t i = 0; i < COUNT(shapes); i++) {
         struct bench whole, resumed;
@@ -55,11 +34,11 @@ static void test_goes_on_with_the_same_bits(void **state)
         open_bench(&resumed, shapes[i], 2, 32, 2);
         for (int step = 0; step < 5; step++)
             bench_step(&whole, 1e-2f);
-        assert_ok(kv_trainer_save(whole.trainer, c->weights_file, NULL, 0, &error), error);
+        OK(kv_trainer_save(whole.trainer, c->weights_file, NULL, 0, &error));
         for (int step = 0; step < 5; step++)
             bench_step(&whole, 1e-2f);
         bench_step(&resumed, 1e-2f); /* what was there does not matter */
-        assert_ok(kv_trainer_restore(resumed.trainer, c->weights_file, &error), error);
+        OK(kv_trainer_restore(resumed.trainer, c->weights_file, &error));
         assert_released(c->weights_file);
         assert_int_equal(kv_trainer_steps(resumed.trainer), 5);
         for (int step = 0; step < 5; step++) {
@@ -72,15 +51,14 @@ static void test_goes_on_with_the_same_bits(void **state)
     }
 }
 
-static void test_notes_before_a_trainer(void **state)
+FOLDER_TEST(notes_before_a_trainer)
 {
-    const struct checkpoint *c = *state;
     const struct kv_note notes[] = {{"seed", "42"}, {"text", "/home/\xc3\xa9/a.txt"}}, taken = {"steps", "7"};
     struct bench bench;
     open_bench(&bench, &odd_shape, 1, 8, 1);
     bench.trainer->steps = INT64_MAX;
-    assert_ok(kv_trainer_save(bench.trainer, c->weights_file, notes, 2, &error), error);
-    struct kv_safetensors *file = open_file(c->weights_file);
+    OK(kv_trainer_save(bench.trainer, c->weights_file, notes, 2, &error));
+    struct kv_safetensors *file = open_safetensors(c->weights_file);
     assert_string_equal(kv_safetensors_note(file, "seed"), "42");
     assert_string_equal(kv_safetensors_note(file, "text"), notes[1].value);
     assert_string_equal(kv_safetensors_note(file, "steps"), "9223372036854775807");
@@ -92,11 +70,10 @@ static void test_notes_before_a_trainer(void **state)
     assert_true(moment && moment->n_dims == 2 && moment->shape[0] == 41 && moment->shape[1] == 27);
     kv_safetensors_close(file);
     bench.trainer->steps = 0;
-    assert_ok(kv_trainer_restore(bench.trainer, c->weights_file, &error), error);
+    OK(kv_trainer_restore(bench.trainer, c->weights_file, &error));
     assert_true(kv_trainer_steps(bench.trainer) == INT64_MAX);
-    struct kv_error e;
-    assert_refused(kv_trainer_save(bench.trainer, c->weights_file, &taken, 1, &e), KV_ERROR_ARGUMENT, e,
-                   c->weights_file, "'steps' is taken");
+    REFUSED(kv_trainer_save(bench.trainer, c->weights_file, &taken, 1, &error), KV_ERROR_ARGUMENT, c->weights_file,
+            "'steps' is taken");
     close_bench(&bench);
 }
 
@@ -116,8 +93,8 @@ static void open_refusal(struct refusal *r, const struct checkpoint *c)
     open_synthetic(&r->bench, &odd_shape, 1, 16, 1);
     open_bench(&r->before, &odd_shape, 1, 16, 1);
     bench_step(&r->bench, 1e-2f);
-    assert_ok(kv_trainer_save(r->bench.trainer, c->weights_file, NULL, 0, &error), error);
-    assert_ok(kv_trainer_restore(r->before.trainer, c->weights_file, &error), error);
+    OK(kv_trainer_save(r->bench.trainer, c->weights_file, NULL, 0, &error));
+    OK(kv_trainer_restore(r->before.trainer, c->weights_file, &error));
     bench_step(&r->bench, 1e-2f); /* the file is not what the trainer holds: a change would show */
     bench_step(&r->before, 1e-2f);
 }
@@ -131,9 +108,8 @@ static void close_refusal(struct refusal *r)
 #define refuse(r, file, status, thing) refuse_at((r), (file), (status), (thing), __LINE__)
 static void refuse_at(const struct refusal *r, const char *file, kv_status expected, const char *thing, int line)
 {
-    struct kv_error e = {""};
-    const kv_status status = kv_trainer_restore(r->bench.trainer, file, &e);
-    check_refused(status, expected, &e, file, thing, __FILE__, line);
+    const kv_status status = kv_trainer_restore(r->bench.trainer, file, &error);
+    check_refused(status, expected, &error, file, thing, __FILE__, line);
     assert_same_state(&r->bench, &r->before);
     assert_released(file);
 }
@@ -144,7 +120,7 @@ static void put_other(const struct refusal *r, const char *changed, int n_dims, 
                       struct kv_note note)
 {
     static const float one = 1;
-    struct kv_safetensors *file = open_file(r->c->weights_file);
+    struct kv_safetensors *file = open_safetensors(r->c->weights_file);
     const int n = kv_safetensors_count(file);
     struct kv_tensor_source *sources = calloc((size_t)n + 1, sizeof *sources);
     assert_non_null(sources);
@@ -160,42 +136,42 @@ static void put_other(const struct refusal *r, const char *changed, int n_dims, 
     if (*changed && !kv_safetensors_find(file, changed))
         sources[kept++] = (struct kv_tensor_source){changed, dtype, 0, NULL, &one};
     const struct kv_note notes[] = {{"model", kv_safetensors_note(file, "model")}, note};
-    assert_ok(kv_safetensors_write(r->other, sources, kept, notes, 2, &error), error);
+    OK(kv_safetensors_write(r->other, sources, kept, notes, 2, &error));
     free(sources);
     kv_safetensors_close(file);
 }
 
-static void test_other_files_refused(void **state)
+FOLDER_TEST(other_files_refused)
 {
     struct refusal r;
     struct kv_config heads = odd_shape, wider = odd_shape;
     struct bench other;
-    open_refusal(&r, *state);
+    open_refusal(&r, c);
     snprintf(r.other, sizeof r.other, "%s/absent", r.c->folder);
     refuse(&r, r.other, KV_ERROR_IO, "No such file");
     refuse(&r, r.c->folder, KV_ERROR_IO, "regular file");
     write_bytes(r.other, "not a checkpoint", 16);
     refuse(&r, r.other, KV_ERROR_FORMAT, "not safetensors");
-    assert_ok(kv_write_safetensors(r.other, "logits", (const float[]){1}, (const size_t[]){1}, 1, &error), error);
+    OK(kv_write_safetensors(r.other, "logits", (const float[]){1}, (const size_t[]){1}, 1, &error));
     refuse(&r, r.other, KV_ERROR_FORMAT, "not a checkpoint of a training run");
     heads.n_head = 9; /* every tensor has the right shape */
     wider.n_inner++;
     const struct kv_config *const configs[] = {&heads, &wider};
     for (size_t i = 0; i < COUNT(configs); i++) {
         open_bench(&other, configs[i], 1, 16, 1);
-        assert_ok(kv_trainer_save(other.trainer, r.other, NULL, 0, &error), error);
+        OK(kv_trainer_save(other.trainer, r.other, NULL, 0, &error));
         refuse(&r, r.other, KV_ERROR_ARGUMENT, i ? "n_inner 42" : "n_head 9");
         close_bench(&other);
     }
     close_refusal(&r);
 }
 
-static void test_damaged_checkpoints_refused(void **state)
+FOLDER_TEST(damaged_checkpoints_refused)
 {
     struct refusal r;
     const struct kv_note steps = {"steps", "1"};
     static const char *const wrong[] = {"", "-1", "1.5", " 1", "+1", "x", "1x", "9223372036854775808"};
-    open_refusal(&r, *state);
+    open_refusal(&r, c);
     put_other(&r, "second_moment.ln_f.bias", -1, KV_DTYPE_F32, steps);
     refuse(&r, r.other, KV_ERROR_FORMAT, "'second_moment.ln_f.bias' is missing");
     put_other(&r, "weights.wte.weight", -1, KV_DTYPE_F32, steps);
@@ -212,7 +188,7 @@ static void test_damaged_checkpoints_refused(void **state)
     }
     put_other(&r, "", 0, KV_DTYPE_F32, (struct kv_note){"step", "1"});
     refuse(&r, r.other, KV_ERROR_FORMAT, "no note 'steps'");
-    assert_ok(kv_safetensors_write(r.other, NULL, 0, &steps, 1, &error), error);
+    OK(kv_safetensors_write(r.other, NULL, 0, &steps, 1, &error));
     refuse(&r, r.other, KV_ERROR_FORMAT, "no note 'model'");
     assert_int_equal(truncate(r.c->weights_file, (off_t)data_start(r.c->weights_file) + 4000), 0);
     refuse(&r, r.c->weights_file, KV_ERROR_FORMAT, "truncated");
@@ -220,34 +196,22 @@ static void test_damaged_checkpoints_refused(void **state)
 }
 
 /* As on a full disk. */
-static void test_the_last_checkpoint_stays(void **state)
+FOLDER_TEST(the_last_checkpoint_stays)
 {
-    const struct checkpoint *c = *state;
     struct bench bench, restored;
-    struct kv_error e = {""};
     open_synthetic(&bench, &odd_shape, 1, 16, 1);
     open_bench(&restored, &odd_shape, 1, 16, 1);
-    assert_ok(kv_trainer_save(bench.trainer, c->weights_file, NULL, 0, &error), error);
+    OK(kv_trainer_save(bench.trainer, c->weights_file, NULL, 0, &error));
     for (size_t limit = 1; limit < 100000; limit *= 10) {
         bench_step(&restored, 1e-2f);
         disk_is_full(limit);
-        const kv_status status = kv_trainer_save(restored.trainer, c->weights_file, NULL, 0, &e);
+        const kv_status status = kv_trainer_save(restored.trainer, c->weights_file, NULL, 0, &error);
         disk_is_free();
-        assert_refused(status, KV_ERROR_IO, e, c->weights_file, "too large");
-        assert_ok(kv_trainer_restore(restored.trainer, c->weights_file, &error), error);
+        REFUSED(status, KV_ERROR_IO, c->weights_file, "too large");
+        OK(kv_trainer_restore(restored.trainer, c->weights_file, &error));
         assert_same_state(&bench, &restored);
     }
     assert_int_equal(files_in(c->folder), 1);
     close_bench(&bench);
     close_bench(&restored);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_goes_on_with_the_same_bits), WITH_FOLDER(test_notes_before_a_trainer),
-        WITH_FOLDER(test_other_files_refused),        WITH_FOLDER(test_damaged_checkpoints_refused),
-        WITH_FOLDER(test_the_last_checkpoint_stays),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,53 +1,29 @@
 /* A trainer: steps, what they learn, and what it promises besides: the same bits, memory stated
  * beforehand, nothing allocated in a step, errors that change nothing. */
+#include "allocations.h"
 #include "train_bench.h"
+#include "unit.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct kv_error error;
 static const struct kv_config small_shape = {2, 2, 32, 128, 256, 32, KV_GELU_NEW, 1e-5f};
 
 /* ---- Allocations, counted and refused ----------------------------------------------------------------- */
 
-static bool counting;
-static int n_allocations, n_blocks, blocks_until_failure = -1;
+static int n_blocks, blocks_until_failure = -1;
 static size_t block_bytes;
 
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
 kv_status __real_kv_block_allocate(struct kv_block *block, const struct kv_layout *layout, const char *what,
                                    struct kv_error *error);
 kv_status __wrap_kv_block_allocate(struct kv_block *block, const struct kv_layout *layout, const char *what,
                                    struct kv_error *error);
 
-void *__wrap_malloc(size_t size)
-{
-    n_allocations += counting;
-    return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    n_allocations += counting;
-    return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *pointer, size_t size)
-{
-    n_allocations += counting;
-    return __real_realloc(pointer, size);
-}
-
 kv_status __wrap_kv_block_allocate(struct kv_block *block, const struct kv_layout *layout, const char *what,
                                    struct kv_error *error)
 {
-    n_allocations += counting;
+    n_allocations++;
     if (blocks_until_failure >= 0 && blocks_until_failure-- == 0)
         return KV_ERROR_MEMORY;
     n_blocks++;
@@ -58,9 +34,8 @@ kv_status __wrap_kv_block_allocate(struct kv_block *block, const struct kv_layou
 /* ---- Steps -------------------------------------------------------------------------------------------- */
 
 /* Clipping, and decay of matrices only: the first step by its formula, g' / (|g'| + epsilon) and lr * decay * w. */
-static void test_step_clips_and_decays(void **state)
+TEST(step_clips_and_decays)
 {
-    (void)state;
     struct bench bench;
     double sum = 0;
     open_synthetic(&bench, &odd_shape, 2, 20, 2);
@@ -93,9 +68,8 @@ static void test_step_clips_and_decays(void **state)
     close_bench(&bench);
 }
 
-static void test_learning_rate(void **state)
+TEST(learning_rate)
 {
-    (void)state;
     const struct kv_learning_schedule s = {.peak = 1, .floor = 0.1f, .warmup_steps = 9, .total_steps = 109};
     static const struct {
         int64_t step;
@@ -112,7 +86,7 @@ static const char text[] = "she sells sea shells by the sea shore; ";
 enum { PERIOD = sizeof text - 1 };
 
 /* The text over and over, every sequence from another place on. */
-static void read_text(const struct bench *bench, int B, int T, int offset)
+static void lay_text(const struct bench *bench, int B, int T, int offset)
 {
     for (int i = 0; i < B * T; i++) {
         const int at = offset + i / T * 11 + i % T;
@@ -131,10 +105,10 @@ static void check_session(const struct bench *bench, int T)
     double expected = 0;
     float *logits = malloc((size_t)T * 256 * sizeof *logits);
     assert_non_null(logits);
-    assert_ok(kv_session_create(&session, model, bench->pool, &options, &error), error);
+    OK(kv_session_create(&session, model, bench->pool, &options, &error));
     for (int b = 0; b < 8; b++) {
         kv_session_reset(session);
-        assert_ok(kv_session_prefill(session, bench->tokens + b * T, T, logits, &error), error);
+        OK(kv_session_prefill(session, bench->tokens + b * T, T, logits, &error));
         expected += cross_entropy(logits, bench->targets + b * T, T, 256) / 8;
     }
     assert_true(fabs(bench_loss(bench) - expected) < 1e-5);
@@ -148,17 +122,16 @@ static void check_session(const struct bench *bench, int T)
     free(logits);
 }
 
-static void test_learns_a_text(void **state)
+TEST(learns_a_text)
 {
-    (void)state;
     struct bench bench;
     const struct kv_config shape = {2, 4, 64, 256, 256, 32, KV_GELU_NEW, 1e-5f};
     const struct kv_learning_schedule schedule = {3e-3f, 3e-4f, 10, 200};
     double loss = 0;
     open_bench(&bench, &shape, 8, 32, 2);
-    assert_ok(kv_trainer_initialize(bench.trainer, 1, &error), error);
+    OK(kv_trainer_initialize(bench.trainer, 1, &error));
     for (int i = 0; i < 200; i++) {
-        read_text(&bench, 8, 32, i);
+        lay_text(&bench, 8, 32, i);
         loss = bench_step(&bench, kv_learning_rate(&schedule, kv_trainer_steps(bench.trainer)));
         if (i == 0)
             assert_true(fabs(loss - log(256)) < 0.1); /* nothing known yet: all bytes alike */
@@ -175,9 +148,8 @@ static void assert_same_part(const struct bench *a, const struct bench *b, enum 
     assert_memory_equal(a->trainer->parts[part].base, b->trainer->parts[part].base, a->trainer->parts[part].bytes);
 }
 
-static void test_twice_the_same_bits(void **state)
+TEST(twice_the_same_bits)
 {
-    (void)state;
     for (int n_threads = 1; n_threads <= 3; n_threads++) {
         struct bench a, b;
         open_synthetic(&a, &odd_shape, 3, 70, n_threads);
@@ -192,9 +164,8 @@ static void test_twice_the_same_bits(void **state)
 }
 
 /* Three sequences for up to seven threads: more threads than there are slices of some columns. */
-static void test_threads_agree(void **state)
+TEST(threads_agree)
 {
-    (void)state;
     struct bench one;
     open_synthetic(&one, &odd_shape, 3, 70, 1);
     const double loss = bench_step(&one, 1e-2f);
@@ -211,16 +182,15 @@ static void test_threads_agree(void **state)
     close_bench(&one);
 }
 
-static void test_initial_weights(void **state)
+TEST(initial_weights)
 {
-    (void)state;
     struct bench a, b;
     open_bench(&a, &small_shape, 1, 8, 1);
     open_bench(&b, &small_shape, 1, 8, 3);
-    assert_ok(kv_trainer_initialize(a.trainer, 5, &error), error);
-    assert_ok(kv_trainer_initialize(b.trainer, 5, &error), error);
+    OK(kv_trainer_initialize(a.trainer, 5, &error));
+    OK(kv_trainer_initialize(b.trainer, 5, &error));
     assert_same_part(&a, &b, KV_TRAINER_WEIGHTS);
-    assert_ok(kv_trainer_initialize(b.trainer, 6, &error), error);
+    OK(kv_trainer_initialize(b.trainer, 6, &error));
     assert_false(same_weights(kv_trainer_model(a.trainer), kv_trainer_model(b.trainer)));
     const struct kv_tensor_slot *slots = a.trainer->slots[KV_TRAINER_WEIGHTS];
     for (int i = 0; i < a.trainer->n_slots; i++) {
@@ -239,9 +209,8 @@ static void test_initial_weights(void **state)
 
 /* ---- Memory and errors -------------------------------------------------------------------------------- */
 
-static void test_memory_is_as_stated(void **state)
+TEST(memory_is_as_stated)
 {
-    (void)state;
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
         struct bench bench;
         block_bytes = 0;
@@ -255,27 +224,23 @@ static void test_memory_is_as_stated(void **state)
     assert_int_equal(kv_trainer_bytes(&endless, 1, 1, 1), 0);
 }
 
-static void test_steps_allocate_nothing(void **state)
+TEST(steps_allocate_nothing)
 {
-    (void)state;
     struct bench bench;
     open_synthetic(&bench, &odd_shape, 2, 70, 2);
     n_allocations = 0;
-    counting = true;
     for (int i = 0; i < 3; i++) {
         bench_step(&bench, 1e-3f);
         bench_loss(&bench);
     }
-    counting = false;
     assert_int_equal(n_allocations, 0);
     close_bench(&bench);
 }
 
 static kv_status create(const struct kv_config *config, int B, int T, const struct kv_trainer_options *options)
 {
-    struct kv_pool *pool;
+    struct kv_pool *pool = make_pool(1);
     struct kv_trainer *trainer = (struct kv_trainer *)&error;
-    assert_ok(kv_pool_create(&pool, 1, &error), error);
     error.message[0] = 0;
     n_blocks = 0;
     const kv_status status = kv_trainer_create(&trainer, config, B, T, pool, options, &error);
@@ -285,27 +250,29 @@ static kv_status create(const struct kv_config *config, int B, int T, const stru
     return status;
 }
 
-static void test_creation_refuses(void **state)
+TEST(creation_refuses)
 {
-    (void)state;
     const struct kv_trainer_options good = kv_trainer_default_options();
-    struct kv_trainer_options o;
+    struct kv_trainer_options o[5] = {good, good, good, good, good};
+    const struct {
+        int n_head, B, T;
+        const struct kv_trainer_options *options;
+    } wrong[] = {{2, 0, 32, &good}, {2, 1, 0, &good},  {2, 1, 33, &good}, {2, INT32_MAX, 32, &good},
+                 {0, 1, 32, &good}, {5, 1, 32, &good}, {2, 1, 32, &o[0]}, {2, 1, 32, &o[1]},
+                 {2, 1, 32, &o[2]}, {2, 1, 32, &o[3]}, {2, 1, 32, &o[4]}};
     struct kv_config c = small_shape;
-    assert_int_equal(create(&c, 1, 32, &good), KV_OK);
-    assert_int_equal(create(&c, 0, 32, &good), KV_ERROR_ARGUMENT);
-    assert_int_equal(create(&c, 1, 0, &good), KV_ERROR_ARGUMENT);
-    assert_int_equal(create(&c, 1, 33, &good), KV_ERROR_ARGUMENT);
-    assert_int_equal(create(&c, INT32_MAX, 32, &good), KV_ERROR_ARGUMENT);
-    assert_int_equal((o = good, o.beta1 = 1, create(&c, 1, 32, &o)), KV_ERROR_ARGUMENT);
-    assert_int_equal((o = good, o.beta2 = NAN, create(&c, 1, 32, &o)), KV_ERROR_ARGUMENT);
-    assert_int_equal((o = good, o.epsilon = 0, create(&c, 1, 32, &o)), KV_ERROR_ARGUMENT);
-    assert_int_equal((o = good, o.weight_decay = -1, create(&c, 1, 32, &o)), KV_ERROR_ARGUMENT);
-    assert_int_equal((o = good, o.clip_norm = -1, create(&c, 1, 32, &o)), KV_ERROR_ARGUMENT);
-    assert_int_equal((c.n_head = 0, create(&c, 1, 32, &good)), KV_ERROR_ARGUMENT);
-    assert_int_equal((c.n_head = 5, create(&c, 1, 32, &good)), KV_ERROR_ARGUMENT);
+    o[0].beta1 = 1;
+    o[1].beta2 = NAN;
+    o[2].epsilon = 0;
+    o[3].weight_decay = -1;
+    o[4].clip_norm = -1;
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        c.n_head = wrong[i].n_head;
+        assert_int_equal(create(&c, wrong[i].B, wrong[i].T, wrong[i].options), KV_ERROR_ARGUMENT);
+    }
     c = small_shape;
-    assert_int_equal(create(&c, 60000000, 32, &good), KV_ERROR_MEMORY);
-    assert_non_null(strstr(error.message, "MiB"));
+    assert_int_equal(create(&c, 1, 32, &good), KV_OK);
+    REFUSED(create(&c, 60000000, 32, &good), KV_ERROR_MEMORY, "MiB", NULL);
     assert_int_equal(n_blocks, 0); /* refused before any memory was taken */
     for (int block = 0; block < KV_TRAINER_N_PARTS + 1; block++) {
         blocks_until_failure = block;
@@ -314,16 +281,15 @@ static void test_creation_refuses(void **state)
     }
 }
 
-static void test_copying_refuses(void **state)
+TEST(copying_refuses)
 {
-    (void)state;
     struct bench bench;
     struct kv_model *packed, *other;
     struct kv_config c = small_shape;
     open_bench(&bench, &small_shape, 1, 8, 1);
-    assert_ok(kv_model_synthesize(&packed, &c, 1, NULL, "packed", bench.pool, &error), error);
+    OK(kv_model_synthesize(&packed, &c, 1, NULL, "packed", bench.pool, &error));
     c.n_head = 4; /* the same tensors, another model */
-    assert_ok(kv_model_synthesize(&other, &c, 1, NULL, "openblas", bench.pool, &error), error);
+    OK(kv_model_synthesize(&other, &c, 1, NULL, "openblas", bench.pool, &error));
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, packed, &error), KV_ERROR_ARGUMENT);
     assert_int_equal(kv_trainer_copy_weights(bench.trainer, other, &error), KV_ERROR_ARGUMENT);
     kv_model_free(packed);
@@ -362,9 +328,8 @@ static void assert_refused_step(struct bench *bench, float learning_rate, kv_sta
     close_bench(&before);
 }
 
-static void test_steps_refuse(void **state)
+TEST(steps_refuse)
 {
-    (void)state;
     struct bench bench;
     double loss;
     open_synthetic(&bench, &small_shape, 2, 16, 2);
@@ -387,17 +352,4 @@ static void test_steps_refuse(void **state)
     *weight = good; /* no trace is left in the buffers */
     bench_step(&bench, 1e-3f);
     close_bench(&bench);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_step_clips_and_decays), cmocka_unit_test(test_learning_rate),
-        cmocka_unit_test(test_learns_a_text),         cmocka_unit_test(test_twice_the_same_bits),
-        cmocka_unit_test(test_threads_agree),         cmocka_unit_test(test_initial_weights),
-        cmocka_unit_test(test_memory_is_as_stated),   cmocka_unit_test(test_steps_allocate_nothing),
-        cmocka_unit_test(test_creation_refuses),      cmocka_unit_test(test_copying_refuses),
-        cmocka_unit_test(test_steps_refuse),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

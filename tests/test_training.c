@@ -1,7 +1,7 @@
 /* What a training run is made of: the text and its split, the batches, the rows, and the schedule's place in them. */
 #include "checkpoint.h"
-#include "cli_runner.h"
 #include "text/training.h"
+#include "unit.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,32 +12,28 @@
 static struct kv_tokenizer *bytes_tokenizer(void)
 {
     struct kv_tokenizer *tokenizer;
-    struct kv_error error;
-    assert_ok(kv_tokenizer_create(&tokenizer, "bytes", NULL, &error), error);
+    OK(kv_tokenizer_create(&tokenizer, "bytes", NULL, &error));
     return tokenizer;
 }
 
 /* ---- Text -------------------------------------------------------------------------------------------- */
 
-static void test_split(void **state)
+FOLDER_TEST(split)
 {
     static const struct {
         size_t n_bytes;
         int validation;
         size_t n_held_out;
     } splits[] = {{1000, 5, 50}, {1019, 5, 50}, {1020, 5, 51}, {1099, 50, 549}, {1001, 1, 10}};
-    struct cli *cli = *state;
-    char file[CLI_PATH_SIZE];
+    const char *file = c->config_file;
     struct kv_tokenizer *tokenizer = bytes_tokenizer();
-    cli_path(cli, "text", file);
     for (size_t i = 0; i < COUNT(splits); i++) {
         unsigned char bytes[1100];
         struct kv_training_text text;
-        struct kv_error error;
         for (size_t b = 0; b < splits[i].n_bytes; b++)
             bytes[b] = (unsigned char)(b * b + b / 7);
         write_bytes(file, bytes, splits[i].n_bytes);
-        assert_ok(kv_training_text_load(&text, file, splits[i].validation, 8, tokenizer, &error), error);
+        OK(kv_training_text_load(&text, file, splits[i].validation, 8, tokenizer, &error));
         assert_int_equal(text.n_bytes, splits[i].n_bytes);
         assert_int_equal(text.n_held_out_bytes, splits[i].n_held_out);
         assert_int_equal(text.n_held_out, splits[i].n_held_out);
@@ -51,23 +47,19 @@ static void test_split(void **state)
     kv_tokenizer_free(tokenizer);
 }
 
-static void test_text_errors(void **state)
+FOLDER_TEST(text_errors)
 {
-    struct cli *cli = *state;
-    char file[CLI_PATH_SIZE];
+    const char *file = c->config_file;
     struct kv_tokenizer *tokenizer = bytes_tokenizer();
     struct kv_training_text text;
-    struct kv_error error;
-    cli_path(cli, "text", file);
-    assert_refused(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_IO, error, file, NULL);
+    REFUSED(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_IO, file, NULL);
     write_text(file, "");
-    assert_refused(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_ARGUMENT, error, file,
-                   "empty");
+    REFUSED(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_ARGUMENT, file, "empty");
     write_text(file, "0123456789012345");
-    assert_refused(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_ARGUMENT, error, file,
-                   "held out has 0 tokens");
-    assert_refused(kv_training_text_load(&text, file, 60, 8, tokenizer, &error), KV_ERROR_ARGUMENT, error, file,
-                   "to train on has 7 tokens, a window takes 9");
+    REFUSED(kv_training_text_load(&text, file, 5, 8, tokenizer, &error), KV_ERROR_ARGUMENT, file,
+            "held out has 0 tokens");
+    REFUSED(kv_training_text_load(&text, file, 60, 8, tokenizer, &error), KV_ERROR_ARGUMENT, file,
+            "to train on has 7 tokens, a window takes 9");
     assert_null(text.ids);
     assert_null(text.held_out);
     kv_tokenizer_free(tokenizer);
@@ -77,9 +69,8 @@ static void test_text_errors(void **state)
 
 /* Every window lies in the text, targets are successors, all starts occur about equally often, and a batch depends on
  * seed and step alone. */
-static void test_batches(void **state)
+TEST(batches)
 {
-    (void)state;
     enum { N = 37, B = 3, T = 5, STEPS = 20000, STARTS = N - T };
     int32_t ids[N], tokens[B * T], targets[B * T], again[B * T];
     int count[STARTS] = {0};
@@ -118,24 +109,20 @@ static const struct kv_training_row some_rows[] = {{0, 0, 1e-5, NAN, 5.545177444
 static void write_some_rows(const char *file)
 {
     struct kv_training_history history = {0};
-    struct kv_error error;
     for (size_t i = 0; i < COUNT(some_rows); i++)
-        assert_ok(kv_training_history_add(&history, &some_rows[i], &error), error);
-    assert_ok(kv_training_history_write(&history, file, &error), error);
+        OK(kv_training_history_add(&history, &some_rows[i], &error));
+    OK(kv_training_history_write(&history, file, &error));
     kv_training_history_free(&history);
 }
 
-static void test_rows_come_back(void **state)
+FOLDER_TEST(rows_come_back)
 {
-    struct cli *cli = *state;
-    char file[CLI_PATH_SIZE];
+    const char *file = c->config_file;
     struct kv_training_history history;
-    struct kv_error error;
-    cli_path(cli, "training.csv", file);
     write_some_rows(file);
     write_some_rows(file); /* anew, not behind the first */
-    assert_int_equal(cli_count_entries(cli), 1);
-    assert_ok(kv_training_history_read(&history, file, 1000, &error), error);
+    assert_int_equal(files_in(c->folder), 1);
+    OK(kv_training_history_read(&history, file, 1000, &error));
     assert_int_equal(history.n_rows, COUNT(some_rows));
     assert_true(isnan(history.rows[0].train_loss) && isnan(history.rows[0].gradient_norm));
     assert_true(fabs(history.rows[0].validation_loss - some_rows[0].validation_loss) < 1e-8);
@@ -148,32 +135,21 @@ static void test_rows_come_back(void **state)
                     row->gradient_norm == expected->gradient_norm && row->seconds == expected->seconds);
     }
     kv_training_history_free(&history);
-    assert_ok(kv_training_history_read(&history, file, 199, &error), error);
+    OK(kv_training_history_read(&history, file, 199, &error));
     assert_int_equal(history.n_rows, 2);
     kv_training_history_free(&history);
 }
 
-static void test_row_errors(void **state)
+FOLDER_TEST(row_errors)
 {
-    struct cli *cli = *state;
-    char file[CLI_PATH_SIZE];
+    char file[sizeof c->config_file + 16];
     struct kv_training_history history;
-    struct kv_error error;
-    cli_path(cli, "training.csv", file);
-    assert_refused(kv_training_history_read(&history, file, 9, &error), KV_ERROR_IO, error, file, NULL);
+    snprintf(file, sizeof file, "%s/training.csv", c->folder);
+    REFUSED(kv_training_history_read(&history, file, 9, &error), KV_ERROR_IO, file, NULL);
     write_text(file, "step,tokens\n0,0\n");
-    assert_refused(kv_training_history_read(&history, file, 9, &error), KV_ERROR_FORMAT, error, file, "learning_rate");
+    REFUSED(kv_training_history_read(&history, file, 9, &error), KV_ERROR_FORMAT, file, "learning_rate");
     assert_null(history.rows);
-    cli_path(cli, "missing/training.csv", file);
+    snprintf(file, sizeof file, "%s/missing/training.csv", c->folder);
     history = (struct kv_training_history){0};
     assert_int_not_equal(kv_training_history_write(&history, file, &error), KV_OK);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        CLI_TEST(test_split),          CLI_TEST(test_text_errors), cmocka_unit_test(test_batches),
-        CLI_TEST(test_rows_come_back), CLI_TEST(test_row_errors),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

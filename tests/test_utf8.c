@@ -1,5 +1,5 @@
 /* UTF-8 against a decoder of another design (by value, not by table), over every two-byte and many longer sequences. */
-#include "support.h"
+#include "unit.h"
 
 #include "base/utf8.h"
 
@@ -38,10 +38,9 @@ static void assert_length(const unsigned char *bytes, size_t n)
                  length, expected);
 }
 
-static void test_lengths(void **state)
+TEST(lengths)
 {
     static const unsigned char edges[] = {0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff};
-    (void)state;
     assert_int_equal(kv_utf8_length("", 0), 0);
     for (unsigned first = 0; first < 256; first++) {
         for (unsigned second = 0; second < 256; second++) {
@@ -57,21 +56,11 @@ static void test_lengths(void **state)
     }
 }
 
-static void test_code_points(void **state)
+TEST(code_points)
 {
-    (void)state;
     assert_int_equal(kv_utf8_code_point("a", 1), 'a');
     assert_int_equal(kv_utf8_code_point("\xc3\xa9", 2), 0xe9);
     assert_int_equal(kv_utf8_code_point("\xe2\x82\xac", 3), 0x20ac);
     assert_int_equal(kv_utf8_code_point("\xf0\x9f\x98\x80", 4), 0x1f600);
     assert_int_equal(kv_utf8_code_point("\xf4\x8f\xbf\xbf", 4), 0x10ffff);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_code_points),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

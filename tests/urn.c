@@ -17,13 +17,8 @@ static float *tensor(const struct checkpoint *c, const char *name)
  * embedding, whatever came before. */
 void build_urn(struct checkpoint *c, int vocab_size, int n_positions, const struct urn_token *tokens, size_t n_tokens)
 {
-    const struct checkpoint_options options = {.config = {.n_layer = 1,
-                                                          .n_head = 1,
-                                                          .n_embd = WIDTH,
-                                                          .n_inner = WIDTH,
-                                                          .vocab_size = vocab_size,
-                                                          .n_positions = n_positions,
-                                                          .layer_norm_epsilon = 1e-5f}};
+    const struct checkpoint_options options = {
+        .config = {1, 1, WIDTH, WIDTH, vocab_size, n_positions, KV_GELU_NEW, 1e-5f}};
     checkpoint_build(c, &options);
     memset(c->data, 0, c->n_data);
     tensor(c, "ln_f.bias")[0] = 1;
@@ -36,12 +31,6 @@ void build_urn(struct checkpoint *c, int vocab_size, int n_positions, const stru
 
 void build_byte_model(struct checkpoint *c, int n_positions)
 {
-    const struct checkpoint_options options = {.config = {.n_layer = 2,
-                                                          .n_head = 2,
-                                                          .n_embd = 16,
-                                                          .n_inner = 64,
-                                                          .vocab_size = 256,
-                                                          .n_positions = n_positions,
-                                                          .layer_norm_epsilon = 1e-5f}};
+    const struct checkpoint_options options = {.config = {2, 2, 16, 64, 256, n_positions, KV_GELU_NEW, 1e-5f}};
     checkpoint_build(c, &options);
 }

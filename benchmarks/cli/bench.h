@@ -6,6 +6,9 @@
 #include "plan/plan.h"
 #include "results/table.h"
 
+/* A seed of orders is a whole number that JSON keeps everywhere. */
+#define BENCH_SEED_MASK ((UINT64_C(1) << 53) - 1)
+
 struct bench_settings {
     struct model_options model;
     struct name_list suites; /* n = 0: all */
@@ -16,9 +19,14 @@ struct bench_settings {
     struct int_list prompts;
     int n_new;
     int repetitions;
+    double time_s; /* 0: as long as it takes */
+    double precision;
+    uint64_t seed; /* of the orders of the rounds, when has_seed */
+    bool has_seed;
     double min_time_s;
     double cell_budget_s;
     bool quick, full;
+    bool require_steady;
     bool dry_run;
     const char *format_name;
     enum kv_format format; /* of the tables on stdout */

@@ -3,17 +3,34 @@
 
 #include "base/error.h"
 #include "gbench/gbench.h"
+#include "results/effect.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* No time was asked for: that of the extent. */
+#define TIME_OF_EXTENT (-1.0)
+/* Model and figures come on top: 15 minutes, and with --quick 2, are to be enough for all. */
+#define REPORT_SECONDS 840.0
+#define QUICK_SECONDS  85.0
+
+/* No seed was asked for; nobody types this one. */
+#define NO_SEED UINT64_C(0xfedcba9876543210)
+
 static struct bench_settings default_settings(int argc, char **argv)
 {
-    /* Three repetitions against three cannot reach p < 0.05 in a rank test. */
-    return (struct bench_settings){
-        .model = model_options_default("gpt2"), .repetitions = 4, .format_name = "text", .argc = argc, .argv = argv};
+    struct bench_settings settings = {
+        .model = model_options_default("gpt2"),
+        .repetitions = (int)kv_effect_least_rounds(0.05),
+        .time_s = TIME_OF_EXTENT,
+        .format_name = "text",
+        .argc = argc,
+        .argv = argv,
+    };
+    settings.model.seed = NO_SEED;
+    return settings;
 }
 
 static void free_lists(struct bench_settings *s)
@@ -96,9 +113,10 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .help = "what to sweep (default: all):",
          .names = &s->suites,
          .choice = kv_suite_choice},
-        {.name = "quick", .help = "small sizes, under 2 minutes on two cores", .flag = &s->quick},
+        {.name = "quick", .help = "small sizes, under 2 minutes on every machine", .flag = &s->quick},
         {.name = "full", .help = "every size, however long it takes", .flag = &s->full},
-        {.table = model_source_rows(&source, &s->model, NULL)},
+        {.table = model_source_rows(&source, &s->model,
+                                    "seed of synthetic weights (default 42), and of the orders of rounds")},
         {.table = &axes},
         {.name = "batch",
          .letter = 'b',
@@ -124,17 +142,26 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "reps",
          .letter = 'r',
          .argument = "N",
-         .help = "repetitions of every cell (default 4; fewer can show no p < 0.05)",
+         .help = "rounds at least, each of a repetition of every cell (default 6; fewer tell no difference)",
          .integer = &s->repetitions,
          .low = 1,
          .high = 10000},
+        {.name = "precision",
+         .argument = "PART",
+         .help = "add rounds until every ratio between arms is known to 1 +- PART, such as 2%",
+         .share = &s->precision},
+        {.name = "time",
+         .argument = "TIME",
+         .help = "of the whole run, such as 90s, 10m or 1h: what does not fit is left out (default 14m;\n"
+                 "                           85s with --quick, no end with --full; 0: no end)",
+         .seconds = &s->time_s},
         {.name = "min-time",
-         .argument = "S",
-         .help = "go on repeating a cell until it was measured for S seconds",
+         .argument = "TIME",
+         .help = "go on repeating a cell until it was measured for so long",
          .seconds = &s->min_time_s},
         {.name = "cell-budget",
-         .argument = "S",
-         .help = "skip a cell that is predicted to take more than S seconds",
+         .argument = "TIME",
+         .help = "skip a cell that is predicted to take more than that",
          .seconds = &s->cell_budget_s},
         {.name = "out",
          .letter = 'o',
@@ -150,6 +177,9 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .help = "of the tables on stdout (default text):",
          .chosen = &s->format_name,
          .choice = kv_format_choice},
+        {.name = "require-steady",
+         .help = "exit 3 unless the probes say that the machine was steady; what was measured is kept",
+         .flag = &s->require_steady},
         {.name = "dry-run", .help = "print the plan and how long it will take, and stop", .flag = &s->dry_run},
         {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &s->quiet},
     };
@@ -158,8 +188,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         .usage = "[OPTIONS] [--benchmark_FLAG...]",
         .summary =
             "Measures the inference paths side by side and writes what it finds as CSV, a row a repetition.\n"
-            "Options from --path to --chunk take lists: every combination is an arm, and arms take turns; an arm\n"
-            "at one batch, prompt and length is a cell.\n"
+            "Options from --path to --chunk take lists: every combination is an arm; an arm at one batch, prompt\n"
+            "and length is a cell. Every cell is measured once a round, in an order that is drawn anew.\n"
             "Google Benchmark's flags work too: --benchmark_filter=REGEX, --benchmark_list_tests,\n"
             "--benchmark_out=FILE.json.",
         .rows = rows,
@@ -190,8 +220,9 @@ static bool parse(struct bench_settings *s, int argc, char **argv, int *status)
 
 /* ---- Resuming --------------------------------------------------------------------------------------- */
 
-/* The arguments that a run in `folder` was started with: argv [*argc], ended by NULL, for free_arguments. */
-static kv_status read_arguments(const char *folder, int *argc, char ***argv, struct kv_error *error)
+/* The arguments that a run in `folder` was started with: argv [*argc], ended by NULL, for free_arguments; and the seed of
+ * its orders, where it had one. */
+static kv_status read_arguments(const char *folder, int *argc, char ***argv, json_int_t *seed, struct kv_error *error)
 {
     char file[4096];
     json_error_t json_error;
@@ -199,7 +230,8 @@ static kv_status read_arguments(const char *folder, int *argc, char ***argv, str
     json_t *context = json_load_file(file, 0, &json_error);
     if (!context)
         return kv_fail(error, KV_ERROR_IO, "%s holds no run to resume: %.160s", folder, json_error.text);
-    const json_t *list = json_object_get(json_object_get(context, "run"), "command");
+    const json_t *run = json_object_get(context, "run"), *list = json_object_get(run, "command");
+    *seed = json_is_integer(json_object_get(run, "seed")) ? json_integer_value(json_object_get(run, "seed")) : -1;
     const size_t n = json_array_size(list);
     char **texts = calloc(n + 1, sizeof *texts);
     bool good = texts && n > 0;
@@ -218,17 +250,26 @@ static kv_status read_arguments(const char *folder, int *argc, char ***argv, str
     return KV_OK;
 }
 
-bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
+/* What was not asked for, and follows from the rest. */
+static void complete(struct bench_settings *s, json_int_t first_seed)
+{
+    s->has_seed = first_seed >= 0 || s->model.seed != NO_SEED;
+    s->seed = first_seed >= 0 ? (uint64_t)first_seed : s->model.seed & BENCH_SEED_MASK;
+    if (s->model.seed == NO_SEED)
+        s->model.seed = model_options_default("gpt2").seed;
+    if (s->time_s == TIME_OF_EXTENT)
+        s->time_s = s->full ? 0 : (s->quick ? QUICK_SECONDS : REPORT_SECONDS);
+    const int least = (int)kv_effect_least_rounds(0.05);
+    if (s->precision > 0 && s->repetitions < least)
+        s->repetitions = least; /* fewer make no interval */
+}
+
+static bool parse_resumed(struct bench_settings *s, int argc, char **argv, json_int_t *seed, int *status)
 {
     struct kv_error error = {""};
     int first_argc = 0;
     char **first_argv = NULL;
-    *s = default_settings(argc, argv);
-    if (!parse(s, argc, argv, status))
-        return false;
-    if (!s->resume)
-        return true;
-    if (read_arguments(s->resume, &first_argc, &first_argv, &error) != KV_OK) {
+    if (read_arguments(s->resume, &first_argc, &first_argv, seed, &error) != KV_OK) {
         *status = cli_fail("bench", CLI_FAILED, "%s", error.message);
         return false;
     }
@@ -240,6 +281,16 @@ bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
         return false;
     s->out = NULL; /* the folder is the one that is resumed, wherever it lies now */
     return parse(s, argc, argv, status);
+}
+
+bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
+{
+    json_int_t first_seed = -1;
+    *s = default_settings(argc, argv);
+    if (!parse(s, argc, argv, status) || (s->resume && !parse_resumed(s, argc, argv, &first_seed, status)))
+        return false;
+    complete(s, first_seed);
+    return true;
 }
 
 /* ---- The plan --------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include "kvbench.h"
 
 /* Exit statuses. */
-enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_UNSTEADY = 3 /* of bench --require-steady */ };
 
 struct command {
     const char *name;
@@ -14,7 +14,9 @@ struct command {
     bool computes;                     /* with OpenBLAS, or tells of it: it had better know this CPU */
 };
 
+int command_ab(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_calibrate(int argc, char **argv);
 int command_columns(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_dashboard(int argc, char **argv);
@@ -27,6 +29,7 @@ int command_report(int argc, char **argv);
 int command_tables(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
 int command_train(int argc, char **argv);
+int command_worker(int argc, char **argv);
 
 /* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);
@@ -87,8 +90,10 @@ struct option_row {
     const char *help;
     bool *flag;
     const char **text;
-    int *integer;             /* low..high */
-    double *number, *seconds; /* 0 or more */
+    int *integer;    /* low..high */
+    double *number;  /* 0 or more */
+    double *seconds; /* 0 or more: "90", "90s", "10m" or "1h" */
+    double *share;   /* 0 or more: "5%" or "0.05" */
     uint64_t *seed;
     const char **chosen;     /* one of choice(0), choice(1), .. */
     struct name_list *names; /* some of them */

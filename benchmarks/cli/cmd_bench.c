@@ -1,11 +1,14 @@
 #include "cli/bench.h"
 
+#include "base/random.h"
 #include "gbench/gbench.h"
 #include "machine/context.h"
+#include "measure/measure.h"
 #include "measure/run.h"
 #include "results/findings.h"
 #include "results/table.h"
 
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,6 +89,9 @@ static void set_up(struct bench *bench)
         .load_context = bench,
         .limits_isa = isas->n == 1 ? isas->names[0] : NULL,
         .default_threads = threads_asked(asked, false),
+        .seed = asked->seed,
+        .time_s = asked->time_s,
+        .precision = asked->precision,
         .min_time_s = asked->min_time_s,
         .cell_budget_s = asked->cell_budget_s,
         .prompt = default_prompt,
@@ -115,6 +121,7 @@ static void start_context(struct bench *bench)
         .gemm = bench->gemms,
         .isa = bench->isas,
         .threads = threads_asked(bench->asked, true),
+        .seed = (int64_t)bench->settings.seed,
     };
     kv_build_info_get(&build);
     kv_context_start(&bench->context, &build, &libraries, &run, NULL);
@@ -127,8 +134,8 @@ static void print_warnings(const char *command, const struct kv_warning *warning
                 warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
 }
 
-/* Of what stands in the folder: summary.csv, the tables and findings on stdout, the warnings on stderr. */
-static kv_status summarize(const struct bench *bench, struct kv_error *error)
+/* Of what stands in the folder: summary.csv, the tables and findings on stdout, the warnings on stderr, the machine. */
+static kv_status summarize(const struct bench *bench, struct kv_steadiness *machine, struct kv_error *error)
 {
     struct kv_results *results;
     struct kv_warning warnings[KV_MAX_WARNINGS];
@@ -141,6 +148,7 @@ static kv_status summarize(const struct bench *bench, struct kv_error *error)
         status = kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);
     print_warnings(bench->command, warnings, kv_results_warnings(results, warnings));
+    *machine = kv_steadiness(results);
     kv_results_free(results);
     return status;
 }
@@ -186,6 +194,30 @@ static int count_cells(const struct kv_plan *plan, enum kv_file_kind file)
     return n;
 }
 
+/* Of what the time was not enough for. */
+static void tell_of_time(const struct bench *bench)
+{
+    const struct kv_run *run = &bench->run;
+    const char *command = bench->command;
+    char time[32];
+    kv_clock_text(bench->asked->time_s, time);
+    if (run->n_left_out || run->n_rounds_less)
+        fprintf(stderr,
+                "kvbench %s: note: %s are too short for the plan: it was measured in %d rounds of %d, without the %d "
+                "largest of %d cells; give it more --time\n",
+                command, time, run->least_rounds, run->least_rounds + run->n_rounds_less, run->n_left_out,
+                bench->plan.n_cells);
+    if (run->time_over)
+        fprintf(stderr, "kvbench %s: note: the %s of --time were over in round %d of %d\n", command, time,
+                run->round - 1, run->least_rounds);
+    if (run->n_wide)
+        fprintf(stderr,
+                "kvbench %s: note: %d %s wider than the precision asked for, the widest is 1 +- %.1f %%: give it more "
+                "--time\n",
+                command, run->n_wide, run->n_wide == 1 ? "ratio between arms is" : "ratios between arms are",
+                100 * run->widest);
+}
+
 /* What is said at the end; returns the exit status. */
 static int conclude(const struct bench *bench)
 {
@@ -194,12 +226,14 @@ static int conclude(const struct bench *bench)
     const int n_runs = count_cells(&bench->plan, KV_FILE_RUNS), n_kernels = bench->plan.n_cells - n_runs;
     struct kv_error error = {""};
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
+    struct kv_steadiness machine = {.grade = KV_GRADE_UNKNOWN, .line = "not graded: nothing was measured"};
     const double share = kv_run_instrument_share(run);
     FILE *to = stdout;
-    if (bench->plan.n_cells && summarize(bench, &error) != KV_OK)
+    if (bench->plan.n_cells && summarize(bench, &machine, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     print_warnings(command, warnings, kv_context_warnings(&bench->context, warnings));
     warn_of_limits(command, run);
+    tell_of_time(bench);
     if (kv_format_is_data(bench->asked->format))
         to = stderr; /* stdout is another program's */
     if (!isnan(share))
@@ -216,6 +250,8 @@ static int conclude(const struct bench *bench)
     if (run->n_kernels_failed)
         return cli_fail(command, CLI_FAILED, "%d kernel cells failed; %s/kernels.csv says why", run->n_kernels_failed,
                         bench->folder.path);
+    if (bench->asked->require_steady && machine.grade != KV_GRADE_STEADY)
+        return cli_fail(command, CLI_UNSTEADY, "--require-steady: the machine was %s", machine.line);
     return CLI_OK;
 }
 
@@ -249,7 +285,12 @@ static int dry_run(struct bench *bench)
     }
     if (n_kernels)
         printf("kernels %d products and attentions %52.1f\n", n_kernels, kernel_seconds);
-    printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells, kv_predict_left(&bench->run) / 60);
+    const double seconds = kv_predict_left(&bench->run, INT_MAX);
+    printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells, seconds / 60);
+    if (seconds > kv_run_time_left(&bench->run))
+        printf(
+            "more than --time allows: fewer rounds first, then without the largest cells, it will take %.1f minutes\n",
+            bench->asked->time_s / 60);
     return CLI_OK;
 }
 
@@ -261,6 +302,8 @@ static int measure(struct bench *bench)
                                      : kv_run_folder_make(&bench->folder, asked->out, &error);
     if (status)
         return cli_fail(bench->command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+    if (!asked->has_seed)
+        bench->settings.seed = kv_hash_bytes(bench->folder.id, strlen(bench->folder.id)) & BENCH_SEED_MASK;
     start_context(bench);
     status = kv_context_write(&bench->context, bench->folder.path, &error);
     if (status)

@@ -36,16 +36,16 @@ static bool parse_share(const char *text, void *value, struct kv_error *error)
     return true;
 }
 
-static bool parse_alpha(const char *text, void *value, struct kv_error *error)
+static bool parse_threshold(const char *text, void *value, struct kv_error *error)
 {
-    double alpha;
-    if (!parse_share(text, &alpha, error))
+    double share;
+    if (!parse_share(text, &share, error))
         return false;
-    if (!(alpha >= 1e-6 && alpha < 1)) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a probability of 0.000001 to below 1", text);
+    if (!(share > 0)) {
+        snprintf(error->message, sizeof error->message, "'%.60s' is not a share above 0", text);
         return false;
     }
-    *(double *)value = alpha;
+    *(double *)value = share;
     return true;
 }
 
@@ -97,10 +97,11 @@ static int apply_gate(const char *command, const struct settings *s, const struc
     if (s->fail_above < 0)
         return CLI_OK;
     if (!kv_compare_can_judge(comparison))
-        return cli_fail(command, NOT_COMPARED,
-                        "--fail-above: too few repetitions for any p below %g, so no regression can be seen; measure "
-                        "with --reps %d or more",
-                        s->compare.alpha, kv_judge_needed_repetitions(s->compare.alpha));
+        return cli_fail(
+            command, NOT_COMPARED,
+            "--fail-above: too few rounds for any verdict, so no regression can be seen; measure with --reps "
+            "%zu or more",
+            kv_effect_least_rounds(KV_JUDGE_LEVEL));
     const size_t n = kv_compare_regressions(comparison, s->fail_above, &section, &worst);
     if (n == 0)
         return CLI_OK;
@@ -141,7 +142,7 @@ static int compare(const char *command, const struct settings *s)
 int command_compare(int argc, char **argv)
 {
     struct settings s = {
-        .compare = {.alpha = KV_JUDGE_ALPHA, .noise = KV_JUDGE_NOISE},
+        .compare = {.threshold = KV_JUDGE_THRESHOLD},
         .metrics = {.names = {"ttpt_ms", "ttft_ms"}, .n = 2},
         .format_name = "text",
         .fail_above = -1,
@@ -159,7 +160,7 @@ int command_compare(int argc, char **argv)
          .choice = kv_compare_key_choice},
         {.name = "base",
          .argument = "VALUE",
-         .help = "with --by: the value to compare the others with (default: the first in the file)",
+         .help = "with --by: the value to compare the others with (default: the first of the run's tables)",
          .text = &s.compare.base},
         {.name = "ignore",
          .argument = "LIST",
@@ -171,16 +172,11 @@ int command_compare(int argc, char **argv)
          .help = "columns to compare (default ttpt_ms,ttft_ms):",
          .names = &s.metrics,
          .choice = kv_compare_metric_choice},
-        {.name = "noise",
+        {.name = "threshold",
          .argument = "SHARE",
-         .help = "medians less far apart are no difference (default 2%)",
-         .value = &s.compare.noise,
-         .parse = parse_share},
-        {.name = "alpha",
-         .argument = "P",
-         .help = "a difference needs a p below this (default 0.05)",
-         .value = &s.compare.alpha,
-         .parse = parse_alpha},
+         .help = "ratios closer to 1 than this are equal (default 2%)",
+         .value = &s.compare.threshold,
+         .parse = parse_threshold},
         {.name = "fail-above",
          .argument = "SHARE",
          .help = "exit 1 when any result has the verdict slower and takes so much longer, as 5%",
@@ -196,10 +192,11 @@ int command_compare(int argc, char **argv)
     const struct option_table table = {
         .command = argv[0],
         .usage = "A B [OPTIONS]\n       kvbench compare A --by COLUMN [OPTIONS]",
-        .summary = "Holds run B against run A, cell by cell: ratio of medians with its 95 % "
-                   "bootstrap interval,\n"
-                   "Mann-Whitney U test, verdict. With --by, the arms of one run instead.\n"
-                   "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
+        .summary =
+            "Holds run B against run A, cell by cell: the ratio of medians, with an interval that is widened by\n"
+            "what this machine does from one run to another, and a verdict. With --by, the arms of one run,\n"
+            "from pairs of the same round. Which of two builds is faster, kvbench ab tells more sharply.\n"
+            "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof rows[0],
     };

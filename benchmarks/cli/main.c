@@ -13,6 +13,7 @@
 
 static const struct command commands[] = {
     {"bench", "measure both paths and write the results as CSV", command_bench, true},
+    {"ab", "which of two programs, commits or settings is faster", command_ab, false},
     {"compare", "hold one run against another, or the arms of one run", command_compare, false},
     {"columns", "what the columns of the result files mean", command_columns, false},
     {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true},
@@ -25,6 +26,8 @@ static const struct command commands[] = {
     {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true},
     {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false},
+    {"calibrate", "how surely ab and compare can tell two programs apart on this machine", command_calibrate, false},
+    {"worker", "measure one cell on request, over lines of JSON", command_worker, true},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -63,14 +63,42 @@ static bool parse_integer(const struct option_row *row, const char *text, struct
     return true;
 }
 
-static bool parse_number(double *value, const char *text, const char *what, struct kv_error *error)
+/* A number behind which may stand one of the letters in `units`; *unit is that letter, or 0. */
+static bool parse_number(double *value, char *unit, const char *text, const char *units)
 {
     char *end;
     errno = 0;
     const double number = strtod(text, &end);
+    *unit = *end && strchr(units, *end) ? *end++ : '\0';
     if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9))
-        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a number%s such as 0.5 or 10", text, what) == KV_OK;
+        return false;
     *value = number;
+    return true;
+}
+
+static bool parse_plain(double *value, const char *text, struct kv_error *error)
+{
+    char unit;
+    return parse_number(value, &unit, text, "") ||
+           kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a number such as 0.5 or 10", text) == KV_OK;
+}
+
+static bool parse_duration(double *seconds, const char *text, struct kv_error *error)
+{
+    char unit;
+    if (!parse_number(seconds, &unit, text, "smh"))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a time such as 90, 90s, 2m or 1h", text) == KV_OK;
+    *seconds *= unit == 'h' ? 3600 : (unit == 'm' ? 60 : 1);
+    return true;
+}
+
+/* A number of 1 or more without its sign may mean either, and is refused. */
+static bool parse_share(double *share, const char *text, struct kv_error *error)
+{
+    char unit;
+    if (!parse_number(share, &unit, text, "%") || (!unit && *share >= 1))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a share such as 5%% or 0.05", text) == KV_OK;
+    *share /= unit ? 100 : 1;
     return true;
 }
 
@@ -128,9 +156,11 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
     if (row->integer)
         return parse_integer(row, text, error);
     if (row->number)
-        return parse_number(row->number, text, "", error);
+        return parse_plain(row->number, text, error);
     if (row->seconds)
-        return parse_number(row->seconds, text, " of seconds", error);
+        return parse_duration(row->seconds, text, error);
+    if (row->share)
+        return parse_share(row->share, text, error);
     if (row->seed)
         return parse_seed(row, text, error);
     if (row->chosen)

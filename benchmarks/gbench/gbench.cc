@@ -128,7 +128,8 @@ struct process_state {
     std::string program;            /* the library keeps a pointer to it */
     std::unique_ptr<json_file> out; /* null without --benchmark_out */
     bool lists_only = false;
-    const gb_benchmark *last = nullptr; /* that was called last */
+    const gb_benchmark *last = nullptr;  /* that was called last */
+    benchmark::State *running = nullptr; /* while its `run` is called */
 };
 
 process_state &process()
@@ -157,7 +158,9 @@ void call(const gb_benchmark &registered, benchmark::State &library)
     if (!error) {
         const auto n = library.max_iterations;
         library.KeepRunningBatch(n);
+        process().running = &library;
         error = registered.run(registered.context, static_cast<int64_t>(n), &seconds);
+        process().running = nullptr;
         library.KeepRunningBatch(n);
     }
     if (!error && !(seconds > 0 && std::isfinite(seconds)))
@@ -424,6 +427,18 @@ kv_status gb_register(const struct gb_benchmark *benchmark, struct kv_error *err
     if (const char *reason = refusal(*benchmark))
         return fail(error, KV_ERROR_ARGUMENT, "benchmark %s %s", benchmark->name, reason);
     return guarded(error, [&] { return register_benchmark(*benchmark); });
+}
+
+void gb_pause(void)
+{
+    if (process().running)
+        process().running->PauseTiming();
+}
+
+void gb_resume(void)
+{
+    if (process().running)
+        process().running->ResumeTiming();
 }
 
 void gb_clear(void)

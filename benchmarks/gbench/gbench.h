@@ -72,6 +72,10 @@ struct gb_benchmark {
     enum gb_unit unit;
 };
 
+/* Inside `run`, in pairs: what is between them is not in the CPU time that goes into the file. */
+void gb_pause(void);
+void gb_resume(void);
+
 /* Benchmarks run in the order in which they were registered. Errors: ARGUMENT, MEMORY. */
 kv_status gb_register(const struct gb_benchmark *benchmark, struct kv_error *error);
 

@@ -159,12 +159,12 @@ static json_t *run_json(const struct kv_context *c)
 {
     const struct kv_run_info *run = &c->run;
     const double *load = c->machine.load;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[o, o, o], s:o}", "command",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[o, o, o], s:o}", "command",
                      strings(run->argc, (const char *const *)run->argv), "start", moment(c->start), "end",
                      c->finished ? moment(c->end) : json_null(), "model", text(run->model), "weights",
                      text(run->weights), "gemm", text(run->gemm), "isa", text(run->isa), "threads",
-                     integer(run->threads), "load_at_start", real(load[0]), real(load[1]), real(load[2]),
-                     "steal_percent", real(c->steal_percent));
+                     integer(run->threads), "seed", integer(run->seed), "load_at_start", real(load[0]), real(load[1]),
+                     real(load[2]), "steal_percent", real(c->steal_percent));
 }
 
 static json_t *warnings_json(const struct kv_context *context)

@@ -46,6 +46,7 @@ struct kv_run_info {
     const char *gemm;
     const char *isa;
     int threads;
+    int64_t seed; /* of the orders of the rounds */
 };
 
 struct kv_context {

@@ -17,15 +17,17 @@ struct kv_fixture {
     void (*describe)(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE]);
     /* Least seconds of a call on such a machine. */
     double (*least_seconds)(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits);
-    /* Work and limits that are known without running anything, into cell->row. */
+    /* Work that is known without running anything, into cell->row. */
     void (*expect)(struct kv_cell_run *cell);
 
-    /* Makes cell->state, checks what is to be checked and warms up; cell->row takes what is known then. After an error
-     * cell->state may stand and is closed. */
+    /* Makes cell->state, and the first time checks what is to be checked, warms up and estimates a call; cell->row takes
+     * what is known then. After an error cell->state may stand and is closed. */
     kv_status (*open)(struct kv_cell_run *cell, struct kv_error *error);
+    /* Untimed, before a repetition: fills the caches as it would find them had nothing else run in between. */
+    kv_status (*settle)(struct kv_cell_run *cell, struct kv_error *error);
     /* n calls, timed: their *seconds together. */
     kv_status (*repeat)(struct kv_cell_run *cell, int64_t n, double *seconds, struct kv_error *error);
-    /* The figures of the repetition that was just measured, into cell->newest. */
+    /* The figures of the repetition that was just measured, into cell->newest; limits are cell->limits. */
     kv_status (*fill)(struct kv_cell_run *cell, struct kv_error *error);
     /* Further rows of it, written before its own; NULL: there are none. */
     kv_status (*write_details)(struct kv_cell_run *cell, struct kv_error *error);
@@ -40,6 +42,35 @@ void kv_kernel_memory_free(struct kv_kernel_memory *memory);
 
 /* The limits at the start of so many threads, NULL: unknown. */
 const struct kv_limits *kv_run_limits(const struct kv_run *run, int threads);
+
+/* ---- Repetitions (repetition.c) ----------------------------------------------------------------------- */
+
+/* First tokens and calls above this lose less to cold caches than running them once more would be worth. */
+#define KV_SETTLE_SECONDS 0.2
+
+kv_status kv_cell_register(struct kv_cell_run *cell, struct kv_error *error);
+void kv_cell_close(struct kv_cell_run *cell);
+/* The cell is failed, or skipped when cell->skip: one row says why, and its other repetitions are passed over. */
+void kv_cell_give_up(struct kv_cell_run *cell, const char *reason);
+/* Probes the machine with the cell's threads, when that is due. */
+void kv_cell_probe(struct kv_cell_run *cell);
+/* The share of the limit of a time that it would have been, limit_pct or, above 100, limit_fault. */
+void kv_cell_set_share(struct kv_cell_run *cell, double limit_seconds, double seconds, double bytes);
+/* Resident bytes of this process that are not the cell's doing: of other open cells, and the prober's. */
+size_t kv_cell_foreign_bytes(const struct kv_cell_run *cell);
+/* A repetition that is done. Errors: MEMORY. */
+kv_status kv_cell_keep_time(struct kv_cell_run *cell, int round, double call_seconds, struct kv_error *error);
+void kv_probe_histories_free(struct kv_run *run);
+
+/* ---- Rounds (rounds.c) -------------------------------------------------------------------------------- */
+
+/* Rounds that a ratio needs to be told from 1 at all: kv_effect_least_rounds(0.05). */
+#define KV_LEAST_ROUNDS 6
+/* The error of a row that the run had no time for. */
+#define KV_LEFT_OUT "left out: the time of --time is over; give it more"
+
+kv_status kv_rounds_measure(struct kv_run *run, struct kv_error *error);
+bool kv_cell_wants_more(const struct kv_cell_run *cell);
 
 /* ---- The gate (gate.c) ------------------------------------------------------------------------------ */
 
@@ -69,6 +100,7 @@ kv_status kv_resume(struct kv_run *run, struct kv_error *error);
 
 /* After a repetition, or when a cell was given up. */
 void kv_progress(const struct kv_cell_run *cell);
-void kv_progress_end(const struct kv_run *run);
+/* Also counts what was done. */
+void kv_progress_end(struct kv_run *run);
 
 #endif

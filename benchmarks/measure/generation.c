@@ -9,11 +9,15 @@
 #include <stdlib.h>
 
 /* A generation predicted to be no longer than this is warmed up whole, a longer one by its first tokens. */
-#define WARM_UP_SECONDS 2.0
+#define WARM_UP_SECONDS 1.0
 #define WARM_UP_TOKENS  4
-/* Warm enough: two successive ones within this of each other, or so many of them. */
+/* Warm enough: two successive ones within this of each other, or so many of them. Every repetition has an untimed first
+ * token of its own besides. */
 #define WARM_UP_AGREEMENT 0.05
-#define WARM_UP_MOST      5
+#define WARM_UP_MOST      3
+
+/* Between two steps of a long generation the machine is probed about so often. */
+#define PROBE_SECONDS 1.0
 
 /* Repetitions that progress takes its running median of; the results themselves are in the files. */
 enum { PROGRESS_SAMPLES = 32 };
@@ -22,6 +26,7 @@ struct generation_state {
     struct kv_decoder decoder;
     double ttft_ms[PROGRESS_SAMPLES], ttpt_ms[PROGRESS_SAMPLES]; /* of the first ones, sorted */
     int n_samples;
+    double first_seconds; /* of the newest first token */
     size_t rss_peak_bytes;
 };
 
@@ -59,39 +64,54 @@ static struct kv_work work_of(const struct kv_run *run, const struct kv_cell *ce
     return kv_step_work(run->settings->config, cell->arm.weights, &options, n_before, n_new);
 }
 
-static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
+/* Of so many new tokens of the cell. */
+static double least_of(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits, int n_new)
 {
     const struct kv_point *p = &cell->point;
     struct kv_work work = work_of(run, cell, 0, p->n_prompt);
     double seconds = kv_limit_seconds(limits, work.bytes, work.flops);
-    if (p->n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
-        work = work_of(run, cell, p->n_prompt + (p->n_new - 2) / 2, 1);
-        seconds += (p->n_new - 1) * kv_limit_seconds(limits, work.bytes, work.flops);
+    if (n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
+        work = work_of(run, cell, p->n_prompt + (n_new - 2) / 2, 1);
+        seconds += (n_new - 1) * kv_limit_seconds(limits, work.bytes, work.flops);
     }
     return seconds;
+}
+
+static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
+{
+    return least_of(run, cell, limits, cell->point.n_new);
 }
 
 static void expect(struct kv_cell_run *cell)
 {
     const struct kv_point *p = &cell->cell->point;
-    const struct kv_limits *limits = kv_run_limits(cell->run, cell->cell->arm.threads);
     const struct kv_work prefill = work_of(cell->run, cell->cell, 0, p->n_prompt);
     const int n_steps = p->n_new - 1;
     struct kv_work mean = {0, 0};
-    double limit_ms = 0;
     kv_row_set_number(&cell->row, KV_COLUMN_PREFILL_FLOPS, prefill.flops);
     kv_row_set_number(&cell->row, KV_COLUMN_PREFILL_BYTES, prefill.bytes);
     for (int i = 0; i < n_steps; i++) {
         const struct kv_work work = work_of(cell->run, cell->cell, p->n_prompt + i, 1);
         mean.flops += work.flops / n_steps;
         mean.bytes += work.bytes / n_steps;
-        limit_ms += limits ? kv_limit_seconds(limits, work.bytes, work.flops) * 1e3 / n_steps : NAN;
     }
     if (n_steps < 1)
         return;
     kv_row_set_number(&cell->row, KV_COLUMN_FLOPS, mean.flops);
     kv_row_set_number(&cell->row, KV_COLUMN_BYTES, mean.bytes);
-    kv_row_set_number(&cell->row, KV_COLUMN_LIMIT_MS, limit_ms);
+}
+
+/* The least milliseconds of a mean step by the repetition's own probes; NaN unknown. */
+static double limit_ms(const struct kv_cell_run *cell)
+{
+    const struct kv_point *p = &cell->cell->point;
+    const int n_steps = p->n_new - 1;
+    double sum = 0;
+    for (int i = 0; i < n_steps && cell->limits.threads; i++) {
+        const struct kv_work work = work_of(cell->run, cell->cell, p->n_prompt + i, 1);
+        sum += kv_limit_seconds(&cell->limits, work.bytes, work.flops) * 1e3;
+    }
+    return sum > 0 ? sum / n_steps : NAN;
 }
 
 /* ---- Opening ---------------------------------------------------------------------------------------- */
@@ -132,6 +152,19 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
     return status;
 }
 
+/* Seconds of a whole generation, told by its first tokens: the rest grows as the least time of its steps does. */
+static double extrapolate(const struct kv_cell_run *cell, const struct kv_generation *g, int n_tokens)
+{
+    static const struct kv_limits even = {.threads = 1, .read_bytes_per_s = 10e9, .fma_flop_per_s = 50e9};
+    const struct kv_limits *known = kv_run_limits(cell->run, cell->cell->arm.threads), *limits = known ? known : &even;
+    const double seconds = (double)kv_generation_ns(g) * 1e-9, first = (double)g->stamps[1] * 1e-9;
+    const double least = least_of(cell->run, cell->cell, limits, n_tokens);
+    const double whole = least_of(cell->run, cell->cell, limits, cell->cell->point.n_new);
+    const double least_first = least_of(cell->run, cell->cell, limits, 1);
+    return n_tokens == 1 ? first * whole / least
+                         : first + (seconds - first) * (whole - least_first) / (least - least_first);
+}
+
 /* The measured shape, untimed, as much of it as is worth the wait. */
 static kv_status warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, double cold_ttft_ms,
                          struct kv_error *error)
@@ -148,6 +181,7 @@ static kv_status warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, d
         if (status)
             return status;
         const double seconds = (double)kv_generation_ns(&decoder->generation) * 1e-9;
+        cell->result.estimate = extrapolate(cell, &decoder->generation, n_tokens);
         if (fabs(seconds - previous) <= WARM_UP_AGREEMENT * fmin(seconds, previous))
             break;
         previous = seconds;
@@ -155,11 +189,30 @@ static kv_status warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, d
     return KV_OK;
 }
 
+/* One token alone is measured for its memory: the gate has run it once. */
+static kv_status check_and_warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, struct kv_error *error)
+{
+    double cold_ttft_ms;
+    kv_status status = kv_gate_check(cell, decoder, &cold_ttft_ms, error);
+    if (status)
+        return status;
+    kv_row_set_number(&cell->row, KV_COLUMN_COLD_TTFT_MS, cold_ttft_ms);
+    cell->result.estimate = cold_ttft_ms * 1e-3;
+    return cell->cell->point.n_new > 1 ? warm_up(cell, decoder, cold_ttft_ms, error) : KV_OK;
+}
+
+static kv_status run_first_token(struct generation_state *state, struct kv_error *error)
+{
+    kv_decoder_reset(&state->decoder, 1);
+    const kv_status status = kv_decoder_run(&state->decoder, error);
+    state->first_seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
+    return status;
+}
+
 static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 {
     const struct kv_point *p = &cell->cell->point;
     const int n_positions = cell->run->settings->config->n_positions, used = p->n_prompt + p->n_new - 1;
-    double cold_ttft_ms;
     if (used > n_positions)
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "a prompt of %d and %d new tokens take %d positions, the model has %d: use fewer", p->n_prompt,
@@ -170,12 +223,14 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     cell->state = state;
     kv_status status = create_decoder(cell, &state->decoder, error);
     if (!status)
-        status = kv_gate_check(cell, &state->decoder, &cold_ttft_ms, error);
-    if (!status && p->n_new > 1) /* one token alone is measured for its memory: the gate has run it once */
-        status = warm_up(cell, &state->decoder, cold_ttft_ms, error);
-    if (!status)
-        kv_row_set_number(&cell->row, KV_COLUMN_COLD_TTFT_MS, cold_ttft_ms);
+        status = cell->opened ? run_first_token(state, error) : check_and_warm_up(cell, &state->decoder, error);
     return status;
+}
+
+static kv_status settle(struct kv_cell_run *cell, struct kv_error *error)
+{
+    struct generation_state *state = cell->state;
+    return state->first_seconds < KV_SETTLE_SECONDS ? run_first_token(state, error) : KV_OK;
 }
 
 static void close(struct kv_cell_run *cell)
@@ -190,12 +245,23 @@ static void close(struct kv_cell_run *cell)
 static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, struct kv_error *error)
 {
     struct generation_state *state = cell->state;
+    const struct kv_generation *g = &state->decoder.generation;
+    kv_status status = KV_OK;
+    int64_t probed_ns = 0;
     (void)n;
     kv_rss_reset_peak();
     kv_decoder_reset(&state->decoder, cell->cell->point.n_new);
-    const kv_status status = kv_decoder_run(&state->decoder, error);
-    *seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
-    state->rss_peak_bytes = kv_rss_peak();
+    while (!status && !kv_decoder_done(&state->decoder)) {
+        status = kv_decoder_step(&state->decoder, error);
+        if ((double)(kv_generation_ns(g) - probed_ns) * 1e-9 < PROBE_SECONDS || kv_decoder_done(&state->decoder))
+            continue;
+        kv_cell_probe(cell);
+        probed_ns = kv_generation_ns(g);
+    }
+    *seconds = (double)kv_generation_ns(g) * 1e-9;
+    state->first_seconds = (double)g->stamps[1] * 1e-9;
+    const size_t peak = kv_rss_peak(), foreign = kv_cell_foreign_bytes(cell);
+    state->rss_peak_bytes = peak > foreign ? peak - foreign : 0;
     return status;
 }
 
@@ -233,11 +299,12 @@ static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
         {KV_COLUMN_KV_LIVE_BYTES, (double)state->decoder.generation.kv_live_bytes},
         {KV_COLUMN_KV_RESERVED_BYTES, (double)kv_session_kv_reserved_bytes(state->decoder.session)},
         {KV_COLUMN_RSS_PEAK_BYTES, state->rss_peak_bytes ? (double)state->rss_peak_bytes : NAN},
-        {KV_COLUMN_LIMIT_PCT,
-         row->known[KV_COLUMN_LIMIT_MS] ? 100 * row->numbers[KV_COLUMN_LIMIT_MS] / f.ttpt_ms : NAN},
+        {KV_COLUMN_LIMIT_MS, limit_ms(cell)},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         kv_row_set_number(row, figures[i].column, figures[i].value);
+    if (row->known[KV_COLUMN_LIMIT_MS])
+        kv_cell_set_share(cell, row->numbers[KV_COLUMN_LIMIT_MS], f.ttpt_ms, row->numbers[KV_COLUMN_BYTES]);
     keep_samples(state, &f);
     return KV_OK;
 }
@@ -247,7 +314,7 @@ static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
 {
     const struct generation_state *state = cell->state;
     const struct kv_generation *g = &state->decoder.generation;
-    const struct kv_limits *limits = kv_run_limits(cell->run, cell->cell->arm.threads);
+    const struct kv_limits *limits = &cell->limits;
     struct kv_row row = cell->newest;
     kv_status status = KV_OK;
     int n_before = 0;
@@ -260,7 +327,7 @@ static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
         kv_row_set_number(&row, KV_COLUMN_FLOPS, work.flops);
         kv_row_set_number(&row, KV_COLUMN_BYTES, work.bytes);
         kv_row_set_number(&row, KV_COLUMN_LIMIT_NS,
-                          limits ? kv_limit_seconds(limits, work.bytes, work.flops) * 1e9 : NAN);
+                          limits->threads ? kv_limit_seconds(limits, work.bytes, work.flops) * 1e9 : NAN);
         status = kv_row_write(cell->run->files[KV_FILE_TOKENS], KV_FILE_TOKENS, &row, error);
         n_before = n_after;
     }
@@ -286,6 +353,7 @@ const struct kv_fixture kv_generation_fixture = {
     .least_seconds = least_seconds,
     .expect = expect,
     .open = open,
+    .settle = settle,
     .repeat = repeat,
     .fill = fill,
     .write_details = write_tokens,

@@ -16,23 +16,27 @@
 #include "base/random.h"
 #include "cache/cache.h"
 #include "kernels/matmul.h"
-#include "machine/machine.h"
+#include "machine/pass.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* As the read bandwidth of limits.c, which the figures are held against. */
-#define LEAST_RING_BYTES ((size_t)512 << 20)
-#define CACHES_PER_RING  4
+/* A call shorter than this part of a repetition is run once before it, untimed. */
+#define SETTLE_PART 0.1
 
-/* What the kernels of a run share; the activations are those of one turn. */
+/* Floats of the activations. */
+struct sizes {
+    size_t x, y, bias, scratch; /* scratch: of one rank */
+};
+
+/* What the kernels of a run share; the activations are large enough for all that were opened so far. */
 struct kv_kernel_memory {
     struct kv_block ring;
     size_t cursor; /* items of the ring that were used so far */
-    int turn;
     struct kv_block work;
+    struct sizes room;
     float *x;       /* [rows, k] input; of attention [rows, 3C] queries, keys, values */
     float *y;       /* [rows, n] output; of attention [rows, C] */
     float *bias;    /* [n] */
@@ -45,8 +49,7 @@ struct shape {
     size_t data, scales;   /*   its parts' offsets in an item of the ring */
     struct kv_cache cache; /* of attention: one layer and one sequence */
     size_t item_bytes;     /* of the ring: one w, or one such cache; a whole number of KV_ALIGNMENT */
-    size_t x, y, bias;     /* floats */
-    size_t scratch;        /* floats of one rank */
+    struct sizes sizes;
     struct kv_work work;
 };
 
@@ -85,10 +88,11 @@ static void shape_matmul(const struct kv_cell *cell, struct shape *shape)
     shape->w.layout = backend->layout;
     shape->w.format->lay_out(&shape->w, &layout, &shape->data, &shape->scales);
     shape->item_bytes = layout.bytes;
-    shape->x = (size_t)p->rows * (size_t)p->k;
-    shape->y = (size_t)p->rows * (size_t)p->n;
-    shape->bias = has_bias(cell) ? (size_t)p->n : 0;
-    shape->work = (struct kv_work){2 * M * N * K, shape->w.format->bytes(K, N) + (double)shape->bias * sizeof(float)};
+    shape->sizes.x = (size_t)p->rows * (size_t)p->k;
+    shape->sizes.y = (size_t)p->rows * (size_t)p->n;
+    shape->sizes.bias = has_bias(cell) ? (size_t)p->n : 0;
+    shape->work = (struct kv_work){2 * M * N * K,
+                                   shape->w.format->bytes(K, N) + (double)shape->sizes.bias * sizeof(float)};
 }
 
 static void shape_attention(const struct kv_config *config, const struct kv_cell *cell, struct shape *shape)
@@ -106,9 +110,9 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
         return; /* open says so */
     shape->cache.kind->lay_out(&shape->cache, &layout);
     shape->item_bytes = layout.bytes;
-    shape->x = M * 3 * width;
-    shape->y = M * width;
-    shape->scratch = kv_attention_scratch(shape->cache.head_size);
+    shape->sizes.x = M * 3 * width;
+    shape->sizes.y = M * width;
+    shape->sizes.scratch = kv_attention_scratch(shape->cache.head_size);
     shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
                                    shape->cache.kind->bytes(config, T) / config->n_layer};
 }
@@ -156,28 +160,9 @@ static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
 
 /* ---- The ring and the activations ------------------------------------------------------------------- */
 
-static int most_threads(const struct kv_plan *plan)
-{
-    int most = 1;
-    for (int i = 0; i < plan->n_cells; i++)
-        most = plan->cells[i].arm.threads > most ? plan->cells[i].arm.threads : most;
-    return most;
-}
-
 static size_t ring_bytes(const struct kv_run *run)
 {
-    struct kv_machine machine;
-    size_t bytes = LEAST_RING_BYTES;
-    if (run->settings->ring_bytes)
-        return run->settings->ring_bytes;
-    kv_machine_read(&machine, NULL);
-    if (machine.l3.bytes > 0 && machine.l3.instances > 0) {
-        const int n_threads = most_threads(run->plan);
-        const int occupied = machine.l3.instances < n_threads ? machine.l3.instances : n_threads;
-        const size_t beyond = CACHES_PER_RING * (size_t)machine.l3.bytes * (size_t)occupied;
-        bytes = beyond > bytes ? beyond : bytes;
-    }
-    return bytes;
+    return run->settings->ring_bytes ? run->settings->ring_bytes : kv_beyond_caches(kv_plan_most_threads(run->plan));
 }
 
 /* This rank's share of n random floats within +- size, none of them denormal. */
@@ -227,7 +212,6 @@ static kv_status open_ring(struct kernel_state *state, struct kv_error *error)
         free(memory);
         return status;
     }
-    memory->turn = -1;
     run->kernel_memory = memory;
     kv_pool_run(state->pool, fill_ring_job, state);
     return KV_OK;
@@ -247,39 +231,50 @@ static void fill_work_job(void *argument, int rank)
 {
     const struct kernel_state *state = argument;
     const struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
-    const struct shape *shape = &state->shape;
-    const size_t begin = shape->y * (size_t)rank / (size_t)state->n_threads;
-    const size_t end = shape->y * ((size_t)rank + 1) / (size_t)state->n_threads;
-    draw(memory->x, shape->x, 1.0f, rank, state->n_threads);
-    draw(memory->bias, shape->bias, 0.1f, rank, state->n_threads);
+    const struct sizes *room = &memory->room;
+    const size_t begin = room->y * (size_t)rank / (size_t)state->n_threads;
+    const size_t end = room->y * ((size_t)rank + 1) / (size_t)state->n_threads;
+    draw(memory->x, room->x, 1.0f, rank, state->n_threads);
+    draw(memory->bias, room->bias, 0.1f, rank, state->n_threads);
     memset(memory->y + begin, 0, (end - begin) * sizeof(float));
 }
 
-/* The activations of the cell's turn, in place of those of another one: its arms take turns on the same ones. */
+static bool fits(const struct sizes *a, const struct sizes *room)
+{
+    return a->x <= room->x && a->y <= room->y && a->bias <= room->bias && a->scratch <= room->scratch;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Activations large enough for the cell and for all that were opened before it. */
 static kv_status open_work(struct kernel_state *state, struct kv_error *error)
 {
     struct kv_kernel_memory *memory = state->cell->run->kernel_memory;
-    const struct shape *shape = &state->shape;
-    const int turn = state->cell->cell->turn;
-    if (memory->turn == turn)
+    const struct sizes *own = &state->shape.sizes;
+    if (fits(own, &memory->room))
         return KV_OK;
-    kv_block_free(&memory->work);
-    memory->turn = -1;
+    const struct sizes room = {larger(own->x, memory->room.x), larger(own->y, memory->room.y),
+                               larger(own->bias, memory->room.bias), larger(own->scratch, memory->room.scratch)};
+    struct kv_block work;
     struct kv_layout layout = {0};
-    const size_t x = kv_layout_add(&layout, shape->x, 1, sizeof(float));
-    const size_t y = kv_layout_add(&layout, shape->y, 1, sizeof(float));
-    const size_t bias = kv_layout_add(&layout, shape->bias, 1, sizeof(float));
-    const size_t scratch = kv_layout_add(&layout, shape->scratch, (size_t)most_threads(state->cell->run->plan),
+    const size_t x = kv_layout_add(&layout, room.x, 1, sizeof(float));
+    const size_t y = kv_layout_add(&layout, room.y, 1, sizeof(float));
+    const size_t bias = kv_layout_add(&layout, room.bias, 1, sizeof(float));
+    const size_t scratch = kv_layout_add(&layout, room.scratch, (size_t)kv_plan_most_threads(state->cell->run->plan),
                                          sizeof(float));
-    const kv_status status = kv_block_allocate(&memory->work, &layout, "kernels (activations)", error);
+    const kv_status status = kv_block_allocate(&work, &layout, "kernels (activations)", error);
     if (status)
         return status;
-    char *base = memory->work.base;
-    memory->x = (float *)(void *)(base + x);
-    memory->y = (float *)(void *)(base + y);
-    memory->bias = (float *)(void *)(base + bias);
-    memory->scratch = (float *)(void *)(base + scratch);
-    memory->turn = turn;
+    kv_block_free(&memory->work);
+    memory->work = work;
+    memory->room = room;
+    memory->x = (float *)(void *)(work.base + x);
+    memory->y = (float *)(void *)(work.base + y);
+    memory->bias = (float *)(void *)(work.base + bias);
+    memory->scratch = (float *)(void *)(work.base + scratch);
     kv_pool_run(state->pool, fill_work_job, state);
     return KV_OK;
 }
@@ -336,7 +331,7 @@ static void call_attention(const struct kernel_state *state, char *item, int ran
             .scale = 1.0f / sqrtf((float)head_size),
             .out = memory->y + column,
             .out_stride = C,
-            .scratch = memory->scratch + (size_t)rank * state->shape.scratch,
+            .scratch = memory->scratch + (size_t)rank * memory->room.scratch,
         };
         cache.kind->attend(&cache, (struct kv_cache_place){0, 0, head}, state->kernels, &attention);
     }
@@ -410,8 +405,17 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
         return status;
     if (state->backend)
         kv_pool_run(state->pool, prepare_job, state);
+    double seconds; /* the first call is not timed, the second tells what one takes */
+    repeat(cell, 1, &seconds, error);
+    return repeat(cell, 1, &cell->result.estimate, error);
+}
+
+static kv_status settle(struct kv_cell_run *cell, struct kv_error *error)
+{
     double seconds;
-    return repeat(cell, 1, &seconds, error); /* the first call is not timed */
+    if (cell->result.estimate > SETTLE_PART * cell->run->settings->kernel_min_time_s)
+        return KV_OK;
+    return repeat(cell, 1, &seconds, error);
 }
 
 static void close(struct kv_cell_run *cell)
@@ -424,14 +428,13 @@ static void close(struct kv_cell_run *cell)
 static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
 {
     const struct kv_work work = ((const struct kernel_state *)cell->state)->shape.work;
-    const struct kv_limits *limits = kv_run_limits(cell->run, cell->cell->arm.threads);
     const double seconds = cell->call_seconds;
     (void)error;
     kv_row_set_number(&cell->newest, KV_COLUMN_SECONDS, seconds);
     kv_row_set_number(&cell->newest, KV_COLUMN_GFLOPS, work.flops / seconds * 1e-9);
     kv_row_set_number(&cell->newest, KV_COLUMN_GBYTES_S, work.bytes / seconds * 1e-9);
-    kv_row_set_number(&cell->newest, KV_COLUMN_LIMIT_PCT,
-                      limits ? 100 * kv_limit_seconds(limits, work.bytes, work.flops) / seconds : NAN);
+    if (cell->limits.threads)
+        kv_cell_set_share(cell, kv_limit_seconds(&cell->limits, work.bytes, work.flops), seconds, work.bytes);
     return KV_OK;
 }
 
@@ -444,7 +447,8 @@ static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
 #define KERNEL_FIXTURE(name_it)                                                                                        \
     {                                                                                                                  \
         .unit = GB_MICROSECONDS, .name = name_it, .describe = describe, .least_seconds = least_seconds,                \
-        .expect = expect, .open = open, .repeat = repeat, .fill = fill, .tell = tell, .close = close,                  \
+        .expect = expect, .open = open, .settle = settle, .repeat = repeat, .fill = fill, .tell = tell,                \
+        .close = close,                                                                                                \
     }
 const struct kv_fixture kv_matmul_fixture = KERNEL_FIXTURE(name_matmul);
 const struct kv_fixture kv_attention_fixture = KERNEL_FIXTURE(name_attention);

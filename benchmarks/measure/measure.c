@@ -147,15 +147,27 @@ void kv_rss_reset_peak(void)
     fclose(stream);
 }
 
-size_t kv_rss_peak(void)
+/* Bytes of the line of /proc/self/status that begins so, 0 when it is not there. */
+static size_t status_bytes(const char *key)
 {
     FILE *stream = fopen("/proc/self/status", "re");
+    const size_t length = strlen(key);
     char line[256];
     unsigned long long kib = 0;
-    while (stream && fgets(line, sizeof line, stream))
-        if (sscanf(line, "VmHWM: %llu", &kib) == 1)
-            break;
+    while (stream && !kib && fgets(line, sizeof line, stream))
+        if (strncmp(line, key, length) == 0)
+            kib = strtoull(line + length, NULL, 10);
     if (stream)
         fclose(stream);
     return (size_t)kib * 1024;
+}
+
+size_t kv_rss(void)
+{
+    return status_bytes("VmRSS:");
+}
+
+size_t kv_rss_peak(void)
+{
+    return status_bytes("VmHWM:");
 }

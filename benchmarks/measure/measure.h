@@ -59,6 +59,8 @@ double kv_clock_cost_ns(void);
 /* "1:02:03" or "2:03", in `text`. */
 const char *kv_clock_text(double seconds, char text[32]);
 
+/* Resident bytes now, 0 when unknown. */
+size_t kv_rss(void);
 /* Starts a new peak of resident memory, where the system allows it. */
 void kv_rss_reset_peak(void);
 /* Peak resident bytes since then (or since the start of the process), 0 when unknown. */

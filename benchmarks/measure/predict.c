@@ -1,6 +1,8 @@
 /* How long the rest will take, and what is said of it meanwhile. */
 #include "measure/fixture.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,11 +11,13 @@
 static const struct kv_limits slow_machine = {
     .threads = 1, .isa = "", .read_bytes_per_s = 10e9, .fma_flop_per_s = 50e9};
 
-/* Gate and warm-up beside the repetitions of a generation, in units of one repetition, when it is short and when long.
- */
+/* Gate and warm-up of a generation, in units of one repetition, when it is short and when long. */
 #define OPENING_SHORT 3.0
-#define OPENING_LONG  0.3
+#define OPENING_LONG  0.5
 #define SHORT_SECONDS 2.0
+
+/* Of a repetition's own time, what probes and counts add, and at most a first token that is not timed. */
+#define AROUND_SHARE 0.06
 
 static double least_seconds(const struct kv_run *run, int index)
 {
@@ -35,19 +39,27 @@ static bool is_same_size(const struct kv_point *a, const struct kv_point *b)
            a->n_context == b->n_context;
 }
 
-/* Of one call. */
+/* Of one call, as the cell's repetitions or its opening told; 0: not yet. */
+static double known_call(const struct kv_run *run, int index)
+{
+    const struct kv_cell_result *result = &run->cells[index].result;
+    return result->n_done ? result->call_seconds / result->n_done : result->estimate;
+}
+
 static double predict_call(const struct kv_run *run, int index)
 {
     const struct kv_cell *cell = &run->plan->cells[index];
-    double measured = 0, ideal = 0;
+    double measured = known_call(run, index), ideal = 0;
+    if (measured > 0)
+        return measured;
     for (int i = 0; i < run->plan->n_cells; i++) {
-        const struct kv_cell_result *result = &run->cells[i].result;
-        if (!result->n_done || !is_like(cell, &run->plan->cells[i]))
+        const double known = known_call(run, i);
+        if (!(known > 0) || !is_like(cell, &run->plan->cells[i]))
             continue;
         if (is_same_size(&cell->point, &run->plan->cells[i].point))
-            return result->call_seconds / result->n_done;
-        measured += result->call_seconds;
-        ideal += result->n_done * least_seconds(run, i);
+            return known;
+        measured += known;
+        ideal += least_seconds(run, i);
     }
     return least_seconds(run, index) * (ideal > 0 ? measured / ideal : 1 / USUAL_SHARE);
 }
@@ -55,22 +67,33 @@ static double predict_call(const struct kv_run *run, int index)
 double kv_predict_seconds(const struct kv_run *run, int index)
 {
     const double call = predict_call(run, index), fill = 2 * run->settings->kernel_min_time_s;
+    const struct kv_cell *cell = &run->plan->cells[index];
     /* Finding out how many calls fill the time takes as long as they do. */
-    return run->cells[index].fixture->calls || call > fill ? call : fill;
+    const double seconds = run->cells[index].fixture->calls || call > fill ? call : fill;
+    const double first = cell->kind == KV_KIND_GENERATION ? seconds / cell->point.n_new : 0;
+    return seconds * (1 + AROUND_SHARE) + (first < KV_SETTLE_SECONDS ? first : 0);
 }
 
-double kv_predict_left(const struct kv_run *run)
+double kv_predict_opening(const struct kv_run *run, int index)
+{
+    const double seconds = predict_call(run, index);
+    if (run->plan->cells[index].kind != KV_KIND_GENERATION)
+        return 2 * seconds;
+    const double first = seconds / run->plan->cells[index].point.n_new;
+    return fmax(seconds * (seconds < SHORT_SECONDS ? OPENING_SHORT : OPENING_LONG), 2 * first);
+}
+
+double kv_predict_left(const struct kv_run *run, int rounds)
 {
     double left = 0;
     for (int i = 0; i < run->plan->n_cells; i++) {
-        const struct kv_cell_result *result = &run->cells[i].result;
-        const int n_left = run->plan->cells[i].repetitions - result->n_done;
-        if (result->given_up || n_left <= 0)
+        const struct kv_cell_run *cell = &run->cells[i];
+        const int n_left = (cell->wanted < rounds ? cell->wanted : rounds) - cell->result.n_done;
+        if (cell->result.given_up || n_left <= 0 || (run->all_opened && !cell->opened))
             continue;
-        const double seconds = kv_predict_seconds(run, i);
-        left += seconds * n_left;
-        if (result->n_done == 0 && run->plan->cells[i].kind == KV_KIND_GENERATION)
-            left += seconds * (seconds < SHORT_SECONDS ? OPENING_SHORT : OPENING_LONG);
+        left += kv_predict_seconds(run, i) * n_left;
+        if (!run->all_opened && !cell->opened)
+            left += kv_predict_opening(run, i);
     }
     return left;
 }
@@ -101,31 +124,53 @@ static void print_arm(const struct kv_cell_run *cell)
     }
 }
 
+/* What is done, and what there is to do as far as it is known now. */
+static void count_repetitions(struct kv_run *run)
+{
+    run->n_finished = run->n_total = 0;
+    for (int i = 0; i < run->plan->n_cells; i++) {
+        const struct kv_cell_run *cell = &run->cells[i];
+        const int planned = cell->wanted > cell->result.n_done ? cell->wanted : cell->result.n_done;
+        run->n_total += planned;
+        run->n_finished += cell->result.given_up ? planned : cell->result.n_done;
+    }
+}
+
 void kv_progress(const struct kv_cell_run *cell)
 {
-    const struct kv_run *run = cell->run;
+    struct kv_run *run = cell->run;
+    const bool opening = run->round == 0;
     char left[32], text[KV_CELL_TEXT_SIZE];
-    if (run->settings->progress == KV_PROGRESS_NONE)
+    count_repetitions(run);
+    if (run->settings->progress == KV_PROGRESS_NONE ||
+        (opening && !cell->result.given_up && run->settings->progress != KV_PROGRESS_BAR))
         return;
     if (run->settings->progress == KV_PROGRESS_BAR)
         print_bar(run);
+    const double seconds = fmin(kv_predict_left(run, INT_MAX), fmax(kv_run_time_left(run), 0));
     cell->fixture->describe(cell->cell, text);
-    fprintf(stderr, "%d/%d, %s left; %s: %s", run->n_finished, run->n_total, kv_clock_text(kv_predict_left(run), left),
-            cell->cell->suite, text);
+    fprintf(stderr, "%d/%d, %s left; ", run->n_finished, run->n_total, kv_clock_text(seconds, left));
+    if (opening)
+        fputs("opening ", stderr);
+    else
+        fprintf(stderr, "round %d of %d; ", run->round,
+                run->least_rounds > run->round ? run->least_rounds : run->round);
+    fprintf(stderr, "%s: %s", cell->cell->suite, text);
     print_arm(cell);
     if (cell->result.given_up) {
         fprintf(stderr, " %s: %s", cell->result.failed ? "failed" : "skipped", cell->result.error);
-    } else {
+    } else if (!opening) {
         cell->fixture->tell(cell, text);
-        fprintf(stderr, " %d/%d: %s", cell->result.n_done, cell->cell->repetitions, text);
+        fprintf(stderr, " %d/%d: %s", cell->result.n_done, cell->wanted, text);
     }
     /* What was given up stays on the screen; a bar is drawn over by the next one. */
     if (run->settings->progress == KV_PROGRESS_LINES || cell->result.given_up)
         fputc('\n', stderr);
 }
 
-void kv_progress_end(const struct kv_run *run)
+void kv_progress_end(struct kv_run *run)
 {
+    count_repetitions(run);
     if (run->settings->progress == KV_PROGRESS_BAR)
         fputs("\r\033[K", stderr);
 }

@@ -171,7 +171,7 @@ struct table {
     char file[4200];
     struct kv_csv_table *rows;
     size_t n;
-    size_t cell, repetition, status, error, time;
+    size_t cell, repetition, status, error, time, round;
 };
 
 /* `time` is the column of a repetition's time. */
@@ -185,7 +185,7 @@ static kv_status read_table(const struct kv_run *run, enum kv_file_kind kind, en
         size_t *index;
     } wanted[] = {
         {KV_COLUMN_CELL, &t->cell},     {KV_COLUMN_REPETITION, &t->repetition}, {time, &t->time},
-        {KV_COLUMN_STATUS, &t->status}, {KV_COLUMN_ERROR, &t->error},
+        {KV_COLUMN_STATUS, &t->status}, {KV_COLUMN_ERROR, &t->error},           {KV_COLUMN_ROUND, &t->round},
     };
     const size_t n_wanted = kind == KV_FILE_TOKENS ? 3 : sizeof wanted / sizeof *wanted;
     kv_status status = kv_csv_read(&t->rows, t->file, error);
@@ -210,33 +210,45 @@ static kv_status find_cell(struct kv_run *run, const struct table *t, size_t row
     return status;
 }
 
+/* The row of a repetition that is done. */
+static kv_status take_repetition(struct kv_cell_run *cell, const struct table *t, size_t row, struct kv_error *error)
+{
+    const bool is_run = cell->cell->kind == KV_KIND_GENERATION;
+    double time, round;
+    kv_status status = kv_csv_number(t->rows, row, t->time, &time, error);
+    if (!status)
+        status = kv_csv_number(t->rows, row, t->round, &round, error);
+    if (status)
+        return status;
+    if (!(round > cell->result.last_round && round <= INT32_MAX) || !(time > 0))
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: row %zu has no time, or a round that is not after %d", t->file,
+                       row + 1, cell->result.last_round);
+    const double seconds = is_run ? time * 1e-3 : time;
+    cell->result.seconds += is_run ? seconds : fmax(seconds, cell->run->settings->kernel_min_time_s);
+    return kv_cell_keep_time(cell, (int)round, seconds, error);
+}
+
 static kv_status take_row(struct kv_run *run, const struct table *t, size_t row, struct kv_error *error)
 {
     struct kv_cell_run *cell = NULL;
     int repetition = 0;
-    double time;
-    kv_status status = find_cell(run, t, row, &cell, &repetition, error);
-    if (!status)
-        status = kv_csv_number(t->rows, row, t->time, &time, error);
+    const kv_status status = find_cell(run, t, row, &cell, &repetition, error);
     if (status)
         return status;
     struct kv_cell_result *result = &cell->result;
-    const bool is_run = cell->cell->kind == KV_KIND_GENERATION;
     const char *state = kv_csv_text(t->rows, row, t->status);
     if (result->given_up || (repetition && repetition != result->n_done + 1))
         return kv_fail(error, KV_ERROR_FORMAT, "%s: row %zu is not the next one of its cell: '%.60s' %d", t->file,
                        row + 1, cell->cell->id, repetition);
-    if (strcmp(state, "ok") == 0) {
-        result->n_done++;
-        result->call_seconds += is_run ? time * 1e-3 : time;
-        result->seconds += is_run ? time * 1e-3 : fmax(time, run->settings->kernel_min_time_s);
-        run->n_finished++;
+    if (strcmp(state, "ok") == 0)
+        return take_repetition(cell, t, row, error);
+    if (strcmp(state, "stalled") == 0) {
+        result->n_stalled++;
         return KV_OK;
     }
     result->given_up = true;
     result->failed = strcmp(state, "failed") == 0;
-    *(is_run ? &run->n_failed : &run->n_kernels_failed) += result->failed;
-    run->n_finished += cell->cell->repetitions - result->n_done;
+    *(cell->cell->kind == KV_KIND_GENERATION ? &run->n_failed : &run->n_kernels_failed) += result->failed;
     snprintf(result->error, sizeof result->error, "%s", kv_csv_text(t->rows, row, t->error));
     return KV_OK;
 }

@@ -1,11 +1,17 @@
 /* One run: the cells of a plan measured through Google Benchmark, a CSV row as each repetition is done. Generations and
- * kernels go the same way: turns, rounds, rows and resuming are here, what a repetition is in a fixture. */
+ * kernels go the same way: rounds, probes, rows and resuming are here, what a repetition is in a fixture.
+ *
+ *   opening   every cell once, the smallest first: its gate, its warm-up, and what a repetition will take
+ *   round     every cell once: the turns of the plan in an order that is drawn anew, the cells of each side by side, in an
+ *             order that is drawn anew, so that a machine that drifts drifts for all of them
+ *   probes    of what the machine can do, before and after a repetition and within a long one (machine/probe.h) */
 #ifndef KV_MEASURE_RUN_H
 #define KV_MEASURE_RUN_H
 
 #include "gbench/gbench.h"
 #include "kernels/matmul.h"
 #include "machine/limits.h"
+#include "machine/probe.h"
 #include "plan/plan.h"
 #include "results/csv.h"
 
@@ -60,6 +66,9 @@ struct kv_run_settings {
     void *load_context;
     const char *limits_isa; /* what the machine's limits are measured with; NULL: the highest */
     int default_threads;    /* whose limits a plan without cells measures */
+    uint64_t seed;          /* of the orders of the rounds */
+    double time_s;          /* of the whole run: what does not fit is left out; 0: as long as it takes */
+    double precision;       /* add rounds until every ratio between cells of a turn is known to 1 +- so much; 0: none */
     double min_time_s;      /* go on past the repetitions until a cell was measured for so long */
     double cell_budget_s;   /* skip what is predicted to take longer; 0: nothing */
     const int32_t *prompt;  /* [n_prompt] ids, repeated to the length that a cell asks for */
@@ -81,9 +90,24 @@ struct kv_cell_result {
     int n_done;          /* repetitions, those of an earlier part of the run included */
     double seconds;      /* of these, together */
     double call_seconds; /* one call of each of these, together: a generation is one call, a kernel runs many */
+    double estimate;     /* of one call, from the opening; 0: none yet */
+    int last_round;      /* of these; 0: none */
+    int n_stalled;       /* repetitions that the machine stalled and that were measured again */
     bool given_up;       /* failed or skipped */
     bool failed;
     char error[256];
+};
+
+/* One repetition's call in its round, for the ratios. */
+struct kv_round_time {
+    int round;
+    double seconds;
+};
+
+/* The probes of one repetition. */
+struct kv_probes {
+    int n;
+    struct kv_probe best, worst; /* of each rate */
 };
 
 struct kv_fixture;
@@ -92,17 +116,28 @@ struct kv_kernel_memory;
 
 enum { KV_MAX_COUNTERS = 8 };
 
-/* A cell while its turn is on. */
 struct kv_cell_run {
     struct kv_run *run;
     const struct kv_cell *cell;
     const struct kv_fixture *fixture;
     struct kv_cell_result result;
-    void *state;                  /* the fixture's; NULL: not open */
-    struct kv_row row;            /* what is the same for all repetitions */
-    bool skip;                    /* over its budget */
-    double call_seconds, seconds; /* of the repetition that runs */
+    int wanted;                  /* repetitions to come to; precision raises it, a lack of time lowers it */
+    struct kv_round_time *times; /* [result.n_done], in room for a power of two */
+    int n_looked_at, n_wide; /* of a turn's first cell: repetitions of the turn at the last look, ratios that were */
+    double widest;           /*   too wide, and the widest */
+    bool opened;             /* once: what follows needs no gate */
+    void *state;             /* the fixture's; NULL: not open */
+    long last_use;           /* greater: later */
+    size_t resident_bytes;   /* what it added to the process while it was open */
+    struct kv_row row;       /* what is the same for all repetitions */
+    bool skip;               /* over its budget, or left out */
+    /* of the repetition that runs */
+    double call_seconds, seconds, started_s;
+    struct kv_probes probes;
+    struct kv_limits limits; /* the best of these; threads = 0: unknown */
+    struct kv_strain strain;
     struct kv_row newest;
+    char fault[160];
     struct gb_counter counters[KV_MAX_COUNTERS + 1];
     char error[512];
 };
@@ -118,15 +153,32 @@ struct kv_run {
     struct kv_limits limits_at_end[KV_MAX_THREADS + 1]; /* likewise */
     int n_failed;                                       /* generations */
     int n_kernels_failed;
-    int n_finished, n_total; /* repetitions */
-    double shortest_step_ms; /* of the mean steps; 0: none yet */
-    kv_status broken;        /* the results could not be written: nothing more is measured */
+    int n_finished, n_total;     /* repetitions */
+    double shortest_step_ms;     /* of the mean steps; 0: none yet */
+    double start_s;              /* of CLOCK_MONOTONIC */
+    double limits_seconds;       /* that the limits took at the start */
+    int round;                   /* that runs, from 1; 0: the opening */
+    int place;                   /* in it, of the repetition that runs */
+    struct kv_cell_run *current; /* whose repetition runs */
+    long n_uses;
+    size_t open_bytes_most; /* of cells that stay open */
+    double cache_bytes;     /* of this machine's last level, all instances */
+    bool all_opened;        /* that are to be measured */
+    bool time_over;         /* nothing more is begun */
+    int n_left_out;         /* cells, for want of time */
+    int least_rounds;       /* of the cells that have most, as far as the time allows */
+    int n_rounds_less;      /* than were planned, for want of time */
+    int n_wide;             /* ratios between cells of a turn that are not as narrow as settings->precision, and */
+    double widest;          /*   the widest */
+    kv_status broken;       /* the results could not be written: nothing more is measured */
     struct kv_error broken_error;
     /* Made when first needed, and freed with the run. */
     struct kv_pool *pools[KV_MAX_THREADS + 1];
     struct kv_model *models[KV_MAX_MODELS];
     enum kv_weight_layout layouts[KV_MAX_MODELS];
     int n_models;
+    struct kv_prober *prober; /* NULL: there is no memory for it, and what the machine could do stays unknown */
+    struct kv_probe_history *probes[KV_MAX_THREADS + 1];
     struct kv_reference *references; /* what the gate holds arms against */
     struct kv_kernel_memory *kernel_memory;
 };
@@ -142,19 +194,34 @@ kv_status kv_run_pool(struct kv_run *run, int threads, struct kv_pool **pool, st
 kv_status kv_run_model(struct kv_run *run, const char *weights, const char *gemm, struct kv_pool *pool,
                        const struct kv_model **model, struct kv_error *error);
 
-/* Measures the plan: turn by turn, and in a turn arm after arm within each repetition, so that a machine that drifts
- * drifts for all of them. A cell that cannot be run, or whose arm fails the gate, is a row with its error, and the
- * others go on. Errors: IO, FORMAT, MEMORY, of the run as a whole. */
+/* Measures the plan: the opening, then round after round. A cell that cannot be run, or whose arm fails the gate, is a
+ * row with its error, and the others go on. When settings->time_s is over, the repetition that runs is the last: what is
+ * there then is a whole run. Errors: IO, FORMAT, MEMORY, of the run as a whole. */
 kv_status kv_run_measure(struct kv_run *run, struct kv_error *error);
 
 /* In place of that, for a prediction: measures the limits alone. */
 kv_status kv_run_measure_limits(struct kv_run *run, struct kv_error *error);
 
+/* The order of a round: indices of all cells of the plan [n_cells], turns in an order drawn from seed and round, and so
+ * the cells of each. A cell that is not measured in that round is left out by who measures. */
+void kv_round_order(const struct kv_plan *plan, uint64_t seed, int round, int *order);
+
+/* Whether the machine stood still during a repetition, told from probes and counts alone and never from the time that
+ * was measured, so that no result is preferred: more than a quarter of the CPU time was stolen (where it was counted in
+ * 20 ticks at least), or the best of at least two probes is below half of the run's median, of reading or of
+ * arithmetic. Medians: NaN where there were fewer than 5 probes. */
+bool kv_is_stalled(const struct kv_strain *strain, const struct kv_probes *probes, const struct kv_probe *medians);
+
 /* Seconds that one repetition of a cell will take: its work at the machine's limits, corrected by how its arm did so
  * far in this run. Unknown limits: those of a slow machine are assumed. */
 double kv_predict_seconds(const struct kv_run *run, int cell);
-/* The same for all that is left of the plan, gate and warm-up included. */
-double kv_predict_left(const struct kv_run *run);
+/* Seconds that are left of settings->time_s, INFINITY without it; the limits at the end are not among them. */
+double kv_run_time_left(const struct kv_run *run);
+
+/* Seconds of a cell's opening: gate and warm-up. */
+double kv_predict_opening(const struct kv_run *run, int cell);
+/* The same for all that is left of the plan, openings included; of no cell more than `rounds` repetitions. */
+double kv_predict_left(const struct kv_run *run, int rounds);
 
 /* The instrument's share of the shortest step that was measured, in percent; NaN when there was no step. */
 double kv_run_instrument_share(const struct kv_run *run);

@@ -265,6 +265,14 @@ bool kv_plan_varies(const struct kv_plan *plan, enum kv_kind kind, const struct 
     return false;
 }
 
+int kv_plan_most_threads(const struct kv_plan *plan)
+{
+    int most = 1;
+    for (int i = 0; i < plan->n_cells; i++)
+        most = plan->cells[i].arm.threads > most ? plan->cells[i].arm.threads : most;
+    return most;
+}
+
 bool kv_plan_has(const struct kv_plan *plan, enum kv_file_kind file)
 {
     for (int i = 0; i < plan->n_cells; i++)

@@ -4,7 +4,7 @@
  *   arm    one value of every axis
  *   point  the sizes: batch, prompt and new tokens; of a kernel its shape, rows and context
  *   cell   an arm at a point; its id (results/columns.h) is in every row
- *   turn   the cells of one point, which differ in their arm alone, take turns within each repetition
+ *   turn   the cells of one point, which differ in their arm alone, are measured side by side in every round
  *
  * A suite is one row in suites.c; a new axis is a field of kv_arm and a row in axes.c; an axis gets a new value where
  * that value is made (a path, a format, a cache), and nothing here changes. */
@@ -50,8 +50,8 @@ struct kv_axis_values {
 };
 
 enum kv_extent {
-    KV_EXTENT_QUICK,  /* small sizes: the whole set in under 2 minutes on two cores */
-    KV_EXTENT_REPORT, /* what the figures need: under 15 minutes */
+    KV_EXTENT_QUICK,  /* small sizes */
+    KV_EXTENT_REPORT, /* what the figures need */
     KV_EXTENT_FULL,   /* everything, however long it takes */
 };
 
@@ -98,8 +98,8 @@ struct kv_cell {
     enum kv_kind kind;
     struct kv_arm arm;
     struct kv_point point;
-    int repetitions;
-    int turn; /* cells of one turn lie side by side */
+    int repetitions; /* in so many rounds, the first ones */
+    int turn;        /* cells of one turn lie side by side */
 };
 
 struct kv_plan {
@@ -131,6 +131,8 @@ void kv_cell_describe(const struct kv_cell *cell, struct kv_row *row);
 int kv_plan_find(const struct kv_plan *plan, const char *id);
 /* Whether cells of that kind have different values of the axis. */
 bool kv_plan_varies(const struct kv_plan *plan, enum kv_kind kind, const struct kv_axis *axis);
+/* Of the cell that has most, at least 1. */
+int kv_plan_most_threads(const struct kv_plan *plan);
 bool kv_plan_has(const struct kv_plan *plan, enum kv_file_kind file);
 
 #endif

@@ -9,8 +9,7 @@ static const struct kv_compare_settings settings = {
     .metrics = {KV_COLUMN_TTPT_MS, KV_COLUMN_TTFT_MS},
     .n_metrics = 2,
     .by = KV_N_COLUMNS,
-    .alpha = KV_JUDGE_ALPHA,
-    .noise = KV_JUDGE_NOISE,
+    .threshold = KV_JUDGE_THRESHOLD,
 };
 
 kv_status kv_report_compare(struct kv_report *report, const char *against, struct kv_error *error)
@@ -42,12 +41,12 @@ static struct number real(double value)
 static void print_verdicts(const struct kv_section *sections, size_t n_sections, const char *part, const char *run,
                            const char *mean, const char *speed, FILE *page)
 {
-    size_t n[KV_N_VERDICTS] = {0};
+    size_t n[KV_EFFECT_SLOWER + 1] = {0};
     for (size_t i = 0; i < n_sections; i++)
-        for (int verdict = 0; verdict < KV_N_VERDICTS; verdict++)
+        for (int verdict = 0; verdict <= KV_EFFECT_SLOWER; verdict++)
             n[verdict] += sections[i].n_verdicts[verdict];
-    const struct number faster = count(n[KV_VERDICT_FASTER]), slower = count(n[KV_VERDICT_SLOWER]),
-                        same = count(n[KV_VERDICT_NONE]), undecided = count(n[KV_VERDICT_UNDECIDED]);
+    const struct number faster = count(n[KV_EFFECT_FASTER]), slower = count(n[KV_EFFECT_SLOWER]),
+                        same = count(n[KV_EFFECT_EQUAL]), undecided = count(n[KV_EFFECT_UNDECIDED]);
     kv_html_part(page, part, "run", run, "faster", faster.text, "slower", slower.text, "same", same.text, "undecided",
                  undecided.text, "mean", mean, "speed", speed, NULL);
 }
@@ -70,9 +69,9 @@ static void print_mean(const struct kv_section *section, FILE *page)
     const double mean = section->geometric_mean;
     const double speed = kv_column_info(section->metric)->role == KV_ROLE_RATE ? mean : 1 / mean;
     const double factor = fmax(speed, 1 / speed);
-    const size_t n_seen = section->n_verdicts[KV_VERDICT_FASTER] + section->n_verdicts[KV_VERDICT_SLOWER];
+    const size_t n_seen = section->n_verdicts[KV_EFFECT_FASTER] + section->n_verdicts[KV_EFFECT_SLOWER];
     char number[KV_NUMBER_SIZE], words[KV_NUMBER_SIZE + 40] = "";
-    if (n_seen && factor > 1 + settings.noise)
+    if (n_seen && factor > 1 + settings.threshold)
         snprintf(words, sizeof words, " (%s %s times as fast)", speed >= 1 ? "now" : "before",
                  kv_number_text(factor, number, sizeof number));
     print_verdicts(section, 1, "changes mean", "", kv_number_text(mean, number, sizeof number), words, page);
@@ -92,8 +91,6 @@ static kv_status print_section(const struct kv_comparison *comparison, const str
         kv_html_table(page, table, info->label);
         kv_table_free(table);
     }
-    if (section->n_verdicts[KV_VERDICT_UNDECIDED])
-        kv_html_part(page, "changes blind", "alpha", real(settings.alpha).text, NULL);
     if (section->n_unknown)
         kv_html_part(page, "changes unknown", "n", count(section->n_unknown).text, "column", info->label, NULL);
     return KV_OK;
@@ -132,16 +129,24 @@ kv_status kv_report_changes(void *context, FILE *page, struct kv_error *error)
 {
     const struct kv_report *const report = context;
     struct kv_warning warnings[KV_COMPARE_MAX_WARNINGS];
-    char before[512], now[512];
+    char before[512], now[512], machine[32];
     kv_status status = KV_OK;
     if (!report->comparison)
         return KV_OK;
     const int n_warnings = kv_compare_warnings(report->comparison, warnings);
     write_run(report->earlier, before, sizeof before);
     write_run(report->results, now, sizeof now);
-    kv_html_part(page, "changes", "before", before, "now", now, "alpha", real(settings.alpha).text, "noise",
-                 real(100 * settings.noise).text, NULL);
+    kv_html_part(page, "changes", "before", before, "now", now, "machine",
+                 kv_compare_allowance(report->comparison, machine, sizeof machine), "source",
+                 report->comparison->apart.source, "threshold", real(100 * settings.threshold).text, NULL);
     fputs("<ul class=\"notes\">\n", page);
+    for (size_t i = 0; i < report->comparison->n_differences; i++) {
+        const struct kv_difference *const difference = &report->comparison->differences[i];
+        char text[400];
+        snprintf(text, sizeof text, "%s differs: %s before, %s now", difference->name, difference->base,
+                 difference->other);
+        kv_report_print_warning(page, false, text);
+    }
     for (int i = 0; i < n_warnings; i++)
         kv_report_print_warning(page, true, warnings[i].text);
     fputs("</ul>\n", page);

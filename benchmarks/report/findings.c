@@ -48,7 +48,9 @@ static kv_status print_speeds(const struct kv_results *results, FILE *page, stru
     for (int i = 0; i < 2 && found[i]; i++)
         print_number(page, "number speed", found[i], speeds[i].speed, speeds[i].interval,
                      kv_where_text(results, found[i], 0, where, sizeof where),
-                     speeds[i].verdict == KV_VERDICT_NONE ? "no difference" : NULL);
+                     speeds[i].verdict == KV_EFFECT_EQUAL       ? "no difference"
+                     : speeds[i].verdict == KV_EFFECT_UNDECIDED ? "not told apart"
+                                                                : NULL);
     return KV_OK;
 }
 
@@ -59,9 +61,9 @@ static kv_status print_numbers(const struct kv_results *results, const struct kv
     const kv_status status = print_speeds(results, page, error);
     for (size_t i = 0; i < n; i++) {
         const struct kv_finding *const f = &findings[i];
-        const bool is_seen = f->growth == KV_GROWTH_GROWS || f->growth == KV_GROWTH_FALLS;
-        if (f->kind == KV_FINDING_GROWTH && !f->base)
-            print_number(page, "number growth", f->cell, f->value, f->interval, "", is_seen ? NULL : "no change");
+        if (f->kind == KV_FINDING_GROWTH && !f->base && f->growth != KV_GROWTH_UNDECIDED)
+            print_number(page, "number growth", f->cell, f->value_2, f->interval_2, "",
+                         f->growth == KV_GROWTH_FLAT ? "no change" : NULL);
         else if (f->kind == KV_FINDING_MEMORY)
             print_number(page, "number memory", f->cell, f->value / 1024, (struct kv_stats_interval){NAN, NAN}, "",
                          NULL);
@@ -79,6 +81,8 @@ static const char *topic_of(const struct kv_finding *finding)
         return "memory";
     case KV_FINDING_THROUGHPUT:
         return "throughput";
+    case KV_FINDING_FAULTS:
+        return "limits";
     default:
         return finding->cell->texts[KV_COLUMN_SUITE];
     }
@@ -87,9 +91,9 @@ static const char *topic_of(const struct kv_finding *finding)
 /* That nothing was seen is worth a line, but not one at the top. */
 static bool says_something(const struct kv_finding *finding)
 {
-    return finding->kind != KV_FINDING_NO_DIFFERENCE && finding->kind != KV_FINDING_UNDECIDED &&
-           (finding->kind != KV_FINDING_GROWTH ||
-            (finding->growth != KV_GROWTH_NONE && finding->growth != KV_GROWTH_UNDECIDED));
+    return finding->kind != KV_FINDING_EQUAL && finding->kind != KV_FINDING_UNDECIDED &&
+           finding->kind != KV_FINDING_FAULTS &&
+           (finding->kind != KV_FINDING_GROWTH || finding->growth != KV_GROWTH_UNDECIDED);
 }
 
 /* Of each topic the last that says something: sweeps go upwards, so that is the largest batch or longest context. */
@@ -164,6 +168,7 @@ kv_status kv_report_findings(void *context, FILE *page, struct kv_error *error)
         kv_html_part(page, "nothing measured", NULL);
         return KV_OK;
     }
+    kv_html_part(page, "steadiness", "line", kv_steadiness(report->results).line, NULL);
     kv_status status = kv_findings_find(report->results, &findings, &n, error);
     if (!status)
         status = print_numbers(report->results, findings, n, page, error);

@@ -118,8 +118,9 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                                      BYTES("KV reserved", "bytes allocated for keys and "
                                                           "values")},
     [KV_COLUMN_RSS_PEAK_BYTES] = {.name = "rss_peak_bytes",
-                                  BYTES("RSS", "the process's peak of resident memory during "
-                                               "the repetition")},
+                                  BYTES("RSS",
+                                        "the process's peak of resident memory during the repetition, less other open "
+                                        "cells and what probes read")},
     [KV_COLUMN_PREFILL_FLOPS] = {.name = "prefill_flops",
                                  FIGURE(KV_ROLE_SIZE, "flop", "prefill flops", "least arithmetic of the prefill")},
     [KV_COLUMN_PREFILL_BYTES] = {.name = "prefill_bytes",
@@ -134,8 +135,8 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                                 "that token, or of one call")},
     [KV_COLUMN_LIMIT_MS] = {.name = "limit_ms",
                             FIGURE(KV_ROLE_SIZE, "ms", "limit",
-                                   "least time of a mean step: the larger of bytes / measured "
-                                   "bandwidth and flops / measured peak")},
+                                   "least time of a mean step: the larger of bytes / bandwidth "
+                                   "and flops / peak, by the row's probes")},
     [KV_COLUMN_LIMIT_NS] = {.name = "limit_ns", FIGURE(KV_ROLE_SIZE, "ns", "limit", "the same of that token")},
     [KV_COLUMN_LIMIT_PCT] = {.name = "limit_pct",
                              FIGURE(KV_ROLE_SIZE, "%", "of the limit",

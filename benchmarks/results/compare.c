@@ -246,7 +246,7 @@ static kv_status match_cell(struct kv_comparison *comparison, const struct kv_si
         if (before && kv_cells_agree(before, found, matched(comparison)))
             return fail_ambiguous(in, before, found, error);
         if (!found->n) {
-            problem = found->n_failed ? "failed" : "skipped";
+            problem = found->n_failed ? "failed" : found->n_skipped ? "skipped" : "stalled";
             continue;
         }
         any = true;
@@ -371,12 +371,29 @@ static kv_status summarize(struct kv_section *section, struct kv_error *error)
     if (!ratios)
         return fail_memory(error);
     for (size_t i = 0; i < section->n_results; i++) {
-        ratios[i] = section->results[i].judgement.ratio;
+        const struct kv_judgement *j = &section->results[i].judgement;
+        /* without a common round there is still a ratio of the medians */
+        ratios[i] = isnan(j->ratio) ? j->median_other / j->median_base : j->ratio;
         section->n_verdicts[section->results[i].judgement.verdict]++;
     }
     section->geometric_mean = kv_stats_geometric_mean(ratios, section->n_results);
     free(ratios);
     return KV_OK;
+}
+
+static kv_status judge(const struct kv_comparison *comparison, const struct kv_pair *pair, enum kv_column metric,
+                       struct kv_result *result, struct kv_error *error)
+{
+    const double threshold = comparison->settings.threshold;
+    struct kv_apart_judgement apart;
+    *result = (struct kv_result){.pair = pair, .log_factor = NAN};
+    if (comparison->settings.by < KV_N_COLUMNS)
+        return kv_judge(pair->base, pair->other, metric, threshold, &result->judgement, error);
+    const kv_status status = kv_apart_judge(&comparison->apart, pair->base, pair->other, metric, threshold, &apart,
+                                            error);
+    if (!status)
+        *result = (struct kv_result){pair, apart.judged, apart.log_factor, apart.corrected_by};
+    return status;
 }
 
 /* Judges the section's pairs into `results`. */
@@ -392,10 +409,7 @@ static kv_status fill_section(const struct kv_comparison *comparison, struct kv_
             section->n_unknown++;
             continue;
         }
-        struct kv_result *result = &results[section->n_results++];
-        result->pair = pair;
-        const kv_status status = kv_judge(pair->base, pair->other, section->metric, comparison->settings.alpha,
-                                          comparison->settings.noise, &result->judgement, error);
+        const kv_status status = judge(comparison, pair, section->metric, &results[section->n_results++], error);
         if (status)
             return status;
     }
@@ -441,6 +455,10 @@ kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results 
     kv_status status = find_sides(created, base, other, error);
     if (!status)
         status = find_pairs(created, error);
+    if (!status && other)
+        status = kv_compare_contexts(created, error);
+    if (!status && other)
+        status = kv_apart_find(base, other, &created->apart, error);
     if (!status) {
         find_shown(created);
         status = fill_sections(created, error);
@@ -461,6 +479,7 @@ void kv_comparison_free(struct kv_comparison *comparison)
     free(comparison->unmatched);
     free(comparison->sections);
     free(comparison->results);
+    free(comparison->differences);
     free(comparison);
 }
 
@@ -474,7 +493,7 @@ size_t kv_compare_regressions(const struct kv_comparison *comparison, double abo
         for (size_t j = 0; j < comparison->sections[i].n_results; j++) {
             const struct kv_result *result = &comparison->sections[i].results[j];
             const struct kv_judgement *judged = &result->judgement;
-            if (judged->verdict != KV_VERDICT_SLOWER || !(1 / judged->speed > 1 + above))
+            if (judged->verdict != KV_EFFECT_SLOWER || !(1 / judged->speed > 1 + above))
                 continue;
             n++;
             if (!*worst || judged->speed < (*worst)->judgement.speed) {
@@ -488,7 +507,8 @@ size_t kv_compare_regressions(const struct kv_comparison *comparison, double abo
 bool kv_compare_can_judge(const struct kv_comparison *comparison)
 {
     for (size_t i = 0; i < comparison->n_sections; i++)
-        if (comparison->sections[i].n_verdicts[KV_VERDICT_UNDECIDED] < comparison->sections[i].n_results)
-            return true;
+        for (size_t k = 0; k < comparison->sections[i].n_results; k++)
+            if (!isnan(comparison->sections[i].results[k].judgement.interval.low))
+                return true;
     return false;
 }

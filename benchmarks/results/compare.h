@@ -4,7 +4,9 @@
  *   pair           a cell of the base and one of another side that agree in all columns that are compared by: kinds,
  *                  axes and sizes, the model and where its weights came from. An axis that does not apply to one of
  *                  them (a cache, on a path that keeps nothing) agrees with every value
- *   judgement      kv_judge says what a difference is
+ *   judgement      of cells of one run by kv_judge, of two runs by results/apart.h: those are told apart where the
+ *                  interval of the rounds, widened by what the machine may do from one run to the other, lies on one
+ *                  side of 1, or within the threshold
  * In every function:
  *   errors         a kv_status other than KV_OK, and one line in `error->message` when `error` is not NULL;
  *                  out-parameters are then NULL
@@ -15,6 +17,7 @@
 #define KV_RESULTS_COMPARE_H
 
 #include "machine/context.h"
+#include "results/apart.h"
 #include "results/results.h"
 #include "results/table.h"
 
@@ -25,9 +28,8 @@
 const struct kv_choice *kv_compare_key_choice(int index);
 const struct kv_choice *kv_compare_metric_choice(int index);
 
-/* Fewer repetitions than this on a side are warned of, as Google Benchmark's tools/compare.py does. */
-#define KV_COMPARE_REPETITIONS 9
-#define KV_COMPARE_MAX_METRICS 24
+#define KV_COMPARE_MAX_METRICS     24
+#define KV_COMPARE_MAX_DIFFERENCES 64
 
 struct kv_compare_settings {
     enum kv_column metrics[KV_COMPARE_MAX_METRICS]; /* [n_metrics], none twice; of times and rates */
@@ -35,8 +37,7 @@ struct kv_compare_settings {
     kv_column_set ignored; /* columns that need not agree, a KV_BIT each */
     enum kv_column by;     /* the column whose values are the sides of one run; KV_N_COLUMNS: two runs */
     const char *base;      /* the value of that column that is the base; NULL: the first in the file */
-    double alpha;          /* a difference needs p < alpha, */
-    double noise;          /* and a ratio r with max(r, 1 / r) > 1 + noise */
+    double threshold;      /* ratios closer to 1 than this part are equal */
 };
 
 struct kv_side {
@@ -54,6 +55,8 @@ struct kv_pair {
 struct kv_result {
     const struct kv_pair *pair;
     struct kv_judgement judgement;
+    double log_factor;        /* of two runs, allowed for the machine; NaN */
+    const char *corrected_by; /* likewise: "reading" or "arithmetic"; NULL */
 };
 
 /* All results of one metric and one side against the base. */
@@ -62,9 +65,9 @@ struct kv_section {
     const struct kv_side *other;
     struct kv_result *results; /* [n_results] */
     size_t n_results;
-    size_t n_unknown; /* pairs of which a side has no value of this metric */
-    size_t n_verdicts[KV_N_VERDICTS];
-    double geometric_mean; /* of the ratios */
+    size_t n_unknown;                        /* pairs of which a side has no value of this metric */
+    size_t n_verdicts[KV_EFFECT_SLOWER + 1]; /* by enum kv_effect_verdict */
+    double geometric_mean;                   /* of the ratios */
 };
 
 /* A cell that one side has and another has not, or has without one repetition that is ok. */
@@ -72,7 +75,13 @@ struct kv_unmatched {
     const struct kv_cell_results *cell;
     const struct kv_side *from; /* has it, */
     const struct kv_side *in;   /* and here it is */
-    const char *problem;        /* "not", "failed" or "skipped" */
+    const char *problem;        /* "not", "failed", "skipped" or "stalled" */
+};
+
+/* A value of context.json that differs between two runs; "unknown" where one has none. */
+struct kv_difference {
+    char name[128]; /* "machine.kernel" */
+    char base[96], other[96];
 };
 
 struct kv_comparison {
@@ -88,13 +97,16 @@ struct kv_comparison {
     size_t n_unmatched;
     struct kv_section *sections; /* [n_sections] metric after metric, and side after side */
     size_t n_sections;
-    struct kv_result *results; /* holds those of the sections */
+    struct kv_result *results;         /* holds those of the sections */
+    struct kv_apart apart;             /* of two runs */
+    struct kv_difference *differences; /* [n_differences] of two runs */
+    size_t n_differences;
 };
 
 /* Compares run `other` with run `base`, or, where settings->by names a column, the values of that column in `base`;
- * `other` is then NULL. Only cells of files that have one of the metrics are looked at. Every pair is judged by itself:
- * p is not corrected for their number. Errors: ARGUMENT (nothing to compare, or --ignore makes two cells of a side
- * equal; each says what to change), MEMORY. */
+ * `other` is then NULL. Only cells of files that have one of the metrics are looked at. Every pair is judged by itself,
+ * at the same level whatever their number. Errors: ARGUMENT (nothing to compare, or --ignore makes two cells of a side
+ * equal; each says what to change), MEMORY; those of kv_apart_find. */
 kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results *base, const struct kv_results *other,
                      const struct kv_compare_settings *settings, struct kv_error *error);
 void kv_comparison_free(struct kv_comparison *comparison);
@@ -107,8 +119,11 @@ bool kv_compare_looks_at(const struct kv_comparison *comparison, const struct kv
 size_t kv_compare_regressions(const struct kv_comparison *comparison, double above, const struct kv_section **section,
                               const struct kv_result **worst);
 
-/* Whether any result has the repetitions that p < alpha takes. */
+/* Whether any result has as many rounds as a verdict takes. */
 bool kv_compare_can_judge(const struct kv_comparison *comparison);
+
+/* Finds comparison->differences of its two runs (compare_context.c). Errors: MEMORY. */
+kv_status kv_compare_contexts(struct kv_comparison *comparison, struct kv_error *error);
 
 /* ---- Telling (compare_print.c) ----------------------------------------------------------------------------------- */
 
@@ -123,9 +138,17 @@ void kv_compare_name(const struct kv_comparison *comparison, const struct kv_cel
 kv_status kv_section_table(const struct kv_comparison *comparison, const struct kv_section *section,
                            struct kv_table **table, struct kv_error *error);
 
-/* A row a result, then one for each unmatched cell: metric, base, other (files, or values of the column `by`), the key
- * columns (as kv_pair_key), n_base, n_other, median_base, median_other, ratio, ratio_low, ratio_high, u, p, verdict
- * ("faster", "slower", "no difference seen", "undecided", "not in B", "failed in B", ..). Errors: MEMORY. */
+/* "faster"; "undecided", or of two runs "not told apart". */
+const char *kv_compare_verdict(const struct kv_comparison *comparison, enum kv_effect_verdict verdict);
+
+/* By how much the machine alone may part two runs: "10 %". Returns `text`. */
+const char *kv_compare_allowance(const struct kv_comparison *comparison, char *text, size_t size);
+
+/* A row a result, then one for each unmatched cell, then one for each difference of the contexts: metric, base, other
+ * (files, or values of the column `by`), the key columns (as kv_pair_key), n_base, n_other, median_base, median_other,
+ * ratio, ratio_low, ratio_high, rounds, rounds_needed (of --by), machine_pct (of two runs, what is allowed for the
+ * machine), corrected_by (likewise), verdict (as kv_compare_verdict, "not in B", "failed in B", .., or "environment", of which base and other are the
+ * values and metric is the name). Errors: MEMORY. */
 kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_table **table, struct kv_error *error);
 
 /* For people what is compared, a table for each section, and what was left out; for programs kv_compare_table.
@@ -137,8 +160,8 @@ kv_status kv_compare_print(const struct kv_comparison *comparison, enum kv_forma
  * MEMORY. */
 kv_status kv_compare_write_csv(const struct kv_comparison *comparison, const char *file, struct kv_error *error);
 
-/* Few repetitions, machines that differ, a context.json that cannot be read. Returns how many. */
-#define KV_COMPARE_MAX_WARNINGS 4
+/* Few repetitions, a context.json that cannot be read. Returns how many. */
+#define KV_COMPARE_MAX_WARNINGS 3
 int kv_compare_warnings(const struct kv_comparison *comparison, struct kv_warning warnings[KV_COMPARE_MAX_WARNINGS]);
 
 #endif

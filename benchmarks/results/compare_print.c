@@ -115,6 +115,24 @@ static void write_common(const struct kv_comparison *comparison, enum kv_column 
     make_printable(text);
 }
 
+const char *kv_compare_allowance(const struct kv_comparison *comparison, char *text, size_t size)
+{
+    const double percent = 100 * expm1(comparison->apart.log_factor);
+    snprintf(text, size, "%.*f %%", percent < 9.95 ? 1 : 0, percent);
+    return text;
+}
+
+static void print_rule_of_runs(const struct kv_comparison *comparison, FILE *stream)
+{
+    char machine[32];
+    fprintf(stream,
+            "Figures are medians. Measured at different times, differences under %s could be the machine (%s).\nThe "
+            "interval is that of the rounds, widened by as much, or by less where the probes correct it; faster or "
+            "slower: it\nlies on one side of 1; equal: within %g %% of it.\n",
+            kv_compare_allowance(comparison, machine, sizeof machine), comparison->apart.source,
+            comparison->settings.threshold * 100);
+}
+
 static void print_heading(const struct kv_comparison *comparison, const char *end, FILE *stream)
 {
     const struct kv_compare_settings *settings = &comparison->settings;
@@ -136,9 +154,42 @@ static void print_heading(const struct kv_comparison *comparison, const char *en
         fprintf(stream, "%s%s %s", separator, name_of(key), text);
         separator = ", ";
     }
-    fprintf(stream,
-            "\n%sFigures are medians; faster or slower: p < %g (Mann-Whitney U), and medians more than %g %% apart.\n",
-            end, settings->alpha, settings->noise * 100);
+    fprintf(stream, "\n%s", end);
+    if (one)
+        fprintf(
+            stream,
+            "Figures are medians; ratios are of pairs of one round, with their 95 %% interval. faster or slower: it "
+            "lies on one side\nof 1; equal: within %g %% of it.\n",
+            settings->threshold * 100);
+    else
+        print_rule_of_runs(comparison, stream);
+    for (size_t i = 0; i < comparison->n_differences; i++)
+        fprintf(stream, "%s%s: %s in A, %s in B\n",
+                *end ? "- "
+                : i  ? "  "
+                     : "Environments differ:\n  ",
+                comparison->differences[i].name, comparison->differences[i].base, comparison->differences[i].other);
+}
+
+const char *kv_compare_verdict(const struct kv_comparison *comparison, enum kv_effect_verdict verdict)
+{
+    return verdict == KV_EFFECT_UNDECIDED && comparison->settings.by == KV_N_COLUMNS ? "not told apart"
+                                                                                     : kv_effect_verdict_name(verdict);
+}
+
+/* "undecided, about 24 rounds", "slower (corrected by reading)" */
+static const char *verdict_text(const struct kv_comparison *comparison, const struct kv_result *result, char *text,
+                                size_t size)
+{
+    const struct kv_judgement *j = &result->judgement;
+    const char *name = kv_compare_verdict(comparison, j->verdict);
+    if (j->verdict == KV_EFFECT_UNDECIDED && j->rounds_needed <= KV_EFFECT_MAX_ROUNDS)
+        snprintf(text, size, "%s, about %.0f rounds", name, j->rounds_needed);
+    else if (result->corrected_by)
+        snprintf(text, size, "%s (corrected by %s)", name, result->corrected_by);
+    else
+        snprintf(text, size, "%s", name);
+    return text;
 }
 
 /* ---- Sections ---------------------------------------------------------------------------------------------------- */
@@ -176,9 +227,7 @@ static void add_result(struct kv_table *table, const struct kv_comparison *compa
     else
         snprintf(text, sizeof text, "%.*f to %.*f", ratio_decimals, j->interval.low, ratio_decimals, j->interval.high);
     kv_table_add_number(table, NAN, text);
-    snprintf(text, sizeof text, j->p < 0.0001 ? "<0.0001" : "%.4f", j->p);
-    kv_table_add_number(table, j->p, text);
-    kv_table_add_text(table, kv_verdict_name(j->verdict));
+    kv_table_add_text(table, verdict_text(comparison, result, text, sizeof text));
 }
 
 kv_status kv_section_table(const struct kv_comparison *comparison, const struct kv_section *section,
@@ -210,8 +259,7 @@ kv_status kv_section_table(const struct kv_comparison *comparison, const struct 
     snprintf(headings[3], sizeof *headings, "%s is", other);
     const struct kv_table_column figures[] = {
         {"median_base", headings[0], false}, {"median_other", headings[1], false}, {"n", NULL, false},
-        {"ratio", headings[2], false},       {"interval", "95 % interval", false}, {"p", NULL, false},
-        {"verdict", headings[3], true},
+        {"ratio", headings[2], false},       {"interval", "95 % interval", false}, {"verdict", headings[3], true},
     };
     memcpy(columns + n, figures, sizeof figures);
     const kv_status status = kv_table_create(table, title, columns, n + (int)(sizeof figures / sizeof *figures), error);
@@ -221,7 +269,7 @@ kv_status kv_section_table(const struct kv_comparison *comparison, const struct 
     return status;
 }
 
-/* In words too where a difference was seen and the mean is out of the noise. */
+/* In words too where a difference was seen and the mean is beyond the threshold. */
 static void print_mean(const struct kv_comparison *comparison, const struct kv_section *section, FILE *stream)
 {
     const char *base = comparison->sides[0].label, *other = section->other->label;
@@ -229,8 +277,8 @@ static void print_mean(const struct kv_comparison *comparison, const struct kv_s
     const double speed = kv_column_info(section->metric)->role == KV_ROLE_RATE ? mean : 1 / mean;
     fprintf(stream, "  Geometric mean of %s/%s over %zu: %.*f", other, base, section->n_results,
             decimals_for(mean, 3, 3, 6), mean);
-    if (section->n_verdicts[KV_VERDICT_FASTER] + section->n_verdicts[KV_VERDICT_SLOWER] &&
-        fmax(speed, 1 / speed) > 1 + comparison->settings.noise)
+    if (section->n_verdicts[KV_EFFECT_FASTER] + section->n_verdicts[KV_EFFECT_SLOWER] &&
+        fmax(speed, 1 / speed) > 1 + comparison->settings.threshold)
         fprintf(stream, " (%s is %.3g times as fast)", speed >= 1 ? other : base, fmax(speed, 1 / speed));
     fputc('\n', stream);
 }
@@ -245,12 +293,9 @@ static kv_status print_section(const struct kv_comparison *comparison, const str
         return status;
     if (section->n_results) {
         status = kv_table_print(table, format, stream, error);
-        fprintf(stream, "%s  %zu faster, %zu slower, %zu with no difference seen",
-                format == KV_FORMAT_MARKDOWN ? "\n" : "", n[KV_VERDICT_FASTER], n[KV_VERDICT_SLOWER],
-                n[KV_VERDICT_NONE]);
-        if (n[KV_VERDICT_UNDECIDED])
-            fprintf(stream, ", %zu undecided", n[KV_VERDICT_UNDECIDED]);
-        fputc('\n', stream);
+        fprintf(stream, "%s  %zu faster, %zu slower, %zu equal, %zu %s\n", format == KV_FORMAT_MARKDOWN ? "\n" : "",
+                n[KV_EFFECT_FASTER], n[KV_EFFECT_SLOWER], n[KV_EFFECT_EQUAL], n[KV_EFFECT_UNDECIDED],
+                kv_compare_verdict(comparison, KV_EFFECT_UNDECIDED));
         print_mean(comparison, section, stream);
     } else {
         fprintf(stream, "\n%s\n", kv_table_title(table));
@@ -259,16 +304,6 @@ static kv_status print_section(const struct kv_comparison *comparison, const str
         fprintf(stream, "  %zu more without %s on a side\n", section->n_unknown, name_of((int)section->metric));
     kv_table_free(table);
     return status;
-}
-
-static void print_footnote(const struct kv_comparison *comparison, FILE *stream)
-{
-    for (size_t i = 0; i < comparison->n_sections; i++)
-        if (comparison->sections[i].n_verdicts[KV_VERDICT_UNDECIDED]) {
-            fprintf(stream, "\nundecided: with so few repetitions p cannot go below %g, however far apart they are\n",
-                    comparison->settings.alpha);
-            return;
-        }
 }
 
 /* ---- What was left out ------------------------------------------------------------------------------------------- */
@@ -294,14 +329,16 @@ static void print_left_out(const struct kv_comparison *comparison, FILE *stream)
     const struct kv_results *last = NULL;
     for (size_t i = 0; i < comparison->n_sides; i++) {
         const struct kv_results *run = comparison->sides[i].run;
-        size_t n_failed = 0, n_skipped = 0;
+        size_t n_failed = 0, n_skipped = 0, n_stalled = 0;
         for (size_t k = 0; run != last && k < run->n_cells; k++)
             if (kv_compare_looks_at(comparison, &run->cells[k])) {
                 n_failed += run->cells[k].n_failed;
                 n_skipped += run->cells[k].n_skipped;
+                n_stalled += run->cells[k].n_stalled;
             }
-        if (n_failed + n_skipped)
-            fprintf(stream, "\nLeft out of %s: %zu failed and %zu skipped rows\n", run->file, n_failed, n_skipped);
+        if (n_failed + n_skipped + n_stalled)
+            fprintf(stream, "\nLeft out of %s: %zu failed, %zu skipped and %zu stalled rows\n", run->file, n_failed,
+                    n_skipped, n_stalled);
         last = run;
     }
 }
@@ -321,7 +358,6 @@ kv_status kv_compare_print(const struct kv_comparison *comparison, enum kv_forma
     print_heading(comparison, format == KV_FORMAT_MARKDOWN ? "\n" : "", stream);
     for (size_t i = 0; !status && i < comparison->n_sections; i++)
         status = print_section(comparison, &comparison->sections[i], format, stream, error);
-    print_footnote(comparison, stream);
     print_unmatched(comparison, stream);
     print_left_out(comparison, stream);
     return status;
@@ -347,17 +383,18 @@ static void add_keys(struct kv_table *table, const struct kv_comparison *compari
 
 kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_table **table, struct kv_error *error)
 {
-    struct kv_table_column columns[KV_N_COLUMNS + 13] = {
+    struct kv_table_column columns[KV_N_COLUMNS + 15] = {
         {"metric", NULL, true}, {"base", NULL, true}, {"other", NULL, true}};
-    static const char *const figures[] = {"n_base",     "n_other", "median_base", "median_other", "ratio", "ratio_low",
-                                          "ratio_high", "u",       "p",           "verdict"};
+    static const char *const figures[] = {"n_base",        "n_other",     "median_base",  "median_other",
+                                          "ratio",         "ratio_low",   "ratio_high",   "rounds",
+                                          "rounds_needed", "machine_pct", "corrected_by", "verdict"};
     enum { N_FIGURES = sizeof figures / sizeof *figures };
     int n = 3;
     for (int key = 0; key < KV_N_COLUMNS; key++)
         if (is_key(comparison, key)) /* texts: "1>2" where --ignore lets two numbers be a pair */
             columns[n++] = (struct kv_table_column){name_of(key), NULL, true};
     for (int i = 0; i < N_FIGURES; i++)
-        columns[n++] = (struct kv_table_column){figures[i], NULL, i == N_FIGURES - 1};
+        columns[n++] = (struct kv_table_column){figures[i], NULL, i >= N_FIGURES - 2};
     const kv_status status = kv_table_create(table, NULL, columns, n, error);
     for (size_t s = 0; !status && s < comparison->n_sections; s++) {
         const struct kv_section *section = &comparison->sections[s];
@@ -366,18 +403,15 @@ kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_tab
             kv_table_add_text(*table, name_of((int)section->metric));
             add_sides(*table, comparison->sides, section->other);
             add_keys(*table, comparison, section->results[i].pair);
-            const double values[] = {(double)j->n_base,
-                                     (double)j->n_other,
-                                     j->median_base,
-                                     j->median_other,
-                                     j->ratio,
-                                     j->interval.low,
-                                     j->interval.high,
-                                     j->u,
-                                     j->p};
-            for (int v = 0; v < N_FIGURES - 1; v++)
+            const double values[] = {(double)j->n_base, (double)j->n_other,
+                                     j->median_base,    j->median_other,
+                                     j->ratio,          j->interval.low,
+                                     j->interval.high,  (double)j->n_rounds,
+                                     j->rounds_needed,  100 * expm1(section->results[i].log_factor)};
+            for (int v = 0; v < N_FIGURES - 2; v++)
                 kv_table_add_number(*table, values[v], NULL);
-            kv_table_add_text(*table, kv_verdict_name(j->verdict));
+            kv_table_add_text(*table, section->results[i].corrected_by ? section->results[i].corrected_by : "");
+            kv_table_add_text(*table, kv_compare_verdict(comparison, j->verdict));
         }
     }
     for (size_t i = 0; !status && i < comparison->n_unmatched; i++) {
@@ -387,10 +421,19 @@ kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_tab
         kv_table_add_text(*table, "");
         add_sides(*table, comparison->sides, unmatched->in == comparison->sides ? unmatched->from : unmatched->in);
         add_keys(*table, comparison, &alone);
-        for (int v = 0; v < N_FIGURES - 1; v++)
+        for (int v = 0; v < N_FIGURES - 2; v++)
             kv_table_add_number(*table, NAN, NULL);
+        kv_table_add_text(*table, "");
         snprintf(verdict, sizeof verdict, "%s in %s", unmatched->problem, unmatched->in->label);
         kv_table_add_text(*table, verdict);
+    }
+    for (size_t i = 0; !status && i < comparison->n_differences; i++) {
+        kv_table_add_text(*table, comparison->differences[i].name);
+        kv_table_add_text(*table, comparison->differences[i].base);
+        kv_table_add_text(*table, comparison->differences[i].other);
+        for (int column = 3; column < n - 1; column++)
+            kv_table_add_text(*table, "");
+        kv_table_add_text(*table, "environment");
     }
     return status;
 }
@@ -420,50 +463,25 @@ kv_status kv_compare_write_csv(const struct kv_comparison *comparison, const cha
 
 /* ---- Warnings ---------------------------------------------------------------------------------------------------- */
 
-/* Names the result that can see least. */
 static int warn_of_repetitions(const struct kv_comparison *comparison, struct kv_warning *warning)
 {
-    const double alpha = comparison->settings.alpha;
-    const struct kv_judgement *fewest = NULL;
-    size_t n = 0, n_all = 0;
+    const size_t least = kv_effect_least_rounds(KV_JUDGE_LEVEL);
+    size_t n = 0, n_all = 0, fewest = least;
     for (size_t i = 0; i < comparison->n_sections; i++)
         for (size_t k = 0; k < comparison->sections[i].n_results; k++) {
-            const struct kv_judgement *j = &comparison->sections[i].results[k].judgement;
+            const size_t rounds = comparison->sections[i].results[k].judgement.n_rounds;
             n_all++;
-            n += (j->n_base < j->n_other ? j->n_base : j->n_other) < KV_COMPARE_REPETITIONS;
-            if (!fewest || j->smallest_p > fewest->smallest_p)
-                fewest = j;
+            n += rounds < least;
+            fewest = rounds < fewest ? rounds : fewest;
         }
     if (!n)
         return 0;
-    const int needed = kv_judge_needed_repetitions(alpha);
     warning->severity = KV_SEVERITY_WARNING;
-    snprintf(warning->text, sizeof warning->text,
-             "fewer than %d repetitions in %zu of %zu rows, as few as %zu against %zu, where p cannot go below %.2g%s; "
-             "measure again with --reps %d",
-             KV_COMPARE_REPETITIONS, n, n_all, fewest->n_base, fewest->n_other, fewest->smallest_p,
-             fewest->smallest_p < alpha ? "" : " and no difference can be seen",
-             needed > KV_COMPARE_REPETITIONS ? needed : KV_COMPARE_REPETITIONS);
-    return 1;
-}
-
-static int warn_of_machines(const struct kv_comparison *comparison, struct kv_warning *warning)
-{
-    const struct kv_context_facts *a = comparison->sides[0].run->context, *b = comparison->sides[1].run->context;
-    char seen[320] = "";
-    size_t length = 0;
-    if (*a->cpu && *b->cpu && strcmp(a->cpu, b->cpu) != 0)
-        length += (size_t)snprintf(seen, sizeof seen, ", CPU %s and %s", a->cpu, b->cpu);
-    if (a->threads > 0 && b->threads > 0 && a->threads != b->threads)
-        length += (size_t)snprintf(seen + length, sizeof seen - length, ", %d and %d threads", a->threads, b->threads);
-    if (*a->openblas_core && *b->openblas_core && strcmp(a->openblas_core, b->openblas_core) != 0 &&
-        length < sizeof seen)
-        length += (size_t)snprintf(seen + length, sizeof seen - length, ", OpenBLAS %s and %s", a->openblas_core,
-                                   b->openblas_core);
-    if (!length)
-        return 0;
-    warning->severity = KV_SEVERITY_WARNING;
-    snprintf(warning->text, sizeof warning->text, "the machines of A and B differ%s: measure both on one", seen);
+    snprintf(
+        warning->text, sizeof warning->text,
+        "fewer than %zu rounds in %zu of %zu rows, as few as %zu, from which no verdict can come; measure again with "
+        "--reps %zu or more",
+        least, n, n_all, fewest, least);
     return 1;
 }
 
@@ -482,7 +500,6 @@ int kv_compare_warnings(const struct kv_comparison *comparison, struct kv_warnin
 {
     const struct kv_results *base = comparison->sides[0].run, *other = comparison->sides[1].run;
     int n = warn_of_repetitions(comparison, &warnings[0]);
-    n += warn_of_machines(comparison, &warnings[n]);
     n += warn_of_context(base, &warnings[n]);
     if (other != base)
         n += warn_of_context(other, &warnings[n]);

@@ -75,7 +75,8 @@ void kv_csv_add_double(struct kv_csv_writer *writer, double value)
     char digits[32];
     begin_field(writer);
     if (isfinite(value))
-        append_bytes(writer, digits, (size_t)snprintf(digits, sizeof digits, "%.9g", value));
+        append_bytes(writer, digits,
+                     (size_t)snprintf(digits, sizeof digits, fabs(value) < 1e9 ? "%.9g" : "%.13g", value));
 }
 
 void kv_csv_add_text(struct kv_csv_writer *writer, const char *text)

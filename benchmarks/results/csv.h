@@ -31,7 +31,8 @@ void kv_csv_close(struct kv_csv_writer *writer);
 /* The next field of the row. */
 void kv_csv_add_text(struct kv_csv_writer *writer, const char *text); /* NULL: unknown; line breaks become spaces */
 void kv_csv_add_integer(struct kv_csv_writer *writer, int64_t value);
-void kv_csv_add_double(struct kv_csv_writer *writer, double value); /* %.9g; NaN and infinities: unknown */
+/* 9 digits, from 1e9 on 13: a time since 1970 keeps its milliseconds. NaN and infinities: unknown. */
+void kv_csv_add_double(struct kv_csv_writer *writer, double value);
 void kv_csv_add_unknown(struct kv_csv_writer *writer);
 
 /* Hands the whole row to the operating system in one write, so that it outlives this process (not a power

@@ -76,7 +76,40 @@ static double *walsh_averages(const double *d, size_t n)
     return averages;
 }
 
-static enum kv_effect_verdict judge(double low, double high, double threshold)
+static kv_status fail_rounds(size_t n, struct kv_error *error)
+{
+    return kv_fail(error, KV_ERROR_ARGUMENT, "%zu rounds are more than the %d of an estimate: take fewer", n,
+                   KV_EFFECT_MAX_ROUNDS);
+}
+
+kv_status kv_effect_middle(const double *d, size_t n, double level, struct kv_effect_middle *middle,
+                           struct kv_error *error)
+{
+    *middle = (struct kv_effect_middle){.n = n, .value = NAN, .low = -INFINITY, .high = INFINITY};
+    if (n > KV_EFFECT_MAX_ROUNDS)
+        return fail_rounds(n, error);
+    if (n == 0)
+        return KV_OK;
+    const size_t n_averages = n * (n + 1) / 2;
+    size_t ends = 0;
+    kv_status status = KV_OK;
+    double *averages = walsh_averages(d, n);
+    if (!averages)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory to compare %zu rounds: take fewer", n);
+    if (n <= EXACT_ROUNDS)
+        status = count_exact(n, level, &ends, &middle->level, error);
+    else
+        count_normal(n, level, &ends, &middle->level);
+    middle->value = kv_stats_median(averages, n_averages);
+    if (!status && ends) {
+        middle->low = averages[ends - 1];
+        middle->high = averages[n_averages - ends];
+    }
+    free(averages);
+    return status;
+}
+
+enum kv_effect_verdict kv_effect_judge(double low, double high, double threshold)
 {
     if (high <= log1p(threshold) && low >= -log1p(threshold))
         return KV_EFFECT_EQUAL;
@@ -102,8 +135,7 @@ static kv_status check(const double *a, const double *b, size_t n, double level,
                        struct kv_error *error)
 {
     if (n > KV_EFFECT_MAX_ROUNDS)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "%zu rounds are more than the %d of an estimate: take fewer", n,
-                       KV_EFFECT_MAX_ROUNDS);
+        return fail_rounds(n, error);
     if (!(level > 0 && level < 1) || !(threshold > 0 && isfinite(threshold)))
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "a level of %g and a threshold of %g: give one between 0 and 1, and one above 0", level,
@@ -119,36 +151,25 @@ kv_status kv_effect_estimate(const double *a, const double *b, size_t n, double 
                              struct kv_effect *effect, struct kv_error *error)
 {
     *effect = (struct kv_effect){.n = n, .ratio = NAN, .high = INFINITY, .rounds_needed = NAN};
+    struct kv_effect_middle m;
     kv_status status = check(a, b, n, level, threshold, error);
-    if (status)
-        return status;
-    effect->rounds_needed = (double)kv_effect_least_rounds(level);
-    if (n == 0)
-        return KV_OK;
-    const size_t n_averages = n * (n + 1) / 2;
-    size_t ends = 0;
-    double *d = malloc(n * sizeof *d);
+    double *d = status ? NULL : malloc((n + 1) * sizeof *d);
+    if (!status && !d)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory to compare %zu rounds: take fewer", n);
     for (size_t i = 0; d && i < n; i++)
         d[i] = log(b[i] / a[i]);
-    double *averages = d ? walsh_averages(d, n) : NULL;
-    if (!averages)
-        status = kv_fail(error, KV_ERROR_MEMORY, "no memory to compare %zu rounds: take fewer", n);
-    else if (n <= EXACT_ROUNDS)
-        status = count_exact(n, level, &ends, &effect->level, error);
-    else
-        count_normal(n, level, &ends, &effect->level);
-    if (!status) {
-        const double estimate = kv_stats_median(averages, n_averages);
-        const double low = ends ? averages[ends - 1] : -INFINITY, high = ends ? averages[n_averages - ends] : INFINITY;
-        effect->ratio = exp(estimate);
-        effect->low = exp(low);
-        effect->high = exp(high);
-        effect->verdict = judge(low, high, threshold);
-        effect->rounds_needed = effect->verdict ? (double)n : forecast(estimate, low, high, threshold, n, level);
-    }
-    free(averages);
+    if (!status)
+        status = kv_effect_middle(d, n, level, &m, error);
     free(d);
-    return status;
+    if (status)
+        return status;
+    effect->level = m.level;
+    effect->ratio = exp(m.value);
+    effect->low = exp(m.low);
+    effect->high = exp(m.high);
+    effect->verdict = kv_effect_judge(m.low, m.high, threshold);
+    effect->rounds_needed = effect->verdict ? (double)n : forecast(m.value, m.low, m.high, threshold, n, level);
+    return KV_OK;
 }
 
 kv_status kv_effect_look(struct kv_effect_looks *looks, const double *a, const double *b, size_t n, double fraction,

@@ -48,10 +48,23 @@ struct kv_effect {
     double rounds_needed; /* for a verdict, as far as the rounds so far can tell; n where there is one */
 };
 
+/* The verdict on a ratio whose logarithm lies between low and high. */
+enum kv_effect_verdict kv_effect_judge(double low, double high, double threshold);
+
 /* a, b [n] times of the two sides in each round, in one unit, at most KV_EFFECT_MAX_ROUNDS; 0 < level < 1, threshold >
  * 0. Errors: ARGUMENT (a time that is not positive and finite; bad numbers), MEMORY. */
 kv_status kv_effect_estimate(const double *a, const double *b, size_t n, double level, double threshold,
                              struct kv_effect *effect, struct kv_error *error);
+
+/* The middle of numbers d_i that lie as likely above as below it, one a round: log ratios, slopes. */
+struct kv_effect_middle {
+    size_t n;
+    double value;     /* median of the Walsh averages; NaN without rounds */
+    double low, high; /* interval at that level; infinite: too few rounds for it */
+    double level;     /* as in struct kv_effect */
+};
+kv_status kv_effect_middle(const double *d, size_t n, double level, struct kv_effect_middle *middle,
+                           struct kv_error *error);
 
 /* A comparison that is looked at several times. */
 struct kv_effect_looks {

@@ -1,7 +1,6 @@
 #include "results/figures.h"
 
 #include "base/error.h"
-#include "results/csv.h"
 #include "results/picture.h"
 
 #include <math.h>
@@ -24,21 +23,59 @@ static void write_batch(struct kv_picture *p)
     kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
 }
 
-/* Least squares of the medians against context; NaN with fewer than two points. */
-static double slope_of(const struct kv_picture *p, int arm, enum kv_column column)
+/* The trend of an arm, and the middle of its points, through which the line is drawn. */
+static struct kv_trend trend_of(struct kv_picture *p, int arm, enum kv_column column, double *x, double *y)
 {
-    double n = 0, x = 0, y = 0, xx = 0, xy = 0;
-    for (size_t i = 0; i < p->n_cells; i++) {
-        const double median = p->cells[i].cell->figures[column].median;
-        if (p->cells[i].arm == arm && !isnan(median)) {
-            n++;
-            x += p->cells[i].x;
-            y += median;
-            xx += p->cells[i].x * p->cells[i].x;
-            xy += p->cells[i].x * median;
+    const struct kv_cell_results **cells = malloc((p->n_cells + 1) * sizeof *cells);
+    struct kv_trend trend = {.slope = NAN, .interval = {NAN, NAN}};
+    size_t n = 0;
+    *x = *y = 0;
+    if (!cells)
+        kv_picture_fail_memory(p);
+    for (size_t i = 0; cells && i < p->n_cells; i++)
+        if (p->cells[i].arm == arm && p->cells[i].cell->figures[column].n) {
+            cells[n++] = p->cells[i].cell;
+            *x += p->cells[i].x;
+            *y += p->cells[i].cell->figures[column].median;
+        }
+    if (!p->status)
+        p->status = kv_results_trend(cells, n, column, &trend, p->error);
+    free(cells);
+    *x /= (double)n;
+    *y /= (double)n;
+    return trend;
+}
+
+/* Slopes as settings, and table `fit`: of every arm whose slope has an interval, a line at its first, middle and last
+ * context, and the lines with the least and the largest slope through its middle. */
+static void write_trends(struct kv_picture *p)
+{
+    double slopes[KV_PICTURE_MAX_ARMS], lows[KV_PICTURE_MAX_ARMS], highs[KV_PICTURE_MAX_ARMS],
+        limits[KV_PICTURE_MAX_ARMS];
+    kv_picture_begin(p, "fit", "arm\tcontext_tokens\tfit\tlow\thigh");
+    for (int arm = 0; arm < p->n_arms; arm++) {
+        double middle, y;
+        const struct kv_trend limit = trend_of(p, arm, KV_COLUMN_LIMIT_MS, &middle, &y);
+        const struct kv_trend t = trend_of(p, arm, KV_COLUMN_TTPT_MS, &middle, &y);
+        slopes[arm] = t.slope;
+        lows[arm] = t.interval.low;
+        highs[arm] = t.interval.high;
+        limits[arm] = limit.interval.low > 0 ? limit.slope : NAN;
+        if (isnan(t.interval.low))
+            continue;
+        const double places[] = {t.first->numbers[KV_COLUMN_CONTEXT_TOKENS], middle,
+                                 t.last->numbers[KV_COLUMN_CONTEXT_TOKENS]};
+        for (int i = 0; i < 3; i++) {
+            const double away = 1e-3 * (places[i] - middle);
+            KV_PICTURE_ROW(p, arm + 1, places[i], y + t.slope * away, y + t.interval.low * away,
+                           y + t.interval.high * away);
         }
     }
-    return n > 1 ? (n * xy - x * y) / (n * xx - x * x) : NAN;
+    kv_picture_end(p);
+    kv_picture_numbers(p, "slope_us", slopes, p->n_arms);
+    kv_picture_numbers(p, "slope_low_us", lows, p->n_arms);
+    kv_picture_numbers(p, "slope_high_us", highs, p->n_arms);
+    kv_picture_numbers(p, "limit_slope_us", limits, p->n_arms);
 }
 
 static bool arm_keeps(const struct kv_picture *p, int arm)
@@ -62,7 +99,7 @@ static void write_depth(struct kv_picture *p)
 {
     static const struct kv_picture_value values[] = {
         {"ttpt", KV_COLUMN_TTPT_MS, 1},
-        {"limit", KV_COLUMN_LIMIT_MS, 1},
+        {"limit", KV_COLUMN_LIMIT_PCT, 1},
     };
     struct kv_range close = {NAN, NAN};
     p->is_empty = true;
@@ -72,17 +109,11 @@ static void write_depth(struct kv_picture *p)
         const struct kv_sample *ttpt = &p->cells[i].cell->figures[KV_COLUMN_TTPT_MS];
         p->is_empty = p->is_empty && !ttpt->n;
         if (ttpt->n && arm_keeps(p, p->cells[i].arm))
-            kv_range_add(&close, ttpt->values[ttpt->n - 1]);
+            kv_range_add(&close, kv_picture_bar(ttpt).high);
     }
     kv_picture_number(p, "close_high", close.high);
-    double slopes[KV_PICTURE_MAX_ARMS], limits[KV_PICTURE_MAX_ARMS];
-    for (int arm = 0; arm < p->n_arms; arm++) {
-        slopes[arm] = 1e3 * slope_of(p, arm, KV_COLUMN_TTPT_MS);
-        limits[arm] = 1e3 * slope_of(p, arm, KV_COLUMN_LIMIT_MS);
-    }
     write_keeps(p);
-    kv_picture_numbers(p, "slope_us", slopes, p->n_arms);
-    kv_picture_numbers(p, "limit_slope_us", limits, p->n_arms);
+    write_trends(p);
 }
 
 static void write_memory(struct kv_picture *p)
@@ -107,16 +138,29 @@ static void write_memory(struct kv_picture *p)
 
 /* ---- Speed-up ------------------------------------------------------------------------------------------------- */
 
-/* naive at that point, of an arm that is otherwise the same. */
-static double naive_median(const struct kv_picture *p, const struct kv_picture_cell *other)
+/* naive at that point, of an arm that is otherwise the same; NULL: not measured. */
+static const struct kv_cell_results *naive_at(const struct kv_picture *p, const struct kv_picture_cell *other)
 {
     for (size_t i = 0; i < p->n_cells; i++)
         if (kv_cell_is(p->cells[i].cell, KV_COLUMN_PATH, "naive") && p->cells[i].group == other->group &&
             p->cells[i].x == other->x &&
             kv_cells_agree(p->cells[i].cell, other->cell,
                            kv_key_columns() & ~(KV_BIT(KV_COLUMN_PATH) | KV_PICTURE_SIZES)))
-            return p->cells[i].cell->figures[KV_COLUMN_TTPT_MS].median;
-    return NAN;
+            return p->cells[i].cell;
+    return NULL;
+}
+
+/* One field of the grid; returns the ratio. */
+static double write_speedup(struct kv_picture *p, int arm, int batch, int length, const struct kv_cell_results *cell,
+                            const struct kv_cell_results *naive, bool *is_told)
+{
+    struct kv_judgement j = {.speed = NAN};
+    if (cell && naive && !p->status)
+        p->status = kv_judge(naive, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &j, p->error);
+    *is_told = j.verdict != KV_EFFECT_UNDECIDED;
+    KV_PICTURE_ROW(p, arm + 1, batch + 1, length + 1, naive ? naive->figures[KV_COLUMN_TTPT_MS].median : NAN,
+                   cell ? cell->figures[KV_COLUMN_TTPT_MS].median : NAN, j.speed, *is_told);
+    return j.speed;
 }
 
 /* The cell of an arm at that point; where it was not measured, one of the same arm to look for naive with. */
@@ -138,12 +182,12 @@ static void write_grid(struct kv_picture *p)
 {
     static const struct kv_picture_value step = {"ttpt", KV_COLUMN_TTPT_MS, 1};
     double batches[KV_PICTURE_MAX_KEYS], lengths[KV_PICTURE_MAX_KEYS], others[KV_PICTURE_MAX_ARMS];
-    double best = 0, missing = 0;
+    double best = 0, missing = 0, untold = 0;
     int n_others = 0;
     const int n_batches = kv_picture_sizes(p, KV_COLUMN_BATCH, batches);
     const int n_lengths = kv_picture_sizes(p, KV_COLUMN_CONTEXT_TOKENS, lengths);
     kv_picture_points(p, &step, 1);
-    kv_picture_begin(p, "speedup", "arm\tbatch\tlength\tnaive_ms\tarm_ms\tratio");
+    kv_picture_begin(p, "speedup", "arm\tbatch\tlength\tnaive_ms\tarm_ms\tratio\tis_told");
     for (int arm = 0; arm < p->n_arms; arm++) {
         if (kv_cell_is(p->arms[arm]->cell, KV_COLUMN_PATH, "naive"))
             continue;
@@ -152,11 +196,11 @@ static void write_grid(struct kv_picture *p)
             const int b = i / n_lengths, l = i % n_lengths;
             bool found;
             const struct kv_picture_cell cell = cell_at(p, arm, batches[b], lengths[l], &found);
-            const double naive = naive_median(p, &cell);
-            const double own = found ? cell.cell->figures[KV_COLUMN_TTPT_MS].median : NAN;
-            best = fmax(best, naive / own);
-            missing += isnan(naive / own);
-            KV_PICTURE_ROW(p, arm + 1, b + 1, l + 1, naive, own, naive / own);
+            bool is_told;
+            const double speed = write_speedup(p, arm, b, l, found ? cell.cell : NULL, naive_at(p, &cell), &is_told);
+            best = fmax(best, speed);
+            missing += isnan(speed);
+            untold += !isnan(speed) && !is_told;
         }
     }
     kv_picture_end(p);
@@ -167,6 +211,7 @@ static void write_grid(struct kv_picture *p)
     kv_picture_numbers(p, "others", others, n_others);
     kv_picture_number(p, "best_speedup", best);
     kv_picture_number(p, "missing", missing);
+    kv_picture_number(p, "untold", untold);
 }
 
 /* ---- Tokens --------------------------------------------------------------------------------------------------- */
@@ -194,11 +239,22 @@ static struct kv_token_row *tokens_of(struct kv_picture *p, const struct kv_pict
     return sorted;
 }
 
+/* Median limit in ms of the first of rows [n] that are of one token; NaN: unknown. ms is scratch. */
+static double limit_of_token(const struct kv_token_row *rows, size_t n, double *ms)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n && rows[i].token == rows[0].token; i++)
+        if (!isnan(rows[i].limit_ns))
+            ms[count++] = rows[i].limit_ns / 1e6;
+    kv_stats_sort(ms, count);
+    return kv_stats_median(ms, count);
+}
+
 /* A row a token of every arm; returns how many. */
 static size_t write_token_rows(struct kv_picture *p)
 {
     struct kv_range latency = {NAN, NAN}, limit = {NAN, NAN};
-    size_t n_tokens = 0, n_limits = 0, n_rows = 0, n;
+    size_t n_tokens = 0, n_limits = 0, n_faults = 0, n_rows = 0, n;
     double last = 0;
     kv_picture_begin(p, "tokens", "arm\ttoken\tcontext_tokens\tn\tmean\tmedian\tlow\thigh\tlimit_ms");
     for (size_t i = 0; i < p->n_cells; i++) {
@@ -207,18 +263,22 @@ static size_t write_token_rows(struct kv_picture *p)
         if (!ms)
             kv_picture_fail_memory(p);
         for (size_t at = 0, next; ms && at < n; at = next) {
+            const double own = limit_of_token(rows + at, n - at, ms);
             for (next = at; next < n && rows[next].token == rows[at].token; next++)
                 ms[next - at] = rows[next].latency_ns / 1e6;
             const size_t count = next - at;
+            /* the least that is drawn of them; where the limit is above, its probes are at fault */
+            const double drawn = fmin(kv_stats_mean(ms, count), kv_stats_median(ms, count));
+            const double of_token = own <= drawn ? own : NAN;
+            n_faults += own > drawn;
             KV_PICTURE_ROW(p, p->cells[i].arm + 1, rows[at].token, rows[at].context_tokens, (double)count,
-                           kv_stats_mean(ms, count), kv_stats_median(ms, count), ms[0], ms[count - 1],
-                           rows[at].limit_ns / 1e6);
+                           kv_stats_mean(ms, count), kv_stats_median(ms, count), ms[0], ms[count - 1], of_token);
             kv_range_add(&latency, ms[0]);
             kv_range_add(&latency, ms[count - 1]);
-            kv_range_add(&limit, rows[at].limit_ns / 1e6);
+            kv_range_add(&limit, of_token);
             kv_range_add(&p->repetitions, (double)count);
             last = fmax(last, rows[at].token);
-            n_limits += !isnan(rows[at].limit_ns);
+            n_limits += !isnan(of_token);
             n_rows++;
         }
         n_tokens = (size_t)last;
@@ -230,6 +290,7 @@ static size_t write_token_rows(struct kv_picture *p)
     kv_picture_range(p, "limit", &limit);
     kv_picture_number(p, "n_tokens", (double)n_tokens);
     kv_picture_number(p, "n_limits", (double)n_limits);
+    kv_picture_number(p, "token_faults", (double)n_faults);
     return n_rows;
 }
 
@@ -312,9 +373,35 @@ static void write_distribution(struct kv_picture *p)
 
 /* ---- Roofline ------------------------------------------------------------------------------------------------- */
 
+/* The best that the machine did during the run: the limits at its start and end, and the probes of what is drawn. */
+struct roof {
+    double bandwidth, peak; /* GB/s and GFLOPS; NaN unknown */
+};
+
+static struct roof find_roof(const struct kv_picture *p, double threads)
+{
+    struct roof roof = {kv_results_bandwidth(p->run->results, (int)threads) / 1e9,
+                        kv_results_peak(p->run->results, (int)threads) / 1e9};
+    for (size_t i = 0; i < p->n_cells; i++) {
+        const struct kv_sample *figures = p->cells[i].cell->figures;
+        const struct kv_sample *reading = &figures[KV_COLUMN_PROBE_READ_BYTES_PER_S];
+        const struct kv_sample *arithmetic = &figures[KV_COLUMN_PROBE_FMA_FLOP_PER_S];
+        if (p->cells[i].cell->numbers[KV_COLUMN_THREADS] != threads)
+            continue;
+        if (reading->n)
+            roof.bandwidth = fmax(roof.bandwidth, reading->values[reading->n - 1] / 1e9);
+        if (arithmetic->n)
+            roof.peak = fmax(roof.peak, arithmetic->values[arithmetic->n - 1] / 1e9);
+    }
+    return roof;
+}
+
+/* A point above the roof was faster than all that was probed, which shows nothing but a fault of the probes: it is left
+ * out, and counted. */
 struct phases {
+    struct roof roof;
     struct kv_range intensity, gflops;
-    int n[2];
+    int n[2], n_above;
 };
 
 static void write_phase(struct kv_picture *p, struct phases *phases, const struct kv_picture_cell *cell, bool prefill)
@@ -323,42 +410,48 @@ static void write_phase(struct kv_picture *p, struct phases *phases, const struc
     const double ms = figures[prefill ? KV_COLUMN_TTFT_MS : KV_COLUMN_TTPT_MS].median;
     const double flops = figures[prefill ? KV_COLUMN_PREFILL_FLOPS : KV_COLUMN_FLOPS].median;
     const double intensity = flops / figures[prefill ? KV_COLUMN_PREFILL_BYTES : KV_COLUMN_BYTES].median;
+    const double gflops = flops / ms / 1e6;
     if (!(ms > 0 && intensity > 0))
         return;
-    KV_PICTURE_ROW(p, prefill, cell->arm + 1, cell->group, intensity, flops / ms / 1e6);
+    if (gflops > fmin(phases->roof.peak, intensity * phases->roof.bandwidth)) {
+        phases->n_above++;
+        return;
+    }
+    KV_PICTURE_ROW(p, prefill, cell->arm + 1, cell->group, intensity, gflops);
     kv_range_add(&phases->intensity, intensity);
-    kv_range_add(&phases->gflops, flops / ms / 1e6);
+    kv_range_add(&phases->gflops, gflops);
     phases->n[prefill]++;
 }
 
 static void write_roofline(struct kv_picture *p)
 {
-    struct phases phases = {{NAN, NAN}, {NAN, NAN}, {0, 0}};
+    struct phases phases = {.intensity = {NAN, NAN}, .gflops = {NAN, NAN}};
     double threads = 0;
     int prefills = 0;
     /* The paths prefill alike: it is drawn of the first that keeps something, or else of the first. */
     while (prefills < p->n_arms && !arm_keeps(p, prefills))
         prefills++;
     prefills = prefills < p->n_arms ? prefills : 0;
+    for (size_t i = 0; i < p->n_cells; i++)
+        threads = fmax(threads, p->cells[i].cell->numbers[KV_COLUMN_THREADS]);
+    phases.roof = find_roof(p, threads);
     kv_picture_begin(p, "phases", "prefill\tarm\tbatch\tintensity\tgflops");
     for (size_t i = 0; i < p->n_cells; i++) {
-        threads = fmax(threads, p->cells[i].cell->numbers[KV_COLUMN_THREADS]);
         kv_range_add(&p->repetitions, (double)p->cells[i].cell->n);
         write_phase(p, &phases, &p->cells[i], false);
         if (p->cells[i].arm == prefills)
             write_phase(p, &phases, &p->cells[i], true);
     }
     kv_picture_end(p);
-    const double bandwidth = kv_results_bandwidth(p->run->results, (int)threads);
-    const double peak = kv_results_peak(p->run->results, (int)threads);
     p->is_empty = phases.n[0] + phases.n[1] == 0;
     kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
     kv_picture_number(p, "threads", threads);
     kv_picture_text(p, "prefill_label", p->run->n_varying ? "prefill, " : "prefill",
                     p->run->n_varying ? p->arms[prefills]->label : "");
     kv_picture_number(p, "n_prefill", phases.n[1]);
-    kv_picture_number(p, "bandwidth", isnan(bandwidth) ? 0 : bandwidth / 1e9);
-    kv_picture_number(p, "peak", isnan(peak) ? 0 : peak / 1e9);
+    kv_picture_number(p, "n_above", phases.n_above);
+    kv_picture_number(p, "bandwidth", isnan(phases.roof.bandwidth) ? 0 : phases.roof.bandwidth);
+    kv_picture_number(p, "peak", isnan(phases.roof.peak) ? 0 : phases.roof.peak);
     kv_picture_number(p, "left", phases.intensity.low);
     kv_picture_number(p, "right", phases.intensity.high);
     kv_picture_number(p, "bottom", phases.gflops.low);
@@ -367,11 +460,25 @@ static void write_roofline(struct kv_picture *p)
 
 /* ---- Kernels -------------------------------------------------------------------------------------------------- */
 
+/* The limit of a shape at a size, whoever computes it, which no median is above: the largest rate / share; NaN: none has
+ * a share. */
+static double kernel_limit(const struct kv_picture *p, const struct kv_picture_cell *of)
+{
+    double limit = NAN;
+    for (size_t i = 0; i < p->n_cells; i++) {
+        const struct kv_picture_cell *cell = &p->cells[i];
+        const struct kv_sample *figures = cell->cell->figures;
+        if (cell->group == of->group && cell->x == of->x && cell->limit_group == of->limit_group)
+            limit = fmax(limit, 100 * figures[KV_COLUMN_GFLOPS].median / figures[KV_COLUMN_LIMIT_PCT].median);
+    }
+    return limit >= of->cell->figures[KV_COLUMN_GFLOPS].median ? limit : NAN;
+}
+
 /* A kernel and shape a panel, in which `arm` is the series and x the rows, or of attention the tokens. */
 static void write_kernels(struct kv_picture *p)
 {
     struct kv_range gflops = {NAN, NAN};
-    double threads = 0;
+    double threads = 0, fastest = 0;
     kv_picture_begin(p, "kernels", "panel\tarm\tx\tn\tmean\tmedian\tlow\thigh\tlimit_group\tlimit");
     for (size_t i = 0; i < p->n_cells; i++) {
         const struct kv_picture_cell *cell = &p->cells[i];
@@ -379,100 +486,25 @@ static void write_kernels(struct kv_picture *p)
         threads = fmax(threads, cell->cell->numbers[KV_COLUMN_THREADS]);
         if (!sample->n)
             continue;
+        const struct kv_stats_interval bar = kv_picture_bar(sample);
         KV_PICTURE_ROW(p, cell->group + 1, cell->arm + 1, cell->x, (double)sample->n,
-                       kv_stats_mean(sample->values, sample->n), sample->median, sample->values[0],
-                       sample->values[sample->n - 1], cell->limit_group + 1,
-                       100 * sample->median / cell->cell->figures[KV_COLUMN_LIMIT_PCT].median);
-        kv_range_add(&gflops, sample->values[0]);
-        kv_range_add(&gflops, sample->values[sample->n - 1]);
+                       kv_stats_mean(sample->values, sample->n), sample->median, bar.low, bar.high,
+                       cell->limit_group + 1, kernel_limit(p, cell));
+        kv_range_add(&gflops, bar.low);
+        kv_range_add(&gflops, bar.high);
         kv_range_add(&p->repetitions, (double)sample->n);
+        fastest = fmax(fastest, sample->median);
     }
     kv_picture_end(p);
-    const double peak = kv_results_peak(p->run->results, (int)threads);
+    const struct roof roof = find_roof(p, threads);
     p->is_empty = isnan(gflops.low);
     kv_picture_kernel_settings(p);
     kv_picture_keys(p, "rows", KV_COLUMN_ROWS);
     kv_picture_keys(p, "context", KV_COLUMN_CONTEXT_TOKENS);
     kv_picture_range(p, "gflops", &gflops);
     kv_picture_number(p, "threads", threads);
-    kv_picture_number(p, "peak", isnan(peak) ? 0 : peak / 1e9);
-}
-
-/* ---- Training ------------------------------------------------------------------------------------------------- */
-
-enum { STEP, TOKENS, RATE, TRAIN_LOSS, VALIDATION_LOSS, SECONDS, N_TRAINING };
-
-static kv_status read_training(const struct kv_csv_table *table, double (*rows)[N_TRAINING], struct kv_error *error)
-{
-    static const char *const names[] = {"step", "tokens", "learning_rate", "train_loss", "validation_loss", "seconds"};
-    for (int i = 0; i < N_TRAINING; i++) {
-        size_t column;
-        kv_status status = kv_csv_column(table, names[i], &column, error);
-        for (size_t row = 0; !status && row < kv_csv_rows(table); row++)
-            status = kv_csv_number(table, row, column, &rows[row][i], error);
-        if (status)
-            return status;
-    }
-    return KV_OK;
-}
-
-/* Bounds, and where the validation loss was lowest: the first of equals. */
-static void write_training_settings(struct kv_picture *p, double (*rows)[N_TRAINING], size_t n)
-{
-    struct kv_range loss = {NAN, NAN}, rate = {NAN, NAN}, tokens = {0, 0};
-    double lowest = NAN, lowest_tokens = NAN, lowest_step = NAN, last = NAN;
-    for (size_t i = 0; i < n; i++) {
-        const double *row = rows[i], validation = row[VALIDATION_LOSS];
-        kv_range_add(&rate, row[RATE]);
-        kv_range_add(&tokens, row[TOKENS]);
-        if (isnan(row[TOKENS]))
-            continue;
-        kv_range_add(&loss, row[TRAIN_LOSS]);
-        kv_range_add(&loss, validation);
-        last = isnan(validation) ? last : validation;
-        if (!isnan(validation) && !(validation >= lowest)) {
-            lowest = validation;
-            lowest_tokens = row[TOKENS];
-            lowest_step = row[STEP];
-        }
-    }
-    p->is_empty = isnan(loss.low);
-    kv_picture_number(p, "n_rows", (double)n);
-    kv_picture_number(p, "last_step", rows[n - 1][STEP]);
-    kv_picture_number(p, "last_tokens", tokens.high);
-    kv_picture_number(p, "seconds", rows[n - 1][SECONDS]);
-    kv_picture_number(p, "highest_rate", isnan(rate.high) ? 0 : rate.high);
-    kv_picture_number(p, "least", loss.low);
-    kv_picture_number(p, "highest", loss.high);
-    kv_picture_number(p, "lowest", lowest);
-    kv_picture_number(p, "lowest_tokens", lowest_tokens);
-    kv_picture_number(p, "lowest_step", lowest_step);
-    kv_picture_number(p, "last", last);
-}
-
-/* training.csv is no file of a run: it is read here. */
-static void write_training(struct kv_picture *p)
-{
-    struct kv_csv_table *table = NULL;
-    p->status = kv_csv_read(&table, p->file, p->error);
-    const size_t n = p->status ? 0 : kv_csv_rows(table);
-    double(*rows)[N_TRAINING] = malloc((n + 1) * sizeof *rows);
-    if (!rows)
-        kv_picture_fail_memory(p);
-    if (!p->status && n == 0)
-        p->status = kv_fail(p->error, KV_ERROR_FORMAT, "%s: a header and no rows; train again with ./kvbench train",
-                            p->file);
-    if (!p->status)
-        p->status = read_training(table, rows, p->error);
-    if (!p->status) {
-        kv_picture_begin(p, "training", "step\ttokens\tlearning_rate\ttrain_loss\tvalidation_loss\tseconds");
-        for (size_t i = 0; i < n; i++)
-            kv_picture_row(p, rows[i], N_TRAINING);
-        kv_picture_end(p);
-        write_training_settings(p, rows, n);
-    }
-    free(rows);
-    kv_csv_free(table);
+    kv_picture_number(p, "peak_is_below", fastest > roof.peak);
+    kv_picture_number(p, "peak", roof.peak >= fastest ? roof.peak : 0);
 }
 
 /* ---- All figures ---------------------------------------------------------------------------------------------- */
@@ -506,7 +538,8 @@ static const struct kv_figure figures[] = {
      .files = {"tokens.csv", "runs.csv"},
      .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
      .write = write_distribution},
-    {.name = "training", .suite = "training", .files = {"training.csv"}, .write = write_training},
+    {.name = "training", .suite = "training", .files = {"training.csv"}, .write = kv_picture_training},
+    {.name = "calibration", .suite = "calibration", .files = {"power.csv"}, .write = kv_picture_calibration},
 };
 
 const struct kv_figure *kv_figure(int index)

@@ -11,8 +11,8 @@
 #define BASE_PATH "naive"
 /* More comparisons of one arm in a suite are told as a range. */
 #define MAX_LINES 6
-/* A growth with its interval within this of 1 is called flat. */
-#define FLAT 0.1
+/* A throughput this much lower is not worth a word where nothing is decided. */
+#define CLEARLY_LOWER 0.1
 
 struct finder {
     const struct kv_results *results;
@@ -53,85 +53,93 @@ static void add(struct finder *finder, struct kv_finding finding)
 struct comparisons {
     struct pair {
         const struct kv_cell_results *base, *cell;
-        double speed;
-        struct kv_stats_interval interval; /* of speed */
-        enum kv_verdict verdict;
+        struct kv_judgement judged;
+        struct kv_stats_interval interval; /* of the speed */
     } * pairs;
     size_t n;
     enum kv_column axis;
 };
 
-static struct kv_stats_interval inverse(struct kv_stats_interval interval)
-{
-    return (struct kv_stats_interval){1 / interval.high, 1 / interval.low};
-}
-
 static bool is_different(const struct pair *pair)
 {
-    return pair->verdict == KV_VERDICT_FASTER || pair->verdict == KV_VERDICT_SLOWER;
+    return pair->judged.verdict == KV_EFFECT_FASTER || pair->judged.verdict == KV_EFFECT_SLOWER;
 }
 
-static void find_pair(struct finder *finder, const struct pair *pair, enum kv_column axis)
+static size_t count(const struct comparisons *all, enum kv_effect_verdict verdict)
 {
-    add(finder, (struct kv_finding){
-                    .kind = is_different(pair) ? KV_FINDING_SPEED : KV_FINDING_NO_DIFFERENCE,
-                    .axis = axis,
-                    .cell = pair->cell,
-                    .base = pair->base,
-                    .value = pair->speed,
-                    .interval = pair->interval,
-                    .n = 1,
-                    .n_of = 1,
-                });
+    size_t n = 0;
+    for (size_t i = 0; i < all->n; i++)
+        n += all->pairs[i].judged.verdict == verdict;
+    return n;
+}
+
+static struct kv_finding finding_of(const struct comparisons *all, const struct pair *pair, enum kv_finding_kind kind)
+{
+    return (struct kv_finding){
+        .kind = kind,
+        .axis = all->axis,
+        .cell = pair->cell,
+        .base = pair->base,
+        .value = pair->judged.speed,
+        .interval = pair->interval,
+        .n = 1,
+        .n_of = 1,
+        .rounds_needed = pair->judged.rounds_needed,
+    };
+}
+
+static void find_pairs(struct finder *finder, const struct comparisons *all)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (all->pairs[i].judged.verdict != KV_EFFECT_UNDECIDED)
+            add(finder,
+                finding_of(all, &all->pairs[i], is_different(&all->pairs[i]) ? KV_FINDING_SPEED : KV_FINDING_EQUAL));
 }
 
 static void find_range(struct finder *finder, const struct comparisons *all)
 {
-    const struct pair *least = NULL, *most = NULL;
-    size_t n[KV_N_VERDICTS] = {0};
+    const struct pair *least = NULL, *most = NULL, *equal = NULL;
     for (size_t i = 0; i < all->n; i++) {
         const struct pair *pair = &all->pairs[i];
-        n[pair->verdict]++;
+        equal = !equal && pair->judged.verdict == KV_EFFECT_EQUAL ? pair : equal;
         if (!is_different(pair))
             continue;
-        least = !least || pair->speed < least->speed ? pair : least;
-        most = !most || pair->speed > most->speed ? pair : most;
+        least = !least || pair->judged.speed < least->judged.speed ? pair : least;
+        most = !most || pair->judged.speed > most->judged.speed ? pair : most;
     }
-    struct kv_finding finding = {
-        .axis = all->axis, .cell = all->pairs[0].cell, .base = all->pairs[0].base, .n_of = all->n};
     if (least) {
-        finding.kind = KV_FINDING_SPEED_RANGE;
-        finding.cell = least->cell;
-        finding.base = least->base;
-        finding.value = least->speed;
-        finding.interval = least->interval;
+        struct kv_finding finding = finding_of(all, least, KV_FINDING_SPEED_RANGE);
         finding.cell_2 = most->cell;
-        finding.value_2 = most->speed;
+        finding.value_2 = most->judged.speed;
         finding.interval_2 = most->interval;
-        finding.n = n[KV_VERDICT_FASTER] + n[KV_VERDICT_SLOWER];
+        finding.n = count(all, KV_EFFECT_FASTER) + count(all, KV_EFFECT_SLOWER);
+        finding.n_of = all->n;
         add(finder, finding);
     }
-    finding.value = finding.value_2 = NAN;
-    finding.kind = KV_FINDING_NO_DIFFERENCE;
-    if ((finding.n = n[KV_VERDICT_NONE]))
+    if (equal) {
+        struct kv_finding finding = finding_of(all, equal, KV_FINDING_EQUAL);
+        finding.n = count(all, KV_EFFECT_EQUAL);
+        finding.n_of = all->n;
         add(finder, finding);
+    }
 }
 
 /* What cannot be told is told once. */
 static void find_undecided(struct finder *finder, const struct comparisons *all)
 {
-    const struct pair *first = NULL;
-    size_t n = 0;
-    for (size_t i = 0; i < all->n; i++)
-        if (all->pairs[i].verdict == KV_VERDICT_UNDECIDED && !n++)
-            first = &all->pairs[i];
-    if (first)
-        add(finder, (struct kv_finding){.kind = KV_FINDING_UNDECIDED,
-                                        .axis = all->axis,
-                                        .cell = first->cell,
-                                        .base = first->base,
-                                        .n = n,
-                                        .n_of = all->n});
+    const size_t n = count(all, KV_EFFECT_UNDECIDED);
+    struct kv_finding finding = {0};
+    for (size_t i = all->n; n && i-- > 0;) {
+        const double most = finding.rounds_needed;
+        if (all->pairs[i].judged.verdict != KV_EFFECT_UNDECIDED)
+            continue;
+        finding = finding_of(all, &all->pairs[i], KV_FINDING_UNDECIDED);
+        finding.rounds_needed = fmax(finding.rounds_needed, most);
+    }
+    finding.n = n;
+    finding.n_of = all->n;
+    if (n)
+        add(finder, finding);
 }
 
 /* The value of an axis that others in the suite are held against: the naive path, or what was measured first. */
@@ -164,9 +172,10 @@ static void compare(struct finder *finder, const struct kv_matcher *matcher, con
     for (size_t at = 0; !finder->status && (other = kv_matcher_next(matcher, cell, &at)) != NULL;) {
         if (other == cell || !kv_cell_is(other, all->axis, base) || !has_speed(other))
             continue;
-        struct kv_judgement j;
-        finder->status = kv_judge(other, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, &j, finder->error);
-        all->pairs[all->n++] = (struct pair){other, cell, j.speed, inverse(j.interval), j.verdict};
+        struct pair *pair = &all->pairs[all->n++];
+        *pair = (struct pair){.base = other, .cell = cell};
+        finder->status = kv_judge(other, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &pair->judged, finder->error);
+        pair->interval = (struct kv_stats_interval){1 / pair->judged.interval.high, 1 / pair->judged.interval.low};
         return;
     }
 }
@@ -196,9 +205,8 @@ static void find_speeds_of(struct finder *finder, enum kv_column axis)
             }
         if (all.n > MAX_LINES)
             find_range(finder, &all);
-        for (size_t k = 0; all.n <= MAX_LINES && k < all.n; k++)
-            if (all.pairs[k].verdict != KV_VERDICT_UNDECIDED)
-                find_pair(finder, &all.pairs[k], axis);
+        else
+            find_pairs(finder, &all);
         find_undecided(finder, &all);
     }
     kv_matcher_free(matcher);
@@ -218,66 +226,74 @@ static void find_speeds(struct finder *finder)
 
 /* ---- Flat or growing --------------------------------------------------------------------------------------------- */
 
-static enum kv_growth growth_of(enum kv_verdict of_late, struct kv_stats_interval interval)
+/* Over `span` tokens of context, from a step of `first_us` on. */
+static enum kv_growth growth_of(struct kv_stats_interval slope, double span, double first_us)
 {
-    if (of_late == KV_VERDICT_UNDECIDED)
+    const double flat = KV_JUDGE_THRESHOLD * first_us;
+    if (isnan(slope.low))
         return KV_GROWTH_UNDECIDED;
-    if (interval.low >= 1 - FLAT && interval.high <= 1 + FLAT)
+    if (slope.low * span >= -flat && slope.high * span <= flat)
         return KV_GROWTH_FLAT;
-    return of_late == KV_VERDICT_SLOWER   ? KV_GROWTH_GROWS
-           : of_late == KV_VERDICT_FASTER ? KV_GROWTH_FALLS
-                                          : KV_GROWTH_NONE;
+    return slope.low > 0 ? KV_GROWTH_GROWS : slope.high < 0 ? KV_GROWTH_FALLS : KV_GROWTH_UNDECIDED;
 }
 
 static void find_trace_growth(struct finder *finder)
 {
     for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++) {
         const struct kv_cell_results *cell = &finder->results->cells[i];
-        const struct kv_sample *growth = &cell->token_figures[KV_TOKEN_GROWTH];
-        if (!kv_cell_is(cell, KV_COLUMN_SUITE, "trace") || !kv_cell_is_timed(cell) || growth->n < 2)
+        const struct kv_sample *slope = &cell->token_figures[KV_TOKEN_SLOPE_US];
+        const struct kv_sample *early = &cell->token_figures[KV_TOKEN_EARLY_NS];
+        if (!kv_cell_is(cell, KV_COLUMN_SUITE, "trace") || !kv_cell_is_timed(cell) || slope->n < 2)
             continue;
         struct kv_judgement j;
-        finder->status = kv_judge_samples(&cell->token_figures[KV_TOKEN_EARLY_NS],
-                                          &cell->token_figures[KV_TOKEN_LATE_NS], false, KV_JUDGE_ALPHA, KV_JUDGE_NOISE,
-                                          &j, finder->error);
+        finder->status = kv_judge_samples(early, &cell->token_figures[KV_TOKEN_LATE_NS], false, KV_JUDGE_THRESHOLD, &j,
+                                          finder->error);
         add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
                                         .cell = cell,
-                                        .value = growth->median,
-                                        .interval = growth->interval,
-                                        .growth = growth_of(j.verdict, growth->interval),
-                                        .n = growth->n});
+                                        .value = slope->median,
+                                        .interval = slope->interval,
+                                        .value_2 = j.ratio,
+                                        .interval_2 = j.interval,
+                                        .growth = growth_of(slope->interval, 0.75 * cell->numbers[KV_COLUMN_NEW_TOKENS],
+                                                            early->median / 1e3),
+                                        .n = slope->n});
     }
 }
 
-/* Points of one curve over the context agree in all but the prompt: from its shortest to its longest. */
+/* Points of one curve over the context agree in all but the prompt. */
 static void find_curve_growth(struct finder *finder, size_t first, bool *told)
 {
     const struct kv_results *results = finder->results;
-    const struct kv_cell_results *all = results->cells, *shortest = NULL, *longest = NULL;
+    const struct kv_cell_results **curve = allocate(finder, results->n_cells, sizeof *curve);
     const kv_column_set columns = kv_key_columns() & ~KV_BIT(KV_COLUMN_PROMPT_TOKENS);
-    for (size_t i = first; i < results->n_cells; i++) {
-        if (!kv_cells_agree(&all[i], &all[first], columns))
+    struct kv_trend trend;
+    struct kv_judgement j;
+    size_t n = 0;
+    for (size_t i = first; curve && i < results->n_cells; i++) {
+        if (!kv_cells_agree(&results->cells[i], &results->cells[first], columns))
             continue;
         told[i] = true;
-        const double context = all[i].numbers[KV_COLUMN_CONTEXT_TOKENS];
-        if (!has_speed(&all[i]))
-            continue;
-        if (!shortest || context < shortest->numbers[KV_COLUMN_CONTEXT_TOKENS])
-            shortest = &all[i];
-        if (!longest || context > longest->numbers[KV_COLUMN_CONTEXT_TOKENS])
-            longest = &all[i];
+        if (has_speed(&results->cells[i]))
+            curve[n++] = &results->cells[i];
     }
-    if (shortest == longest)
+    if (!finder->status)
+        finder->status = kv_results_trend(curve, n, KV_COLUMN_TTPT_MS, &trend, finder->error);
+    free(curve);
+    if (finder->status || trend.first == trend.last)
         return;
-    struct kv_judgement j;
-    finder->status = kv_judge(shortest, longest, KV_COLUMN_TTPT_MS, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, &j, finder->error);
+    finder->status = kv_judge(trend.first, trend.last, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &j, finder->error);
     add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
-                                    .cell = longest,
-                                    .base = shortest,
-                                    .value = j.ratio,
-                                    .interval = j.interval,
-                                    .growth = growth_of(j.verdict, j.interval),
-                                    .n = j.n_other < j.n_base ? j.n_other : j.n_base});
+                                    .cell = trend.last,
+                                    .base = trend.first,
+                                    .value = trend.slope,
+                                    .interval = trend.interval,
+                                    .value_2 = j.ratio,
+                                    .interval_2 = j.interval,
+                                    .growth = growth_of(trend.interval,
+                                                        trend.last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
+                                                            trend.first->numbers[KV_COLUMN_CONTEXT_TOKENS],
+                                                        1e3 * trend.first->figures[KV_COLUMN_TTPT_MS].median),
+                                    .n = trend.n});
 }
 
 static void find_depth_growth(struct finder *finder)
@@ -354,12 +370,25 @@ static void find_throughput(struct finder *finder)
         struct kv_judgement j;
         if (cell == best || !kv_cell_is_timed(cell) || !cell->figures[KV_COLUMN_DECODE_TOK_S].n)
             continue;
-        finder->status = kv_judge(best, cell, KV_COLUMN_DECODE_TOK_S, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, &j,
-                                  finder->error);
-        /* where too few were measured, what lies clearly lower is not worth a word */
-        finding.n += j.verdict == KV_VERDICT_NONE || (j.verdict == KV_VERDICT_UNDECIDED && j.ratio > 1 - FLAT);
+        finder->status = kv_judge(best, cell, KV_COLUMN_DECODE_TOK_S, KV_JUDGE_THRESHOLD, &j, finder->error);
+        finding.n += j.verdict == KV_EFFECT_EQUAL || j.verdict == KV_EFFECT_FASTER ||
+                     (j.verdict == KV_EFFECT_UNDECIDED &&
+                      !(cell->figures[KV_COLUMN_DECODE_TOK_S].median < (1 - CLEARLY_LOWER) * sample->median));
     }
     add(finder, finding);
+}
+
+static void find_faults(struct finder *finder)
+{
+    struct kv_finding finding = {.kind = KV_FINDING_FAULTS};
+    for (size_t i = 0; i < finder->results->n_cells; i++) {
+        const struct kv_cell_results *cell = &finder->results->cells[i];
+        finding.n += cell->n_faults;
+        finding.n_of += cell->n_faults + cell->figures[KV_COLUMN_LIMIT_PCT].n;
+        finding.cell = finding.cell && finding.cell->n_faults >= cell->n_faults ? finding.cell : cell;
+    }
+    if (finding.n)
+        add(finder, finding);
 }
 
 kv_status kv_findings_find(const struct kv_results *results, struct kv_finding **findings, size_t *n,
@@ -371,6 +400,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
     find_depth_growth(&finder);
     find_memory(&finder);
     find_throughput(&finder);
+    find_faults(&finder);
     if (finder.status) {
         free(finder.findings);
         finder.findings = NULL;

@@ -1,5 +1,6 @@
 /* What a run shows, as data; the terminal, the page and other programs put it into words, or not. A difference is what
- * kv_judge calls one, with its usual alpha and noise. And what makes the samples less than they seem. */
+ * kv_judge calls one, with its usual level and threshold; what an interval does not carry is told as undecided, with the
+ * rounds that it would take. And what makes the samples less than they seem. */
 #ifndef KV_RESULTS_FINDINGS_H
 #define KV_RESULTS_FINDINGS_H
 
@@ -7,23 +8,23 @@
 #include "results/results.h"
 
 enum kv_finding_kind {
-    KV_FINDING_SPEED,         /* cell decodes `value` times as fast as base; below 1: slower */
-    KV_FINDING_SPEED_RANGE,   /* an arm over several points: from `value` (cell) to `value_2` (cell_2) times as fast */
-    KV_FINDING_NO_DIFFERENCE, /* in n of n_of points of an arm no difference is seen; of 1: value is the ratio */
-    KV_FINDING_UNDECIDED,     /* in n of n_of points of an arm there are too few repetitions to tell */
-    KV_FINDING_GROWTH,        /* a token late in a sequence (cell) takes `value` times as long as an early one: of the
-                                 same generation, or of base, at a shorter context */
-    KV_FINDING_MEMORY,        /* cell keeps `value` bytes of keys and values a token and sequence; value_2: the most in
-                                 use, which was by cell */
-    KV_FINDING_THROUGHPUT,    /* cell has the highest median decode throughput; n others are not told apart from it */
+    KV_FINDING_SPEED,       /* cell decodes `value` times as fast as base; below 1: slower */
+    KV_FINDING_SPEED_RANGE, /* an arm over several points: from `value` (cell) to `value_2` (cell_2) times as fast */
+    KV_FINDING_EQUAL,       /* n of n_of points of an arm are as fast within the threshold; of 1: value is the speed */
+    KV_FINDING_UNDECIDED,   /* n of n_of points of an arm are not told apart */
+    KV_FINDING_GROWTH,      /* a step takes `value` us more a token of context, and late in a sequence (cell) value_2
+                               times as long as early: in the same generation, or in base, at a shorter context */
+    KV_FINDING_MEMORY,      /* cell keeps `value` bytes of keys and values a token and sequence; value_2: the most in
+                               use, which was by cell */
+    KV_FINDING_THROUGHPUT,  /* cell has the highest median decode throughput; n others are not told apart from it */
+    KV_FINDING_FAULTS,      /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 
 enum kv_growth {
-    KV_GROWTH_NONE, /* no difference seen */
-    KV_GROWTH_FLAT, /* the interval is within 10 % of 1 */
+    KV_GROWTH_UNDECIDED,
+    KV_GROWTH_FLAT, /* over all the context within KV_JUDGE_THRESHOLD of the time at its beginning */
     KV_GROWTH_GROWS,
     KV_GROWTH_FALLS,
-    KV_GROWTH_UNDECIDED, /* too few repetitions */
 };
 
 struct kv_finding {
@@ -33,9 +34,10 @@ struct kv_finding {
     const struct kv_cell_results *base;   /* what it is held against, or NULL */
     const struct kv_cell_results *cell_2; /* of a range: the other end, or NULL */
     double value, value_2;
-    struct kv_stats_interval interval, interval_2; /* of value, of value_2 */
+    struct kv_stats_interval interval, interval_2; /* of value, of value_2; NaN: too few rounds */
     enum kv_growth growth;
-    size_t n, n_of;
+    size_t n, n_of;       /* of growth, n: rounds */
+    double rounds_needed; /* of what is undecided: the most of these points */
 };
 
 /* *findings [*n] in the order in which they are told, for the caller to free(). Speeds are those of every arm against
@@ -62,13 +64,41 @@ struct kv_interval_text {
 void kv_interval_text(double value, struct kv_stats_interval interval, struct kv_interval_text *text);
 
 /* What makes the samples less than they seem, each with its remedy (warnings.c):
- *   variation    coefficient of variation of TTFT, TTPT or E2E above 5 %: the three worst, and how many more (4)
  *   outliers     beyond Tukey's fences; they are kept (info, 1)
+ *   stalls       repetitions that the machine stalled (info, 1)
  *   repetitions  fewer than KV_WARN_REPETITIONS, and one alone, but in suite memory, which times nothing (2)
  * Fills `warnings` in this order and returns how many there are. */
-#define KV_WARN_VARIATION   0.05
 #define KV_WARN_REPETITIONS 6
-#define KV_MAX_WARNINGS     7
+#define KV_MAX_WARNINGS     4
 int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_MAX_WARNINGS]);
+
+/* ---- How steady the machine was (steadiness.c) ---------------------------------------------------------------------- */
+
+enum kv_grade {
+    KV_GRADE_UNKNOWN, /* fewer than 6 repetitions with probes */
+    KV_GRADE_STEADY,
+    KV_GRADE_MOVING,
+    KV_GRADE_UNUSABLE,
+};
+const char *kv_grade_name(enum kv_grade grade); /* "not graded", "steady", "moving", "unusable" */
+
+/* From the probes of all repetitions, those of each number of threads and instruction set by themselves:
+ *   spread  90th percentile / 10th percentile - 1, of reading or of arithmetic, whichever is more. A share of the limit,
+ *           and a time, may be off by about as much from one hour to the next
+ *   jump    median |log ratio| from one probe to the next, likewise. With d = the noise of a pair of neighbours, the
+ *           interval of a ratio from n rounds is about exp(+-1.96 d / sqrt(n)) wide, d = jump / 0.67
+ * steady: spread <= 10 %, as much as the limits themselves are uncertain, and at most 1 % of the time stolen. unusable:
+ * jump > 15 %, with which 20 rounds leave a ratio uncertain by 10 %, or more repetitions stalled than measured. moving:
+ * between them. Two shared cores of a Xeon, recorded for 330 s, had a jump of 4 to 7 % and a spread of 90 to 230 %. */
+struct kv_steadiness {
+    enum kv_grade grade;
+    size_t n; /* repetitions with probes */
+    double read_spread, fma_spread, jump;
+    double stolen; /* mean, a fraction; NaN unknown */
+    size_t n_stalled;
+    char line[400];  /* "moving: reading varied by 38 %, ..: ratios hold, ..", with the remedy */
+    char brief[160]; /* for a footer: "Machine: moving (reading varied by 38 %, arithmetic by 12 %)" */
+};
+struct kv_steadiness kv_steadiness(const struct kv_results *results);
 
 #endif

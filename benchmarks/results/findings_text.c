@@ -3,6 +3,7 @@
 
 #include "results/table.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,6 +59,11 @@ static void similar_text(double value, struct kv_stats_interval interval, char *
 
 void kv_interval_text(double value, struct kv_stats_interval interval, struct kv_interval_text *text)
 {
+    if (isnan(interval.low)) {
+        kv_number_text(value, text->value, sizeof text->value);
+        snprintf(text->range, sizeof text->range, "too few rounds for an interval");
+        return;
+    }
     char low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
     if (interval.high < 10 * interval.low) {
         similar_text(value, interval, text->value, low, high);
@@ -82,75 +88,124 @@ static const char *arm_text(const struct kv_cell_results *cell, enum kv_column a
     return text;
 }
 
+/* "about 24 rounds are needed" */
+static const char *needed_text(double rounds, char *text, size_t size)
+{
+    snprintf(text, size, "%s %.0f rounds are needed", rounds > KV_EFFECT_MAX_ROUNDS ? "more than" : "about",
+             fmin(rounds, KV_EFFECT_MAX_ROUNDS));
+    return text;
+}
+
+static void tell_one_speed(const struct kv_finding *f, const char *arm, const char *base, const char *where,
+                           const char *path, char *text, size_t size)
+{
+    struct kv_interval_text value;
+    const char *suite = f->cell->texts[KV_COLUMN_SUITE];
+    const bool faster = f->value >= 1;
+    kv_interval_text(faster ? f->value : 1 / f->value, faster ? f->interval : inverse(f->interval), &value);
+    if (f->kind == KV_FINDING_SPEED)
+        snprintf(text, size, "%s: %s decodes %s times as fast as %s at %s%s (%s)", suite, faster ? arm : base,
+                 value.value, faster ? base : arm, where, path, value.range);
+    else
+        snprintf(text, size, "%s: at %s %s and %s decode equally fast within %g %%%s (ratio %s, %s)", suite, where, arm,
+                 base, 100 * KV_JUDGE_THRESHOLD, path, value.value, value.range);
+}
+
+static void tell_speed_range(const struct kv_finding *f, const char *arm, const char *base, const char *where,
+                             const char *where_2, const char *path, char *text, size_t size)
+{
+    struct kv_interval_text value, value_2;
+    kv_interval_text(f->value, f->interval, &value);
+    kv_interval_text(f->value_2, f->interval_2, &value_2);
+    snprintf(text, size, "%s: %s decodes at between %s times (%s; %s) and %s times (%s; %s) the speed of %s%s",
+             f->cell->texts[KV_COLUMN_SUITE], arm, value.value, where, value.range, value_2.value, where_2,
+             value_2.range, base, path);
+}
+
 static void tell_speed(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
 {
-    char where[KV_WHERE_SIZE], where_2[KV_WHERE_SIZE], arm[64], base[64], path[64] = "";
-    struct kv_interval_text value, value_2;
+    char where[KV_WHERE_SIZE], where_2[KV_WHERE_SIZE], arm[64], base[64], path[64] = "", needed[64];
     const char *suite = f->cell->texts[KV_COLUMN_SUITE];
     kv_where_text(results, f->cell, KV_BIT(f->axis), where, sizeof where);
     arm_text(f->cell, f->axis, arm, sizeof arm);
     arm_text(f->base, f->axis, base, sizeof base);
     if (f->axis != KV_COLUMN_PATH)
         snprintf(path, sizeof path, " on path %s", f->cell->texts[KV_COLUMN_PATH]);
-    const bool faster = f->value >= 1;
-    switch (f->kind) {
-    case KV_FINDING_SPEED:
-        kv_interval_text(faster ? f->value : 1 / f->value, faster ? f->interval : inverse(f->interval), &value);
-        snprintf(text, size, "%s: %s decodes %s times as fast as %s at %s%s (%s)", suite, faster ? arm : base,
-                 value.value, faster ? base : arm, where, path, value.range);
-        break;
-    case KV_FINDING_SPEED_RANGE:
-        kv_interval_text(f->value, f->interval, &value);
-        kv_interval_text(f->value_2, f->interval_2, &value_2);
+    if (f->kind == KV_FINDING_SPEED_RANGE) {
         kv_where_text(results, f->cell_2, KV_BIT(f->axis), where_2, sizeof where_2);
-        snprintf(text, size, "%s: %s decodes at between %s times (%s; %s) and %s times (%s; %s) the speed of %s%s",
-                 suite, arm, value.value, where, value.range, value_2.value, where_2, value_2.range, base, path);
-        break;
-    case KV_FINDING_NO_DIFFERENCE:
-        if (f->n_of > 1) {
-            snprintf(text, size,
-                     "%s: in %zu of %zu cells no difference is seen between the decode speeds of %s and %s%s", suite,
-                     f->n, f->n_of, arm, base, path);
-            break;
-        }
-        kv_interval_text(f->value, f->interval, &value);
-        snprintf(text, size, "%s: at %s no difference is seen between the decode speeds of %s and %s%s (ratio %s, %s)",
-                 suite, where, arm, base, path, value.value, value.range);
-        break;
-    default:
+        tell_speed_range(f, arm, base, where, where_2, path, text, size);
+    } else if (f->kind == KV_FINDING_UNDECIDED) {
         if (f->n_of > 1)
             snprintf(where, sizeof where, "%zu of %zu cells", f->n, f->n_of);
+        snprintf(text, size, "%s: %s %s the decode speeds of %s and %s%s are not told apart yet: %s", suite,
+                 f->n_of > 1 ? "in" : "at", where, arm, base, path,
+                 needed_text(f->rounds_needed, needed, sizeof needed));
+    } else if (f->n_of > 1) {
+        snprintf(text, size, "%s: in %zu of %zu cells %s and %s decode equally fast within %g %%%s", suite, f->n,
+                 f->n_of, arm, base, 100 * KV_JUDGE_THRESHOLD, path);
+    } else {
+        tell_one_speed(f, arm, base, where, path, text, size);
+    }
+}
+
+/* "cached takes 0.9 us more per token of context (95 % interval 0.7 to 1.1)", or why that cannot be told */
+static void tell_slope(const struct kv_finding *f, char *text, size_t size)
+{
+    const char *path = f->cell->texts[KV_COLUMN_PATH];
+    char value[KV_NUMBER_SIZE], low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
+    const bool falls = f->growth == KV_GROWTH_FALLS;
+    const struct kv_stats_interval ends = {falls ? -f->interval.high : f->interval.low,
+                                           falls ? -f->interval.low : f->interval.high};
+    kv_number_text(falls ? -f->value : f->value, value, sizeof value);
+    kv_number_text(ends.low, low, sizeof low);
+    kv_number_text(ends.high, high, sizeof high);
+    if (isnan(f->interval.low))
+        snprintf(text, size,
+                 "whether a step of %s grows with the context cannot be told from %zu round%s: %zu are the least", path,
+                 f->n, f->n == 1 ? "" : "s", kv_effect_least_rounds(KV_JUDGE_LEVEL));
+    else if (f->growth == KV_GROWTH_UNDECIDED)
         snprintf(
             text, size,
-            "%s: %s %s there are too few repetitions to tell the decode speeds of %s and %s%s apart: use --reps %d "
-            "or more",
-            suite, f->n_of > 1 ? "in" : "at", where, arm, base, path, kv_judge_needed_repetitions(KV_JUDGE_ALPHA));
-    }
+            "whether a step of %s grows with the context cannot be told: the interval of its slope, %s to %s us per "
+            "token, holds 0",
+            path, low, high);
+    else if (f->growth == KV_GROWTH_FLAT)
+        snprintf(text, size, "a step of %s is flat within %g %% (%s us per token of context, 95 %% interval %s to %s)",
+                 path, 100 * KV_JUDGE_THRESHOLD, value, low, high);
+    else
+        snprintf(text, size, "a step of %s takes %s us %s per token of context (95 %% interval %s to %s)", path, value,
+                 falls ? "less" : "more", low, high);
 }
 
 static void tell_growth(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
 {
-    static const char *const verdicts[] = {
-        [KV_GROWTH_NONE] = "shows no growth",
-        [KV_GROWTH_FLAT] = "is flat within 10 %",
-        [KV_GROWTH_GROWS] = "grows",
-        [KV_GROWTH_FALLS] = "falls",
-        [KV_GROWTH_UNDECIDED] = "was measured too seldom to tell growth from noise",
-    };
-    char where[KV_WHERE_SIZE], late[96], early[96];
-    struct kv_interval_text value;
-    kv_interval_text(f->value, f->interval, &value);
+    char slope[256], where[KV_WHERE_SIZE], late[96], early[96];
+    struct kv_interval_text ratio;
+    tell_slope(f, slope, sizeof slope);
     kv_where_text(results, f->cell, f->base ? KV_BIT(KV_COLUMN_CONTEXT_TOKENS) : 0, where, sizeof where);
+    snprintf(text, size, "%s: %s, at %s", f->cell->texts[KV_COLUMN_SUITE], slope, where);
+    if (isnan(f->interval_2.low) || f->growth == KV_GROWTH_UNDECIDED)
+        return;
     if (f->base) {
-        snprintf(late, sizeof late, "a token at context %s", f->cell->texts[KV_COLUMN_CONTEXT_TOKENS]);
+        snprintf(late, sizeof late, "at context %s", f->cell->texts[KV_COLUMN_CONTEXT_TOKENS]);
         snprintf(early, sizeof early, "at context %s", f->base->texts[KV_COLUMN_CONTEXT_TOKENS]);
     } else {
-        snprintf(late, sizeof late, "a token in the last quarter of %s", f->cell->texts[KV_COLUMN_NEW_TOKENS]);
-        snprintf(early, sizeof early, "one in the first");
+        snprintf(late, sizeof late, "in the last quarter of %s tokens", f->cell->texts[KV_COLUMN_NEW_TOKENS]);
+        snprintf(early, sizeof early, "in the first");
     }
-    snprintf(text, size, "%s: the time per token of %s %s: at %s, %s takes %s times as long as %s (%s)",
-             f->cell->texts[KV_COLUMN_SUITE], f->cell->texts[KV_COLUMN_PATH], verdicts[f->growth], where, late,
-             value.value, early, value.range);
+    kv_interval_text(f->value_2, f->interval_2, &ratio);
+    const size_t used = strlen(text);
+    snprintf(text + used, size - used, "; %s %s times as long as %s (%s)", late, ratio.value, early, ratio.range);
+}
+
+static void tell_faults(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    (void)results;
+    const bool one = f->n == 1;
+    snprintf(text, size,
+             "limits: of %zu repetitions %zu %s faster than %s probes allow, and %s no share of the limit; most of "
+             "them: %s",
+             f->n_of, f->n, one ? "was" : "were", one ? "its" : "their", one ? "has" : "have", f->cell->id);
 }
 
 static void tell_memory(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
@@ -194,6 +249,8 @@ const char *kv_finding_text(const struct kv_results *results, const struct kv_fi
         tell_memory(results, finding, text, size);
     else if (finding->kind == KV_FINDING_THROUGHPUT)
         tell_throughput(results, finding, text, size);
+    else if (finding->kind == KV_FINDING_FAULTS)
+        tell_faults(results, finding, text, size);
     else
         tell_speed(results, finding, text, size);
     return text;

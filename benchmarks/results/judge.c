@@ -1,77 +1,69 @@
-/* The one rule of significance. */
+/* The one rule of what differs, and trends by it. */
 #include "results/results.h"
 
+#include "base/error.h"
+
 #include <math.h>
+#include <stdlib.h>
 
-const char *kv_verdict_name(enum kv_verdict verdict)
-{
-    static const char *const names[] = {
-        [KV_VERDICT_FASTER] = "faster",
-        [KV_VERDICT_SLOWER] = "slower",
-        [KV_VERDICT_NONE] = "no difference seen",
-        [KV_VERDICT_UNDECIDED] = "undecided",
-    };
-    return names[verdict];
-}
+/* ---- Pairs of the same round -------------------------------------------------------------------------------------- */
 
-/* Two-sided p when every value of one sample is above every value of the other: of the C(a + b, a) ways to deal the
- * ranks, two are that. */
-static double smallest_p(size_t n_a, size_t n_b)
+/* Fills a, b [the smaller n]; returns how many rounds both have, at most KV_EFFECT_MAX_ROUNDS. */
+static size_t pair_rounds(const struct kv_sample *base, const struct kv_sample *other, double *a, double *b)
 {
-    double ways = 1;
-    for (size_t i = 1; i <= n_a; i++)
-        ways *= (double)(n_b + i) / (double)i;
-    return fmin(1, 2 / ways);
-}
-
-int kv_judge_needed_repetitions(double alpha)
-{
-    int n = 1;
-    while (!(smallest_p((size_t)n, (size_t)n) < alpha))
-        n++;
+    size_t n = 0;
+    for (size_t i = 0, k = 0; i < base->n && k < other->n && n < KV_EFFECT_MAX_ROUNDS;) {
+        const int left = base->rounds[i].round, right = other->rounds[k].round;
+        if (left == right) {
+            a[n] = base->rounds[i].value;
+            b[n++] = other->rounds[k].value;
+        }
+        i += left <= right;
+        k += right <= left;
+    }
     return n;
 }
 
-kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_results *other, enum kv_column column,
-                   double alpha, double noise, struct kv_judgement *judgement, struct kv_error *error)
+static enum kv_effect_verdict of_rate(enum kv_effect_verdict of_time)
 {
-    return kv_judge_samples(&base->figures[column], &other->figures[column],
-                            kv_column_info(column)->role == KV_ROLE_RATE, alpha, noise, judgement, error);
+    return of_time == KV_EFFECT_FASTER ? KV_EFFECT_SLOWER : of_time == KV_EFFECT_SLOWER ? KV_EFFECT_FASTER : of_time;
 }
 
-kv_status kv_judge_samples(const struct kv_sample *a, const struct kv_sample *b, bool is_rate, double alpha,
-                           double noise, struct kv_judgement *judgement, struct kv_error *error)
+kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate, double threshold,
+                           struct kv_judgement *judgement, struct kv_error *error)
 {
     struct kv_judgement *j = judgement;
+    struct kv_effect effect;
+    const size_t most = base->n < other->n ? base->n : other->n;
     *j = (struct kv_judgement){
-        .n_base = a->n,
-        .n_other = b->n,
-        .median_base = a->n ? a->median : NAN,
-        .median_other = b->n ? b->median : NAN,
+        .n_base = base->n,
+        .n_other = other->n,
+        .median_base = base->n ? base->median : NAN,
+        .median_other = other->n ? other->median : NAN,
         .interval = {NAN, NAN},
-        .u = NAN,
-        .p = NAN,
-        .smallest_p = smallest_p(a->n, b->n),
-        .verdict = KV_VERDICT_UNDECIDED,
     };
-    j->ratio = j->median_other / j->median_base;
-    j->speed = is_rate ? j->ratio : 1 / j->ratio;
-    if (!a->n || !b->n)
-        return KV_OK;
-    const kv_status status = kv_stats_bootstrap_ratio(b->values, b->n, a->values, a->n, &j->interval, error);
+    double *a = malloc((2 * most + 1) * sizeof *a), *b = a + most;
+    if (!a)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory to compare %zu rounds: close other programs", most);
+    j->n_rounds = pair_rounds(base, other, a, b);
+    const kv_status status = kv_effect_estimate(a, b, j->n_rounds, KV_JUDGE_LEVEL, threshold, &effect, error);
+    free(a);
     if (status)
         return status;
-    const struct kv_stats_rank_test test = kv_stats_mann_whitney(a->values, a->n, b->values, b->n);
-    j->u = test.u;
-    /* With equal values p is approximate, and at small n it can be less than any arrangement of the ranks gives. */
-    j->p = test.exact ? test.p : fmax(test.p, j->smallest_p);
-    if (!(j->smallest_p < alpha))
-        j->verdict = KV_VERDICT_UNDECIDED;
-    else if (!(j->p < alpha) || !(fmax(j->ratio, 1 / j->ratio) > 1 + noise))
-        j->verdict = KV_VERDICT_NONE;
-    else
-        j->verdict = j->speed > 1 ? KV_VERDICT_FASTER : KV_VERDICT_SLOWER;
+    j->ratio = effect.ratio;
+    j->speed = is_rate ? j->ratio : 1 / j->ratio;
+    if (effect.level > 0)
+        j->interval = (struct kv_stats_interval){effect.low, effect.high};
+    j->verdict = is_rate ? of_rate(effect.verdict) : effect.verdict;
+    j->rounds_needed = effect.rounds_needed;
     return KV_OK;
+}
+
+kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_results *other, enum kv_column column,
+                   double threshold, struct kv_judgement *judgement, struct kv_error *error)
+{
+    return kv_judge_samples(&base->figures[column], &other->figures[column],
+                            kv_column_info(column)->role == KV_ROLE_RATE, threshold, judgement, error);
 }
 
 kv_status kv_results_speed(const struct kv_results *results, const struct kv_cell_results *cell,
@@ -85,7 +77,86 @@ kv_status kv_results_speed(const struct kv_results *results, const struct kv_cel
         if (kv_cell_is(&results->cells[i], KV_COLUMN_PATH, base_path) && kv_cell_is_timed(&results->cells[i]) &&
             kv_cells_agree(&results->cells[i], cell, kv_key_columns() & ~KV_BIT(KV_COLUMN_PATH)))
             base = &results->cells[i];
-    const kv_status status = kv_judge(base, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_ALPHA, KV_JUDGE_NOISE, judgement, error);
+    const kv_status status = kv_judge(base, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, judgement, error);
     judgement->interval = (struct kv_stats_interval){1 / judgement->interval.high, 1 / judgement->interval.low};
+    return status;
+}
+
+/* ---- Trends ----------------------------------------------------------------------------------------------------------- */
+
+/* The shortest and the longest context that have the figure, and the last round; false: there are no two. */
+static bool find_ends(const struct kv_cell_results *const *cells, size_t n, enum kv_column column,
+                      struct kv_trend *trend, int *last_round)
+{
+    *last_round = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct kv_sample *sample = &cells[i]->figures[column];
+        const double context = cells[i]->numbers[KV_COLUMN_CONTEXT_TOKENS];
+        if (!sample->n || isnan(context))
+            continue;
+        if (!trend->first || context < trend->first->numbers[KV_COLUMN_CONTEXT_TOKENS])
+            trend->first = cells[i];
+        if (!trend->last || context > trend->last->numbers[KV_COLUMN_CONTEXT_TOKENS])
+            trend->last = cells[i];
+        const int round = sample->rounds[sample->n - 1].round;
+        *last_round = round > *last_round ? round : *last_round;
+    }
+    return trend->first != trend->last;
+}
+
+static bool find_round(const struct kv_sample *sample, int round, double *value)
+{
+    for (size_t i = 0; i < sample->n; i++)
+        if (sample->rounds[i].round == round) {
+            *value = sample->rounds[i].value;
+            return true;
+        }
+    return false;
+}
+
+/* Median of the slopes of all pairs of the round's cells, in us for figures in ms; NaN: they span less than half of
+ * `span`. slopes [n (n - 1) / 2] is scratch. */
+static double slope_of_round(const struct kv_cell_results *const *cells, size_t n, enum kv_column column, int round,
+                             double span, double *slopes)
+{
+    size_t n_slopes = 0;
+    double widest = 0, a, b;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++) {
+            const double apart = cells[i]->numbers[KV_COLUMN_CONTEXT_TOKENS] -
+                                 cells[k]->numbers[KV_COLUMN_CONTEXT_TOKENS];
+            if (!(fabs(apart) > 0) || !find_round(&cells[i]->figures[column], round, &a) ||
+                !find_round(&cells[k]->figures[column], round, &b))
+                continue;
+            widest = fmax(widest, fabs(apart));
+            slopes[n_slopes++] = 1e3 * (a - b) / apart;
+        }
+    kv_stats_sort(slopes, n_slopes);
+    return widest >= span / 2 ? kv_stats_median(slopes, n_slopes) : NAN;
+}
+
+kv_status kv_results_trend(const struct kv_cell_results *const *cells, size_t n, enum kv_column column,
+                           struct kv_trend *trend, struct kv_error *error)
+{
+    int last_round;
+    double by_round[KV_EFFECT_MAX_ROUNDS];
+    struct kv_effect_middle middle;
+    *trend = (struct kv_trend){.slope = NAN, .interval = {NAN, NAN}};
+    if (!find_ends(cells, n, column, trend, &last_round))
+        return KV_OK;
+    const double span = trend->last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
+                        trend->first->numbers[KV_COLUMN_CONTEXT_TOKENS];
+    double *slopes = malloc(n * n * sizeof *slopes);
+    if (!slopes)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the trend of %zu cells: close other programs", n);
+    for (int round = 1; round <= last_round && trend->n < KV_EFFECT_MAX_ROUNDS; round++) {
+        by_round[trend->n] = slope_of_round(cells, n, column, round, span, slopes);
+        trend->n += !isnan(by_round[trend->n]);
+    }
+    free(slopes);
+    const kv_status status = kv_effect_middle(by_round, trend->n, KV_JUDGE_LEVEL, &middle, error);
+    trend->slope = middle.value;
+    if (isfinite(middle.low))
+        trend->interval = (struct kv_stats_interval){middle.low, middle.high};
     return status;
 }

@@ -197,7 +197,7 @@ static void pick_cells(struct kv_picture *p, const char *suite, kv_column_set sa
         const struct kv_cell_results *cell = &results->cells[i];
         if (cell->file != p->run->kind || !kv_cell_is(cell, KV_COLUMN_SUITE, suite))
             continue;
-        p->not_ok += (double)(cell->n_failed + cell->n_skipped);
+        p->not_ok += (double)(cell->n_failed + cell->n_skipped + cell->n_stalled);
         if (!cell->n)
             continue;
         chosen = chosen ? chosen : cell;
@@ -206,8 +206,10 @@ static void pick_cells(struct kv_picture *p, const char *suite, kv_column_set sa
             arm++;
         if (arm == p->run->n_arms || !same_texts(chosen, cell, same))
             p->others += (double)cell->n;
-        else
+        else {
             add_cell(p, cell, arm);
+            p->faults += (double)cell->n_faults;
+        }
     }
 }
 
@@ -244,7 +246,19 @@ static void open_picture(struct kv_picture *p, const struct kv_picture_run *run,
 
 /* ---- All figures of a folder ----------------------------------------------------------------------------------- */
 
-#define TRAINING "training"
+/* Those of a file that is no run's: the suite is the command that writes it. */
+static const struct {
+    const char *suite, *command;
+} alone[] = {{"training", "train"}, {"calibration", "calibrate"}};
+
+/* The command of such a figure; NULL: it is a run's. */
+static const char *command_alone(const struct kv_figure *figure)
+{
+    for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++)
+        if (strcmp(alone[i].suite, figure->suite) == 0)
+            return alone[i].command;
+    return NULL;
+}
 
 /* What the figures of one folder share. */
 struct source {
@@ -263,11 +277,14 @@ static bool has_file(const char *folder, const char *name)
 static void skip(FILE *list, const struct kv_figure *figure, const char *file, const char *why, bool names_suite,
                  const char *end)
 {
-    const bool trains = strcmp(figure->suite, TRAINING) == 0;
+    const char *command = command_alone(figure);
     fprintf(list, "%s: skipped, %s %s", figure->name, file, why);
-    if (names_suite && !trains)
+    if (names_suite && !command)
         fprintf(list, " %s%s", figure->suite, end);
-    fprintf(list, trains ? "; run ./kvbench train\n" : "; run ./kvbench bench --suite %s\n", figure->suite);
+    if (command)
+        fprintf(list, "; run ./kvbench %s\n", command);
+    else
+        fprintf(list, "; run ./kvbench bench --suite %s\n", figure->suite);
 }
 
 /* Writes the tables of one figure into the folder out/NAME. */
@@ -287,7 +304,7 @@ static kv_status write_figure(const struct source *source, const struct kv_figur
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return kv_fail(error, KV_ERROR_IO, "%s: cannot be made (%s): name a folder that is there and can be written",
                        folder, strerror(errno));
-    const struct kv_picture_run *run = strcmp(figure->suite, TRAINING) == 0           ? NULL
+    const struct kv_picture_run *run = command_alone(figure)                          ? NULL
                                        : strcmp(figure->files[0], "kernels.csv") == 0 ? &source->kernels
                                                                                       : &source->runs;
     open_picture(&p, run, figure, folder, error);
@@ -311,10 +328,12 @@ static kv_status write_figure(const struct source *source, const struct kv_figur
 kv_status kv_figures_write(const char *folder, const char *out, FILE *list, struct kv_error *error)
 {
     const bool has_run = has_file(folder, "runs.csv") || has_file(folder, "kernels.csv");
-    const bool has_training = has_file(folder, "training.csv");
+    bool has_any = has_run;
+    for (int i = 0; kv_figure(i); i++)
+        has_any |= command_alone(kv_figure(i)) && has_file(folder, kv_figure(i)->files[0]);
     struct kv_results *results = NULL;
     kv_status status = KV_OK;
-    if (!has_run && !has_training)
+    if (!has_any)
         return kv_fail(error, KV_ERROR_IO,
                        "%s has no runs.csv; run ./kvbench bench, or name the folder of a run or of a training", folder);
     struct source *source = calloc(1, sizeof *source);
@@ -331,7 +350,7 @@ kv_status kv_figures_write(const char *folder, const char *out, FILE *list, stru
         init_run(&source->kernels, results, KV_FILE_KERNELS);
     }
     for (int i = 0; !status && kv_figure(i); i++)
-        if (strcmp(kv_figure(i)->suite, TRAINING) == 0 ? has_training : has_run)
+        if (command_alone(kv_figure(i)) ? has_file(folder, kv_figure(i)->files[0]) : has_run)
             status = write_figure(source, kv_figure(i), out, list, error);
     kv_results_free(results);
     free(source);

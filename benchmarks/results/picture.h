@@ -53,6 +53,7 @@ struct kv_picture {
     const struct kv_picture_arm *arms[KV_PICTURE_MAX_ARMS]; /* [n_arms] that it draws */
     int n_arms;
     double not_ok, others;       /* rows left out: for their status, and for another model or size */
+    double faults;               /* rows that have no share of the limit, faster than their probes as they were */
     struct kv_range repetitions; /* of a point */
     bool is_empty;               /* there are cells, but no values to draw */
     const char *folder;          /* OUT/NAME */
@@ -85,13 +86,21 @@ void kv_picture_row(struct kv_picture *p, const double *values, size_t n);
     kv_picture_row(p, (const double[]){__VA_ARGS__}, sizeof(const double[]){__VA_ARGS__} / sizeof(double))
 void kv_picture_end(struct kv_picture *p);
 
+/* What the bar of a median spans; NaN without values. */
+struct kv_stats_interval kv_picture_bar(const struct kv_sample *sample);
+
 struct kv_picture_value {
     const char *name;
     enum kv_column column;
     double unit; /* divides */
 };
 /* Table `points`: a row a cell with arm, batch, context_tokens, then NAME_n, _mean, _median, _low and _high of each
- * value. Returns how many points there are. */
+ * value: the interval of the median, or, where it has none, the smallest and the largest. Of KV_COLUMN_LIMIT_PCT it is
+ * the limit of the time per token that is drawn: median time x median share, which no point is below. Returns how many points there are. */
 size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *values, int n_values);
+
+/* What the figure `training` is drawn from: the whole of its file. (picture_training.c) */
+void kv_picture_training(struct kv_picture *p);
+void kv_picture_calibration(struct kv_picture *p);
 
 #endif

@@ -2,6 +2,7 @@
 #include "results/picture.h"
 
 #include "base/error.h"
+#include "results/findings.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -271,6 +272,8 @@ static void write_common(struct kv_picture *p)
     kv_picture_numbers(p, "arm_style", styles, p->n_arms);
     kv_picture_number(p, "not_ok", p->not_ok);
     kv_picture_number(p, "other_rows", p->others);
+    kv_picture_number(p, "faults", p->faults);
+    kv_picture_text(p, "steadiness", kv_steadiness(p->run->results).brief, "");
     kv_picture_number(p, "fewest", p->repetitions.low);
     kv_picture_number(p, "most", p->repetitions.high);
 }
@@ -310,6 +313,13 @@ void kv_picture_end(struct kv_picture *p)
     close_file(p, &p->table, &p->table_name);
 }
 
+struct kv_stats_interval kv_picture_bar(const struct kv_sample *sample)
+{
+    if (!sample->n || !isnan(sample->interval.low))
+        return sample->n ? sample->interval : (struct kv_stats_interval){NAN, NAN};
+    return (struct kv_stats_interval){sample->values[0], sample->values[sample->n - 1]};
+}
+
 size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *values, int n_values)
 {
     struct kv_range ranges[MAX_VALUES];
@@ -329,14 +339,18 @@ size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *va
         for (int v = 0; v < n_values; v++) {
             const struct kv_sample *sample = &cell->cell->figures[values[v].column];
             const double unit = values[v].unit;
-            const double low = sample->n ? sample->values[0] / unit : NAN;
-            const double high = sample->n ? sample->values[sample->n - 1] / unit : NAN;
-            const double of_value[5] = {(double)sample->n, kv_stats_mean(sample->values, sample->n) / unit,
-                                        sample->median / unit, low, high};
+            const struct kv_stats_interval bar = kv_picture_bar(sample);
+            double of_value[5] = {(double)sample->n, kv_stats_mean(sample->values, sample->n) / unit,
+                                  sample->median / unit, bar.low / unit, bar.high / unit};
+            if (values[v].column == KV_COLUMN_LIMIT_PCT) {
+                const double limit = sample->median / 100 * cell->cell->figures[KV_COLUMN_TTPT_MS].median / unit;
+                of_value[1] = of_value[2] = of_value[3] = of_value[4] = limit;
+            }
             memcpy(row + 3 + 5 * v, of_value, sizeof of_value);
-            kv_range_add(&ranges[v], low);
-            kv_range_add(&ranges[v], high);
-            kv_range_add(&p->repetitions, sample->n ? (double)sample->n : NAN);
+            kv_range_add(&ranges[v], of_value[3]);
+            kv_range_add(&ranges[v], of_value[4]);
+            if (values[v].column != KV_COLUMN_LIMIT_PCT)
+                kv_range_add(&p->repetitions, sample->n ? (double)sample->n : NAN);
             n_points += sample->n > 0;
         }
         kv_picture_row(p, row, (size_t)(3 + 5 * n_values));

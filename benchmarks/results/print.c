@@ -20,7 +20,7 @@ static bool is_rate_or_time(enum kv_column column)
 }
 
 /* A row a cell of one file: its keys, status and n, then every figure: median, spread and interval of times and rates,
- * the largest of bytes in use, the median of other sizes. */
+ * the largest of bytes in use, the median of other sizes and of what the machine could do. */
 static kv_status full_table(const struct kv_results *results, enum kv_file_kind kind, struct kv_table **table,
                             struct kv_error *error)
 {
@@ -66,7 +66,7 @@ static kv_status full_table(const struct kv_results *results, enum kv_file_kind 
                 const double values[N_SPREADS] = {s->median, s->mad, s->cv, s->interval.low, s->interval.high};
                 for (int v = 0; v < N_SPREADS; v++)
                     kv_table_add_number(*table, values[v], NULL);
-            } else if (info->role == KV_ROLE_SIZE)
+            } else if (info->role == KV_ROLE_SIZE || info->role == KV_ROLE_STRAIN)
                 kv_table_add_number(*table,
                                     info->type == KV_TYPE_COUNT ? (s->n ? s->values[s->n - 1] : NAN) : s->median, NULL);
             else
@@ -134,16 +134,20 @@ static void print_heading(const struct kv_results *results, FILE *stream)
         separator = ", ";
     }
     fputc('\n', stream);
+    fprintf(stream, "The machine was %s.\n", kv_steadiness(results).line);
     if (has_cells(results, KV_FILE_RUNS))
-        fputs("Figures are medians of n repetitions, MiB their maximum; +- is half the 95 % bootstrap interval of the "
-              "figure before it,\nin percent of it; % of limit is how close a step comes to what this machine's memory "
-              "and cores allow (above 100: the\ncaches hold what it needs).\n",
+        fputs("Figures are medians of n repetitions, a round each, MiB their maximum; +- is half the 95 % interval of "
+              "the "
+              "figure before it\nover the rounds, in percent of it; % of limit is how close a step comes to what this "
+              "machine's memory and cores allowed\njust then, (4 of 6) of how many repetitions, as the others were "
+              "faster "
+              "than their probes.\n",
               stream);
 }
 
 static void print_incomplete(const struct kv_results *results, FILE *stream)
 {
-    size_t n[3] = {0};
+    size_t n[4] = {0};
     bool named = false;
     for (size_t i = 0; i < results->n_cells; i++) {
         const struct kv_cell_results *cell = &results->cells[i];

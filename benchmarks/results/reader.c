@@ -14,7 +14,7 @@
 #define MAX_NUMBER 1e30
 #define MAX_BYTES  9007199254740992.0 /* 2^53: whole numbers above it are not exact */
 
-static const char *const status_names[] = {"ok", "failed", "skipped"};
+static const char *const status_names[] = {"ok", "failed", "skipped", "stalled"};
 enum { N_STATUSES = sizeof status_names / sizeof *status_names };
 
 const char *kv_cell_status_name(enum kv_cell_status status)
@@ -236,7 +236,7 @@ static kv_status read_status(const struct reader *reader, size_t row, enum kv_ce
             *status = (enum kv_cell_status)i;
             return KV_OK;
         }
-    return kv_reader_fail(reader, row, KV_COLUMN_STATUS, "is ok, failed or skipped");
+    return kv_reader_fail(reader, row, KV_COLUMN_STATUS, "is ok, failed, skipped or stalled");
 }
 
 /* A repetition that is ok is there once: with the same row twice, every interval would promise too much. `before`
@@ -271,6 +271,7 @@ static kv_status check_repetition(const struct reader *reader, size_t row, size_
 static kv_status group_rows(const struct reader *reader, size_t *owners, size_t *before)
 {
     struct kv_results *results = reader->results;
+    struct kv_results_own *own = results->own;
     for (size_t row = 0; row < kv_csv_rows(reader->table); row++) {
         enum kv_cell_status state = KV_CELL_OK;
         kv_status status = read_status(reader, row, &state);
@@ -281,14 +282,53 @@ static kv_status group_rows(const struct reader *reader, size_t *owners, size_t 
         if (status)
             return status;
         struct kv_cell_results *cell = &results->cells[owners[row]];
-        cell->status = state;
-        cell->error = kv_reader_text(reader, row, KV_COLUMN_ERROR);
+        own->is_shuffled = own->is_shuffled || *kv_reader_text(reader, row, KV_COLUMN_PLACE);
+        const bool is_first = cell->n + cell->n_failed + cell->n_skipped + cell->n_stalled == 0;
+        if (state != KV_CELL_STALLED || is_first) {
+            cell->status = state;
+            cell->error = kv_reader_text(reader, row, KV_COLUMN_ERROR);
+        }
         cell->n += state == KV_CELL_OK;
+        cell->n_stalled += state == KV_CELL_STALLED;
         cell->n_failed += state == KV_CELL_FAILED;
         cell->n_skipped += state == KV_CELL_SKIPPED;
     }
     if (!*results->run_id && kv_csv_rows(reader->table))
         results->run_id = kv_reader_text(reader, 0, KV_COLUMN_RUN_ID);
+    return KV_OK;
+}
+
+/* ---- The order of cells -------------------------------------------------------------------------------------- */
+
+/* Rows of random rounds say nothing of the order in which people read of them. */
+static kv_status order_cells(struct kv_results *results, const struct reader *readers, struct kv_error *error)
+{
+    struct kv_results_own *own = results->own;
+    const size_t n = results->n_cells;
+    struct kv_cell_results **order = malloc((n + 1) * sizeof *order), *ordered = calloc(n + 1, sizeof *ordered);
+    size_t *places = malloc((n + 1) * sizeof *places);
+    const bool has_memory = order && ordered && places;
+    for (size_t i = 0; has_memory && i < n; i++)
+        order[i] = &results->cells[i];
+    if (has_memory)
+        qsort(order, n, sizeof *order, kv_cells_compare);
+    for (size_t i = 0; has_memory && i < n; i++) {
+        places[order[i] - results->cells] = i;
+        ordered[i] = *order[i];
+    }
+    for (size_t i = 0; has_memory && i < own->n_buckets; i++)
+        own->buckets[i] = own->buckets[i] ? 1 + places[own->buckets[i] - 1] : 0;
+    for (int kind = 0; has_memory && kind < KV_N_FILES; kind++)
+        for (size_t row = 0; own->owners[kind] && row < kv_csv_rows(readers[kind].table); row++)
+            own->owners[kind][row] = places[own->owners[kind][row]];
+    free(order);
+    free(places);
+    if (!has_memory) {
+        free(ordered);
+        return kv_reader_fail_memory(results->folder, error);
+    }
+    free(results->cells);
+    results->cells = ordered;
     return KV_OK;
 }
 
@@ -300,15 +340,28 @@ static bool is_figure(enum kv_column column)
     return role == KV_ROLE_TIME || role == KV_ROLE_RATE || role == KV_ROLE_SIZE || role == KV_ROLE_STRAIN;
 }
 
-kv_status kv_sample_describe(struct kv_sample *sample, double *values, bool with_interval, struct kv_error *error)
+static int compare_rounds(const void *left, const void *right)
 {
-    kv_stats_sort(values, sample->n);
+    const struct kv_round_value *a = left, *b = right;
+    return (a->round > b->round) - (a->round < b->round);
+}
+
+void kv_sample_describe(struct kv_sample *sample, double *values, struct kv_round_value *rounds, bool with_interval)
+{
+    const size_t n = sample->n;
+    double in_order[KV_EFFECT_MAX_ROUNDS];
+    qsort(rounds, n, sizeof *rounds, compare_rounds);
+    for (size_t i = 0; i < n && i < KV_EFFECT_MAX_ROUNDS; i++)
+        in_order[i] = rounds[i].value;
+    kv_stats_sort(values, n);
     sample->values = values;
-    sample->median = kv_stats_median(values, sample->n);
-    sample->mad = kv_stats_median_absolute_deviation(values, sample->n);
-    sample->cv = kv_stats_coefficient_of_variation(values, sample->n);
-    return with_interval && sample->n > 1 ? kv_stats_bootstrap_median(values, sample->n, &sample->interval, error)
-                                          : KV_OK;
+    sample->rounds = rounds;
+    sample->median = kv_stats_median(values, n);
+    sample->mad = kv_stats_median_absolute_deviation(values, n);
+    sample->cv = kv_stats_coefficient_of_variation(values, n);
+    if (with_interval)
+        sample->interval = kv_stats_median_interval(
+            values, n, kv_stats_dependence(in_order, n < KV_EFFECT_MAX_ROUNDS ? n : KV_EFFECT_MAX_ROUNDS));
 }
 
 /* Room for a value of every figure and repetition: each cell's lie together, figure after figure. */
@@ -322,6 +375,7 @@ static double *allocate_samples(struct kv_results *results)
             n += is_figure(file->columns[c]) ? cell->n : 0;
     }
     double *next = results->own->values = malloc((n + 1) * sizeof *next);
+    results->own->rounds = malloc((n + 1) * sizeof *results->own->rounds);
     for (size_t i = 0; next && i < results->n_cells; i++) {
         struct kv_cell_results *cell = &results->cells[i];
         const struct kv_file_info *file = kv_file_info(cell->file);
@@ -331,51 +385,99 @@ static double *allocate_samples(struct kv_results *results)
                 next += cell->n;
             }
     }
-    return results->own->values;
+    return results->own->rounds ? results->own->values : NULL;
 }
 
-/* The place of a value in own->values, which the sample may only read. */
-static double *place_of(const struct kv_results *results, const struct kv_sample *sample)
+/* Where a sample begins in own->values and own->rounds. */
+static size_t place_of(const struct kv_results *results, const struct kv_sample *sample)
 {
-    return results->own->values + (sample->values - results->own->values);
+    return (size_t)(sample->values - results->own->values);
 }
 
-static kv_status read_samples(const struct reader *reader, const size_t *owners)
+static kv_status add_probed(const struct reader *reader, size_t row, size_t cell)
+{
+    struct kv_results *results = reader->results;
+    struct kv_probed *probed = &results->probed[results->n_probed];
+    *probed = (struct kv_probed){.cell = cell};
+    kv_status status = kv_reader_number(reader, row, KV_COLUMN_PROBE_READ_BYTES_PER_S, &probed->read_bytes_per_s);
+    if (!status)
+        status = kv_reader_number(reader, row, KV_COLUMN_PROBE_FMA_FLOP_PER_S, &probed->fma_flop_per_s);
+    if (!status)
+        status = kv_reader_number(reader, row, KV_COLUMN_STOLEN_PCT, &probed->stolen_pct);
+    results->n_probed += probed->read_bytes_per_s > 0 && probed->fma_flop_per_s > 0;
+    return status;
+}
+
+/* The round of a row; a row that is ok has a repetition. */
+static kv_status read_round(const struct reader *reader, size_t row, int *round)
+{
+    double number;
+    kv_status status = kv_reader_number(reader, row, KV_COLUMN_ROUND, &number);
+    if (!status && isnan(number))
+        status = kv_reader_number(reader, row, KV_COLUMN_REPETITION, &number);
+    *round = status ? 0 : (int)number;
+    return status;
+}
+
+static kv_status read_row(const struct reader *reader, size_t row, struct kv_cell_results *cell)
 {
     const struct kv_file_info *file = kv_file_info(reader->kind);
-    for (size_t row = 0; row < kv_csv_rows(reader->table); row++) {
-        if (strcmp(kv_reader_text(reader, row, KV_COLUMN_STATUS), status_names[KV_CELL_OK]) != 0)
+    struct kv_results *results = reader->results;
+    double share, started;
+    int round;
+    kv_status status = read_round(reader, row, &round);
+    if (!status)
+        status = kv_reader_number(reader, row, KV_COLUMN_LIMIT_PCT, &share);
+    if (!status)
+        status = kv_reader_number(reader, row, KV_COLUMN_STARTED_S, &started);
+    if (status)
+        return status;
+    results->started_s = fmin(results->started_s, started);
+    results->ended_s = fmax(results->ended_s, started);
+    const bool fault = share > 100 || *kv_reader_text(reader, row, KV_COLUMN_LIMIT_FAULT);
+    cell->n_faults += fault;
+    for (int i = 0; i < file->n_columns; i++) {
+        struct kv_sample *sample = &cell->figures[file->columns[i]];
+        double value;
+        if (!is_figure(file->columns[i]) || (fault && file->columns[i] == KV_COLUMN_LIMIT_PCT))
             continue;
-        struct kv_cell_results *cell = &reader->results->cells[owners[row]];
-        for (int i = 0; i < file->n_columns; i++) {
-            struct kv_sample *sample = &cell->figures[file->columns[i]];
-            double value;
-            if (!is_figure(file->columns[i]))
-                continue;
-            const kv_status status = kv_reader_number(reader, row, file->columns[i], &value);
-            if (status)
-                return status;
-            if (!isnan(value))
-                place_of(reader->results, sample)[sample->n++] = value;
-        }
+        status = kv_reader_number(reader, row, file->columns[i], &value);
+        if (status)
+            return status;
+        if (isnan(value))
+            continue;
+        results->own->values[place_of(results, sample) + sample->n] = value;
+        results->own->rounds[place_of(results, sample) + sample->n++] = (struct kv_round_value){round, value};
     }
     return KV_OK;
 }
 
-static kv_status describe_all(struct kv_results *results, struct kv_error *error)
+static kv_status read_samples(const struct reader *reader, const size_t *owners)
 {
     kv_status status = KV_OK;
-    for (size_t i = 0; !status && i < results->n_cells; i++)
-        for (int c = 0; !status && c < KV_N_COLUMNS; c++) {
-            struct kv_sample *sample = &results->cells[i].figures[c];
-            if (sample->n)
-                status = kv_sample_describe(sample, place_of(results, sample),
-                                            kv_column_info((enum kv_column)c)->role == KV_ROLE_TIME ||
-                                                kv_column_info((enum kv_column)c)->role == KV_ROLE_RATE,
-                                            error);
-        }
+    for (size_t row = 0; !status && row < kv_csv_rows(reader->table); row++) {
+        if (strcmp(kv_reader_text(reader, row, KV_COLUMN_STATUS), status_names[KV_CELL_OK]) != 0)
+            continue;
+        status = read_row(reader, row, &reader->results->cells[owners[row]]);
+        if (!status)
+            status = add_probed(reader, row, owners[row]);
+    }
     return status;
 }
+
+static void describe_all(struct kv_results *results)
+{
+    for (size_t i = 0; i < results->n_cells; i++)
+        for (int c = 0; c < KV_N_COLUMNS; c++) {
+            struct kv_sample *sample = &results->cells[i].figures[c];
+            const enum kv_column_role role = kv_column_info((enum kv_column)c)->role;
+            const size_t at = sample->n ? place_of(results, sample) : 0;
+            if (sample->n)
+                kv_sample_describe(sample, results->own->values + at, results->own->rounds + at,
+                                   role == KV_ROLE_TIME || role == KV_ROLE_RATE);
+        }
+}
+
 /* Reads one file when it is there. `load`: what becomes of it; NULL: later, with the others */
 kv_status kv_reader_open(struct kv_results *results, enum kv_file_kind kind, const char *file, struct reader *reader,
                          struct kv_error *error)
@@ -404,7 +506,9 @@ kv_status kv_reader_load_cells(struct kv_results *results, struct reader *reader
     own->last_repetition = calloc(n_rows + 1, sizeof *own->last_repetition);
     own->spans = calloc(n_rows + 1, sizeof *own->spans);
     results->cells = calloc(n_rows + 1, sizeof *results->cells);
-    if (!own->buckets || !own->latest || !own->last_row || !own->last_repetition || !own->spans || !results->cells)
+    results->probed = calloc(n_rows + 1, sizeof *results->probed);
+    if (!own->buckets || !own->latest || !own->last_row || !own->last_repetition || !own->spans || !results->cells ||
+        !results->probed)
         return kv_reader_fail_memory(results->folder, error);
     kv_status status = KV_OK;
     for (int i = 0; !status && i < 2; i++) {
@@ -415,12 +519,16 @@ kv_status kv_reader_load_cells(struct kv_results *results, struct reader *reader
         status = owners ? group_rows(reader, owners, own->latest) : kv_reader_fail_memory(reader->file, error);
         memset(own->latest, 0, (n_rows + 1) * sizeof *own->latest);
     }
+    if (!status && own->is_shuffled)
+        status = order_cells(results, readers, error);
     if (!status && !allocate_samples(results))
         status = kv_reader_fail_memory(results->folder, error);
     for (int i = 0; !status && i < 2; i++)
         if (readers[kinds[i]].table)
             status = read_samples(&readers[kinds[i]], own->owners[kinds[i]]);
-    return status ? status : describe_all(results, error);
+    if (!status)
+        describe_all(results);
+    return status;
 }
 
 /* files [KV_N_FILES], NULL: not to be read */

@@ -17,11 +17,14 @@ struct kv_results_own {
     size_t *owners[KV_N_FILES];              /* [rows] of runs and kernels: the cell of each row */
     size_t *buckets;                         /* [n_buckets] of a hash of the ids: 1 + number of the cell, 0 free */
     size_t n_buckets;
-    size_t *latest;       /* [rows of runs, then of kernels]: 1 + the row of the same cell before, 0 none */
-    size_t *last_row;     /* [n_cells] 1 + its last row that is ok */
-    int *last_repetition; /* [n_cells] the largest that is ok */
-    double *values;       /* the samples */
+    size_t *latest;                /* [rows of runs, then of kernels]: 1 + the row of the same cell before, 0 none */
+    size_t *last_row;              /* [n_cells] 1 + its last row that is ok */
+    bool is_shuffled;              /* rows have places in rounds of random order */
+    int *last_repetition;          /* [n_cells] the largest that is ok */
+    double *values;                /* the samples, */
+    struct kv_round_value *rounds; /* and by round */
     double *token_values;
+    struct kv_round_value *token_rounds;
     struct kv_token_row *tokens;
     struct span *spans; /* [n_cells] */
     struct kv_context_facts facts;
@@ -53,10 +56,13 @@ kv_status kv_reader_fail(const struct reader *reader, size_t row, enum kv_column
 /* Makes cells and samples of runs and kernels; readers [KV_N_FILES], those without a table were not there. */
 kv_status kv_reader_load_cells(struct kv_results *results, struct reader *readers, struct kv_error *error);
 
+/* Of two pointers to cells, for qsort: by suite and kernel, size, then arm. (cells.c) */
+int kv_cells_compare(const void *left, const void *right);
+
 /* Where the hash of the ids has this one: 1 + the number of its cell, 0 when there is none. */
 size_t *kv_reader_bucket(const struct kv_results *results, const char *id);
 
-/* Sorts values [sample->n] and describes them. Errors: MEMORY. */
-kv_status kv_sample_describe(struct kv_sample *sample, double *values, bool with_interval, struct kv_error *error);
+/* Sorts values and rounds [sample->n], which hold the same, and describes them. */
+void kv_sample_describe(struct kv_sample *sample, double *values, struct kv_round_value *rounds, bool with_interval);
 
 #endif

@@ -95,13 +95,23 @@ static double median_latency(const struct kv_token_row *rows, size_t n, double *
     return kv_stats_median(scratch, n);
 }
 
-/* values [KV_N_TOKEN_FIGURES, repetitions]; the rows of a repetition count when they are all there. */
+/* The slopes of repetitions are no times: any sign, and their middle by signed ranks. */
+static kv_status describe_slopes(struct kv_sample *slopes, struct kv_error *error)
+{
+    struct kv_effect_middle middle;
+    const kv_status status = kv_effect_middle(slopes->values, slopes->n, KV_JUDGE_LEVEL, &middle, error);
+    slopes->median = middle.value;
+    if (isfinite(middle.low))
+        slopes->interval = (struct kv_stats_interval){middle.low, middle.high};
+    return status;
+}
+
+/* values, rounds [KV_N_TOKEN_FIGURES, repetitions]; the rows of a repetition count when they are all there. */
 static kv_status find_growth(struct kv_cell_results *cell, const struct kv_token_row *rows, size_t n_rows,
-                             double *values, double *scratch, struct kv_error *error)
+                             double *values, struct kv_round_value *rounds, double *scratch, struct kv_error *error)
 {
     const size_t n_new = cell->numbers[KV_COLUMN_NEW_TOKENS] >= 1 ? (size_t)cell->numbers[KV_COLUMN_NEW_TOKENS] : 1;
     const size_t quarter = (n_new - 1) / 4, most = n_rows / n_new;
-    kv_status status = KV_OK;
     size_t n = 0;
     for (size_t i = 0; quarter >= MIN_QUARTER && i + n_new <= n_rows;) {
         if (rows[i].token != 1 || rows[i + n_new - 1].token != (int)n_new ||
@@ -112,17 +122,19 @@ static kv_status find_growth(struct kv_cell_results *cell, const struct kv_token
         /* the first latency is TTFT */
         const double early = median_latency(rows + i + 1, quarter, scratch);
         const double late = median_latency(rows + i + n_new - quarter, quarter, scratch);
-        values[KV_TOKEN_GROWTH * most + n] = late / early;
-        values[KV_TOKEN_SLOPE_US * most + n] = (late - early) * 1e-3 / (double)(n_new - 1 - quarter);
-        values[KV_TOKEN_EARLY_NS * most + n] = early;
-        values[KV_TOKEN_LATE_NS * most + n++] = late;
+        const double figures[] = {early, late, (late - early) * 1e-3 / (double)(n_new - 1 - quarter)};
+        for (size_t f = 0; f < KV_N_TOKEN_FIGURES; f++) {
+            values[f * most + n] = figures[f];
+            rounds[f * most + n] = (struct kv_round_value){rows[i].repetition, figures[f]};
+        }
+        n++;
         i += n_new;
     }
-    for (size_t f = 0; !status && n && f < KV_N_TOKEN_FIGURES; f++) {
+    for (size_t f = 0; n && f < KV_N_TOKEN_FIGURES; f++) {
         cell->token_figures[f].n = n;
-        status = kv_sample_describe(&cell->token_figures[f], values + f * most, true, error);
+        kv_sample_describe(&cell->token_figures[f], values + f * most, rounds + f * most, false);
     }
-    return status;
+    return n ? describe_slopes(&cell->token_figures[KV_TOKEN_SLOPE_US], error) : KV_OK;
 }
 
 static kv_status load_tokens(const struct reader *reader)
@@ -137,7 +149,8 @@ static kv_status load_tokens(const struct reader *reader)
     double *scratch = malloc((n_rows + 1) * sizeof *scratch);
     own->tokens = malloc((n_rows + 1) * sizeof *own->tokens);
     own->token_values = malloc(KV_N_TOKEN_FIGURES * (n_rows + 1) * sizeof *own->token_values);
-    kv_status status = tokens && scratch && own->tokens && own->token_values
+    own->token_rounds = malloc(KV_N_TOKEN_FIGURES * (n_rows + 1) * sizeof *own->token_rounds);
+    kv_status status = tokens && scratch && own->tokens && own->token_values && own->token_rounds
                            ? read_tokens(reader, tokens, &n)
                            : kv_reader_fail_memory(reader->file, reader->error);
     if (!status) {
@@ -147,7 +160,8 @@ static kv_status load_tokens(const struct reader *reader)
     for (size_t i = 0; !status && i < results->n_cells; i++)
         if (own->spans[i].n)
             status = find_growth(&results->cells[i], own->tokens + own->spans[i].start, own->spans[i].n,
-                                 own->token_values + KV_N_TOKEN_FIGURES * own->spans[i].start, scratch, reader->error);
+                                 own->token_values + KV_N_TOKEN_FIGURES * own->spans[i].start,
+                                 own->token_rounds + KV_N_TOKEN_FIGURES * own->spans[i].start, scratch, reader->error);
     free(tokens);
     free(scratch);
     return status;
@@ -199,18 +213,21 @@ static kv_status load_context(struct kv_results *results, struct kv_error *error
     struct kv_results_own *own = results->own;
     json_error_t problem;
     char *file;
-    own->facts = (struct kv_context_facts){own->cpu, own->core, own->commit, -1, own->problem};
+    own->facts = (struct kv_context_facts){own->cpu, own->core, own->commit, -1, -1, own->problem};
     results->context = &own->facts;
     if (asprintf(&file, "%s/context.json", results->folder) < 0)
         return kv_reader_fail_memory(results->folder, error);
     if (access(file, F_OK) == 0) {
         json_t *context = json_load_file(file, 0, &problem);
+        const json_t *cpu = json_object_get(json_object_get(context, "machine"), "cpu");
         const json_t *threads = json_object_get(json_object_get(context, "run"), "threads");
         if (!json_is_object(context))
             snprintf(own->problem, sizeof own->problem, "%s", context ? "it is no JSON object" : problem.text);
-        copy_text(own->cpu, sizeof own->cpu, json_object_get(json_object_get(context, "machine"), "cpu"), "name");
+        copy_text(own->cpu, sizeof own->cpu, cpu, "name");
         copy_text(own->core, sizeof own->core, json_object_get(context, "libraries"), "openblas_core");
         copy_text(own->commit, sizeof own->commit, json_object_get(context, "build"), "commit");
+        if (json_is_integer(json_object_get(cpu, "cpus_online")))
+            own->facts.cpus = (int)json_integer_value(json_object_get(cpu, "cpus_online"));
         if (json_is_integer(threads))
             own->facts.threads = (int)json_integer_value(threads);
         json_decref(context);
@@ -288,6 +305,7 @@ kv_status kv_results_load(struct kv_results **results, const char *place, struct
         return kv_reader_fail_memory(place, error);
     }
     created->run_id = "";
+    created->started_s = created->ended_s = NAN;
     kv_status status = find_files(created, place, files, error);
     if (!status)
         status = load_files(created, files, error);
@@ -316,7 +334,9 @@ void kv_results_free(struct kv_results *results)
     free(own->last_row);
     free(own->last_repetition);
     free(own->values);
+    free(own->rounds);
     free(own->token_values);
+    free(own->token_rounds);
     free(own->tokens);
     free(own->spans);
     free(own->file);
@@ -324,6 +344,7 @@ void kv_results_free(struct kv_results *results)
     free(own);
     free(results->cells);
     free(results->limits);
+    free(results->probed);
     free(results);
 }
 

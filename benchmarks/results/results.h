@@ -3,6 +3,8 @@
  * just ended, was resumed or is looked at years later goes the same way.
  *
  *   cell           all rows with the same id; its repetitions of status ok are one sample of every figure
+ *   round          in which a repetition was measured: what was measured in one round is compared with each other. Files
+ *                  without that column (kvbench 0.2): the number of the repetition, as arms took turns within it
  *   earlier files  runs.csv without a column `cell` (kvbench before 0.2): its `weights` was the source, and weights,
  *                  cache and kv are those of that time (f32, contiguous, f32); ids are made from the columns. The rows
  *                  of tokens.csv without ids belong to no cell
@@ -17,32 +19,39 @@
 #define KV_RESULTS_RESULTS_H
 
 #include "results/columns.h"
+#include "results/effect.h"
 #include "results/stats.h"
 
 /* ---- Cells ----------------------------------------------------------------------------------------------- */
 
+struct kv_round_value {
+    int round;
+    double value;
+};
+
 /* One figure of one cell. */
 struct kv_sample {
-    const double *values; /* [n] those that are known, ascending */
+    const double *values;                /* [n] those that are known, ascending */
+    const struct kv_round_value *rounds; /* [n] the same, by round */
     size_t n;
     double median;
     double mad;                        /* median absolute deviation */
     double cv;                         /* coefficient of variation, a fraction */
-    struct kv_stats_interval interval; /* 95 % bootstrap interval of the median */
+    struct kv_stats_interval interval; /* of the median: kv_stats_median_interval. NaN for sizes, and with n = 1 */
 };
 
-enum kv_cell_status { KV_CELL_OK, KV_CELL_FAILED, KV_CELL_SKIPPED };
+enum kv_cell_status { KV_CELL_OK, KV_CELL_FAILED, KV_CELL_SKIPPED, KV_CELL_STALLED };
 const char *kv_cell_status_name(enum kv_cell_status status);
 
 /* Figures that follow from tokens.csv, a value a repetition: with q = a quarter of the steps (tokens 2..N),
- *   growth  median latency of the last q steps / median latency of the first q
- *   slope   (that last median - that first median) / tokens from the middle of the first to that of the last q, in us
+ *   early, late  median latency of the first q steps, of the last q
+ *   slope        (late - early) / tokens from the middle of the first to that of the last q, in us. Its median and its
+ *                interval are those of kv_effect_middle over the repetitions
  */
 enum kv_token_figure {
-    KV_TOKEN_GROWTH,
+    KV_TOKEN_EARLY_NS,
+    KV_TOKEN_LATE_NS,
     KV_TOKEN_SLOPE_US,
-    KV_TOKEN_EARLY_NS, /* the median latency of the first q steps, */
-    KV_TOKEN_LATE_NS,  /* and of the last */
     KV_N_TOKEN_FIGURES,
 };
 
@@ -51,11 +60,14 @@ struct kv_cell_results {
     const char *texts[KV_N_COLUMNS];        /* of kinds, axes, points and origin, as the file has them; "" unknown */
     double numbers[KV_N_COLUMNS];           /* of those that are counts; NaN unknown */
     enum kv_file_kind file;                 /* runs or kernels */
-    enum kv_cell_status status;             /* of its last row: what failed and was then measured is ok */
+    enum kv_cell_status status;             /* of its last row: what failed and was then measured is ok; that the
+                                               machine stalled matters where nothing else is known */
     const char *error;                      /* why, when it is not ok */
     size_t n;                               /* repetitions that were measured, whatever the status */
-    size_t n_failed, n_skipped;             /* rows */
-    struct kv_sample figures[KV_N_COLUMNS]; /* of the columns with role time, rate or size */
+    size_t n_failed, n_skipped, n_stalled;  /* rows */
+    size_t n_faults;                        /* repetitions that were faster than their probes allow: without a share of
+                                               the limit. One above 100 % in a file counts as such */
+    struct kv_sample figures[KV_N_COLUMNS]; /* of the columns with role time, rate, size or strain */
     struct kv_sample token_figures[KV_N_TOKEN_FIGURES];
 };
 
@@ -64,6 +76,13 @@ struct kv_token_row {
     int repetition, token, context_tokens;
     double latency_ns;
     double limit_ns; /* NaN unknown */
+};
+
+/* What the machine could do around one repetition that is ok; NaN unknown. */
+struct kv_probed {
+    size_t cell; /* number */
+    double read_bytes_per_s, fma_flop_per_s;
+    double stolen_pct;
 };
 
 struct kv_limits_row {
@@ -76,18 +95,22 @@ struct kv_limits_row {
 struct kv_results {
     const char *folder, *file;     /* file: its runs.csv, or its kernels.csv where there is no runs.csv */
     const char *run_id;            /* of its first row, "" without rows */
-    struct kv_cell_results *cells; /* [n_cells] in order of first appearance, generations first */
+    struct kv_cell_results *cells; /* [n_cells] generations first: by suite, size and arm, or, without rounds of random
+                                      order, in order of first appearance */
     size_t n_cells;
     struct kv_limits_row *limits; /* [n_limits] */
     size_t n_limits;
+    double started_s, ended_s; /* when the first and the last repetition began, since 1970; NaN unknown */
+    struct kv_probed *probed;  /* [n_probed] in the order of the rows; none without probes */
+    size_t n_probed;
     const struct kv_context_facts *context; /* of context.json; never NULL */
     struct kv_results_own *own;             /* what the reader keeps: files, samples */
 };
 
-/* What context.json says of where the run was measured; texts are printable, "" when unknown, as threads are -1. */
+/* What context.json says of where the run was measured; texts are printable, "" when unknown, as numbers are -1. */
 struct kv_context_facts {
     const char *cpu, *openblas_core, *commit;
-    int threads;
+    int threads, cpus;
     const char *problem; /* why a context.json that is there could not be read, or "" */
 };
 
@@ -133,46 +156,50 @@ bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const
 double kv_results_bandwidth(const struct kv_results *results, int threads);
 double kv_results_peak(const struct kv_results *results, int threads);
 
-/* ---- The one rule of significance -------------------------------------------------------------------------- */
+/* ---- The one rule of what differs --------------------------------------------------------------------------- */
 
-#define KV_JUDGE_ALPHA 0.05
-#define KV_JUDGE_NOISE 0.02
-
-enum kv_verdict {
-    KV_VERDICT_FASTER, /* of the other side: p < alpha, and medians further apart than the noise */
-    KV_VERDICT_SLOWER,
-    KV_VERDICT_NONE,      /* no difference seen */
-    KV_VERDICT_UNDECIDED, /* so few repetitions that p < alpha cannot be */
-    KV_N_VERDICTS,
-};
-const char *kv_verdict_name(enum kv_verdict verdict);
+/* Within a run two cells are compared by pairs of the same round: results/effect.h says how, and why that is safe. */
+#define KV_JUDGE_LEVEL     0.05
+#define KV_JUDGE_THRESHOLD 0.02
 
 struct kv_judgement {
-    size_t n_base, n_other;
+    size_t n_base, n_other; /* repetitions */
+    size_t n_rounds;        /* that have both */
     double median_base, median_other;
-    double ratio;                      /* median other / median base */
-    struct kv_stats_interval interval; /* 95 % bootstrap of the ratio; NaN with one repetition on a side */
-    double u, p;                       /* Mann-Whitney, two-sided; with equal values p is no less than smallest_p */
-    double smallest_p;                 /* 2 / C(n_base + n_other, n_base): what a complete separation gives */
-    double speed; /* how many times as fast the other side is: ratio of a rate, 1 / ratio of a time */
-    enum kv_verdict verdict;
+    double ratio;                      /* of the figure, other / base, within rounds */
+    struct kv_stats_interval interval; /* of the ratio; NaN with too few rounds for it */
+    double speed;                   /* how many times as fast the other side is: ratio of a rate, 1 / ratio of a time */
+    enum kv_effect_verdict verdict; /* on the other side */
+    double rounds_needed;           /* for a verdict, as far as these rounds can tell; n_rounds where there is one */
 };
 
-/* Judges figure `column` of `other` against that of `base`: findings, tables, compare and the page all ask here. Where
- * a side has no value, n is 0, figures are NaN and the verdict is UNDECIDED. Errors: MEMORY. */
+/* Judges figure `column` of `other` against that of `base`, cells of one run: findings, tables, compare --by, figures
+ * and the page all ask here. Without a common round figures are NaN and the verdict is undecided. Errors: MEMORY. */
 kv_status kv_judge(const struct kv_cell_results *base, const struct kv_cell_results *other, enum kv_column column,
-                   double alpha, double noise, struct kv_judgement *judgement, struct kv_error *error);
+                   double threshold, struct kv_judgement *judgement, struct kv_error *error);
 
 /* The same of two samples; `is_rate`: more is better. */
-kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate, double alpha,
-                           double noise, struct kv_judgement *judgement, struct kv_error *error);
+kv_status kv_judge_samples(const struct kv_sample *base, const struct kv_sample *other, bool is_rate, double threshold,
+                           struct kv_judgement *judgement, struct kv_error *error);
 
 /* How many times as fast the steps of a cell are as those of the naive path at the same point: `speed`, and here
  * `interval` is of the speed. n_base 0 and NaN where one of them is not timed, or it is the naive path. Errors: MEMORY. */
 kv_status kv_results_speed(const struct kv_results *results, const struct kv_cell_results *cell,
                            struct kv_judgement *judgement, struct kv_error *error);
 
-/* Repetitions on each side from which p < alpha is possible: 4 for 0.05. */
-int kv_judge_needed_repetitions(double alpha);
+/* A time in ms against context: in every round the median slope of all pairs of that round's cells (Theil 1950, Sen
+ * 1968), of which a round that is slow as a whole says nothing, and one stalled cell next to nothing; then the middle of
+ * the rounds' slopes and its interval (effect.h: the order of the cells within a round is random, so that a machine that
+ * drifts tilts a round upwards as often as downwards). A round counts when its cells span at least half of the contexts.
+ */
+struct kv_trend {
+    size_t n;                                   /* rounds that count */
+    double slope;                               /* us a token of context; NaN without rounds */
+    struct kv_stats_interval interval;          /* of slope; NaN: too few rounds for it */
+    const struct kv_cell_results *first, *last; /* of the shortest and the longest context */
+};
+/* cells [n] that differ in their context alone. Errors: MEMORY. */
+kv_status kv_results_trend(const struct kv_cell_results *const *cells, size_t n, enum kv_column column,
+                           struct kv_trend *trend, struct kv_error *error);
 
 #endif

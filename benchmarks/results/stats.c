@@ -1,8 +1,11 @@
-/* Moments, order statistics and the Mann-Whitney U test: what needs no working memory. */
+/* Moments, order statistics and the interval of a median. */
 #include "results/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+/* Fewest values of which an interval of 95 % has ends. */
+#define LEAST_FOR_95 6
 
 static bool all_finite(const double *values, size_t n)
 {
@@ -128,90 +131,48 @@ struct kv_stats_outliers kv_stats_tukey_outliers(const double *sorted, size_t n)
     return count;
 }
 
-/* ---- Rank test ---------------------------------------------------------------------------------- */
+/* ---- The interval of a median -------------------------------------------------------------------- */
 
-/* What the ranks of the pooled sample say. */
-struct ranking {
-    double u;
-    double ties; /* sum of t^3 - t over the groups of equal values */
-};
-
-static size_t run_length(const double *sorted, size_t n, double value)
+/* How many of the other values are below, equal ones counting one half; less their mean. */
+static double centred_rank(const double *values, size_t n, size_t i)
 {
-    size_t length = 0;
-    while (length < n && sorted[length] == value)
-        length++;
-    return length;
+    double rank = -0.5 * (double)n;
+    for (size_t k = 0; k < n; k++)
+        rank += values[k] < values[i] ? 1 : values[k] == values[i] ? 0.5 : 0;
+    return rank;
 }
 
-/* Merges the two sorted samples group by group of equal values. */
-static struct ranking rank_pooled(const double *a, size_t n_a, const double *b, size_t n_b)
+double kv_stats_dependence(const double *values, size_t n)
 {
-    struct ranking ranking = {0, 0};
-    size_t i = 0;
-    size_t j = 0;
-    while (i < n_a || j < n_b) {
-        const double value = j == n_b || (i < n_a && a[i] < b[j]) ? a[i] : b[j];
-        const size_t in_a = run_length(a + i, n_a - i, value);
-        const size_t in_b = run_length(b + j, n_b - j, value);
-        const double t = (double)(in_a + in_b);
-        ranking.u += (double)in_a * ((double)j + 0.5 * (double)in_b);
-        ranking.ties += t * t * t - t;
-        i += in_a;
-        j += in_b;
-    }
-    return ranking;
-}
-
-/* P(U <= u) for samples of m and n values without ties. Of the orders of i and j values, the count with U = u is
- * count(i, j, u) = count(i - 1, j, u - j) + count(i, j - 1, u): the largest value is of the first sample, above
- * all j of the second, or it is of the second. All counts are at most C(40, 20) < 2^53, so the sums are exact. */
-static double exact_lower_tail(size_t m, size_t n, size_t u)
-{
-    double count[KV_STATS_EXACT_MAX + 1][KV_STATS_EXACT_MAX * KV_STATS_EXACT_MAX + 1] = {{0}};
-    for (size_t i = 0; i <= m; i++)
-        count[i][0] = 1;
-    for (size_t j = 1; j <= n; j++)
-        for (size_t i = 1; i <= m; i++)
-            for (size_t v = j; v <= i * j; v++)
-                count[i][v] += count[i - 1][v - j];
-
-    double tail = 0;
-    double all = 0;
-    for (size_t v = 0; v <= m * n; v++) {
-        tail += v <= u ? count[m][v] : 0;
-        all += count[m][v];
-    }
-    return tail / all;
-}
-
-static double exact_p(double u, size_t n_a, size_t n_b)
-{
-    const double smaller = fmin(u, (double)(n_a * n_b) - u);
-    return fmin(1, 2 * exact_lower_tail(n_a, n_b, (size_t)smaller));
-}
-
-static double approximate_p(struct ranking ranking, size_t n_a, size_t n_b)
-{
-    const double pairs = (double)n_a * (double)n_b;
-    const double total = (double)n_a + (double)n_b;
-    const double variance = pairs / 12 * (total + 1 - ranking.ties / (total * (total - 1)));
-    const double distance = fabs(ranking.u - pairs / 2) - 0.5;
-    /* Here too when all values are equal, and the variance is 0: u is then its mean. */
-    if (distance <= 0)
+    double products = 0, squares = 0, before = 0;
+    if (n < LEAST_FOR_95)
         return 1;
-    return erfc(distance / sqrt(2 * variance));
+    for (size_t i = 0; i < n; i++) {
+        const double rank = centred_rank(values, n, i);
+        products += i ? before * rank : 0;
+        squares += rank * rank;
+        before = rank;
+    }
+    const double m = (double)n, r = squares > 0 ? (products / squares + 1 / m) / (1 - 4 / m) : 0;
+    const double held = fmin(fmax(r, 0), 0.8);
+    return sqrt((1 + held) / (1 - held));
 }
 
-struct kv_stats_rank_test kv_stats_mann_whitney(const double *a, size_t n_a, const double *b, size_t n_b)
+struct kv_stats_interval kv_stats_median_interval(const double *sorted, size_t n, double dependence)
 {
-    if (!sorted_is_known(a, n_a) || !sorted_is_known(b, n_b))
-        return (struct kv_stats_rank_test){NAN, NAN, false};
-    const struct ranking ranking = rank_pooled(a, n_a, b, n_b);
-    const bool exact = ranking.ties == 0 && n_a <= KV_STATS_EXACT_MAX && n_b <= KV_STATS_EXACT_MAX;
-    return (struct kv_stats_rank_test){
-        .u = ranking.u,
-        .p = exact ? exact_p(ranking.u, n_a, n_b) : approximate_p(ranking, n_a, n_b),
-        .exact = exact,
-    };
+    if (n < 2 || !sorted_is_known(sorted, n) || !(sorted[0] > 0))
+        return (struct kv_stats_interval){NAN, NAN};
+    /* P(Binomial(n, 1/2) < k), by logarithms for large n */
+    size_t k = 0;
+    double below = 0, term = -(double)n * log(2);
+    while (2 * (below += exp(term)) <= 0.05) {
+        term += log((double)(n - k) / (double)(k + 1));
+        k++;
+    }
+    k = k ? k : 1;
+    const double median = kv_stats_median(sorted, n);
+    const double deviation = 1.4826 * kv_stats_median_absolute_deviation(sorted, n) / median;
+    const double away = dependence > 1 ? dependence * 1.96 * 1.2533 * deviation / sqrt((double)n) : 0;
+    return (struct kv_stats_interval){fmin(sorted[k - 1], median * exp(-away)),
+                                      fmax(sorted[n - k], median * exp(away))};
 }

@@ -1,11 +1,10 @@
-/* Statistics of small samples of measurements: order statistics, spread, bootstrap intervals, a rank test.
+/* Statistics of small samples of measurements: order statistics, spread, the interval of a median.
  *
  * In every function:
  *   samples        arrays of double in any one unit; the results are in that unit. Never changed, but by
  *                  kv_stats_sort. `sorted` means: as kv_stats_sort left it
  *   unknown        NaN. An empty sample has no value of any kind; one value alone has no spread (never 0); a
  *                  sample that holds a NaN or an infinity makes every result NaN
- *   errors         only what needs working memory returns a kv_status; its results are NaN after an error
  *   thread safety  no state but what is passed in: distinct arguments, distinct threads
  *   repeatability  the same samples give the same bits on one machine: nothing is drawn
  */
@@ -54,46 +53,26 @@ struct kv_stats_outliers {
 };
 struct kv_stats_outliers kv_stats_tukey_outliers(const double *sorted, size_t n);
 
-/* ---- Bootstrap ---------------------------------------------------------------------------------- */
+/* ---- The interval of a median -------------------------------------------------------------------- */
 
 struct kv_stats_interval {
     double low;
     double high;
 };
 
-/* The most values of a sample of an interval. */
-#define KV_STATS_BOOTSTRAP_MAX 10000
+/* How much longer the interval of a middle is because values [n], in the order in which they were measured, resemble the
+ * one before: sqrt((1 + r) / (1 - r)) of their autocorrelation r (the variance of a mean of a process whose correlation
+ * falls as r^k; Priestley 1981, section 5.3). r is that of the ranks at lag 1, so that spikes do not hide it, freed of
+ * its bias in short series as (r + 1 / n) / (1 - 4 / n) (Kendall 1954), and held within 0 and 0.8: 1 to 3, and 1 with
+ * fewer than 6 values. It corrects what comes back within the run: with a correlation of 0.4, intervals of 12 rounds hold the
+ * median in 94 of 100 cases, with 0.6 in 90, with 0.8 in 80. A drift as long as the run it cannot see. */
+double kv_stats_dependence(const double *values, size_t n);
 
-/* 95 % percentile interval of the median (Efron & Tibshirani 1993, section 13.3), counted and not drawn: the ends are
- * those that ever more resamples come to (bootstrap.c has the formulas). n = 1: NaN. Below n = 6 the truth lies outside
- * even [min, max] with a probability of 2^(1 - n), more than 5 %: such an interval promises less than its name.
- * Errors: ARGUMENT (more than KV_STATS_BOOTSTRAP_MAX values), MEMORY. */
-kv_status kv_stats_bootstrap_median(const double *sorted, size_t n, struct kv_stats_interval *interval,
-                                    struct kv_error *error);
-
-/* The same of median(numerator) / median(denominator), both sorted, each resampled on its own. Either n = 1, or a value
- * that is not positive: NaN. Errors: ARGUMENT, MEMORY. */
-kv_status kv_stats_bootstrap_ratio(const double *numerator, size_t n_numerator, const double *denominator,
-                                   size_t n_denominator, struct kv_stats_interval *interval, struct kv_error *error);
-
-/* ---- Rank test ---------------------------------------------------------------------------------- */
-
-/* Largest sample for which the exact distribution of U is counted. */
-#define KV_STATS_EXACT_MAX 20
-
-struct kv_stats_rank_test {
-    double u;   /* pairs (a, b) with a > b, a pair of equals counting one half: 0..n_a n_b */
-    double p;   /* two-sided, 0..1 */
-    bool exact; /* false: the normal approximation */
-};
-
-/* Mann-Whitney U test, of two sorted samples, of "a value of a is as likely above as below a value of b".
- *   exact          no value occurs twice and both samples have at most KV_STATS_EXACT_MAX values:
- *                  p = 2 P(U <= min(u, n_a n_b - u)), at most 1, counted by the recurrence of Mann & Whitney 1947
- *   approximation  otherwise: z = (|u - n_a n_b / 2| - 1/2) / s, not below 0, and p = erfc(z / sqrt 2), where
- *                  s^2 = n_a n_b / 12 (N + 1 - sum (t^3 - t) / (N (N - 1))), N = n_a + n_b and t runs over the
- *                  sizes of the groups of equal values (Lehmann 1975, section 1.4); all values equal: p = 1
- * Either sample empty: u and p are NaN. */
-struct kv_stats_rank_test kv_stats_mann_whitney(const double *a, size_t n_a, const double *b, size_t n_b);
+/* 95 % interval of the median of positive values: from the k-th smallest to the k-th largest, k the largest with
+ * 2 P(Binomial(n, 1/2) < k) <= 0.05 (David & Nagaraja 2003, section 7.1). With a `dependence` above 1 it also holds
+ * median exp(+-1.96 dependence 1.2533 s / sqrt(n)), what a median of normal logarithms has, with s = 1.4826 MAD /
+ * median. n = 1, or a value that is not positive: NaN. Below n = 6 the truth lies outside even [min, max], which is then
+ * the interval, with a probability of 2^(1 - n), more than 5 %: such an interval promises less than its name. */
+struct kv_stats_interval kv_stats_median_interval(const double *sorted, size_t n, double dependence);
 
 #endif

@@ -19,12 +19,13 @@ enum kind {
     KIND_FIGURE,   /* the same; on a terminal followed by */
     KIND_SPREAD,   /* half the interval, in percent of the median */
     KIND_MIB,      /* the largest value */
+    KIND_SHARE,    /* of the limit: the median of those that have one */
     KIND_SPEED,    /* of a step, against the naive path */
     KIND_GROWTH,
     KIND_SLOPE,
-    KIND_SHAPE, /* of a kernel */
-    KIND_SIZE,  /* likewise */
-    KIND_COUNT,
+    KIND_SHAPE,   /* of a kernel */
+    KIND_SIZE,    /* likewise */
+    KIND_COUNT,   /* of repetitions */
     ON_PAGE = 64, /* added: and not on a terminal */
 };
 
@@ -50,7 +51,7 @@ static const struct layout {
       {KIND_SPEED | ON_PAGE, KV_COLUMN_TTPT_MS, "speed, × naive"},
       {KIND_INTERVAL | ON_PAGE, KV_COLUMN_OUTPUT_TOK_S, "output tok/s"},
       {KIND_MIB, KV_COLUMN_KV_LIVE_BYTES, "KV MiB"},
-      {KIND_MEDIAN, KV_COLUMN_LIMIT_PCT, "% of limit"},
+      {KIND_SHARE, KV_COLUMN_LIMIT_PCT, "% of limit"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
     {"trace",
      "One long generation",
@@ -82,7 +83,7 @@ static const struct layout {
       {KIND_FIGURE, KV_COLUMN_TTPT_MS, "step ms"},
       {KIND_SPEED | ON_PAGE, KV_COLUMN_TTPT_MS, "speed, × naive"},
       {KIND_MEDIAN | ON_PAGE, KV_COLUMN_LIMIT_MS, "limit ms"},
-      {KIND_MEDIAN, KV_COLUMN_LIMIT_PCT, "% of limit"},
+      {KIND_SHARE, KV_COLUMN_LIMIT_PCT, "% of limit"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
     {"memory",
      "Memory",
@@ -101,7 +102,7 @@ static const struct layout {
       {KIND_SIZE, KV_COLUMN_ROWS, "size"},
       {KIND_INTERVAL, KV_COLUMN_GFLOPS, "GFLOPS"},
       {KIND_INTERVAL, KV_COLUMN_GBYTES_S, "GB/s"},
-      {KIND_MEDIAN, KV_COLUMN_LIMIT_PCT, "% of limit"},
+      {KIND_SHARE, KV_COLUMN_LIMIT_PCT, "% of limit"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
 }; /* a suite without a row gets the first one */
 
@@ -215,12 +216,34 @@ static void add_spread(struct kv_table *table, const struct kv_sample *sample)
     kv_table_add_number(table, spread, isnan(spread) ? NULL : text);
 }
 
+/* How many times as long the last quarter of a generation takes as the first. */
+static kv_status add_growth(struct kv_table *table, const struct kv_cell_results *cell, struct kv_error *error)
+{
+    struct kv_judgement j;
+    const struct kv_sample *tokens = cell->token_figures;
+    const kv_status status = kv_judge_samples(&tokens[KV_TOKEN_EARLY_NS], &tokens[KV_TOKEN_LATE_NS], false,
+                                              KV_JUDGE_THRESHOLD, &j, error);
+    if (!status)
+        add_interval(table, j.ratio, j.interval);
+    return status;
+}
+
+/* "86.4 (4 of 6)" where some repetitions have no share of the limit. */
+static void add_share(struct kv_table *table, const struct kv_cell_results *cell)
+{
+    const struct kv_sample *share = &cell->figures[KV_COLUMN_LIMIT_PCT];
+    char text[2 * KV_NUMBER_SIZE], number[KV_NUMBER_SIZE];
+    const double median = share->n ? share->median : NAN;
+    snprintf(text, sizeof text, "%s (%zu of %zu)", kv_number_text(median, number, sizeof number), share->n,
+             share->n + cell->n_faults);
+    kv_table_add_number(table, median, cell->n_faults ? text : NULL);
+}
+
 static kv_status add_shown(struct kv_table *table, const struct kv_results *results, const struct kv_cell_results *cell,
                            const struct shown *column, bool page, struct kv_error *error)
 {
-    const struct kv_sample *sample = column->kind == KIND_GROWTH  ? &cell->token_figures[KV_TOKEN_GROWTH]
-                                     : column->kind == KIND_SLOPE ? &cell->token_figures[KV_TOKEN_SLOPE_US]
-                                                                  : &cell->figures[column->column];
+    const struct kv_sample *sample = column->kind == KIND_SLOPE ? &cell->token_figures[KV_TOKEN_SLOPE_US]
+                                                                : &cell->figures[column->column];
     char text[KV_NUMBER_SIZE];
     switch (column->kind) {
     case KIND_KEY:
@@ -236,6 +259,11 @@ static kv_status add_shown(struct kv_table *table, const struct kv_results *resu
         break;
     case KIND_SPEED:
         return add_speed(table, results, cell, error);
+    case KIND_GROWTH:
+        return add_growth(table, cell, error);
+    case KIND_SHARE:
+        add_share(table, cell);
+        break;
     case KIND_SPREAD:
         add_spread(table, sample);
         break;

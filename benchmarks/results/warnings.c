@@ -5,13 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define MAX_NAMED 3
-
 /* Throughputs are these turned over: they would say the same twice. */
-static const struct {
-    enum kv_column figure;
-    const char *name;
-} watched[] = {{KV_COLUMN_TTFT_MS, "TTFT"}, {KV_COLUMN_TTPT_MS, "TTPT"}, {KV_COLUMN_E2E_MS, "E2E"}};
+static const enum kv_column watched[] = {KV_COLUMN_TTFT_MS, KV_COLUMN_TTPT_MS, KV_COLUMN_E2E_MS};
 enum { N_WATCHED = sizeof watched / sizeof watched[0] };
 
 struct list {
@@ -30,58 +25,6 @@ __attribute__((format(printf, 3, 4))) static void add(struct list *list, enum kv
     va_end(arguments);
 }
 
-/* ---- Variation ---------------------------------------------------------------------------------- */
-
-struct varying {
-    const struct kv_cell_results *cell;
-    int watched;
-    double cv;
-};
-
-/* Keeps the MAX_NAMED worst in order, the worst first. */
-static void insert(struct varying worst[MAX_NAMED], struct varying one)
-{
-    for (int i = 0; i < MAX_NAMED; i++)
-        if (!worst[i].cell || one.cv > worst[i].cv) {
-            const struct varying moved = worst[i];
-            worst[i] = one;
-            one = moved;
-            if (!one.cell)
-                return;
-        }
-}
-
-static void warn_of_variation(struct list *list, const struct kv_results *results)
-{
-    struct varying worst[MAX_NAMED] = {{0}};
-    size_t n = 0;
-    for (size_t i = 0; i < results->n_cells; i++)
-        for (int w = 0; w < N_WATCHED; w++) {
-            const struct kv_cell_results *c = &results->cells[i];
-            const double cv = c->figures[watched[w].figure].cv;
-            if (c->file != KV_FILE_RUNS || !kv_cell_is_timed(c) || !(cv > KV_WARN_VARIATION))
-                continue;
-            insert(worst, (struct varying){c, w, cv});
-            n++;
-        }
-    for (int i = 0; i < MAX_NAMED && worst[i].cell; i++) {
-        const struct kv_cell_results *c = worst[i].cell;
-        char where[KV_WHERE_SIZE];
-        add(list, KV_SEVERITY_WARNING,
-            "%s of %s at %s in suite %s varies by %.*f %% (coefficient of variation of %zu repetitions): stop what "
-            "else "
-            "runs here, or take more with --reps",
-            watched[worst[i].watched].name, c->texts[KV_COLUMN_PATH], kv_where_text(results, c, 0, where, sizeof where),
-            c->texts[KV_COLUMN_SUITE], worst[i].cv < 0.0995 ? 1 : 0, 100 * worst[i].cv,
-            c->figures[watched[worst[i].watched].figure].n);
-    }
-    if (n > MAX_NAMED)
-        add(list, KV_SEVERITY_WARNING,
-            "%zu more figure%s by more than %.0f %%: the columns ttft_ms_cv, ttpt_ms_cv and e2e_ms_cv of summary.csv "
-            "tell which",
-            n - MAX_NAMED, n - MAX_NAMED == 1 ? " varies" : "s vary", 100 * KV_WARN_VARIATION);
-}
-
 /* ---- Outliers ----------------------------------------------------------------------------------- */
 
 static void warn_of_outliers(struct list *list, const struct kv_results *results)
@@ -89,7 +32,7 @@ static void warn_of_outliers(struct list *list, const struct kv_results *results
     size_t n = 0, n_extreme = 0, n_values = 0;
     for (size_t i = 0; i < results->n_cells; i++)
         for (int w = 0; w < N_WATCHED; w++) {
-            const struct kv_sample *sample = &results->cells[i].figures[watched[w].figure];
+            const struct kv_sample *sample = &results->cells[i].figures[watched[w]];
             const struct kv_stats_outliers o = kv_stats_tukey_outliers(sample->values, sample->n);
             n_extreme += o.low_extreme + o.high_extreme;
             n += o.low_extreme + o.low_mild + o.high_mild + o.high_extreme;
@@ -130,11 +73,25 @@ static void warn_of_repetitions(struct list *list, const struct kv_results *resu
             n_single, n_single == 1 ? " was" : "s were", KV_WARN_REPETITIONS);
 }
 
+static void warn_of_stalls(struct list *list, const struct kv_results *results)
+{
+    size_t n = 0, n_ok = 0;
+    for (size_t i = 0; i < results->n_cells; i++) {
+        n += results->cells[i].n_stalled;
+        n_ok += results->cells[i].n;
+    }
+    if (n)
+        add(list, KV_SEVERITY_INFO,
+            "%zu repetition%s stalled by the machine beside %zu that are ok: %s in no figure, and %s rows stay in the "
+            "files",
+            n, n == 1 ? " was" : "s were", n_ok, n == 1 ? "it is" : "they are", n == 1 ? "its" : "their");
+}
+
 int kv_results_warnings(const struct kv_results *results, struct kv_warning warnings[KV_MAX_WARNINGS])
 {
     struct list list = {warnings, 0};
-    warn_of_variation(&list, results);
     warn_of_outliers(&list, results);
+    warn_of_stalls(&list, results);
     warn_of_repetitions(&list, results);
     return list.n;
 }

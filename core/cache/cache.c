@@ -4,47 +4,49 @@
 #include "base/error.h"
 
 #include <math.h>
+#include <string.h>
 
-static const struct kv_choice caches[] = {{"contiguous", "room for all positions of a sequence, side by side"}};
-static const struct kv_choice types[] = {{"f32", "32-bit floats"}};
-enum { N_CACHES = sizeof caches / sizeof caches[0], N_TYPES = sizeof types / sizeof types[0] };
+#define KIND_ROW(name) &kv_cache_##name,
+static const struct kv_cache_kind *const kinds[] = {KV_CACHES(KIND_ROW)};
+enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
-static const struct kv_cache_kind *const kinds[N_CACHES][N_TYPES] = {{&kv_cache_contiguous_f32}};
+static const struct kv_choice *choice_of(const struct kv_cache_kind *kind, bool is_type)
+{
+    return is_type ? &kind->kv : &kind->cache;
+}
+
+/* Each name once, in the order of the table. */
+static const struct kv_choice *choice_at(int index, bool is_type)
+{
+    for (int i = 0; i < N_KINDS; i++) {
+        int first = 0;
+        while (strcmp(choice_of(kinds[first], is_type)->name, choice_of(kinds[i], is_type)->name) != 0)
+            first++;
+        if (first == i && index-- == 0)
+            return choice_of(kinds[i], is_type);
+    }
+    return NULL;
+}
 
 const struct kv_choice *kv_cache_choice(int index)
 {
-    return index >= 0 && index < N_CACHES ? &caches[index] : NULL;
+    return choice_at(index, false);
 }
 
 const struct kv_choice *kv_kv_choice(int index)
 {
-    return index >= 0 && index < N_TYPES ? &types[index] : NULL;
+    return choice_at(index, true);
 }
 
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error)
 {
-    const int i = kv_choice_find(kv_cache_choice, "cache", cache, error);
-    const int j = i < 0 ? i : kv_choice_find(kv_kv_choice, "kv", kv, error);
-    *kind = j < 0 ? NULL : kinds[i][j];
-    return j < 0 ? KV_ERROR_ARGUMENT : KV_OK;
-}
-
-static int index_of(const struct kv_cache_kind *kind)
-{
-    int i = 0;
-    while (kinds[i / N_TYPES][i % N_TYPES] != kind)
-        i++;
-    return i;
-}
-
-const char *kv_cache_name(const struct kv_cache_kind *kind)
-{
-    return caches[index_of(kind) / N_TYPES].name;
-}
-
-const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
-{
-    return types[index_of(kind) % N_TYPES].name;
+    *kind = NULL;
+    if (kv_choice_find(kv_cache_choice, "cache", cache, error) < 0 || kv_choice_find(kv_kv_choice, "kv", kv, error) < 0)
+        return KV_ERROR_ARGUMENT;
+    for (int i = 0; i < N_KINDS && !*kind; i++)
+        if ((!cache || strcmp(kinds[i]->cache.name, cache) == 0) && (!kv || strcmp(kinds[i]->kv.name, kv) == 0))
+            *kind = kinds[i];
+    return *kind ? KV_OK : kv_fail(error, KV_ERROR_ARGUMENT, "cache '%s' keeps no kv '%s'", cache, kv);
 }
 
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */

@@ -1,13 +1,14 @@
 /* Keys and values of the positions that have been run, so that none is run twice.
  *
  * How they are laid out and in what type they are kept are two choices; one combination of both is a file with one
- * struct kv_cache_kind and one entry in the table of cache.c. All other code reaches a cache's memory through its kind
+ * struct kv_cache_kind, and its name in core/meson.build. All other code reaches a cache's memory through its kind
  * only. Heads are those of keys and values, which several heads of queries may share. */
 #ifndef KV_CACHE_CACHE_H
 #define KV_CACHE_CACHE_H
 
 #include "base/memory.h"
 #include "kernels/kernels.h"
+#include "tables.h"
 
 struct kv_cache {
     const struct kv_cache_kind *kind;
@@ -27,6 +28,7 @@ struct kv_cache_place {
 enum kv_cache_part { KV_CACHE_KEY, KV_CACHE_VALUE };
 
 struct kv_cache_kind {
+    struct kv_choice cache, kv; /* the layout, and the type of keys and values: the names of both choices */
     /* Bytes of n positions of one sequence: what a step reads of them, or writes. */
     double (*bytes)(const struct kv_config *config, double n_positions);
     /* Adds the cache's memory to a layout and notes where it is; the owner sets `base` once it has that memory. */
@@ -49,12 +51,10 @@ struct kv_cache_kind {
 };
 
 /* What keeps keys and values of type `kv` as `cache` has it; NULL: the first of each table.
- * Errors: ARGUMENT for an unknown name. */
+ * Errors: ARGUMENT for an unknown name, and where there is no such combination. */
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error);
-/* The names of both choices. */
-const char *kv_cache_name(const struct kv_cache_kind *kind);
-const char *kv_cache_kv_name(const struct kv_cache_kind *kind);
 
-extern const struct kv_cache_kind kv_cache_contiguous_f32;
+#define KV_DECLARE_CACHE(name) extern const struct kv_cache_kind kv_cache_##name;
+KV_CACHES(KV_DECLARE_CACHE)
 
 #endif

@@ -10,6 +10,7 @@
 #include "cache/cache.h"
 #include "kernels/matmul.h"
 #include "model/weights.h"
+#include "tables.h"
 
 /* Buffers between the stages; R = kv_engine.max_rows. */
 struct kv_workspace {
@@ -101,7 +102,7 @@ static inline int kv_smaller(long a, long b)
     return (int)(a < b ? a : b);
 }
 
-extern const struct kv_path kv_path_cached;
-extern const struct kv_path kv_path_naive;
+#define KV_DECLARE_PATH(name) extern const struct kv_path kv_path_##name;
+KV_PATHS(KV_DECLARE_PATH)
 
 #endif

@@ -7,10 +7,8 @@
 
 /* ---- Paths --------------------------------------------------------------------------------------------------- */
 
-static const struct kv_path *const paths[] = {
-    &kv_path_cached,
-    &kv_path_naive,
-};
+#define PATH_ROW(name) &kv_path_##name,
+static const struct kv_path *const paths[] = {KV_PATHS(PATH_ROW)};
 enum { N_PATHS = sizeof paths / sizeof paths[0] };
 
 const struct kv_choice *kv_path_choice(int index)
@@ -403,12 +401,12 @@ const char *kv_session_path(const struct kv_session *s)
 
 const char *kv_session_cache(const struct kv_session *s)
 {
-    return s->path->keeps ? kv_cache_name(s->cache.kind) : "";
+    return s->path->keeps ? s->cache.kind->cache.name : "";
 }
 
 const char *kv_session_kv(const struct kv_session *s)
 {
-    return s->path->keeps ? kv_cache_kv_name(s->cache.kind) : "";
+    return s->path->keeps ? s->cache.kind->kv.name : "";
 }
 
 const char *kv_session_matmul(const struct kv_session *s)

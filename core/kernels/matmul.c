@@ -105,12 +105,8 @@ const char *kv_openblas_better_core(void)
 
 /* ---- Tables -------------------------------------------------------------------------------------------------- */
 
-static const struct kv_weight_format *const formats[] = {
-    &kv_format_f32,
-    &kv_format_bf16,
-    &kv_format_bf16x,
-    &kv_format_int8,
-};
+#define FORMAT_ROW(name) &kv_format_##name,
+static const struct kv_weight_format *const formats[] = {KV_FORMATS(FORMAT_ROW)};
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 static const struct kv_matmul_backend *const backends[] = {

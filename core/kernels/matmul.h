@@ -5,10 +5,12 @@
 
 #include "base/memory.h"
 #include "kernels/kernels.h"
+#include "tables.h"
 
 /* ---- Weights ------------------------------------------------------------------------------------------------- */
 
-/* A format is one file with one struct kv_weight_format and one row in matmul.c, and an instance of packed_tmpl.h. */
+/* A format is one file with one struct kv_weight_format, its name in core/meson.build, and an instance of
+ * packed_tmpl.h. */
 
 /* How a matrix lies in memory: each matmul backend works on one layout, and a model is laid out when it is made. */
 enum kv_weight_layout {
@@ -48,10 +50,8 @@ struct kv_weight_format {
 /* The format of that name, NULL for the first. Errors: ARGUMENT for an unknown name. */
 kv_status kv_format_find(const char *name, const struct kv_weight_format **format, struct kv_error *error);
 
-extern const struct kv_weight_format kv_format_f32;
-extern const struct kv_weight_format kv_format_bf16;
-extern const struct kv_weight_format kv_format_bf16x;
-extern const struct kv_weight_format kv_format_int8;
+#define KV_DECLARE_FORMAT(name) extern const struct kv_weight_format kv_format_##name;
+KV_FORMATS(KV_DECLARE_FORMAT)
 
 /* The weights of a plain float32 matrix: [k, n], or [n, k] when it is transposed. */
 static inline float *kv_matrix_floats(const struct kv_matrix *w)

@@ -87,6 +87,8 @@ static void truncate(struct kv_cache *cache, int sequence, int length)
 }
 
 const struct kv_cache_kind kv_cache_contiguous_f32 = {
+    .cache = {"contiguous", "room for all positions of a sequence, side by side"},
+    .kv = {"f32", "32-bit floats"},
     .bytes = bytes,
     .lay_out = lay_out,
     .live_bytes = live_bytes,

@@ -1,0 +1,317 @@
+/* Processes, pipes and lines of JSON. */
+#include "ab/peer.h"
+
+#include "base/error.h"
+#include "results/stats.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Longer than any start or generation that a comparison can wait for. */
+enum { ANSWER_MS = 15 * 60 * 1000, QUIT_MS = 3000 };
+
+static const struct kv_choice metrics[KV_PEER_N_METRICS] = {
+    [KV_PEER_TTPT] = {"ttpt_ms", "time of a step, a new token after the first"},
+    [KV_PEER_TTFT] = {"ttft_ms", "time to the first token"},
+    [KV_PEER_E2E] = {"e2e_ms", "time from the prompt to the last token"},
+};
+
+const struct kv_choice *kv_peer_metric_choice(int index)
+{
+    return index >= 0 && index < KV_PEER_N_METRICS ? &metrics[index] : NULL;
+}
+
+struct kv_peer {
+    char *name;
+    pid_t process; /* 0: none */
+    int stderr_file;
+    FILE *requests, *answers;
+    json_t *ready;
+    char *line;
+    size_t capacity;
+};
+
+/* ---- Processes --------------------------------------------------------------------------------------- */
+
+extern char **environ;
+
+/* With these as its stdin and stdout (-1: /dev/null) and stderr, in a process group of its own. Returns errno. */
+static int spawn(pid_t *process, const char *const *argv, int in, int out, int err)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    if (in >= 0)
+        posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+    else
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (out >= 0)
+        posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    else
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+    const int problem = posix_spawnp(process, argv[0], &actions, &attributes, (char *const *)argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return problem;
+}
+
+/* The last line of what it wrote to stderr, "" for none, without the name of a program of ours before it. */
+static const char *last_words(int file, char text[400])
+{
+    const off_t size = lseek(file, 0, SEEK_END);
+    const off_t start = size > 399 ? size - 399 : 0;
+    ssize_t n = size > 0 ? pread(file, text, 399, start) : 0;
+    while (n > 0 && text[n - 1] == '\n')
+        n--;
+    text[n > 0 ? n : 0] = '\0';
+    const char *newline = strrchr(text, '\n');
+    const char *line = newline ? newline + 1 : text;
+    return strncmp(line, "kvbench worker: ", 16) == 0 ? line + 16 : line;
+}
+
+static kv_status fail_ended(const char *name, int file, int wait_status, struct kv_error *error)
+{
+    char text[400], how[40];
+    const char *words = last_words(file, text);
+    if (WIFSIGNALED(wait_status))
+        snprintf(how, sizeof how, "was ended by signal %d", WTERMSIG(wait_status));
+    else
+        snprintf(how, sizeof how, "ended with status %d", WEXITSTATUS(wait_status));
+    return kv_fail(error, KV_ERROR_IO, "%.60s %s%s%s", name, how, *words ? ": " : " and said nothing", words);
+}
+
+/* Waits for its end, so long at most; false: it goes on. */
+static bool wait_for_end(pid_t process, int *wait_status, int milliseconds)
+{
+    for (int waited = 0;; waited += 5) {
+        if (waitpid(process, wait_status, WNOHANG) == process)
+            return true;
+        if (waited >= milliseconds)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+}
+
+kv_status kv_peer_execute(const char *name, const char *const *argv, struct kv_error *error)
+{
+    pid_t process;
+    int wait_status = 0;
+    const int file = memfd_create("stderr", MFD_CLOEXEC);
+    const int problem = file < 0 ? errno : spawn(&process, argv, -1, -1, file);
+    kv_status status = KV_OK;
+    if (problem)
+        status = kv_fail(error, KV_ERROR_IO, "%.60s: %.300s cannot be started: %s", name, argv[0], strerror(problem));
+    while (!status && waitpid(process, &wait_status, 0) < 0 && errno == EINTR)
+        ;
+    if (!status && !(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
+        status = fail_ended(name, file, wait_status, error);
+    if (file >= 0)
+        close(file);
+    return status;
+}
+
+/* ---- Lines ------------------------------------------------------------------------------------------- */
+
+/* It closed its stdout, or does not answer: says how it ended. */
+static kv_status fail_silent(struct kv_peer *peer, struct kv_error *error)
+{
+    int wait_status;
+    if (!wait_for_end(peer->process, &wait_status, QUIT_MS))
+        return kv_fail(error, KV_ERROR_IO, "%.60s does not answer: is it a worker?", peer->name);
+    peer->process = 0;
+    return fail_ended(peer->name, peer->stderr_file, wait_status, error);
+}
+
+/* The next line, as an object for the caller to json_decref. */
+static kv_status receive(struct kv_peer *peer, json_t **answer, struct kv_error *error)
+{
+    struct pollfd wait = {.fd = fileno(peer->answers), .events = POLLIN};
+    json_error_t json_error;
+    int n;
+    *answer = NULL;
+    while ((n = poll(&wait, 1, ANSWER_MS)) < 0 && errno == EINTR)
+        ;
+    if (n < 1)
+        return kv_fail(error, KV_ERROR_IO, "%.60s did not answer within %d minutes: give it less to do", peer->name,
+                       ANSWER_MS / 60000);
+    const ssize_t length = getline(&peer->line, &peer->capacity, peer->answers);
+    if (length <= 0)
+        return fail_silent(peer, error);
+    *answer = json_loadb(peer->line, (size_t)length, 0, &json_error);
+    if (!json_is_object(*answer)) {
+        json_decref(*answer);
+        *answer = NULL;
+        return kv_fail(error, KV_ERROR_FORMAT, "%.60s does not speak a worker's protocol: it said '%.*s'", peer->name,
+                       (int)strcspn(peer->line, "\n") > 80 ? 80 : (int)strcspn(peer->line, "\n"), peer->line);
+    }
+    const char *problem = json_string_value(json_object_get(*answer, "error"));
+    if (!problem)
+        return KV_OK;
+    kv_fail(error, KV_ERROR_ARGUMENT, "%.60s: %.400s", peer->name, problem);
+    json_decref(*answer);
+    *answer = NULL;
+    return KV_ERROR_ARGUMENT;
+}
+
+static kv_status ask(struct kv_peer *peer, const char *request, json_t **answer, struct kv_error *error)
+{
+    *answer = NULL;
+    if (fprintf(peer->requests, "%s\n", request) < 0 || fflush(peer->requests) != 0)
+        return fail_silent(peer, error);
+    return receive(peer, answer, error);
+}
+
+static double number_of(const json_t *answer, const char *name)
+{
+    const json_t *value = json_object_get(answer, name);
+    return json_is_number(value) && json_number_value(value) > 0 ? json_number_value(value) : (double)NAN;
+}
+
+/* The middle one; NaN without steps or with one that is no time. */
+static kv_status median_of(const struct kv_peer *peer, const json_t *steps, double *median, struct kv_error *error)
+{
+    const size_t n = json_array_size(steps);
+    *median = NAN;
+    if (n == 0)
+        return KV_OK;
+    double *sorted = malloc(n * sizeof *sorted);
+    if (!sorted)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu steps of %.60s", n, peer->name);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = json_number_value(json_array_get(steps, i));
+    kv_stats_sort(sorted, n);
+    *median = sorted[0] > 0 ? kv_stats_median(sorted, n) : (double)NAN;
+    free(sorted);
+    return isnan(*median) ? kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with a step that took no time", peer->name)
+                          : KV_OK;
+}
+
+/* ---- A worker ---------------------------------------------------------------------------------------- */
+
+static kv_status open_pipes(struct kv_peer *peer, const char *const *argv, struct kv_error *error)
+{
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
+    peer->stderr_file = memfd_create("stderr", MFD_CLOEXEC);
+    int problem = 0;
+    if (peer->stderr_file < 0 || pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
+        problem = errno;
+    if (!problem)
+        problem = spawn(&peer->process, argv, in[0], out[1], peer->stderr_file);
+    if (in[0] >= 0)
+        close(in[0]);
+    if (out[1] >= 0)
+        close(out[1]);
+    peer->requests = in[1] >= 0 ? fdopen(in[1], "w") : NULL;
+    peer->answers = out[0] >= 0 ? fdopen(out[0], "r") : NULL;
+    if (!problem)
+        return KV_OK;
+    peer->process = 0;
+    return kv_fail(error, KV_ERROR_IO, "%.60s: %.300s cannot be started: %s", peer->name, argv[0], strerror(problem));
+}
+
+kv_status kv_peer_start(struct kv_peer **out, const char *name, const char *const *argv, struct kv_error *error)
+{
+    struct kv_peer *peer = calloc(1, sizeof *peer);
+    *out = NULL;
+    if (peer)
+        peer->name = strdup(name);
+    if (!peer || !peer->name) {
+        free(peer);
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a worker");
+    }
+    kv_status status = open_pipes(peer, argv, error);
+    if (!status)
+        status = receive(peer, &peer->ready, error);
+    if (!status && !json_is_true(json_object_get(peer->ready, "ready")))
+        status = kv_fail(error, KV_ERROR_FORMAT, "%.60s does not say that it is ready: is it a worker?", peer->name);
+    if (status)
+        kv_peer_stop(peer);
+    else
+        *out = peer;
+    return status;
+}
+
+void kv_peer_stop(struct kv_peer *peer)
+{
+    int wait_status;
+    if (!peer)
+        return;
+    if (peer->requests) {
+        fputs("{\"do\": \"quit\"}\n", peer->requests);
+        fclose(peer->requests);
+    }
+    if (peer->answers)
+        fclose(peer->answers);
+    if (peer->process > 0 && !wait_for_end(peer->process, &wait_status, QUIT_MS)) {
+        kill(peer->process, SIGKILL);
+        waitpid(peer->process, &wait_status, 0);
+    }
+    if (peer->stderr_file >= 0)
+        close(peer->stderr_file);
+    json_decref(peer->ready);
+    free(peer->line);
+    free(peer->name);
+    free(peer);
+}
+
+const json_t *kv_peer_ready(const struct kv_peer *peer)
+{
+    return peer->ready;
+}
+
+bool kv_peer_has_steps(const struct kv_peer *peer)
+{
+    return json_is_true(json_object_get(peer->ready, "steps"));
+}
+
+kv_status kv_peer_run(struct kv_peer *peer, double *ms, json_t **ids, struct kv_error *error)
+{
+    json_t *answer;
+    kv_status status = ask(peer, "{\"do\": \"run\"}", &answer, error);
+    if (ids)
+        *ids = NULL;
+    if (status)
+        return status;
+    ms[KV_PEER_TTFT] = number_of(answer, "ttft_ms");
+    ms[KV_PEER_E2E] = number_of(answer, "e2e_ms");
+    status = median_of(peer, json_object_get(answer, "step_ms"), &ms[KV_PEER_TTPT], error);
+    if (!status && isnan(ms[KV_PEER_TTFT]))
+        status = kv_fail(error, KV_ERROR_FORMAT, "%.60s answered without a time to the first token", peer->name);
+    if (ids)
+        *ids = json_incref(json_object_get(answer, "ids"));
+    json_decref(answer);
+    return status;
+}
+
+kv_status kv_peer_steps(struct kv_peer *peer, int n, double extra_pct, double *ms, struct kv_error *error)
+{
+    char request[80], extra[40] = "";
+    json_t *answer;
+    if (extra_pct > 0)
+        snprintf(extra, sizeof extra, ", \"extra_pct\": %g", extra_pct);
+    snprintf(request, sizeof request, "{\"do\": \"steps\", \"n\": %d%s}", n, extra);
+    kv_status status = ask(peer, request, &answer, error);
+    if (status)
+        return status;
+    ms[KV_PEER_TTFT] = number_of(answer, "ttft_ms");
+    ms[KV_PEER_E2E] = NAN;
+    status = median_of(peer, json_object_get(answer, "step_ms"), &ms[KV_PEER_TTPT], error);
+    if (!status && isnan(ms[KV_PEER_TTPT]))
+        status = kv_fail(error, KV_ERROR_FORMAT, "%.60s answered without the steps that it was asked for", peer->name);
+    json_decref(answer);
+    return status;
+}

@@ -1,0 +1,58 @@
+/* How far apart two separate runs of one program may lie because of the machine alone. Nothing was drawn at random between
+ * them, so no test of the rounds can tell the machine from the program; what is known of the machine has to:
+ *
+ *   calibration  calibration.csv, which kvbench calibrate leaves in results/calibration: what windows of so many seconds, so far
+ *                apart, differed by on this machine (the 95 % quantile of |log(median / median)|). Of the rows of this
+ *                machine the largest up to the first whose separation is at least that of the two runs; a row of fewer
+ *                than 20 pairs is no quantile, and where the runs lie further apart than any row, the next source counts
+ *                too
+ *   probes       the log of the largest / smallest level of reading, and of arithmetic, over both runs: medians of
+ *                the probes of a quarter of a run, cells of equal threads and instruction set together. And, of the
+ *                cells, what the medians of their early and late rounds differ by, at its third quartile
+ *   neither      runs without probes (kvbench 0.2): a factor of 2, which is what shared machines were seen to do
+ *
+ * A start of a program alone, which is where its memory happens to lie, is worth a few percent (Mytkowicz et al. 2009,
+ * "Producing wrong data without doing anything obviously wrong"): never less than 5 %. Of 4 simulated runs each on the
+ * recorded Xeon, on drifts, phases and spikes, compared in pairs, intervals of the rounds alone called 0 to 58 % different;
+ * widened by the probes 0 to 0.6 %.
+ *
+ * Where the probes foretell the times of a cell, they tell part of it: with x = log(probe of a row) and y = log(time),
+ * each less its median in its run, and b the slope of y on x over the rows of both runs, a time is corrected to
+ * y - b (x - x'), x' being the median of both. That is done with the one kind of probe for which
+ *   b < 0, and the rest, each row foretold by the others, is at most half of |y| in sum,
+ *   and in each run the slope of the other run alone leaves at most three quarters of it,
+ * and when it narrows the allowance, which then is (logs, each a sum of what may be wrong still)
+ *   the larger of 5 % and what early and late rounds of the rest differ by
+ *   + the larger of 0.2 and how far the slopes of both runs differ, times the shift of x from run to run
+ *   + the larger of 0.2 and 1 - |b|, times the swing of the other kind of probe: times are shared out between them
+ * In the same simulations it was in force in 3 to 54 % of the comparisons, cut their allowance to a third, and called 0
+ * to 2.4 % of them different. tests/test_apart.c is a short form of them. */
+#ifndef KV_RESULTS_APART_H
+#define KV_RESULTS_APART_H
+
+#include "results/results.h"
+
+struct kv_apart {
+    double log_factor; /* what the machine alone may do to a ratio, as |log| */
+    double seconds;    /* between the middles of the runs; NaN unknown */
+    double swings[2];  /* log of largest / smallest level of reading, of arithmetic; NaN unknown */
+    char source[256];  /* in words, what it comes from */
+};
+
+/* Of two cells in one figure. */
+struct kv_apart_judgement {
+    struct kv_judgement judged; /* ratio and interval as corrected; interval NaN: fewer than 6 rounds on a side */
+    double log_factor;          /* allowed for the machine */
+    const char *corrected_by;   /* "reading" or "arithmetic"; NULL */
+};
+
+/* Errors: IO, FORMAT (a calibration.csv that cannot be read), MEMORY. */
+kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
+                        struct kv_error *error);
+
+/* Judges figure `column` of cell b of the second run against that of cell a of the first (apart_judge.c). Errors: MEMORY. */
+kv_status kv_apart_judge(const struct kv_apart *apart, const struct kv_cell_results *a, const struct kv_cell_results *b,
+                         enum kv_column column, double threshold, struct kv_apart_judgement *judgement,
+                         struct kv_error *error);
+
+#endif
