@@ -5,7 +5,7 @@
 #include "model/weights.h"
 
 #include "guard.h"
-#include "support.h"
+#include "unit.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -122,10 +122,9 @@ static void fill(float *values, int n, uint64_t seed)
         values[i] = random_float(&seed);
 }
 
-static void test_round_trip(void **state)
+TEST(round_trip)
 {
     static float rows_way[MAX_K], columns_way[MAX_N * MAX_K];
-    (void)state;
     uint64_t random = 3;
     for (int f = 0; format_at(f); f++)
         for (int i = 0; i < 60; i++) {
@@ -155,9 +154,8 @@ static void there_and_back(const struct kv_weight_format *format, const float *v
 }
 
 /* Zeros, what is not finite, the largest and the smallest: exact where they can be, and NaN only of NaN. */
-static void test_unusual_values(void **state)
+TEST(unusual_values)
 {
-    (void)state;
     float values[KV_INT8_GROUP + 2] = {0}, got[KV_INT8_GROUP + 2];
     const int n = KV_INT8_GROUP + 2;
     for (int f = 0; format_at(f); f++) {
@@ -184,9 +182,8 @@ static void test_unusual_values(void **state)
     }
 }
 
-static void test_bytes(void **state)
+TEST(bytes)
 {
-    (void)state;
     assert_true(kv_format_f32.bytes(128, 48) == 4 * 128 * 48);
     assert_true(kv_format_bf16.bytes(128, 48) == 2 * 128 * 48);
     assert_true(kv_format_int8.bytes(128, 48) == 128 * 48 + 4 * 48 * 128 / KV_INT8_GROUP);
@@ -282,9 +279,8 @@ static void check_product(const struct kv_weight_format *format, int k, int n)
         }
 }
 
-static void test_products(void **state)
+TEST(products)
 {
-    (void)state;
     static const struct {
         int k, n;
     } shapes[] = {{1, 1}, {3, 50}, {31, 7}, {64, 48}, {65, 49}, {95, 96}, {127, 25}, {193, 72}, {387, 97}, {801, 33}};
@@ -296,10 +292,9 @@ static void test_products(void **state)
 }
 
 /* Neither the rows beside it nor the division among threads changes a bit of an element. */
-static void test_bits_depend_on_nothing_else(void **state)
+TEST(bits_depend_on_nothing_else)
 {
     static float whole[MAX_M * MAX_N];
-    (void)state;
     const int k = 771, n = 113;
     fill(x, MAX_M * k, 6);
     fill(w, k * n, 7);
@@ -318,10 +313,9 @@ static void test_bits_depend_on_nothing_else(void **state)
 }
 
 /* The product of bfloat16 is that of the same weights in float32. */
-static void test_bfloat_as_floats(void **state)
+TEST(bfloat_as_floats)
 {
     static float rounded[MAX_K * MAX_N], y[MAX_M * MAX_N];
-    (void)state;
     const int k = 771, n = 113;
     fill(x, MAX_M * k, 8);
     fill(w, k * n, 9);
@@ -354,20 +348,18 @@ static void check_matrix(const struct kv_matrix *matrix, const struct kv_matrix 
 }
 
 /* Checkpoints of every type, by one thread and by three. */
-static void test_checkpoints(void **state)
+TEST(checkpoints)
 {
     static const char *const names[] = {"tiny-f32", "odd-f16", "gelu-erf-bf16"};
-    (void)state;
     for (int i = 0; i < 3; i++)
         for (int f = 0; format_at(f); f++) {
-            struct kv_error error;
-            struct kv_pool *pool;
+            struct kv_pool *pool = make_pool(1 + 2 * (f % 2));
             struct kv_model *model, *plain;
             char folder[512];
             snprintf(folder, sizeof folder, "%s/reference/%s", KV_DATA_DIR, names[i]);
-            assert_ok(kv_pool_create(&pool, 1 + 2 * (f % 2), &error), error);
-            assert_ok(kv_model_load(&model, folder, format_at(f)->choice.name, NULL, pool, &error), error);
-            assert_ok(kv_model_load(&plain, folder, NULL, "reference", pool, &error), error);
+
+            OK(kv_model_load(&model, folder, format_at(f)->choice.name, NULL, pool, &error));
+            OK(kv_model_load(&plain, folder, NULL, "reference", pool, &error));
             assert_string_equal(kv_model_format(model), format_at(f)->choice.name);
             check_matrix(&model->wte, &plain->wte);
             for (int l = 0; l < model->config.n_layer; l++) {
@@ -383,35 +375,19 @@ static void test_checkpoints(void **state)
 }
 
 /* Backends that multiply plain float32 weights say what to use instead. */
-static void test_other_backends_refuse(void **state)
+TEST(other_backends_refuse)
 {
-    (void)state;
-    struct kv_error error;
     const struct kv_weight_format *format;
     const struct kv_matmul_backend *backend;
-    assert_ok(kv_matmul_find_for("f32", "openblas", &format, &backend, &error), error);
-    assert_ok(kv_matmul_find_for("int8", NULL, &format, &backend, &error), error);
+    OK(kv_matmul_find_for("f32", "openblas", &format, &backend, &error));
+    OK(kv_matmul_find_for("int8", NULL, &format, &backend, &error));
     assert_ptr_equal(format, &kv_format_int8);
     assert_ptr_equal(backend, &kv_matmul_packed);
-    assert_int_equal(kv_matmul_find_for("int8", "openblas", &format, &backend, &error), KV_ERROR_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "'openblas' multiplies weights 'f32', not 'int8'"));
-    assert_non_null(strstr(error.message, "matmul 'packed'"));
-    assert_int_equal(kv_matmul_find_for("bf16", "reference", &format, &backend, &error), KV_ERROR_UNSUPPORTED);
-    assert_int_equal(kv_matmul_find_for("int3", "packed", &format, &backend, &error), KV_ERROR_ARGUMENT);
-    assert_non_null(strstr(error.message, "f32, bf16, bf16x, int8"));
+    REFUSED(kv_matmul_find_for("int8", "openblas", &format, &backend, &error), KV_ERROR_UNSUPPORTED,
+            "'openblas' multiplies weights 'f32', not 'int8'", "matmul 'packed'");
+    REFUSED(kv_matmul_find_for("bf16", "reference", &format, &backend, &error), KV_ERROR_UNSUPPORTED, "'bf16'", NULL);
+    REFUSED(kv_matmul_find_for("int3", "packed", &format, &backend, &error), KV_ERROR_ARGUMENT, "'int3'",
+            "f32, bf16, bf16x, int8");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_unusual_values),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_bits_depend_on_nothing_else),
-        cmocka_unit_test(test_bfloat_as_floats),
-        cmocka_unit_test(test_checkpoints),
-        cmocka_unit_test(test_other_backends_refuse),
-    };
-    return cmocka_run_group_tests_name("formats", tests, create_guards, free_guards);
-}
+GROUP(create_guards, free_guards)

@@ -53,7 +53,6 @@ struct call {
     int gap;         /* floats between rows of x and of y */
     int n_ranks;
 };
-static const struct kv_weight_format *format = &kv_format_f32;
 
 enum { X, W, BIAS, Y, N_GUARDS };
 static struct guard guards[N_GUARDS];
@@ -153,16 +152,14 @@ static float *lay_rows(struct guard *guard, const float *rows, int columns, int 
 static struct kv_matrix make_matrix(int n, int k, enum kv_weight_layout layout, bool transposed)
 {
     const size_t columns = layout == KV_WEIGHTS_PACKED ? kv_packed_columns(n) : (size_t)n;
-    struct kv_matrix w = {.k = k, .n = n, .format = format, .layout = layout, .transposed = transposed};
-    size_t n_floats = columns * (size_t)k, data = 0, scales = 0;
-    if (format != &kv_format_f32) { /* padded, so that it does not end at the guard to the byte */
-        struct kv_layout bytes = {0};
-        format->lay_out(&w, &bytes, &data, &scales);
-        n_floats = bytes.bytes / sizeof(float);
-    }
-    w.data = (char *)guard_last(&guards[W], n_floats) + data;
-    w.scales = scales == data ? NULL : (char *)w.data - data + scales;
-    return w;
+    return (struct kv_matrix){
+        .data = guard_last(&guards[W], columns * (size_t)k),
+        .k = k,
+        .n = n,
+        .format = &kv_format_f32,
+        .layout = layout,
+        .transposed = transposed,
+    };
 }
 
 /* Columns of the problem's w, strip by strip of random width, from rows of its transpose that are k + gap apart. */
@@ -441,41 +438,6 @@ TEST(round_trip)
         check_packed(&w);
         assert_guard(&guards[W], n_floats);
     }
-}
-
-/* Every format of the table keeps about what it is given, strips of rows and of columns alike, and its product is that
- * of the values that it keeps. */
-TEST(formats)
-{
-    static float column[MAX_K];
-    uint64_t random = 3;
-    for (int f = 0; kv_weights_choice(f); f++) {
-        OK(kv_format_find(kv_weights_choice(f)->name, &format, &error));
-        assert_true(format->bytes(64, 48) > 0 && format->bytes(64, 48) <= 64 * 48 * sizeof(float));
-        fill_problem(9, 97, 150);
-        struct kv_matrix w = make_matrix(problem.n, problem.k, KV_WEIGHTS_PACKED, false);
-        pack_rows(&w, &random);
-        for (int j = 0; j < problem.n; j++) {
-            format->unpack_column(&w, j, column);
-            for (int p = 0; p < problem.k; p++) {
-                assert_true(fabsf(column[p] - problem.w[p][j]) < 0.02f); /* of weights of -1..1 */
-                problem.w[p][j] = column[p];
-            }
-        }
-        compute_sums();
-        pack_columns(&w, 0, &random);
-        for (int j = 0; j < problem.n; j++) {
-            format->unpack_column(&w, j, column);
-            for (int p = 0; p < problem.k; p++)
-                assert_memory_equal(&column[p], &problem.w[p][j], sizeof *column);
-        }
-        for (int m = 0; kv_matmul_choice(m); m++) {
-            const struct kv_matmul_backend *backend;
-            OK(kv_matmul_find(kv_matmul_choice(m)->name, &backend, &error));
-            check_backend(backend, 3);
-        }
-    }
-    format = &kv_format_f32;
 }
 
 /* ---- Division among ranks --------------------------------------------------------------------------- */

@@ -154,12 +154,12 @@ PROPERTY(paths_agree, 1)
 PROPERTY(formats, 8)
 {
     struct shape whole = *s;
-    s = &whole;
     whole.config.n_embd = whole.config.n_head * 16 * random_between(state, 1, 4);
+    s = &whole;
     int32_t *tokens = random_tokens(state, s);
     for (int f = 0; kv_weights_choice(f); f++) {
-        struct kv_model *in_format;
-        OK(kv_model_synthesize(&in_format, &s->config, s->seed, kv_weights_choice(f)->name, NULL, pool, &error));
+        struct kv_model *formatted;
+        OK(kv_model_synthesize(&formatted, &s->config, s->seed, kv_weights_choice(f)->name, NULL, pool, &error));
         for (int isa = 0; supported_isa(isa); isa++) {
             float *logits[2];
             for (int p = 0; p < 2; p++) {
@@ -168,7 +168,7 @@ PROPERTY(formats, 8)
                                                            .isa = supported_isa(isa),
                                                            .batch = s->batch,
                                                            .chunk = p ? 0 : s->chunk};
-                OK(kv_session_create(&session, in_format, pool, &options, &error));
+                OK(kv_session_create(&session, formatted, pool, &options, &error));
                 logits[p] = run(session, s, s->batch, tokens);
                 kv_session_free(session);
             }
@@ -176,7 +176,7 @@ PROPERTY(formats, 8)
             free(logits[0]);
             free(logits[1]);
         }
-        kv_model_free(in_format);
+        kv_model_free(formatted);
     }
     free(tokens);
 }

@@ -9,7 +9,8 @@
 
 /* ---- Weights ------------------------------------------------------------------------------------------------- */
 
-/* A format is a struct kv_weight_format, its name in core/meson.build, and an instance of packed_tmpl.h. */
+/* A format is one file with one struct kv_weight_format, its name in core/meson.build, and an instance of
+ * packed_tmpl.h. */
 
 /* How a matrix lies in memory: each matmul backend works on one layout, and a model is laid out when it is made. */
 enum kv_weight_layout {
