@@ -120,7 +120,8 @@ kv_status kv_config_preset(const char *name, struct kv_config *config, struct kv
 kv_status kv_config_load(const char *file, struct kv_config *config, struct kv_error *error);
 /* Number of parameters, the tied LM head counted once; 0 when it overflows. */
 uint64_t kv_config_parameters(const struct kv_config *config);
-/* Bytes of keys and values that one position of one sequence takes: 2 L C sizeof(float). */
+/* Bytes of keys and values that one position of one sequence takes in float32: 2 L C sizeof(float). A session says what
+ * its own type takes: kv_session_kv_live_bytes. */
 size_t kv_config_kv_bytes_per_token(const struct kv_config *config);
 
 struct kv_model;

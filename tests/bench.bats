@@ -180,10 +180,10 @@ PY
     rows skipped <<'PY'
 assert [r['status'] for r in rows] == 2 * ['skipped'] and 'the budget of a cell is' in rows[0]['error']
 PY
-    ends 0 bench --suite batch --batch 1 --new 4 --reps 1 --min-time 0.01 --path cached --out long
+    ends 0 bench --suite batch --batch 1 --new 4 --reps 1 --min-time 0.1 --path cached --out long --quiet
     rows long <<'PY'
 times = [float(r['e2e_ms']) for r in rows if r['status'] == 'ok']
-assert len(times) > 10 and sum(times[:-1]) < 10 <= sum(times)
+assert len(times) > 10 and sum(times[:-1]) < 100 <= sum(times)
 PY
 }
 
@@ -200,13 +200,13 @@ PY
 }
 
 @test "a run ends in its time, whole" {
-    ends 0 bench --suite batch --batch 1,2 --new 8 --reps 9999 --time 10s --out run
+    ends 0 bench --suite batch --batch 1,2 --new 8 --reps 9999 --precision 0.000001 --time 8s --out run
     has "$err" '--time'
     has "$out" 'Files in run'
     rows run <<'PY'
 assert rows and {r['status'] for r in rows} <= {'ok', 'stalled'} and context['run']['end']
 start = datetime.datetime.fromisoformat(context['run']['start']).timestamp()
-assert float(rows[-1]['started_s']) - start < 10
+assert float(rows[-1]['started_s']) - start < 8
 PY
 }
 
@@ -219,8 +219,6 @@ counts = [sum(r['status'] == 'ok' and r['batch'] == b for r in rows if r['path']
 over = 'wider than the precision' in """$err""" # the machine was too restless for it
 assert over or set(counts) <= {6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048}, counts
 PY
-    ends 0 bench --suite batch --batch 1 --new 4 --precision 0.000001 --time 10s --out never --quiet
-    counts 1 'is wider than the precision asked for' "$err"
 }
 
 @test "a folder that cannot be made" {
@@ -316,4 +314,12 @@ PY
         finishes 137
         whole_rows "run$n" "$n"
     done
+}
+
+@test "--require-steady ends with 3 where nothing says that the machine was steady, and keeps what was measured" {
+    ends 3 bench --suite batch --batch 1 --new 2 --reps 1 --path cached --require-steady --out ungraded
+    has "$err" '--require-steady: the machine was not graded: fewer than 6 repetitions with probes'
+    rows ungraded <<'PY'
+assert [r['status'] for r in rows] == ['ok']
+PY
 }

@@ -208,7 +208,7 @@ fresh_run() {
     local file
     # of shares of the limit a clock decides how many there are
     kv bench "${pinned[@]}" --quick --reps 1 --seed 1 --time 0 --model data/reference/tiny-f32 --out fresh |
-        sed '/^! /d; /^Findings/,/^$/d; /^The instrument/d' | mask_numbers |
+        sed '/^! /d; /^Findings/,/^$/d; /^The instrument/d; s/^The machine was .*/The machine was ~/' | mask_numbers |
         sed -E 's/ (-|#) \(# of #\)/ #/; / portable # (GFLOPS|GB.s) /s/# -( |$)/# # %\1/g' |
         sed -E '/^[$=]/!{s/ # %/ #/g; s/ -( |$)/ #\1/g; s/ -( |$)/ #\1/g}' >"$work/made/bench-tables.txt"
     for file in runs tokens summary kernels limits; do

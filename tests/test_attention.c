@@ -154,7 +154,7 @@ static const float *attend(const struct kv_kernels *kernels, const struct layout
         .out_stride = stride,
         .scratch = guard_last(&guards[SCRATCH], kv_attention_scratch(head.size)),
     };
-    kernels->attention(&attention);
+    kernels->attention[KV_KEPT_F32](&attention);
     assert_guard(&guards[OUT], n_floats);
     assert_guard(&guards[SCRATCH], kv_attention_scratch(head.size));
     return attention.out;
@@ -331,7 +331,7 @@ TEST(parts_join)
     for (int s = 0; s < 2; s++) {
         fill_head(sizes[s], MAX_POSITIONS);
         for (int level = 0; supported_kernels(level); level++)
-            for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            for (size_t i = 0; i < COUNT(lengths); i++) {
                 const struct layout layout = {lengths[i] - 1, 1, 0, 0};
                 const struct kv_kernels *kernels = supported_kernels(level);
                 const float *whole = attend(kernels, &layout);
@@ -346,10 +346,10 @@ TEST(parts_join)
                     .scratch = scratch,
                 };
                 const int n_parts = (lengths[i] - 1) / KV_ATTENTION_PART + 1;
-                assert_true(kv_attention_scratch(head.size) <= sizeof scratch / sizeof *scratch);
+                assert_true(kv_attention_scratch(head.size) <= COUNT(scratch));
                 for (a.part = n_parts - 1; a.part >= 0; a.part--) {
                     a.partial = &partials[0][0] + a.part * (2 + head.size);
-                    kernels->attention(&a);
+                    kernels->attention[KV_KEPT_F32](&a);
                 }
                 kernels->attention_join(&partials[0][0], n_parts, head.size, out);
                 assert_memory_equal(out, whole, (size_t)head.size * sizeof *out);

@@ -150,6 +150,111 @@ FIXTURE_TEST(reference_loss)
     assert_loss(sum / f->c.batch, expected, 1e-5);
 }
 
+/* ---- Divergence ------------------------------------------------------------------------------------------ */
+
+static struct kv_session *open_session(const struct fixture *f, const char *kv, int chunk)
+{
+    struct kv_session *session;
+    const struct kv_session_options options = {.path = "cached", .kv = kv, .batch = 2, .chunk = chunk, .capacity = 16};
+    assert_ok(kv_session_create(&session, f->model, f->pool, &options, &error), error);
+    return session;
+}
+
+/* Of a cache of that type against one of float32, in windows of 16. */
+static void score(const struct fixture *f, const char *kv, int chunk, struct kv_token_score scores[TEXT_LENGTH - 1])
+{
+    double seconds;
+    struct kv_session *session = open_session(f, kv, chunk), *reference = open_session(f, "f32", 0);
+    assert_ok(kv_evaluate_tokens(session, reference, f->config, 2, 16, f->ids, TEXT_LENGTH, scores, &seconds, &error),
+              error);
+    assert_true(seconds > 0);
+    kv_session_free(session);
+    kv_session_free(reference);
+}
+
+static double mean_divergence(const struct kv_token_score scores[TEXT_LENGTH - 1])
+{
+    double sum = 0;
+    for (int i = 0; i < TEXT_LENGTH - 1; i++)
+        sum += scores[i].divergence / (TEXT_LENGTH - 1);
+    return sum;
+}
+
+/* From logits of one window, position by position: sum f ln (f / p), all in double. */
+FIXTURE_TEST(divergence_by_definition)
+{
+    struct kv_token_score scores[TEXT_LENGTH - 1];
+    const int V = f->config->vocab_size;
+    struct kv_session *sessions[] = {open_session(f, "int4", 0), open_session(f, "f32", 0)};
+    score(f, "int4", 0, scores);
+    for (int t = 0; t < 16; t++) {
+        const int32_t tokens[] = {f->ids[t], f->ids[t]};
+        double sums[2] = {0}, divergence = 0;
+        int top[2] = {0};
+        const float *logits[2];
+        for (int s = 0; s < 2; s++) {
+            assert_ok(kv_session_decode(sessions[s], tokens, &error), error);
+            logits[s] = kv_session_logits(sessions[s]);
+            for (int i = 0; i < V; i++) {
+                sums[s] += exp((double)logits[s][i]);
+                top[s] = logits[s][i] > logits[s][top[s]] ? i : top[s];
+            }
+        }
+        for (int i = 0; i < V; i++) {
+            const double p = exp((double)logits[0][i]) / sums[0], q = exp((double)logits[1][i]) / sums[1];
+            divergence += q * log(q / p);
+        }
+        assert_true(fabs(scores[t].divergence - divergence) <= 1e-5 * divergence + 1e-7);
+        assert_int_equal(scores[t].same_top, top[0] == top[1]);
+        assert_loss(scores[t].loss, negative_log_likelihood(logits[0], V, f->ids[t + 1]), LOSS_BOUND);
+        assert_loss(scores[t].reference_loss, negative_log_likelihood(logits[1], V, f->ids[t + 1]), LOSS_BOUND);
+    }
+    kv_session_free(sessions[0]);
+    kv_session_free(sessions[1]);
+}
+
+/* A cache that were not read would make all types alike: each is further off than the one before, f32 not at all, and
+ * token by token is what it is in one pass, to the bit. */
+FIXTURE_TEST(the_cache_is_read)
+{
+    struct kv_token_score scores[TEXT_LENGTH - 1], decoded[TEXT_LENGTH - 1];
+    double last = -1;
+    for (int k = 0; kv_kv_choice(k); k++) {
+        memset(scores, 0, sizeof scores);
+        memset(decoded, 0, sizeof decoded);
+        score(f, kv_kv_choice(k)->name, 0, scores);
+        score(f, kv_kv_choice(k)->name, 1, decoded);
+        for (int i = 0; i < TEXT_LENGTH - 1; i++)
+            assert_true(scores[i].loss == decoded[i].loss && scores[i].divergence == decoded[i].divergence);
+        const double mean = mean_divergence(scores);
+        assert_true(k == 0 ? mean == 0 && scores[0].same_top : mean > 2 * last);
+        last = mean;
+    }
+}
+
+/* Blocks whose means are 0 .. 19: the interval of their mean, as of any 20 values. */
+TEST(intervals)
+{
+    enum { N = 20 * KV_QUALITY_BLOCKS };
+    struct kv_token_score scores[N];
+    struct kv_quality q;
+    for (int i = 0; i < N; i++)
+        scores[i] = (struct kv_token_score){
+            .loss = i / 20 + (i % 2 ? 0.5 : -0.5), .reference_loss = 1, .divergence = i, .same_top = i % 4 != 0};
+    assert_ok(kv_quality_of(scores, N, &q, &error), error);
+    const double half = 2.093 * sqrt(35.0) / sqrt(20.0); /* 35 = the variance of 0 .. 19 */
+    assert_true(fabs(q.loss.value - 9.5) < 1e-9);
+    assert_true(fabs(q.loss.low - (9.5 - half)) < 1e-9 && fabs(q.loss.high - (9.5 + half)) < 1e-9);
+    assert_true(fabs(q.perplexity.high / exp(9.5 + half) - 1) < 1e-9);
+    assert_true(fabs(q.perplexity_change.value / (exp(8.5) - 1) - 1) < 1e-9);
+    assert_true(fabs(q.divergence.value - (N - 1) / 2.0) < 1e-9 && q.divergence_largest == N - 1);
+    assert_true(fabs(q.divergence_p99.value - 0.99 * (N - 1)) < 1e-9);
+    assert_true(q.divergence_p99.low < q.divergence_p99.value && q.divergence_p99.value < q.divergence_p99.high);
+    assert_true(q.same_top.value == 0.75 && q.same_top.high - q.same_top.low < 1e-9); /* in every block */
+    assert_ok(kv_quality_of(scores, 1, &q, &error), error);
+    assert_true(q.loss.value == -0.5 && isnan(q.loss.low) && isnan(q.divergence_p99.high));
+}
+
 FIXTURE_TEST(errors)
 {
     struct kv_evaluation evaluation;

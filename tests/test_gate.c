@@ -20,8 +20,8 @@ const float *__wrap_kv_session_logits(const struct kv_session *session);
 kv_status __real_kv_session_greedy(struct kv_session *session, int32_t *tokens, struct kv_error *error);
 kv_status __wrap_kv_session_greedy(struct kv_session *session, int32_t *tokens, struct kv_error *error);
 
-kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
-                                   struct kv_error *error);
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                                   struct kv_limits *limits, struct kv_error *error);
 
 kv_status __wrap_kv_pass_buffer(struct kv_pool *pool, struct kv_block *block, struct kv_error *error);
 
@@ -32,10 +32,10 @@ kv_status __wrap_kv_pass_buffer(struct kv_pool *pool, struct kv_block *block, st
     return KV_ERROR_MEMORY;
 }
 
-kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
-                                   struct kv_error *error)
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                                   struct kv_limits *limits, struct kv_error *error)
 {
-    (void)pool, (void)isa, (void)limits, (void)error;
+    (void)pool, (void)isa, (void)buffer, (void)limits, (void)error;
     return KV_ERROR_MEMORY;
 }
 

@@ -9,6 +9,7 @@
 #include "measure/measure.h"
 #include "text/terminal.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,6 +332,9 @@ GENERATE_TEST(interrupted_twice)
         assert_true(packets_read(&bench->p));
     /* With Ctrl-S whatever it writes waits, the end of the race, too; with Ctrl-Q it goes on. */
     assert_int_equal(write(bench->p.descriptor, "\x13", 1), 1);
+    struct pollfd written = {.fd = bench->p.descriptor, .events = POLLIN};
+    while (poll(&written, 1, 500) > 0) /* the terminal may take a moment to stop */
+        assert_true(packets_read(&bench->p));
     assert_int_equal(kill(bench->p.child, SIGINT), 0);
     nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
     assert_int_equal(kill(bench->p.child, SIGTERM), 0);

@@ -44,7 +44,7 @@ void __wrap_kv_matmul(const struct kv_matmul_backend *backend, const struct kv_k
     if (rank == 0 && task->w->n == watched.n && task->w->k == watched.k) {
         const float *data = kv_matrix_floats(task->w);
         watched.n_calls++;
-        watched.n_repeats += data == watched.data;
+        watched.n_repeats += data == watched.data && task->m == watched.last.m; /* of one cell */
         watched.data = data;
         watched.newest = data;
         watched.last = *task;
@@ -79,12 +79,12 @@ static bool limits_are_known = true;
 static struct kv_probe probe;                  /* what the machine can do, but */
 static int n_probes, collapse_at, collapse_to; /* for the probes between these, a tenth of it */
 
-kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
-                                   struct kv_error *error);
-kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits,
-                                   struct kv_error *error)
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                                   struct kv_limits *limits, struct kv_error *error);
+kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                                   struct kv_limits *limits, struct kv_error *error)
 {
-    (void)isa, (void)error;
+    (void)isa, (void)buffer, (void)error;
     if (!limits_are_known)
         return KV_ERROR_MEMORY;
     *limits = (struct kv_limits){

@@ -86,12 +86,12 @@ static void unknown_level_is_an_argument_error(void **state)
     memset(&limits, 0x5a, sizeof limits);
     before = limits;
     struct kv_error error = {0};
-    assert_int_equal(kv_limits_measure(*state, "avx1024", &limits, &error), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_limits_measure(*state, "avx1024", NULL, &limits, &error), KV_ERROR_ARGUMENT);
     assert_non_null(strstr(error.message, "'avx1024'"));
     assert_non_null(strstr(error.message, "portable"));
     assert_null(strchr(error.message, '\n'));
     assert_memory_equal(&limits, &before, sizeof limits);
-    assert_int_equal(kv_limits_measure(*state, "", &limits, NULL), KV_ERROR_ARGUMENT);
+    assert_int_equal(kv_limits_measure(*state, "", NULL, &limits, NULL), KV_ERROR_ARGUMENT);
 }
 
 static void level_above_the_cpu_is_unsupported(void **state)
@@ -101,7 +101,8 @@ static void level_above_the_cpu_is_unsupported(void **state)
     for (int i = 0; kv_isa_choice(i); i++) {
         if (kv_isa_supported(kv_isa_choice(i)->name))
             continue;
-        assert_int_equal(kv_limits_measure(*state, kv_isa_choice(i)->name, &limits, &error), KV_ERROR_UNSUPPORTED);
+        assert_int_equal(kv_limits_measure(*state, kv_isa_choice(i)->name, NULL, &limits, &error),
+                         KV_ERROR_UNSUPPORTED);
         assert_non_null(strstr(error.message, kv_isa_choice(i)->name));
         assert_non_null(strstr(error.message, "use a lower one"));
     }
@@ -122,7 +123,7 @@ static void no_name_means_the_highest_supported(void **state)
 {
     struct kv_limits limits;
     struct kv_error error = {0};
-    assert_int_equal(kv_limits_measure(*state, NULL, &limits, &error), KV_OK);
+    assert_int_equal(kv_limits_measure(*state, NULL, NULL, &limits, &error), KV_OK);
     assert_plausible(&limits, 2, kv_isa_default());
 }
 
@@ -177,7 +178,7 @@ static void probes_are_plausible_and_rare(void **state)
     struct kv_prober *prober;
     double probing = 0;
     assert_int_equal(kv_prober_create(&prober, *state, NULL, &error), KV_OK);
-    assert_true(kv_prober_bytes(prober) >= kv_beyond_caches(2));
+    assert_true(kv_prober_buffer(prober)->bytes >= kv_beyond_caches(2));
     assert_true(kv_prober_due(prober) && isinf(kv_prober_age(prober)));
     struct timespec start, before, after;
     clock_gettime(CLOCK_MONOTONIC, &start);

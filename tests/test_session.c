@@ -325,7 +325,7 @@ static void check_truncation(const struct fixture *f, struct ragged *r, const ch
     kv_session_free(s);
 }
 
-/* What is kept in another type is about what the naive path computes. */
+/* What is kept in another type is about what the naive path computes, within the widest bound of the gate. */
 static void check_values(const struct fixture *f, struct ragged *r, const char *path, int chunk)
 {
     float expected[V];
@@ -336,7 +336,7 @@ static void check_values(const struct fixture *f, struct ragged *r, const char *
         give(r, s, 1, 40);
         give(r, s, 1, 1);
         if (pass)
-            assert_close(kv_session_logits(s), expected, V, strcmp(r->kv, "f32") == 0 ? 1e-5 : 0.05);
+            assert_close(kv_session_logits(s), expected, V, strcmp(r->kv, "f32") == 0 ? 1e-5 : 0.5);
         memcpy(expected, kv_session_logits(s), sizeof expected);
         kv_session_free(s);
     }
@@ -451,18 +451,13 @@ TEST(long_contexts_are_shared_by_threads)
     for (int i = 0; i < 2 * 700; i++)
         tokens[i / 700][i % 700] = i * 7 % 31;
     for (int n_threads = 1; n_threads <= 8; n_threads = n_threads == 1 ? 4 : n_threads + 1) {
-        struct kv_pool *pool;
-        struct kv_model *model;
-        struct kv_session *s;
-        assert_ok(kv_pool_create(&pool, n_threads, &error), error);
-        assert_ok(kv_model_synthesize(&model, &config, 3, NULL, NULL, pool, &error), error);
-        assert_ok(
-            kv_session_create(&s, model, pool, &(struct kv_session_options){.path = "cached", .batch = 2}, &error),
-            error);
-        assert_ok(kv_session_prefill(s, tokens[0], 700, NULL, &error), error);
-        assert_ok(kv_session_truncate(s, lengths, &error), error);
+        struct kv_pool *pool = make_pool(n_threads);
+        struct kv_model *model = synthesize(&config, 3, NULL, n_threads);
+        struct kv_session *s = make_session(model, pool, (struct kv_session_options){.path = "cached", .batch = 2});
+        OK(kv_session_prefill(s, tokens[0], 700, NULL, &error));
+        OK(kv_session_truncate(s, lengths, &error));
         for (int step = 0; step < 4; step++) {
-            assert_ok(kv_session_decode(s, next, &error), error);
+            OK(kv_session_decode(s, next, &error));
             if (n_threads == 1)
                 memcpy(first[step], kv_session_logits(s), sizeof first[step]);
             else

@@ -14,6 +14,8 @@
 #define LARGEST_SHARE   12
 #define LEAST_SHARE     24
 #define LEAST_SECONDS   5.0
+/* A start of fewer rounds says little: when the machine is slow, it takes longer. */
+enum { LEAST_ROUNDS = 12 };
 
 struct contest {
     struct kv_contest *known;
@@ -145,6 +147,16 @@ double kv_contest_start_seconds(const struct kv_contest_settings *s, double cost
     return fmax(least, fmin(START_OVERHEADS * cost_s, most));
 }
 
+/* Whether a start of so many rounds has another one. */
+static bool goes_on(const struct contest *c, int n_rounds, double end_s)
+{
+    const struct kv_contest_settings *s = c->settings;
+    const double now = elapsed(c);
+    if (n_rounds == 0 || (s->rounds && n_rounds >= s->rounds))
+        return n_rounds == 0;
+    return now < s->seconds && (now < end_s || n_rounds < LEAST_ROUNDS);
+}
+
 static kv_status run_start(struct contest *c, int start, struct kv_error *error)
 {
     const struct kv_contest_settings *s = c->settings;
@@ -159,10 +171,9 @@ static kv_status run_start(struct contest *c, int start, struct kv_error *error)
         c->known->start_s = cost_s;
     if (!status && s->prepare)
         status = s->prepare(s->context, first, error);
-    const double end_s = fmin(began + kv_contest_start_seconds(s, c->known->start_s), s->seconds);
+    const double end_s = elapsed(c) + kv_contest_start_seconds(s, c->known->start_s) - c->known->start_s;
     int n_rounds = 0;
-    while (!status && !is_stopped(c) && (s->rounds == 0 || n_rounds < s->rounds) &&
-           (n_rounds == 0 || elapsed(c) < end_s)) {
+    while (!status && !is_stopped(c) && goes_on(c, n_rounds, end_s)) {
         status = run_round(c, start, n_rounds + 1, error);
         n_rounds += !status;
         c->known->elapsed_s = elapsed(c);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct settings {
@@ -51,59 +52,139 @@ static kv_status read_text(const struct settings *s, struct text *text, struct k
 
 /* ---- Evaluation -------------------------------------------------------------------------------------- */
 
-static void show_progress(const char *command, const struct kv_evaluation *so_far, const struct text *text)
+/* What was found out, of all ids that are predicted. */
+struct outcome {
+    struct kv_token_score *scores;
+    struct kv_quality quality;
+    double seconds; /* of the session, not of its reference */
+};
+
+static void show_progress(const char *command, const struct outcome *so_far, size_t n, const struct text *text)
 {
-    if (so_far->seconds > 1)
-        fprintf(stderr, "\r\033[Kkvbench %s: %.0f %%, %.4f nats a token so far", command,
-                100.0 * (double)so_far->n_tokens / (double)(text->n_ids - 1), so_far->loss);
+    double nats = 0;
+    for (size_t i = 0; i < n; i++)
+        nats += so_far->scores[i].loss;
+    fprintf(stderr, "\r\033[Kkvbench %s: %.0f %%, %.4f nats a token so far", command,
+            100.0 * (double)n / (double)(text->n_ids - 1), nats / (double)n);
 }
 
 /* On a terminal `batch` windows at a time, to show progress; else all in one call, which allocates logits once. */
 static kv_status evaluate(const char *command, const struct settings *s, struct kv_session *session,
-                          const struct kv_config *config, const struct text *text, struct kv_evaluation *whole,
-                          struct kv_error *error)
+                          struct kv_session *reference, const struct kv_config *config, const struct text *text,
+                          struct outcome *outcome, struct kv_error *error)
 {
     const bool watched = isatty(STDERR_FILENO);
     const size_t n = text->n_ids - 1, step = watched ? (size_t)s->batch * (size_t)s->context : n;
     kv_status status = KV_OK;
-    *whole = (struct kv_evaluation){0};
+    outcome->scores = calloc(n, sizeof *outcome->scores);
+    if (!outcome->scores)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the losses of %zu tokens; give a shorter text", n);
     for (size_t at = 0; !status && at < n; at += step) {
-        const size_t n_ids = (n - at < step ? n - at : step) + 1;
-        struct kv_evaluation part;
-        status = kv_evaluate(session, config, s->batch, s->context, text->ids + at, n_ids, &part, error);
-        if (status)
-            break;
-        kv_evaluation_add(whole, &part);
-        if (watched)
-            show_progress(command, whole, text);
+        const size_t part = n - at < step ? n - at : step;
+        double seconds;
+        status = kv_evaluate_tokens(session, reference, config, s->batch, s->context, text->ids + at, part + 1,
+                                    outcome->scores + at, &seconds, error);
+        outcome->seconds += seconds;
+        if (!status && watched && outcome->seconds > 1)
+            show_progress(command, outcome, at + part, text);
     }
-    if (watched && whole->seconds > 1)
+    if (watched && outcome->seconds > 1)
         fputs("\r\033[K", stderr);
-    return status;
+    return status ? status : kv_quality_of(outcome->scores, n, &outcome->quality, error);
+}
+
+/* ---- What is printed ----------------------------------------------------------------------------------- */
+
+/* A figure with its interval; what is not known is empty. */
+static void print_cells(const struct kv_estimate *e, bool known)
+{
+    printf(known ? ",%.9g" : ",", e->value);
+    printf(known && !isnan(e->low) ? ",%.9g,%.9g" : ",,", e->low, e->high);
+}
+
+static void print_csv(const struct settings *s, const struct text *text, const struct kv_session *session,
+                      const char *format, const struct outcome *outcome, bool compared)
+{
+    const struct kv_quality *q = &outcome->quality;
+    const struct kv_estimate *figures[] = {&q->perplexity_change, &q->divergence, &q->divergence_p99, &q->same_top};
+    const size_t n = text->n_ids - 1;
+    printf("path,cache,kv,weights,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,"
+           "tokens_per_second,loss_nats_low,loss_nats_high,perplexity_low,perplexity_high,divergence_largest");
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        static const char *const names[] = {"perplexity_change", "divergence_mean", "divergence_p99", "top_agreement"};
+        printf(",%s,%s_low,%s_high", names[i], names[i], names[i]);
+    }
+    printf("\n%s,%s,%s,%s,%d,%d,%d,%zu,%zu,%.9f,%.9f,%.6f,%.3f,%.1f", kv_session_path(session),
+           kv_session_cache(session), kv_session_kv(session), format, s->chunk, s->context, s->batch, n, text->n_bytes,
+           q->loss.value, q->loss.value * (double)n / (log(2) * (double)text->n_bytes), q->perplexity.value,
+           outcome->seconds, (double)n / outcome->seconds);
+    const bool known = !isnan(q->loss.low);
+    printf(known ? ",%.9f,%.9f" : ",,", q->loss.low, q->loss.high);
+    printf(known ? ",%.6f,%.6f" : ",,", q->perplexity.low, q->perplexity.high);
+    printf(compared ? ",%.9g" : ",", q->divergence_largest);
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        print_cells(figures[i], compared);
+    putchar('\n');
+}
+
+/* "VALUE UNIT (LOW to HIGH)", each times `scale`, or without the interval where there is none. */
+static void print_estimate(const char *name, const struct kv_estimate *e, int decimals, double scale, const char *unit)
+{
+    printf("%-12s %.*f %s", name, decimals, e->value * scale, unit);
+    if (!isnan(e->low))
+        printf(" (%.*f to %.*f)", decimals, e->low * scale, decimals, e->high * scale);
+    putchar('\n');
 }
 
 static void print(const struct settings *s, const struct text *text, const struct kv_session *session,
-                  const char *format, const struct kv_evaluation *e)
+                  const char *format, const struct outcome *outcome, bool compared)
 {
-    const double bits_per_byte = e->loss * (double)e->n_tokens / (log(2) * (double)text->n_bytes);
-    const double rate = (double)e->n_tokens / e->seconds;
-    if (s->csv) {
-        printf("path,cache,kv,weights,chunk,context,batch,tokens,bytes,loss_nats,bits_per_byte,perplexity,seconds,"
-               "tokens_per_second\n");
-        printf("%s,%s,%s,%s,%d,%d,%d,%zu,%zu,%.9f,%.9f,%.6f,%.3f,%.1f\n", kv_session_path(session),
-               kv_session_cache(session), kv_session_kv(session), format, s->chunk, s->context, s->batch, e->n_tokens,
-               text->n_bytes, e->loss, bits_per_byte, exp(e->loss), e->seconds, rate);
-        return;
+    const struct kv_quality *q = &outcome->quality;
+    const size_t n = text->n_ids - 1;
+    printf("predicted    %zu tokens, %zu bytes\n", n, text->n_bytes);
+    print_estimate("loss", &q->loss, 6, 1, "nats a token");
+    printf("bits a byte  %.6f\n", q->loss.value * (double)n / (log(2) * (double)text->n_bytes));
+    print_estimate("perplexity", &q->perplexity, 4, 1, "a token");
+    if (compared) {
+        print_estimate("  change", &q->perplexity_change, 3, 100, "% from float32");
+        print_estimate("divergence", &q->divergence, 6, 1, "nats a token from float32");
+        print_estimate("  p99", &q->divergence_p99, 6, 1, "nats");
+        printf("  largest    %.6f nats\n", q->divergence_largest);
+        print_estimate("top token", &q->same_top, 2, 100, "% as float32's");
     }
-    printf("predicted    %zu tokens, %zu bytes\n", e->n_tokens, text->n_bytes);
-    printf("loss         %.6f nats a token\n", e->loss);
-    printf("bits a byte  %.6f\n", bits_per_byte);
-    printf("perplexity   %.4f a token\n", exp(e->loss));
-    printf("speed        %.0f tokens/s: path %s, context %d, batch %d", rate, kv_session_path(session), s->context,
-           s->batch);
+    printf("speed        %.0f tokens/s: path %s, context %d, batch %d", (double)n / outcome->seconds,
+           kv_session_path(session), s->context, s->batch);
     if (s->chunk)
         printf(", chunk %d", s->chunk);
-    putchar('\n');
+    if (kv_session_kv(session)[0])
+        printf(", kv %s", kv_session_kv(session));
+    printf(", weights %s\n", format);
+    if (!isnan(q->loss.low))
+        printf("(in brackets: 95 %% intervals over %d blocks of the text)\n", KV_QUALITY_BLOCKS);
+}
+
+/* ---- The session and its reference ------------------------------------------------------------------------ */
+
+static const char *first_name(const struct kv_choice *(*choice)(int index))
+{
+    return choice(0)->name;
+}
+
+/* Weights and cache of float32, whatever the session has: the same tokens through the cached path. */
+static kv_status open_reference(const char *command, const struct settings *s, const struct kv_model *model,
+                                struct kv_pool *pool, struct kv_model **own, struct kv_session **session,
+                                struct kv_error *error)
+{
+    struct model_options exact = s->model;
+    kv_status status = KV_OK;
+    exact.weights = first_name(kv_weights_choice);
+    exact.kv = first_name(kv_kv_choice);
+    if (strcmp(kv_model_format(model), exact.weights) != 0)
+        status = model_load(command, &exact, pool, own, error);
+    struct kv_session_options options = model_session_options(&exact, NULL);
+    options.batch = s->batch;
+    options.capacity = s->context;
+    return status ? status : kv_session_create(session, *own ? *own : model, pool, &options, error);
 }
 
 static kv_status evaluate_model(const char *command, const struct settings *s, const struct kv_model *model,
@@ -113,14 +194,23 @@ static kv_status evaluate_model(const char *command, const struct settings *s, c
     options.batch = s->batch;
     options.capacity = s->context;
     options.chunk = s->chunk;
-    struct kv_session *session;
-    struct kv_evaluation evaluation;
+    struct kv_session *session, *reference = NULL;
+    struct kv_model *exact = NULL;
+    struct outcome outcome = {0};
     kv_status status = kv_session_create(&session, model, pool, &options, error);
+    const bool lossy = !status &&
+                       (strcmp(kv_model_format(model), first_name(kv_weights_choice)) != 0 ||
+                        (kv_session_kv(session)[0] && strcmp(kv_session_kv(session), first_name(kv_kv_choice)) != 0));
+    if (lossy)
+        status = open_reference(command, s, model, pool, &exact, &reference, error);
     if (!status)
-        status = evaluate(command, s, session, kv_model_config(model), text, &evaluation, error);
+        status = evaluate(command, s, session, reference, kv_model_config(model), text, &outcome, error);
     if (!status)
-        print(s, text, session, kv_model_format(model), &evaluation);
+        (s->csv ? print_csv : print)(s, text, session, kv_model_format(model), &outcome, lossy);
+    free(outcome.scores);
+    kv_session_free(reference);
     kv_session_free(session);
+    kv_model_free(exact);
     return status;
 }
 
@@ -203,7 +293,8 @@ int command_evaluate(int argc, char **argv)
         .usage = "--text FILE [OPTIONS]",
         .summary = "How well a model predicts a text: cross-entropy over windows of T ids, each but the text's first "
                    "predicted\n"
-                   "once, from those before it in its window. Prints nats and perplexity a token, and bits a byte.",
+                   "once, from those before it in its window. Prints nats and perplexity a token, and bits a byte;\n"
+                   "of weights or a cache that are not f32 also how far the predictions are from those of f32.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof rows[0],
     };

@@ -17,7 +17,7 @@ static int measure(const char *command, int threads, const char *isa)
     struct kv_pool *pool;
     kv_status status = kv_pool_create(&pool, threads, &error);
     if (!status)
-        status = kv_limits_measure(pool, isa, &limits, &error);
+        status = kv_limits_measure(pool, isa, NULL, &limits, &error);
     kv_pool_free(pool);
     if (status)
         return cli_fail(command, CLI_FAILED, "%s", error.message);

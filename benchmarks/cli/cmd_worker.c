@@ -23,6 +23,7 @@
 #include "cli/ab.h"
 
 #include "base/error.h"
+#include "base/pool.h"
 #include "machine/context.h"
 #include "measure/decoder.h"
 #include "results/stats.h"
@@ -32,9 +33,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
-enum { MOST_STEPS = 100000, EXTRA_WINDOW = 31 };
+enum { MOST_STEPS = 100000, EXTRA_WINDOW = 31, EXTRA_ALONE_NS = 100000 };
 
 struct worker {
     const char *command;
@@ -42,8 +43,8 @@ struct worker {
     struct kv_pool *pool;
     struct kv_model *model;
     struct kv_decoder decoder;
-    /* Of --extra: times of the latest steps, a ring. */
-    double recent_ms[EXTRA_WINDOW];
+    /* Of --extra: CPU time of the latest steps, a ring. */
+    double recent_ns[EXTRA_WINDOW];
     int n_recent;
     double extra_pct; /* of the request that is served */
 };
@@ -90,7 +91,7 @@ const struct option_table *worker_rows(struct worker_rows *r, struct worker_sett
          .high = INT32_MAX / 4},
         {.name = "extra",
          .argument = "PCT",
-         .help = "work on after each step for PCT % of its time: a slow-down that is known",
+         .help = "work on after each step for PCT % of its work: a slow-down that is known",
          .number = &s->extra_pct},
     };
     int n = 0;
@@ -137,37 +138,61 @@ int worker_arguments(const struct worker_texts *t, const char **arguments)
 
 /* ---- Steps ------------------------------------------------------------------------------------------- */
 
-/* Keeps the calling thread at work for --extra of the middle one of the latest steps, while the others wait as they do
- * between any two steps; returns the milliseconds. */
-static double work_on(struct worker *w, double step_ms)
+static int64_t cpu_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+static void work_for(void *argument, int rank)
+{
+    const int64_t end = cpu_ns() + *(const int64_t *)argument;
+    (void)rank;
+    while (cpu_ns() < end)
+        ;
+}
+
+/* Works on for so long, and returns the milliseconds. A moment is the caller's alone, while the others wait for it by
+ * spinning: to call them would be work itself. More is done by all, and counted in CPU time: a machine that is busy with
+ * others stretches it as it stretches a step. */
+static double work_on(struct worker *w, int64_t extra_ns)
+{
+    const int64_t start = kv_now_ns();
+    int64_t now = start;
+    if (extra_ns > EXTRA_ALONE_NS) {
+        kv_pool_run(w->pool, work_for, &extra_ns);
+        now = kv_now_ns();
+    }
+    while (now - start < extra_ns)
+        now = kv_now_ns();
+    return (double)(now - start) * 1e-6;
+}
+
+/* What the middle one of the latest steps took of the caller's CPU time, the newest among them. */
+static double middle_step_ns(struct worker *w, int64_t newest_ns)
 {
     double sorted[EXTRA_WINDOW];
-    if (!(w->extra_pct > 0))
-        return 0;
-    const int64_t start = kv_now_ns();
-    w->recent_ms[w->n_recent++ % EXTRA_WINDOW] = step_ms;
+    w->recent_ns[w->n_recent++ % EXTRA_WINDOW] = (double)newest_ns;
     const size_t n = w->n_recent < EXTRA_WINDOW ? (size_t)w->n_recent : EXTRA_WINDOW;
-    memcpy(sorted, w->recent_ms, n * sizeof *sorted);
+    memcpy(sorted, w->recent_ns, n * sizeof *sorted);
     kv_stats_sort(sorted, n);
-    const int64_t extra = (int64_t)(w->extra_pct / 100 * 1e6 * kv_stats_median(sorted, n));
-    int64_t now;
-    while ((now = kv_now_ns()) - start < extra)
-        ;
-    return (double)(now - start) * 1e-6;
+    return kv_stats_median(sorted, n);
 }
 
 /* The next step, the first after a reset being the prompt's; its milliseconds. */
 static kv_status step(struct worker *w, double *ms, struct kv_error *error)
 {
     struct kv_decoder *d = &w->decoder;
+    const bool slowed = w->extra_pct > 0 && d->generation.n_steps > 0; /* the prompt's is no measure of the others */
+    const int64_t cpu_start = slowed ? cpu_ns() : 0;
     const kv_status status = kv_decoder_step(d, error);
     if (status)
         return status;
     const int i = d->generation.n_steps;
     *ms = (double)(d->generation.stamps[i] - d->generation.stamps[i - 1]) * 1e-6;
-    /* The prompt's step is no measure of the others. */
-    if (i > 1)
-        *ms += work_on(w, *ms);
+    if (slowed)
+        *ms += work_on(w, (int64_t)(w->extra_pct / 100 * middle_step_ns(w, cpu_ns() - cpu_start)));
     return KV_OK;
 }
 
@@ -335,6 +360,26 @@ static kv_status open_decoder(struct worker *w, struct kv_error *error)
     return status;
 }
 
+static void stay(void *argument, int rank)
+{
+    const struct kv_cpus *cpus = argument;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpus->order[rank], &one);
+    sched_setaffinity(0, sizeof one, &one); /* refused: as if nobody had asked */
+}
+
+/* A CPU for each thread, for good. A worker sleeps between its turns, and beside another program the scheduler may wake
+ * two of its threads on one CPU, turn after turn, for seconds: its steps were then ten times as long as those of an equal
+ * worker that it took turns with. */
+static void spread_threads(struct kv_pool *pool)
+{
+    struct kv_cpus cpus;
+    kv_cpus_list(&cpus, -1);
+    if (kv_pool_size(pool) <= cpus.n)
+        kv_pool_run(pool, stay, &cpus);
+}
+
 static int work(const char *command, const struct worker_settings *asked)
 {
     struct kv_error error = {""};
@@ -342,6 +387,7 @@ static int work(const char *command, const struct worker_settings *asked)
     int exit_status = model_open(command, &asked->model, &w.pool, &w.model);
     if (exit_status)
         return exit_status;
+    spread_threads(w.pool);
     const kv_status status = open_decoder(&w, &error);
     if (status) {
         exit_status = cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);

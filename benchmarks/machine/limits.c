@@ -44,17 +44,18 @@ static struct rate measure_multiply_add(struct kv_pool *pool, const struct kv_pr
     return rate_of(seconds, (double)kv_pool_size(pool) * (double)rounds * kernels->flops_per_round);
 }
 
-kv_status kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits, struct kv_error *error)
+kv_status kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                            struct kv_limits *limits, struct kv_error *error)
 {
-    struct kv_block block = {0};
+    struct kv_block own = {0};
     const struct kv_kernels *level;
     kv_status status = kv_kernels_find(isa, &level, error);
-    if (status == KV_OK)
-        status = kv_pass_buffer(pool, &block, error);
+    if (status == KV_OK && !buffer)
+        status = kv_pass_buffer(pool, &own, error);
     if (status != KV_OK)
         return status;
-    const struct rate read = measure_read(pool, level->probe, &block);
-    kv_block_free(&block);
+    const struct rate read = measure_read(pool, level->probe, buffer ? buffer : &own);
+    kv_block_free(&own);
     const struct rate multiply_add = measure_multiply_add(pool, level->probe);
     *limits = (struct kv_limits){
         .threads = kv_pool_size(pool),

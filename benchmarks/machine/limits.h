@@ -3,6 +3,7 @@
 #ifndef KV_MACHINE_LIMITS_H
 #define KV_MACHINE_LIMITS_H
 
+#include "base/memory.h"
 #include "kvbench.h"
 
 /* Rates of all threads of the pool together; an FMA counts as two flops. The best pass is the limit; a median far
@@ -22,12 +23,14 @@ struct kv_limits {
  * first use, in a few.
  *   isa      "portable", "avx2" or "avx512"; NULL: the highest that this CPU supports. The portable level uses only
  *            what every CPU of the architecture has: on x86-64 a multiplication and an addition in place of the FMA
+ *   buffer   of kv_pass_buffer for a pool of as many threads; NULL: one is made, and freed again
  *   limits   unchanged after an error
  * The read buffer is max(512 MiB, 4 x the L3 caches that so many threads can occupy); every thread streams the share
  * that it touched first, and page faults are outside the timed region.
  * Thread safety: as the pool; other load on the machine lowers what is measured.
  * Errors: ARGUMENT (unknown isa), UNSUPPORTED (not on this CPU), MEMORY (for the buffer). */
-kv_status kv_limits_measure(struct kv_pool *pool, const char *isa, struct kv_limits *limits, struct kv_error *error);
+kv_status kv_limits_measure(struct kv_pool *pool, const char *isa, const struct kv_block *buffer,
+                            struct kv_limits *limits, struct kv_error *error);
 
 /* The least seconds that work moving `bytes` from memory and doing `flops` can take:
  *   max(bytes / read_bytes_per_s, flops / fma_flop_per_s)

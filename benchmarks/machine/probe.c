@@ -62,9 +62,9 @@ void kv_prober_free(struct kv_prober *prober)
     free(prober);
 }
 
-size_t kv_prober_bytes(const struct kv_prober *prober)
+const struct kv_block *kv_prober_buffer(const struct kv_prober *prober)
 {
-    return prober->buffer.bytes;
+    return &prober->buffer;
 }
 
 double kv_prober_age(const struct kv_prober *prober)

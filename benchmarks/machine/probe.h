@@ -9,9 +9,8 @@
 #ifndef KV_MACHINE_PROBE_H
 #define KV_MACHINE_PROBE_H
 
+#include "base/memory.h"
 #include "machine/machine.h"
-
-#include "kvbench.h"
 
 /* ---- Probes ----------------------------------------------------------------------------------------- */
 
@@ -27,8 +26,8 @@ struct kv_prober;
  * few ms of it and the next one goes on behind, so that no cache holds what is read. Errors: as kv_limits_measure. */
 kv_status kv_prober_create(struct kv_prober **prober, struct kv_pool *pool, const char *isa, struct kv_error *error);
 void kv_prober_free(struct kv_prober *prober);
-/* Resident bytes of it. */
-size_t kv_prober_bytes(const struct kv_prober *prober);
+/* What it reads. */
+const struct kv_block *kv_prober_buffer(const struct kv_prober *prober);
 
 /* Whether a probe may be taken: 19 times as long as the last one took has passed since its end, so that probes take no
  * more than 5 % of the time. */

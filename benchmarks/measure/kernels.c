@@ -114,7 +114,7 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
     shape->sizes.y = M * width;
     shape->sizes.scratch = kv_attention_scratch(shape->cache.head_size);
     shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
-                                   shape->cache.kind->bytes(config, T) / config->n_layer};
+                                   shape->cache.kind->bytes(shape->cache.kind, config, T) / config->n_layer};
 }
 
 static struct shape shape_of(const struct kv_config *config, const struct kv_cell *cell)
@@ -177,12 +177,16 @@ static void fill_ring_job(void *argument, int rank)
 {
     const struct kernel_state *state = argument;
     const struct kv_block *ring = &state->cell->run->kernel_memory->ring;
-    draw((float *)(void *)ring->base, ring->bytes / sizeof(float),
-         1.0f / sqrtf((float)state->cell->run->settings->config->n_embd), rank, state->n_threads);
+    const size_t n = ring->bytes / sizeof(float), end = n * ((size_t)rank + 1) / (size_t)state->n_threads;
+    uint32_t *bits = (uint32_t *)(void *)ring->base;
+    draw((float *)(void *)ring->base, n, 1.0f / sqrtf((float)state->cell->run->settings->config->n_embd), rank,
+         state->n_threads);
+    for (size_t i = n * (size_t)rank / (size_t)state->n_threads; i < end; i++)
+        bits[i] = (bits[i] & 0xffff0000) | bits[i] >> 16;
 }
 
-/* Random float32, which is random weights, keys and values in any layout: a format of other bits has to fill a ring of
- * its own. Whole items, so that every shape cycles through at least ring_bytes. Made once, and only when something is
+/* Random float32 whose lower half is the upper one: random weights, keys and values as float32, bfloat16 or integers, in
+ * any layout. Whole items, so that every shape cycles through at least ring_bytes. Made once, and only when something is
  * to be measured. */
 static kv_status open_ring(struct kernel_state *state, struct kv_error *error)
 {

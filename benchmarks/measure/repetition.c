@@ -56,20 +56,16 @@ static void add_probe(struct kv_probes *probes, const struct kv_probe *probe)
     worst->fma_flop_per_s = fmin(worst->fma_flop_per_s, probe->fma_flop_per_s);
 }
 
-/* The history of the cell's pool, with a prober to fill it; NULL where there is no memory for them. */
+/* The history of the cell's pool; NULL where there is no memory for probes. */
 static struct kv_probe_history *history_of(struct kv_cell_run *cell, struct kv_pool **pool)
 {
     struct kv_run *run = cell->run;
     const int threads = cell->cell->arm.threads;
-    struct kv_pool *largest;
-    if (run->no_prober || kv_run_pool(run, threads, pool, NULL) != KV_OK)
+    if (!run->prober || kv_run_pool(run, threads, pool, NULL) != KV_OK)
         return NULL;
-    if (!run->prober)
-        run->no_prober = kv_run_pool(run, kv_plan_most_threads(run->plan), &largest, NULL) != KV_OK ||
-                         kv_prober_create(&run->prober, largest, run->settings->limits_isa, NULL) != KV_OK;
-    if (!run->no_prober && !run->probes[threads])
+    if (!run->probes[threads])
         run->probes[threads] = calloc(1, sizeof *run->probes[threads]);
-    return run->no_prober ? NULL : run->probes[threads];
+    return run->probes[threads];
 }
 
 void kv_cell_probe(struct kv_cell_run *cell)
@@ -260,7 +256,7 @@ static size_t bytes_open(const struct kv_run *run)
 size_t kv_cell_foreign_bytes(const struct kv_cell_run *cell)
 {
     const struct kv_run *run = cell->run;
-    return bytes_open(run) - cell->resident_bytes + (run->prober ? kv_prober_bytes(run->prober) : 0);
+    return bytes_open(run) - cell->resident_bytes + (run->prober ? kv_prober_buffer(run->prober)->bytes : 0);
 }
 
 /* What the process grew by since it had `before` is the cell's. Kernels hold nothing of their own. */

@@ -115,6 +115,11 @@ const struct kv_limits *kv_run_limits(const struct kv_run *run, int threads)
     return threads >= 1 && threads <= KV_MAX_THREADS && run->limits[threads].threads ? &run->limits[threads] : NULL;
 }
 
+static int most_threads(const struct kv_run *run)
+{
+    return run->plan->n_cells ? kv_plan_most_threads(run->plan) : run->settings->default_threads;
+}
+
 /* A machine without the memory for it leaves the limits unknown. */
 static kv_status measure_limits_of(struct kv_run *run, int threads, const char *moment, struct kv_limits *limits,
                                    struct kv_error *error)
@@ -123,7 +128,9 @@ static kv_status measure_limits_of(struct kv_run *run, int threads, const char *
     if (limits->threads || gb_stop_requested())
         return KV_OK;
     kv_status status = kv_run_pool(run, threads, &pool, error);
-    if (!status && kv_limits_measure(pool, run->settings->limits_isa, limits, NULL) != KV_OK)
+    const bool is_largest = threads == most_threads(run) && run->prober;
+    const struct kv_block *buffer = is_largest ? kv_prober_buffer(run->prober) : NULL;
+    if (!status && kv_limits_measure(pool, run->settings->limits_isa, buffer, limits, NULL) != KV_OK)
         limits->threads = 0;
     else if (!status && run->files[KV_FILE_LIMITS])
         status = kv_rows_write_limits(run, moment, limits, error);
@@ -148,7 +155,10 @@ static kv_status measure_limits(struct kv_run *run, const char *moment, struct k
 kv_status kv_run_measure_limits(struct kv_run *run, struct kv_error *error)
 {
     const int64_t start = kv_now_ns();
-    kv_status status = KV_OK;
+    struct kv_pool *pool;
+    kv_status status = kv_run_pool(run, most_threads(run), &pool, error);
+    if (!status && !run->prober)
+        (void)kv_prober_create(&run->prober, pool, run->settings->limits_isa, NULL);
     /* The limits suite: all smaller thread counts, too, by doubling. */
     for (int n = 1; !status && run->plan->limits && n < run->settings->default_threads; n *= 2)
         status = measure_limits_of(run, n, "start", &run->limits[n], error);

@@ -177,8 +177,7 @@ struct kv_run {
     struct kv_model *models[KV_MAX_MODELS];
     enum kv_weight_layout layouts[KV_MAX_MODELS];
     int n_models;
-    struct kv_prober *prober;
-    bool no_prober; /* there is no memory for it: what the machine could do stays unknown */
+    struct kv_prober *prober; /* NULL: there is no memory for it, and what the machine could do stays unknown */
     struct kv_probe_history *probes[KV_MAX_THREADS + 1];
     struct kv_reference *references; /* what the gate holds arms against */
     struct kv_kernel_memory *kernel_memory;

@@ -26,7 +26,7 @@
  *   + the larger of 0.2 and how far the slopes of both runs differ, times the shift of x from run to run
  *   + the larger of 0.2 and 1 - |b|, times the swing of the other kind of probe: times are shared out between them
  * In the same simulations it was in force in 3 to 54 % of the comparisons, cut their allowance to a third, and called 0
- * to 2.4 % of them different. */
+ * to 2.4 % of them different. tests/test_apart.c is a short form of them. */
 #ifndef KV_RESULTS_APART_H
 #define KV_RESULTS_APART_H
 

@@ -1,5 +1,5 @@
 /* Questions about cells, and finding those that agree. */
-#include "results/results.h"
+#include "results/reader.h"
 
 #include "base/error.h"
 #include "base/random.h"
@@ -111,6 +111,48 @@ const struct kv_cell_results *kv_matcher_next(const struct kv_matcher *matcher, 
         if (kv_cells_agree(matcher->entries[*at - 1].cell, wanted, matcher->columns))
             return matcher->entries[(*at)++ - 1].cell;
     return NULL;
+}
+
+/* ---- Order ---------------------------------------------------------------------------------------------------------- */
+
+/* Where a value stands among others of its column: as here, what is not here after them and by name. */
+static size_t rank_of(const char *text)
+{
+    static const char *const order[] = {
+        "batch",  "trace",     "grid",       "depth",    "memory",   "kernels", "matmul",  "attention",
+        "c_attn", "attn_proj", "c_fc",       "mlp_proj", "lm_head",  "decode",  "prefill", "naive",
+        "cached", "f32",       "contiguous", "packed",   "openblas", "avx512",  "avx2",
+    };
+    size_t i = 0;
+    while (i < sizeof order / sizeof *order && strcmp(order[i], text) != 0)
+        i++;
+    return i;
+}
+
+int kv_cells_compare(const void *left, const void *right)
+{
+    static const enum kv_column columns[] = {
+        KV_COLUMN_SUITE,          KV_COLUMN_KERNEL,        KV_COLUMN_SHAPE,      KV_COLUMN_BATCH,
+        KV_COLUMN_CONTEXT_TOKENS, KV_COLUMN_PROMPT_TOKENS, KV_COLUMN_NEW_TOKENS, KV_COLUMN_ROWS,
+        KV_COLUMN_PATH,           KV_COLUMN_WEIGHTS,       KV_COLUMN_CACHE,      KV_COLUMN_KV,
+        KV_COLUMN_GEMM,           KV_COLUMN_ISA,           KV_COLUMN_THREADS,    KV_COLUMN_CHUNK,
+    };
+    const struct kv_cell_results *a = *(const struct kv_cell_results *const *)left;
+    const struct kv_cell_results *b = *(const struct kv_cell_results *const *)right;
+    if (a->file != b->file)
+        return a->file < b->file ? -1 : 1;
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        const enum kv_column c = columns[i];
+        const bool is_text = kv_column_info(c)->type == KV_TYPE_TEXT;
+        const double rank_a = is_text ? (double)rank_of(a->texts[c]) : a->numbers[c];
+        const double rank_b = is_text ? (double)rank_of(b->texts[c]) : b->numbers[c];
+        const int by_name = is_text ? strcmp(a->texts[c], b->texts[c]) : 0;
+        if (rank_a != rank_b && !isnan(rank_a) && !isnan(rank_b))
+            return rank_a < rank_b ? -1 : 1;
+        if (by_name)
+            return by_name;
+    }
+    return a < b ? -1 : 1;
 }
 
 /* ---- Questions --------------------------------------------------------------------------------------------------- */

@@ -89,7 +89,7 @@ const char *kv_grade_name(enum kv_grade grade); /* "not graded", "steady", "movi
  *           interval of a ratio from n rounds is about exp(+-1.96 d / sqrt(n)) wide, d = jump / 0.67
  * steady: spread <= 10 %, as much as the limits themselves are uncertain, and at most 1 % of the time stolen. unusable:
  * jump > 15 %, with which 20 rounds leave a ratio uncertain by 10 %, or more repetitions stalled than measured. moving:
- * between them. Two shared cores of a Xeon, recorded for 330 s, had a jump of 4 to 8 % and a spread of 90 to 220 %. */
+ * between them. Two shared cores of a Xeon, recorded for 330 s, had a jump of 4 to 7 % and a spread of 90 to 230 %. */
 struct kv_steadiness {
     enum kv_grade grade;
     size_t n; /* repetitions with probes */

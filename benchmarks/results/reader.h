@@ -56,6 +56,9 @@ kv_status kv_reader_fail(const struct reader *reader, size_t row, enum kv_column
 /* Makes cells and samples of runs and kernels; readers [KV_N_FILES], those without a table were not there. */
 kv_status kv_reader_load_cells(struct kv_results *results, struct reader *readers, struct kv_error *error);
 
+/* Of two pointers to cells, for qsort: by suite and kernel, size, then arm. (cells.c) */
+int kv_cells_compare(const void *left, const void *right);
+
 /* Where the hash of the ids has this one: 1 + the number of its cell, 0 when there is none. */
 size_t *kv_reader_bucket(const struct kv_results *results, const char *id);
 

@@ -31,50 +31,77 @@ int kv_evaluation_batch(const struct kv_config *config, int context)
     return fit < 1 ? 1 : fit < MOST_BATCH ? (int)fit : MOST_BATCH;
 }
 
-/* -ln softmax(logits)[target], logits [V]; the largest is taken out first, so that no power overflows. */
-static double negative_log_likelihood(const float *logits, int V, int32_t target)
+/* ln sum e^logits [V]; the largest is taken out first, so that no power overflows. */
+static double log_of_sum(const float *logits, int V, int *top)
 {
-    float largest = logits[0];
+    *top = 0;
     for (int i = 1; i < V; i++)
-        largest = logits[i] > largest ? logits[i] : largest;
+        *top = logits[i] > logits[*top] ? i : *top;
     double sum = 0;
     for (int i = 0; i < V; i++)
-        sum += (double)expf(logits[i] - largest);
-    return log(sum) + (double)largest - (double)logits[target];
+        sum += (double)expf(logits[i] - logits[*top]);
+    return log(sum) + (double)logits[*top];
 }
 
 struct evaluator {
-    struct kv_session *session;
+    struct kv_session *session, *reference;
     int batch, V;
-    int32_t *tokens; /* [batch, context] */
-    float *logits;   /* [batch, context, V] */
+    int32_t *tokens;                  /* [batch, context] */
+    float *logits, *reference_logits; /* [batch, context, V] */
+    double seconds;
 };
 
-/* n <= batch windows of `length` predictions each, one after the other from ids on; adds to *total. */
-static kv_status add_windows(const struct evaluator *e, const int32_t *ids, int n, int length, double *total,
-                             struct kv_error *error)
+static struct kv_token_score score(const float *logits, const float *reference, int V, int32_t target)
 {
-    const size_t T = (size_t)length;
+    int top, reference_top;
+    const double sum = log_of_sum(logits, V, &top);
+    struct kv_token_score s = {.loss = sum - (double)logits[target]};
+    if (!reference)
+        return s;
+    const double reference_sum = log_of_sum(reference, V, &reference_top);
+    for (int i = 0; i < V; i++) {
+        const double log_f = (double)reference[i] - reference_sum, log_p = (double)logits[i] - sum;
+        s.divergence += exp(log_f) * (log_f - log_p);
+    }
+    s.reference_loss = reference_sum - (double)reference[target];
+    s.same_top = top == reference_top;
+    return s;
+}
+
+/* n <= batch windows of `length` predictions each, one after the other from ids on: their scores. */
+static kv_status score_windows(struct evaluator *e, const int32_t *ids, int n, int length,
+                               struct kv_token_score *scores, struct kv_error *error)
+{
+    const size_t T = (size_t)length, V = (size_t)e->V;
     for (int b = 0; b < e->batch; b++) /* sequences without a window of their own repeat the last one */
         memcpy(e->tokens + (size_t)b * T, ids + (size_t)(b < n ? b : n - 1) * T, T * sizeof *ids);
+    const int64_t begin = kv_now_ns();
     kv_session_reset(e->session);
-    const kv_status status = kv_session_prefill(e->session, e->tokens, length, e->logits, error);
+    kv_status status = kv_session_prefill(e->session, e->tokens, length, e->logits, error);
+    e->seconds += (double)(kv_now_ns() - begin) / 1e9;
+    if (!status && e->reference) {
+        kv_session_reset(e->reference);
+        status = kv_session_prefill(e->reference, e->tokens, length, e->reference_logits, error);
+    }
     for (size_t i = 0; !status && i < (size_t)n * T; i++)
-        *total += negative_log_likelihood(e->logits + i * (size_t)e->V, e->V, ids[i + 1]);
+        scores[i] = score(e->logits + i * V, e->reference ? e->reference_logits + i * V : NULL, e->V, ids[i + 1]);
     return status;
 }
 
-static kv_status add_all(const struct evaluator *e, int context, const int32_t *ids, size_t n_predicted, double *total,
-                         struct kv_error *error)
+static kv_status score_all(struct evaluator *e, int context, const int32_t *ids, size_t n_predicted,
+                           struct kv_token_score *scores, struct kv_error *error)
 {
     kv_status status = KV_OK;
     for (size_t at = 0; !status && at < n_predicted;) {
         const size_t left = n_predicted - at, whole = left / (size_t)context;
         const int n = whole == 0 ? 1 : whole < (size_t)e->batch ? (int)whole : e->batch;
         const int length = whole == 0 ? (int)left : context;
-        status = add_windows(e, ids + at, n, length, total, error);
+        status = score_windows(e, ids + at, n, length, scores + at, error);
         at += (size_t)n * (size_t)length;
     }
+    for (size_t i = 0; !status && i < n_predicted; i++)
+        if (!isfinite(scores[i].loss) || !isfinite(scores[i].divergence))
+            status = kv_fail(error, KV_ERROR_NUMERIC, "the loss is not a number: this model's weights are not sound");
     return status;
 }
 
@@ -91,33 +118,48 @@ static kv_status check_ids(const int32_t *ids, size_t n_ids, int V, struct kv_er
     return KV_OK;
 }
 
-kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config, int batch, int context,
-                      const int32_t *ids, size_t n_ids, struct kv_evaluation *evaluation, struct kv_error *error)
+kv_status kv_evaluate_tokens(struct kv_session *session, struct kv_session *reference, const struct kv_config *config,
+                             int batch, int context, const int32_t *ids, size_t n_ids, struct kv_token_score *scores,
+                             double *seconds, struct kv_error *error)
 {
-    const size_t positions = (size_t)batch * (size_t)context;
-    struct evaluator e = {session, batch, config->vocab_size, NULL, NULL};
-    double total = 0;
-    const int64_t begin = kv_now_ns();
-    *evaluation = (struct kv_evaluation){NAN, 0, NAN};
+    const size_t positions = (size_t)batch * (size_t)context, V = (size_t)config->vocab_size;
+    struct evaluator e = {.session = session, .reference = reference, .batch = batch, .V = config->vocab_size};
     kv_status status = check_ids(ids, n_ids, e.V, error);
     if (status)
         return status;
     e.tokens = malloc(positions * sizeof *e.tokens);
-    e.logits = malloc(positions * (size_t)e.V * sizeof *e.logits);
-    if (!e.tokens || !e.logits) {
+    e.logits = malloc(positions * V * sizeof *e.logits);
+    e.reference_logits = reference ? malloc(positions * V * sizeof *e.logits) : NULL;
+    if (!e.tokens || !e.logits || (reference && !e.reference_logits))
         status = kv_fail(error, KV_ERROR_MEMORY,
                          "no memory for the logits of %d windows of %d positions; use a smaller batch or context",
                          batch, context);
-    } else {
-        status = add_all(&e, context, ids, n_ids - 1, &total, error);
-    }
+    else
+        status = score_all(&e, context, ids, n_ids - 1, scores, error);
     free(e.tokens);
     free(e.logits);
-    if (!status && !isfinite(total))
-        status = kv_fail(error, KV_ERROR_NUMERIC, "the loss is not a number: this model's weights are not sound");
+    free(e.reference_logits);
+    *seconds = e.seconds;
+    return status;
+}
+
+kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config, int batch, int context,
+                      const int32_t *ids, size_t n_ids, struct kv_evaluation *evaluation, struct kv_error *error)
+{
+    const int64_t begin = kv_now_ns();
+    double total = 0, seconds;
+    *evaluation = (struct kv_evaluation){NAN, 0, NAN};
+    struct kv_token_score *scores = malloc((n_ids + 1) * sizeof *scores);
+    if (!scores)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the losses of %zu tokens; give a shorter text", n_ids);
+    const kv_status status = kv_evaluate_tokens(session, NULL, config, batch, context, ids, n_ids, scores, &seconds,
+                                                error);
+    for (size_t i = 0; !status && i + 1 < n_ids; i++)
+        total += scores[i].loss;
     if (!status)
         *evaluation = (struct kv_evaluation){total / (double)(n_ids - 1), n_ids - 1,
                                              (double)(kv_now_ns() - begin) / 1e9};
+    free(scores);
     return status;
 }
 

@@ -35,4 +35,43 @@ kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config
 /* Joins what the next part of a text adds: parts that overlap by one id, their windows whole but for the last. */
 void kv_evaluation_add(struct kv_evaluation *whole, const struct kv_evaluation *part);
 
+/* What is known of one predicted id. p: softmax of the logits; f: of those of the reference, for the same ids before. */
+struct kv_token_score {
+    double loss;           /* -ln p(id) */
+    double reference_loss; /* -ln f(id) */
+    double divergence;     /* sum f (ln f - ln p): from the reference (Kullback & Leibler 1951) */
+    bool same_top;         /* the same id is the likeliest; of equals the lowest */
+};
+
+/* kv_evaluate, token by token: scores [n_ids - 1]. `reference`: another session of that batch and capacity, or NULL:
+ * only the loss is known, what refers to it is 0. *seconds: of `session` alone. Errors: as kv_evaluate. */
+kv_status kv_evaluate_tokens(struct kv_session *session, struct kv_session *reference, const struct kv_config *config,
+                             int batch, int context, const int32_t *ids, size_t n_ids, struct kv_token_score *scores,
+                             double *seconds, struct kv_error *error);
+
+/* ---- What tokens say together ------------------------------------------------------------------------------ */
+
+/* With a 95 % interval over blocks of text, by the jackknife: each of n = KV_QUALITY_BLOCKS neighbouring blocks of equal
+ * length is left out in turn, which gives values x_i of mean m, and with Student's t of n - 1 degrees of freedom
+ *   value -+ t sqrt((n - 1) / n sum (x_i - m)^2)                         (Efron & Tibshirani 1993, chapter 11)
+ * Neighbouring tokens depend on each other, blocks hardly; so many tokens left out at once make it hold for quantiles
+ * too (Shao & Wu 1989). NaN below KV_QUALITY_LEAST_BLOCK tokens a block. */
+#define KV_QUALITY_BLOCKS      20
+#define KV_QUALITY_LEAST_BLOCK 16
+struct kv_estimate {
+    double value, low, high;
+};
+
+struct kv_quality {
+    struct kv_estimate loss, perplexity;  /* perplexity = e^loss */
+    struct kv_estimate perplexity_change; /* over the reference's, as a fraction: e^(loss - reference's) - 1 */
+    struct kv_estimate divergence, divergence_p99;
+    double divergence_largest;   /* of an extreme, no interval is known */
+    struct kv_estimate same_top; /* fraction */
+};
+
+/* Of scores [n], n >= 1. Errors: MEMORY. */
+kv_status kv_quality_of(const struct kv_token_score *scores, size_t n, struct kv_quality *quality,
+                        struct kv_error *error);
+
 #endif

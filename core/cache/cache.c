@@ -4,49 +4,38 @@
 #include "base/error.h"
 
 #include <math.h>
-#include <string.h>
 
-#define KIND_ROW(name) &kv_cache_##name,
-static const struct kv_cache_kind *const kinds[] = {KV_CACHES(KIND_ROW)};
-enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
-
-static const struct kv_choice *choice_of(const struct kv_cache_kind *kind, bool is_type)
-{
-    return is_type ? &kind->kv : &kind->cache;
-}
-
-/* Each name once, in the order of the table. */
-static const struct kv_choice *choice_at(int index, bool is_type)
-{
-    for (int i = 0; i < N_KINDS; i++) {
-        int first = 0;
-        while (strcmp(choice_of(kinds[first], is_type)->name, choice_of(kinds[i], is_type)->name) != 0)
-            first++;
-        if (first == i && index-- == 0)
-            return choice_of(kinds[i], is_type);
-    }
-    return NULL;
-}
+static const struct kv_choice types[KV_N_KEPT] = {
+    [KV_KEPT_F32] = {"f32", "32-bit floats"},
+    [KV_KEPT_BF16] = {"bf16", "bfloat16, rounded to nearest"},
+    [KV_KEPT_INT8] = {"int8", "8-bit integers, a scale a head and position"},
+    [KV_KEPT_INT4] = {"int4", "4-bit integers of rotated heads, of keys less what 16 neighbours share"},
+};
+#define KIND_ROW(name) kv_cache_##name,
+static const struct kv_cache_kind *const kinds[] = {KV_CACHES(KIND_ROW)}; /* each by type */
+enum { N_CACHES = sizeof kinds / sizeof kinds[0] };
 
 const struct kv_choice *kv_cache_choice(int index)
 {
-    return choice_at(index, false);
+    return index >= 0 && index < N_CACHES ? &kinds[index]->cache : NULL;
 }
 
 const struct kv_choice *kv_kv_choice(int index)
 {
-    return choice_at(index, true);
+    return index >= 0 && index < KV_N_KEPT ? &types[index] : NULL;
 }
 
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error)
 {
-    *kind = NULL;
-    if (kv_choice_find(kv_cache_choice, "cache", cache, error) < 0 || kv_choice_find(kv_kv_choice, "kv", kv, error) < 0)
-        return KV_ERROR_ARGUMENT;
-    for (int i = 0; i < N_KINDS && !*kind; i++)
-        if ((!cache || strcmp(kinds[i]->cache.name, cache) == 0) && (!kv || strcmp(kinds[i]->kv.name, kv) == 0))
-            *kind = kinds[i];
-    return *kind ? KV_OK : kv_fail(error, KV_ERROR_ARGUMENT, "cache '%s' keeps no kv '%s'", cache, kv);
+    const int i = kv_choice_find(kv_cache_choice, "cache", cache, error);
+    const int j = i < 0 ? i : kv_choice_find(kv_kv_choice, "kv", kv, error);
+    *kind = j < 0 ? NULL : &kinds[i][j];
+    return j < 0 ? KV_ERROR_ARGUMENT : KV_OK;
+}
+
+const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
+{
+    return types[kind->kept].name;
 }
 
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* Keys and values of the positions that have been run, so that none is run twice.
  *
- * How they are laid out and in what type they are kept are two choices; one combination of both is a file with one
- * struct kv_cache_kind, and its name in core/meson.build. All other code reaches a cache's memory through its kind
+ * How they are laid out and in what type they are kept are two choices; a layout is a file with a struct
+ * kv_cache_kind a type, a type is a row of cache.c and of kernels/kept.h. All other code reaches a cache's memory through its kind
  * only. Heads are those of keys and values, which several heads of queries may share. */
 #ifndef KV_CACHE_CACHE_H
 #define KV_CACHE_CACHE_H
@@ -13,11 +13,12 @@
 struct kv_cache {
     const struct kv_cache_kind *kind;
     int n_layer, n_kv_head, head_size;
-    int batch;                         /* sequences */
-    int capacity;                      /* positions that each has room for, a multiple of KV_KEY_BLOCK */
-    int *lengths;                      /* [batch] positions that are in it: what is appended goes behind them */
-    char *base;                        /* memory of the owner's */
-    size_t keys, values, layer_stride; /* bytes: where in it they lie, and from one layer to the next */
+    int batch;                   /* sequences */
+    int capacity;                /* positions that each has room for, a multiple of KV_KEY_BLOCK */
+    int *lengths;                /* [batch] positions that are in it: what is appended goes behind them */
+    char *base;                  /* memory of the owner's */
+    size_t layers, layer_stride; /* bytes: where in it the first layer lies, and from one to the next */
+    size_t codes[3], scales[3];  /* of keys, values and centres: where they lie in a layer */
 };
 
 /* A head of a sequence in a layer. */
@@ -28,9 +29,10 @@ struct kv_cache_place {
 enum kv_cache_part { KV_CACHE_KEY, KV_CACHE_VALUE };
 
 struct kv_cache_kind {
-    struct kv_choice cache, kv; /* the layout, and the type of keys and values: the names of both choices */
+    struct kv_choice cache; /* the layout */
+    enum kv_kept kept;      /* the type of keys and values */
     /* Bytes of n positions of one sequence: what a step reads of them, or writes. */
-    double (*bytes)(const struct kv_config *config, double n_positions);
+    double (*bytes)(const struct kv_cache_kind *kind, const struct kv_config *config, double n_positions);
     /* Adds the cache's memory to a layout and notes where it is; the owner sets `base` once it has that memory. */
     void (*lay_out)(struct kv_cache *cache, struct kv_layout *layout);
     /* Bytes of all that is in it, and of all that it has room for. */
@@ -51,10 +53,12 @@ struct kv_cache_kind {
 };
 
 /* What keeps keys and values of type `kv` as `cache` has it; NULL: the first of each table.
- * Errors: ARGUMENT for an unknown name, and where there is no such combination. */
+ * Errors: ARGUMENT for an unknown name. */
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error);
+/* The name of its type. */
+const char *kv_cache_kv_name(const struct kv_cache_kind *kind);
 
-#define KV_DECLARE_CACHE(name) extern const struct kv_cache_kind kv_cache_##name;
+#define KV_DECLARE_CACHE(name) extern const struct kv_cache_kind kv_cache_##name[KV_N_KEPT]; /* by type */
 KV_CACHES(KV_DECLARE_CACHE)
 
 #endif

@@ -22,7 +22,7 @@ static void run(struct kv_session *s, const struct kv_extension *x, int i, int n
         .cache = &s->cache,
         .first_in_cache = b,
         .n_logits = all ? n : (left ? 0 : x->n_logits),
-        .logits = x->logits + (size_t)i * x->logits_stride + before,
+        .logits = x->logits ? x->logits + (size_t)i * x->logits_stride + before : NULL,
         .logits_stride = x->logits_stride,
     };
     kv_forward(&s->engine, &pass);

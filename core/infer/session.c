@@ -45,7 +45,7 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
                                format->bytes(I, C);
     return (struct kv_work){
         .flops = B * (L * (2 * (4 * C * C + 2 * C * I) * (last - first) + 4 * C * attended) + 2 * C * V),
-        .bytes = L * layer_bytes + format->bytes(C, V) + (path->keeps ? B * cache->bytes(config, last) : 0),
+        .bytes = L * layer_bytes + format->bytes(C, V) + (path->keeps ? B * cache->bytes(cache, config, last) : 0),
     };
 }
 
@@ -158,7 +158,7 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     if (!status)
         status = kv_cache_find(options->cache, options->kv, &s->cache.kind, error);
     if (!status && !s->path->keeps)
-        s->cache.kind = &kv_cache_contiguous_f32; /* only the scratch of a pass, whatever is chosen */
+        s->cache.kind = &kv_cache_contiguous[KV_KEPT_F32]; /* only the scratch of a pass, whatever is chosen */
     if (!status)
         status = kv_matmul_find(options->matmul, &s->engine.matmul, error);
     if (!status && s->engine.matmul->layout != model->layout)
@@ -406,7 +406,7 @@ const char *kv_session_cache(const struct kv_session *s)
 
 const char *kv_session_kv(const struct kv_session *s)
 {
-    return s->path->keeps ? s->cache.kind->kv.name : "";
+    return s->path->keeps ? kv_cache_kv_name(s->cache.kind) : "";
 }
 
 const char *kv_session_matmul(const struct kv_session *s)

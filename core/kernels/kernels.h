@@ -3,11 +3,9 @@
 #ifndef KV_KERNELS_KERNELS_H
 #define KV_KERNELS_KERNELS_H
 
+#include "kernels/kept.h"
 #include "kvbench.h"
 
-/* Keys lie in blocks of this many positions, [head_size][KV_KEY_BLOCK] a block: a vector of scores then grows
- * by one product per head dimension with no sum across lanes. 16 floats are one cache line. */
-#define KV_KEY_BLOCK 16
 /* Attention takes the keys in parts of so many positions: a head's scores of 8 queries, 8 KiB, and its keys or values,
  * 64 KiB at a head size of 64, are then used again from the first and second-level cache. */
 #define KV_ATTENTION_PART 256
@@ -18,7 +16,7 @@
 /* Floats of scratch that attention needs, whatever the number of queries and positions. */
 static inline size_t kv_attention_scratch(int head_size)
 {
-    return (size_t)KV_MAX_QUERY_TILE * ((size_t)head_size + KV_ATTENTION_PART + KV_KEY_BLOCK);
+    return (size_t)KV_MAX_QUERY_TILE * (2 * ((size_t)head_size + 1) + KV_ATTENTION_PART + KV_KEY_BLOCK);
 }
 
 /* Positions rounded up to whole blocks of keys. */
@@ -33,9 +31,16 @@ struct kv_attention {
     const float *queries; /* query i: [head_size] at queries + i * query_stride */
     size_t query_stride;
     int n_queries;
-    int first_position;  /* of query 0 */
-    const float *keys;   /* [capacity / KV_KEY_BLOCK][head_size][KV_KEY_BLOCK] */
-    const float *values; /* [capacity][head_size] */
+    int first_position;                        /* of query 0 */
+    const void *keys;                          /* [capacity / KV_KEY_BLOCK][kv_key_rows][KV_KEY_BLOCK] codes */
+    const void *values;                        /* [capacity][kv_value_bytes] */
+    const uint16_t *key_scales, *value_scales; /* [capacity] bf16, of types that have them */
+    /* Of types that have them, the centres of the blocks of keys: as int8 keys, one for each block. */
+    const void *centres;
+    const uint16_t *centre_scales;
+    /* Positions, a multiple of KV_KEY_BLOCK, from this head's first one to that of the head which is attended to next, as
+     * the arrays above have them; 0: unknown. A query alone then fetches what comes next from memory. */
+    size_t next;
     int head_size;
     float scale;
     float *out; /* out_i: [head_size] at out + i * out_stride */
@@ -126,7 +131,8 @@ struct kv_kernels {
     void (*gelu_new)(float *y, const float *bias, int n);
     /* y = gelu(y + bias), by the error function; [n] */
     void (*gelu)(float *y, const float *bias, int n);
-    void (*attention)(const struct kv_attention *attention);
+    /* Of keys and values of each type. */
+    void (*attention[KV_N_KEPT])(const struct kv_attention *attention);
     /* out [head_size] of one query, from its partials [n, 2 + head_size]. */
     void (*attention_join)(const float *partials, int n, int head_size, float *out);
     /* The index of the largest of x [n], the lowest among equals; -1 when one is not a number. */

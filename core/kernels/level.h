@@ -26,6 +26,9 @@
 #define ROLLED   _Pragma("GCC unroll 1")
 #endif
 
+#include "kernels/kept_tmpl.h"
+
+#include "kernels/attention_tmpl.h"
 #include "kernels/kernels_tmpl.h"
 #include "kernels/packed_tmpl.h"
 #include "kernels/probe_tmpl.h"
@@ -59,7 +62,10 @@ const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
     .add = add,
     .gelu_new = gelu_new,
     .gelu = gelu,
-    .attention = attention,
+    .attention = {[KV_KEPT_F32] = attention_f32,
+                  [KV_KEPT_BF16] = attention_bf16,
+                  [KV_KEPT_INT8] = attention_int8,
+                  [KV_KEPT_INT4] = attention_int4},
     .attention_join = attention_join,
     .argmax = argmax,
     .packed = packed,
