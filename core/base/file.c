@@ -40,25 +40,22 @@ static char *follow(const char *file)
 kv_status kv_file_open(struct kv_file *output, const char *file, struct kv_error *error)
 {
     struct stat there;
-    kv_status status = KV_OK;
-    *output = (struct kv_file){.file = file, .target = follow(file)};
-    if (!output->target)
+    const bool direct = stat(file, &there) == 0 && !S_ISREG(there.st_mode);
+    *output = (struct kv_file){.file = file};
+    if (!direct && !(output->target = follow(file)))
         return refuse(output, errno, error);
-    if ((stat(output->target, &there) != 0 || S_ISREG(there.st_mode)) &&
-        asprintf(&output->temporary, "%s.part-%ld", output->target, (long)getpid()) < 0) {
-        output->temporary = NULL;
-        status = kv_fail(error, KV_ERROR_MEMORY, "%s: no memory to write it", file);
-    }
-    if (!status) {
-        output->stream = fopen(output->temporary ? output->temporary : output->target, "wbe");
-        if (!output->stream)
-            status = refuse(output, errno, error);
-    }
-    if (!output->stream) {
-        free(output->temporary); /* there is no such file to remove */
+    if (!direct && asprintf(&output->temporary, "%s.part-%ld", output->target, (long)getpid()) < 0) {
         output->temporary = NULL;
         kv_file_close(output);
+        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory to write it", file);
     }
+    output->stream = fopen(direct ? file : output->temporary, "wbe");
+    if (output->stream)
+        return KV_OK;
+    const kv_status status = refuse(output, errno, error);
+    free(output->temporary); /* there is no such file to remove */
+    output->temporary = NULL;
+    kv_file_close(output);
     return status;
 }
 

@@ -10,8 +10,8 @@
 
 struct kv_file {
     const char *file; /* the caller's, until kv_file_close */
-    char *target;     /* where its links lead */
-    char *temporary;  /* NULL: the target is written to as it is */
+    char *target;     /* where its links lead; NULL, as is temporary: it is written to as it is */
+    char *temporary;
     FILE *stream;
     int reason; /* errno of the first write that failed, or 0 */
 };
