@@ -270,3 +270,32 @@ started_over() {
     counts 1 'Prescott kernels' "$out"
     [[ -z $better ]] || counts 1 'better here: OPENBLAS_CORETYPE=' "$out"
 }
+
+@test "links are followed, and what is no regular file is written to as it is" {
+    model="$project/data/reference/tiny-f32"
+    mkfifo pipe
+    cat pipe >through_pipe &
+    ends 0 "$program" logits --model "$model" --tokens 1,2,3 -o pipe
+    wait $!
+    [[ -p pipe ]]
+    ln -s target link
+    ends 0 "$program" logits --model "$model" --tokens 1,2,3 -o link
+    [[ -L link && -f target ]]
+    cmp target through_pipe
+    ends 0 "$program" logits --model "$model" --tokens 1,2,3 -o link
+    [[ -L link ]]
+    ln -s round about
+    ln -s about round
+    refuses 1 'about: cannot be written' "$program" logits --model "$model" --tokens 1,2,3 -o about
+}
+
+@test "a pipe in place of a model's file is refused, not waited for" {
+    for file in config.json model.safetensors; do
+        rm -rf model
+        cp -r "$project/data/reference/tiny-f32" model
+        chmod -R u+w model
+        rm model/$file
+        mkfifo model/$file
+        refuses 1 "model/$file: not a regular file" timeout 20 "$program" logits --model ./model --tokens 1 -o out
+    done
+}

@@ -103,7 +103,7 @@ FOLDER_TEST(dtypes)
         for (int more = -1; more <= 1; more++) {
             snprintf(header, sizeof header, "{\"t\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[0,%d]}}",
                      dtypes[i].name, 3 * dtypes[i].bytes + more);
-            put_header(c, header, 64);
+            put_header(c, header, 3 * (size_t)dtypes[i].bytes + (size_t)(more > 0));
             if (more)
                 refuse(c, KV_ERROR_FORMAT, "tensor 't'");
             else
@@ -113,6 +113,32 @@ FOLDER_TEST(dtypes)
 }
 
 /* ---- Reading: wrong files ----------------------------------------------------------------------- */
+
+/* Tensors cover the data without a gap: with a header that ends a few spaces early, all of them would be read from a few
+ * bytes beside their own. */
+FOLDER_TEST(gaps)
+{
+#define TWO(end_of_a, begin_of_b, end_of_b)                                                                            \
+    "{\"a\":{\"dtype\":\"U8\",\"shape\":[" #end_of_a "],\"data_offsets\":[0," #end_of_a "]},"                          \
+    "\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[" #begin_of_b "," #end_of_b "]}}        "
+    put_header(c, TWO(2, 2, 4), 4);
+    kv_safetensors_close(open_safetensors(c->weights_file));
+    put_header(c, TWO(2, 3, 5), 5);
+    refuse(c, KV_ERROR_FORMAT, "bytes 2 to 3 of the data are no tensor's");
+    put_header(c, TWO(2, 2, 4), 6);
+    refuse(c, KV_ERROR_FORMAT, "the tensors end at byte 4 of the data, which has 6");
+    for (int fewer = 2; fewer <= 8; fewer += 2) {
+        put_header(c, TWO(2, 2, 4), 4);
+        FILE *file = fopen(c->weights_file, "r+b");
+        assert_non_null(file);
+        const int length = fgetc(file); /* below 256 */
+        rewind(file);
+        fputc(length - fewer, file);
+        assert_int_equal(fclose(file), 0);
+        refuse(c, KV_ERROR_FORMAT, "the tensors end at byte 4");
+    }
+#undef TWO
+}
 
 FOLDER_TEST(wrong_entries)
 {

@@ -15,12 +15,8 @@
 /* The formats and types that are lossy by design, and how far their logits may be off: twice what was measured, which
  * core/README.md has. */
 static const struct kv_gate_rule built_in_rules[] = {
-    {.weights = "bf16", .bound = 0.04},
-    {.weights = "bf16x", .bound = 0.23},
-    {.weights = "int8", .bound = 0.11},
-    {.kv = "bf16", .bound = 0.04},
-    {.kv = "int8", .bound = 0.11},
-    {.kv = "int4", .bound = 0.5},
+    {.weights = "bf16", .bound = 0.04}, {.weights = "bf16x", .bound = 0.23}, {.weights = "int8", .bound = 0.11},
+    {.kv = "bf16", .bound = 0.04},      {.kv = "int8", .bound = 0.11},       {.kv = "int4", .bound = 0.5},
 };
 enum { N_BUILT_IN_RULES = sizeof built_in_rules / sizeof built_in_rules[0] };
 

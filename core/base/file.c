@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static kv_status refuse(const struct kv_file *output, int reason, struct kv_error *error)
@@ -13,19 +15,47 @@ static kv_status refuse(const struct kv_file *output, int reason, struct kv_erro
     return kv_fail(error, KV_ERROR_IO, "%s: cannot be written: %s", output->file, strerror(reason));
 }
 
+/* Where the links of `file` lead, there or not yet; NULL: no memory, or links in a circle, as errno says. */
+static char *follow(const char *file)
+{
+    enum { MOST_LINKS = 40 };
+    char *name = strdup(file), link[PATH_MAX];
+    for (int i = 0; name && i < MOST_LINKS; i++) {
+        const ssize_t n = readlink(name, link, sizeof link - 1);
+        if (n < 0)
+            return name;
+        link[n] = '\0';
+        const char *slash = strrchr(name, '/');
+        char *next = NULL;
+        if (asprintf(&next, "%.*s%s", slash && *link != '/' ? (int)(slash - name) + 1 : 0, name, link) < 0)
+            next = NULL;
+        free(name);
+        name = next;
+    }
+    errno = name ? ELOOP : ENOMEM;
+    free(name);
+    return NULL;
+}
+
 kv_status kv_file_open(struct kv_file *output, const char *file, struct kv_error *error)
 {
+    struct stat there;
+    const bool direct = stat(file, &there) == 0 && !S_ISREG(there.st_mode);
     *output = (struct kv_file){.file = file};
-    if (asprintf(&output->temporary, "%s.part-%ld", file, (long)getpid()) < 0) {
+    if (!direct && !(output->target = follow(file)))
+        return refuse(output, errno, error);
+    if (!direct && asprintf(&output->temporary, "%s.part-%ld", output->target, (long)getpid()) < 0) {
         output->temporary = NULL;
+        kv_file_close(output);
         return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory to write it", file);
     }
-    output->stream = fopen(output->temporary, "wbe");
+    output->stream = fopen(direct ? file : output->temporary, "wbe");
     if (output->stream)
         return KV_OK;
     const kv_status status = refuse(output, errno, error);
-    free(output->temporary);
+    free(output->temporary); /* there is no such file to remove */
     output->temporary = NULL;
+    kv_file_close(output);
     return status;
 }
 
@@ -37,7 +67,9 @@ void kv_file_write(struct kv_file *output, const void *bytes, size_t n_bytes)
 
 kv_status kv_file_finish(struct kv_file *output, struct kv_error *error)
 {
-    if (!output->reason && (fflush(output->stream) != 0 || fsync(fileno(output->stream)) != 0))
+    if (!output->reason && fflush(output->stream) != 0)
+        output->reason = errno;
+    if (!output->reason && output->temporary && fsync(fileno(output->stream)) != 0)
         output->reason = errno;
     if (fclose(output->stream) != 0 && !output->reason)
         output->reason = errno;
@@ -60,11 +92,13 @@ static void sync_folder(const char *file)
 
 kv_status kv_file_publish(struct kv_file *output, struct kv_error *error)
 {
-    if (rename(output->temporary, output->file) != 0)
+    if (!output->temporary)
+        return KV_OK;
+    if (rename(output->temporary, output->target) != 0)
         return refuse(output, errno, error);
     free(output->temporary);
     output->temporary = NULL;
-    sync_folder(output->file);
+    sync_folder(output->target);
     return KV_OK;
 }
 
@@ -75,6 +109,7 @@ void kv_file_close(struct kv_file *output)
     if (output->temporary)
         unlink(output->temporary);
     free(output->temporary);
+    free(output->target);
     *output = (struct kv_file){0};
 }
 
@@ -109,14 +144,36 @@ kv_status kv_stream_read(FILE *stream, const char *name, char **bytes, size_t *n
     return status;
 }
 
-kv_status kv_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error)
+/* O_NONBLOCK opens a pipe that nobody writes to; a regular file does not care. */
+static kv_status read_file(const char *file, bool must_be_regular, char **bytes, size_t *n_bytes,
+                           struct kv_error *error)
 {
+    struct stat there;
     *bytes = NULL;
     *n_bytes = 0;
-    FILE *stream = fopen(file, "re");
+    const int fd = open(file, O_RDONLY | O_CLOEXEC | (must_be_regular ? O_NONBLOCK : 0));
+    FILE *stream = fd < 0 ? NULL : fdopen(fd, "r");
+    kv_status status = KV_OK;
     if (!stream)
-        return kv_fail(error, KV_ERROR_IO, "%.400s: %s", file, strerror(errno));
-    const kv_status status = kv_stream_read(stream, file, bytes, n_bytes, error);
-    fclose(stream);
+        status = kv_fail(error, KV_ERROR_IO, "%.400s: %s", file, strerror(errno));
+    else if (must_be_regular && fstat(fd, &there) == 0 && !S_ISREG(there.st_mode))
+        status = kv_fail(error, KV_ERROR_IO, "%.400s: %s", file,
+                         S_ISDIR(there.st_mode) ? strerror(EISDIR) : "not a regular file");
+    else
+        status = kv_stream_read(stream, file, bytes, n_bytes, error);
+    if (stream)
+        fclose(stream);
+    else if (fd >= 0)
+        close(fd);
     return status;
+}
+
+kv_status kv_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error)
+{
+    return read_file(file, false, bytes, n_bytes, error);
+}
+
+kv_status kv_regular_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error)
+{
+    return read_file(file, true, bytes, n_bytes, error);
 }

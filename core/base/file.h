@@ -1,5 +1,6 @@
 /* A file that appears under its name whole or not at all: it is written under another one in the same folder, brought
- * to the disk, and renamed. */
+ * to the disk, and renamed. A link is followed, to where it leads; what is no regular file, a device or a pipe, is
+ * written to as it is and never replaced. */
 #ifndef KV_BASE_FILE_H
 #define KV_BASE_FILE_H
 
@@ -9,6 +10,7 @@
 
 struct kv_file {
     const char *file; /* the caller's, until kv_file_close */
+    char *target;     /* where its links lead; NULL, as is temporary: it is written to as it is */
     char *temporary;
     FILE *stream;
     int reason; /* errno of the first write that failed, or 0 */
@@ -31,7 +33,9 @@ void kv_file_close(struct kv_file *output);
  * error, which calls it `name`. Errors: IO, MEMORY. */
 kv_status kv_stream_read(FILE *stream, const char *name, char **bytes, size_t *n_bytes, struct kv_error *error);
 
-/* The same of a file. */
+/* The same of a file; kv_regular_file_read only of a regular one: a pipe in place of a model's file would wait for
+ * ever. */
 kv_status kv_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error);
+kv_status kv_regular_file_read(const char *file, char **bytes, size_t *n_bytes, struct kv_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 /* Shapes: the published ones by name, others from a Hugging Face config.json. */
 #include "base/error.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -151,20 +152,17 @@ static kv_status read_config(const json_t *json, const char *file, struct kv_con
 kv_status kv_config_load(const char *file, struct kv_config *config, struct kv_error *error)
 {
     *config = (struct kv_config){0};
-    FILE *stream = fopen(file, "re");
-    if (!stream)
-        return kv_fail(error, KV_ERROR_IO, "%s: %s", file, strerror(errno));
+    char *text;
+    size_t n_text;
+    kv_status status = kv_regular_file_read(file, &text, &n_text, error);
+    if (status)
+        return status;
     json_error_t json_error;
-    json_t *json = json_loadf(stream, JSON_REJECT_DUPLICATES, &json_error);
-    const int unreadable = ferror(stream) ? errno : 0;
-    fclose(stream);
-    if (unreadable) {
-        json_decref(json);
-        return kv_fail(error, KV_ERROR_IO, "%s: %s", file, strerror(unreadable));
-    }
+    json_t *json = json_loadb(text, n_text, JSON_REJECT_DUPLICATES, &json_error);
+    free(text);
     if (!json)
         return kv_fail(error, KV_ERROR_FORMAT, "%s: not JSON, line %d: %s", file, json_error.line, json_error.text);
-    const kv_status status = read_config(json, file, config, error);
+    status = read_config(json, file, config, error);
     json_decref(json);
     return status;
 }

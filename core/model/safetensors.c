@@ -127,6 +127,28 @@ static int compare_places(const void *a, const void *b)
     return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
 }
 
+/* Tensors, in order of their places, cover the data without a gap, as the format asks for: with a header's length that is
+ * off by its padding, all of them would be read from a few bytes beside their own. */
+static kv_status check_places(const struct kv_safetensors *file, struct kv_error *error)
+{
+    const size_t data_bytes = file->map_bytes - file->data_begin;
+    size_t end = 0;
+    for (int i = 0; i < file->n_tensors; end = file->tensors[i++].end) {
+        if (file->tensors[i].begin < end)
+            return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s' overlaps tensor '%.100s'", file->path,
+                           file->tensors[i].name, file->tensors[i - 1].name);
+        if (file->tensors[i].begin > end)
+            return kv_fail(error, KV_ERROR_FORMAT,
+                           "%s: bytes %zu to %zu of the data are no tensor's: it is damaged, fetch it again",
+                           file->path, end, file->tensors[i].begin);
+    }
+    if (end < data_bytes)
+        return kv_fail(error, KV_ERROR_FORMAT,
+                       "%s: the tensors end at byte %zu of the data, which has %zu: it is damaged, fetch it again",
+                       file->path, end, data_bytes);
+    return KV_OK;
+}
+
 static kv_status read_tensors(struct kv_safetensors *file, struct kv_error *error)
 {
     const char *name;
@@ -146,10 +168,9 @@ static kv_status read_tensors(struct kv_safetensors *file, struct kv_error *erro
         file->n_tensors++;
     }
     qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_places);
-    for (int i = 1; i < file->n_tensors; i++)
-        if (file->tensors[i].begin < file->tensors[i - 1].end)
-            return kv_fail(error, KV_ERROR_FORMAT, "%s: tensor '%.100s' overlaps tensor '%.100s'", file->path,
-                           file->tensors[i].name, file->tensors[i - 1].name);
+    const kv_status status = check_places(file, error);
+    if (status)
+        return status;
     qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_names);
     return KV_OK;
 }
@@ -157,7 +178,7 @@ static kv_status read_tensors(struct kv_safetensors *file, struct kv_error *erro
 static kv_status map_file(struct kv_safetensors *file, struct kv_error *error)
 {
     struct stat stat;
-    const int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait */
     if (fd < 0)
         return kv_fail(error, KV_ERROR_IO, "%s: %s", file->path, strerror(errno));
     void *map = MAP_FAILED;

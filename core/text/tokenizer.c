@@ -1,6 +1,7 @@
 #include "text/tokenizer.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 enum { GPT2, BYTES, N_CHOICES };
 
@@ -93,23 +94,10 @@ struct reader {
 
 static kv_status read_whole(struct reader *reader, struct kv_error *error)
 {
-    const char *file = reader->file;
-    FILE *stream = fopen(file, "re");
-    if (!stream)
-        return kv_fail(error, KV_ERROR_IO, "%s: %s; give the vocab.bpe that was published with GPT-2", file,
+    if (access(reader->file, R_OK) != 0)
+        return kv_fail(error, KV_ERROR_IO, "%s: %s; give the vocab.bpe that was published with GPT-2", reader->file,
                        strerror(errno));
-    struct stat status;
-    const size_t size = fstat(fileno(stream), &status) == 0 && status.st_size > 0 ? (size_t)status.st_size : 0;
-    reader->text = malloc(size + 1);
-    if (reader->text) {
-        reader->n_text = fread(reader->text, 1, size, stream);
-        reader->text[reader->n_text] = '\0';
-    }
-    const int unreadable = ferror(stream) ? errno : 0;
-    fclose(stream);
-    if (!reader->text)
-        return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory for its %zu bytes", file, size);
-    return unreadable ? kv_fail(error, KV_ERROR_IO, "%s: %s", file, strerror(unreadable)) : KV_OK;
+    return kv_regular_file_read(reader->file, &reader->text, &reader->n_text, error);
 }
 
 /* The slot of the token with these bytes, or the free one where it belongs. */
