@@ -58,7 +58,14 @@ def run(program, *arguments):
                           encoding="utf-8").stdout.strip().split("\n")
 
 
+def middle(row, figure):
+    """Of a cell that was left out there is none."""
+    return number(row[figure + "_median"]) if row else "–"
+
+
 def span(row, figure):
+    if not row:
+        return "–"
     return f"{number(row[figure + '_median'])} ({number(row[figure + '_low'])} to {number(row[figure + '_high'])})"
 
 
@@ -71,10 +78,10 @@ def batch_table(program):
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for batch in sorted({batch for batch, _ in cells}):
-        naive, cached = cells[batch, "naive"], cells[batch, "cached"]
+        naive, cached = cells.get((batch, "naive")), cells[batch, "cached"]
         lines.append(
-            f"| {batch} | {number(naive['ttft_ms_median'])} | {number(cached['ttft_ms_median'])} "
-            f"| {span(naive, 'ttpt_ms')} | {span(cached, 'ttpt_ms')} | {number(cached['decode_tok_s_median'])} "
+            f"| {batch} | {middle(naive, 'ttft_ms')} | {middle(cached, 'ttft_ms')} "
+            f"| {span(naive, 'ttpt_ms')} | {span(cached, 'ttpt_ms')} | {middle(cached, 'decode_tok_s')} "
             f"| {ratios.get(batch, '–')} | {share(cached['limit_pct'])} | {float(cached['kv_live_bytes']) / 2**20:.1f} |"
         )
     some = next(iter(cells.values()))
@@ -85,7 +92,8 @@ def batch_table(program):
         f"{some['model']}, weights {some['weights_source']}, {some['threads']} threads on an "
         f"{context['machine']['cpu']['name']}, {some['isa']}, gemm {some['gemm']}; prompt of {some['prompt_tokens']} tokens, "
         f"{some['new_tokens']} new ones. Medians of {some['n']} repetitions or more, in brackets their 95 % interval; "
-        f"of the limit: by the probes around each; ?: not told apart by these rounds. {steadiness(program)}"
+        f"of the limit: by the probes around each; ?: not told apart by these rounds; –: not measured in the time of the "
+        f"run, or without a share. {steadiness(program)}"
     )
     return lines
 

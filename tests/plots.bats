@@ -1,7 +1,7 @@
 # plots/render.sh as a person sees it: which figures it draws of a run or a training, what they say, what it skips and
-# refuses. The runs are data/results/reference and cuts of it.
+# refuses. The runs are data/results/before_rounds and cuts of it.
 
-reference=$BATS_TEST_DIRNAME/../data/results/reference
+reference=$BATS_TEST_DIRNAME/../data/results/before_rounds
 all='benchmark_results token_latency time_vs_cache speedup_grid depth memory roofline kernels latency_distribution'
 naive='rgb(213,  94,   0)' cached='rgb(  0, 114, 178)'
 

@@ -257,7 +257,7 @@ static void test_outliers_are_kept(void **state)
     assert_int_equal(warnings[0].severity, KV_SEVERITY_INFO);
     assert_string_equal(warnings[0].text,
                         "2 of 24 values of TTFT, TTPT and E2E lie beyond Tukey's fences, 2 of them far: they are kept, "
-                        "and medians bear them; where they matter, run again with nothing else running here");
+                        "and a median hardly feels them; where they matter, run again with nothing else running here");
 }
 
 static void test_few_repetitions(void **state)

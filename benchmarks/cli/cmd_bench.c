@@ -153,18 +153,18 @@ static kv_status summarize(const struct bench *bench, struct kv_steadiness *mach
     return status;
 }
 
-/* Limits that moved, by so large a part, make every share of them as uncertain. */
+/* Limits that moved by so large a part are no roof: shares of the limit come from the probes of each row. */
 #define LIMITS_MOVED 0.1
 
 /* What was measured of a limit at the start and at the end of the run. */
 static void warn_if_moved(const char *command, const char *what, const char *unit, double start, double end)
 {
     if (fabs(end / start - 1) > LIMITS_MOVED)
-        fprintf(
-            stderr,
-            "kvbench %s: warning: %s was %.1f %s at the start and %.1f at the end: limits, and shares of them, are as "
-            "uncertain; run again when the machine is steady\n",
-            command, what, start * 1e-9, unit, end * 1e-9);
+        fprintf(stderr,
+                "kvbench %s: warning: %s was %.1f %s at the start and %.1f at the end: the roof of the roofline is as "
+                "uncertain; "
+                "run again when the machine is steady\n",
+                command, what, start * 1e-9, unit, end * 1e-9);
 }
 
 static void warn_of_limits(const char *command, const struct kv_run *run)

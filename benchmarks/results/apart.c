@@ -12,6 +12,7 @@
 
 #define LEAST_FACTOR   1.05
 #define FACTOR_UNKNOWN 2.0
+#define MOST_WAITING   0.99
 enum { QUARTERS = 4, LEAST_PROBES = 8, LEAST_PAIRS = 20, LEAST_ROUNDS = 6 };
 
 /* ---- What both runs show ------------------------------------------------------------------------------------------ */
@@ -198,6 +199,30 @@ static kv_status find_calibrated(const struct kv_results *a, const struct kv_res
     return status;
 }
 
+/* Of the time of a run, the mean part in which something waited for a CPU; 0 unknown. */
+static double waiting_of(const struct kv_results *run)
+{
+    double sum = 0, n = 0;
+    for (size_t i = 0; i < run->n_cells; i++) {
+        const struct kv_sample *s = &run->cells[i].figures[KV_COLUMN_PRESSURE_PCT];
+        for (size_t k = 0; k < s->n; k++)
+            sum += s->values[k] / 100;
+        n += (double)s->n;
+    }
+    return n > 0 ? sum / n : 0;
+}
+
+static void allow_for_waiting(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart)
+{
+    const double waiting = fmin(fmax(waiting_of(a), waiting_of(b)), MOST_WAITING);
+    const size_t used = strlen(apart->source);
+    apart->waiting = -log1p(-waiting);
+    apart->log_factor += apart->waiting;
+    if (waiting >= 0.01)
+        snprintf(apart->source + used, sizeof apart->source - used,
+                 "; something waited for a CPU in %.0f %% of the time", 100 * waiting);
+}
+
 kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
                         struct kv_error *error)
 {
@@ -212,5 +237,7 @@ kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, 
     memcpy(apart->swings, by_runs.swings, sizeof apart->swings);
     if (!reaches && by_runs.log_factor > apart->log_factor)
         *apart = by_runs;
+    if (!status)
+        allow_for_waiting(a, b, apart);
     return status;
 }

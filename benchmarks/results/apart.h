@@ -1,14 +1,17 @@
 /* How far apart two separate runs of one program may lie because of the machine alone. Nothing was drawn at random between
  * them, so no test of the rounds can tell the machine from the program; what is known of the machine has to:
  *
- *   calibration  calibration.csv, which kvbench calibrate leaves in results/calibration: what windows of so many seconds, so far
- *                apart, differed by on this machine (the 95 % quantile of |log(median / median)|). Of the rows of this
+ *   calibration  calibration.csv, which kvbench calibrate leaves in results/calibration: what windows of so many
+ *                seconds, so far apart, differed by on this machine (the 95 % quantile of |log(median / median)|). Of the rows of this
  *                machine the largest up to the first whose separation is at least that of the two runs; a row of fewer
  *                than 20 pairs is no quantile, and where the runs lie further apart than any row, the next source counts
  *                too
  *   probes       the log of the largest / smallest level of reading, and of arithmetic, over both runs: medians of
  *                the probes of a quarter of a run, cells of equal threads and instruction set together. And, of the
  *                cells, what the medians of their early and late rounds differ by, at its third quartile
+ *   waiting      in a part w of the time something waited for a CPU (/proc/pressure/cpu, of which the larger run): where
+ *                threads wait for each other nothing may have gone on meanwhile, which is a factor of 1 / (1 - w), on top
+ *                of the others. The probes, the best of a few, do not show it
  *   neither      runs without probes (kvbench 0.2): a factor of 2, which is what shared machines were seen to do
  *
  * A start of a program alone, which is where its memory happens to lie, is worth a few percent (Mytkowicz et al. 2009,
@@ -34,9 +37,10 @@
 
 struct kv_apart {
     double log_factor; /* what the machine alone may do to a ratio, as |log| */
+    double waiting;    /* the part of it for what waited for a CPU */
     double seconds;    /* between the middles of the runs; NaN unknown */
     double swings[2];  /* log of largest / smallest level of reading, of arithmetic; NaN unknown */
-    char source[256];  /* in words, what it comes from */
+    char source[320];  /* in words, what it comes from */
 };
 
 /* Of two cells in one figure. */
@@ -50,7 +54,8 @@ struct kv_apart_judgement {
 kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
                         struct kv_error *error);
 
-/* Judges figure `column` of cell b of the second run against that of cell a of the first (apart_judge.c). Errors: MEMORY. */
+/* Judges figure `column` of cell b of the second run against that of cell a of the first (apart_judge.c).
+ * Errors: MEMORY. */
 kv_status kv_apart_judge(const struct kv_apart *apart, const struct kv_cell_results *a, const struct kv_cell_results *b,
                          enum kv_column column, double threshold, struct kv_apart_judgement *judgement,
                          struct kv_error *error);

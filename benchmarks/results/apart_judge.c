@@ -131,7 +131,7 @@ static void try_kind(const struct side *a, const struct side *b, const struct kv
     for (size_t i = 0; i < n; i++)
         y[i] = i < a->n ? corrected(a, i, kind, c.slope, c.middle) : corrected(b, i - a->n, kind, c.slope, c.middle);
     const double drift = fmax(drift_of(y, a->n, rest), drift_of(y + a->n, b->n, rest));
-    c.log_factor = fmax(LEAST_LOG, drift) + fmax(LEAST_PART, slopes_apart) * fabs(x_a - x_b) +
+    c.log_factor = apart->waiting + fmax(LEAST_LOG, drift) + fmax(LEAST_PART, slopes_apart) * fabs(x_a - x_b) +
                    fmax(LEAST_PART, 1 + c.slope) * apart->swings[1 - kind];
     if (c.log_factor < apart->log_factor)
         *best = c;

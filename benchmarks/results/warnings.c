@@ -41,7 +41,7 @@ static void warn_of_outliers(struct list *list, const struct kv_results *results
     if (n)
         add(list, KV_SEVERITY_INFO,
             "%zu of %zu values of TTFT, TTPT and E2E lie%s beyond Tukey's fences, %zu of them far: they are kept, and "
-            "medians bear them; where they matter, run again with nothing else running here",
+            "a median hardly feels them; where they matter, run again with nothing else running here",
             n, n_values, n == 1 ? "s" : "", n_extreme);
 }
 
