@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-int n_allocations, allocations_left = -1;
+_Atomic int n_allocations, allocations_left = -1;
 
 void *__real_malloc(size_t bytes);
 void *__wrap_malloc(size_t bytes);

@@ -2,10 +2,10 @@
 #ifndef KV_TESTS_ALLOCATIONS_H
 #define KV_TESTS_ALLOCATIONS_H
 
-/* Since it was last set. */
-extern int n_allocations;
+/* Since it was last set; threads count as well. */
+extern _Atomic int n_allocations;
 
 /* Those that still succeed before the one that fails; -1: none does. */
-extern int allocations_left;
+extern _Atomic int allocations_left;
 
 #endif
