@@ -178,11 +178,14 @@ static void fill_ring_job(void *argument, int rank)
     const struct kernel_state *state = argument;
     const struct kv_block *ring = &state->cell->run->kernel_memory->ring;
     const size_t n = ring->bytes / sizeof(float), end = n * ((size_t)rank + 1) / (size_t)state->n_threads;
-    uint32_t *bits = (uint32_t *)(void *)ring->base;
     draw((float *)(void *)ring->base, n, 1.0f / sqrtf((float)state->cell->run->settings->config->n_embd), rank,
          state->n_threads);
-    for (size_t i = n * (size_t)rank / (size_t)state->n_threads; i < end; i++)
-        bits[i] = (bits[i] & 0xffff0000) | bits[i] >> 16;
+    for (size_t i = n * (size_t)rank / (size_t)state->n_threads; i < end; i++) {
+        uint32_t bits;
+        memcpy(&bits, ring->base + i * sizeof bits, sizeof bits);
+        bits = (bits & 0xffff0000) | bits >> 16;
+        memcpy(ring->base + i * sizeof bits, &bits, sizeof bits);
+    }
 }
 
 /* Random float32 whose lower half is the upper one: random weights, keys and values as float32, bfloat16 or integers, in
