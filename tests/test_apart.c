@@ -177,8 +177,36 @@ static void test_separate_runs(void **state)
     }
 }
 
+/* Where something waited for a CPU in three quarters of one run's time, a factor of four more may be the machine, and no
+ * correction by the probes takes that back. */
+static void test_waiting_widens(void **state)
+{
+    (void)state;
+    static struct run a, b;
+    static double pressure[] = {75, 75, 75};
+    struct machine m = {.key = kv_mix64(1)};
+    struct kv_apart quiet, waiting;
+    struct tally told = {0, 0, 0, 0}, told_waiting = {0, 0, 0, 0};
+    make_run(&a, &m, 1);
+    make_run(&b, &m, 2.5);
+    assert_int_equal(kv_apart_find(&a.results, &b.results, &quiet, NULL), KV_OK);
+    assert_true(quiet.waiting == 0);
+    compare(&a, &b, &told);
+    for (int cell = 0; cell < N_CELLS; cell++)
+        b.cells[cell].figures[KV_COLUMN_PRESSURE_PCT] = (struct kv_sample){.values = pressure, .n = 3};
+    assert_int_equal(kv_apart_find(&a.results, &b.results, &waiting, NULL), KV_OK);
+    assert_true(fabs(waiting.waiting - log(4)) < 1e-12);
+    assert_true(fabs(waiting.log_factor - quiet.log_factor - log(4)) < 1e-12);
+    assert_non_null(strstr(waiting.source, "something waited for a CPU in 75 % of the time"));
+    compare(&a, &b, &told_waiting);
+    assert_true(told.slower == N_CELLS && told_waiting.slower == 0 && told_waiting.faster == 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_separate_runs)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_separate_runs),
+        cmocka_unit_test(test_waiting_widens),
+    };
     return cmocka_run_group_tests_name("apart", tests, NULL, NULL);
 }
