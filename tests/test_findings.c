@@ -190,6 +190,24 @@ static void test_depth_from_shortest_to_longest(void **state)
         "at batch 1");
 }
 
+/* Memory that changes its speed within rounds is taken out by the probes, and that is said. */
+static void test_depth_on_a_moving_machine(void **state)
+{
+    PUT_RUNS(*state,
+             {.suite = "depth",
+              .prompt_tokens = 6,
+              .ttpt_ms = {20, 40, 20, 20, 40, 20},
+              .probe_read = {8e10, 4e10, 8e10, 8e10, 4e10, 8e10}},
+             {.suite = "depth",
+              .prompt_tokens = 1006,
+              .ttpt_ms = {30, 30, 60, 30, 30, 60},
+              .probe_read = {8e10, 8e10, 4e10, 8e10, 8e10, 4e10}});
+    ASSERT_FINDINGS(*state, "depth: ",
+                    "depth: a step of cached takes 10.0 us more per token of context (95 % interval 10.0 to 10.0), at "
+                    "batch 1, with times corrected by the probes to reading at 80.0 GB/s; at context 1016 1.5000 times "
+                    "as long as at context 16 (95 % interval 1.5000 to 1.5000)");
+}
+
 /* ---- Memory and throughput ------------------------------------------------------------------------ */
 
 static void test_bytes_a_token(void **state)
@@ -288,6 +306,7 @@ int main(void)
         TEST(test_many_are_a_range),
         TEST(test_trace_grows_or_is_flat),
         TEST(test_depth_from_shortest_to_longest),
+        TEST(test_depth_on_a_moving_machine),
         TEST(test_bytes_a_token),
         TEST(test_highest_throughput),
         TEST(test_what_beats_its_limit),

@@ -254,6 +254,7 @@ static void find_trace_growth(struct finder *finder)
                                         .interval = slope->interval,
                                         .value_2 = j.ratio,
                                         .interval_2 = j.interval,
+                                        .limit = NAN,
                                         .growth = growth_of(slope->interval, 0.75 * cell->numbers[KV_COLUMN_NEW_TOKENS],
                                                             early->median / 1e3),
                                         .n = slope->n});
@@ -266,8 +267,7 @@ static void find_curve_growth(struct finder *finder, size_t first, bool *told)
     const struct kv_results *results = finder->results;
     const struct kv_cell_results **curve = allocate(finder, results->n_cells, sizeof *curve);
     const kv_column_set columns = kv_key_columns() & ~KV_BIT(KV_COLUMN_PROMPT_TOKENS);
-    struct kv_trend trend;
-    struct kv_judgement j;
+    struct kv_trend trend, limit;
     size_t n = 0;
     for (size_t i = first; curve && i < results->n_cells; i++) {
         if (!kv_cells_agree(&results->cells[i], &results->cells[first], columns))
@@ -277,18 +277,22 @@ static void find_curve_growth(struct finder *finder, size_t first, bool *told)
             curve[n++] = &results->cells[i];
     }
     if (!finder->status)
-        finder->status = kv_results_trend(curve, n, KV_COLUMN_TTPT_MS, &trend, finder->error);
+        finder->status = kv_results_trend(curve, n, KV_COLUMN_TTPT_MS, &trend, NULL, finder->error);
+    if (!finder->status)
+        finder->status = kv_results_trend(curve, n, KV_COLUMN_LIMIT_MS, &limit, NULL, finder->error);
     free(curve);
-    if (finder->status || trend.first == trend.last)
+    if (finder->status || !trend.first)
         return;
-    finder->status = kv_judge(trend.first, trend.last, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &j, finder->error);
     add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
                                     .cell = trend.last,
                                     .base = trend.first,
                                     .value = trend.slope,
                                     .interval = trend.interval,
-                                    .value_2 = j.ratio,
-                                    .interval_2 = j.interval,
+                                    .value_2 = trend.ends.ratio,
+                                    .interval_2 = trend.ends.interval,
+                                    .corrected_by = trend.corrected_by,
+                                    .corrected_to = trend.corrected_to,
+                                    .limit = limit.interval.low > 0 ? limit.slope : NAN,
                                     .growth = growth_of(trend.interval,
                                                         trend.last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
                                                             trend.first->numbers[KV_COLUMN_CONTEXT_TOKENS],

@@ -36,6 +36,9 @@ struct kv_finding {
     double value, value_2;
     struct kv_stats_interval interval, interval_2; /* of value, of value_2; NaN: too few rounds */
     enum kv_growth growth;
+    const char *corrected_by; /* of growth: as in struct kv_trend */
+    double corrected_to;
+    double limit;         /* of growth: us more a token of context that bytes and flops take at least; NaN: not told */
     size_t n, n_of;       /* of growth, n: rounds */
     double rounds_needed; /* of what is undecided: the most of these points */
 };

@@ -177,6 +177,20 @@ static void tell_slope(const struct kv_finding *f, char *text, size_t size)
                  falls ? "less" : "more", low, high);
 }
 
+/* Appends what the probes were used for, and what bytes and flops take at least. */
+static void tell_correction(const struct kv_finding *f, char *text, size_t size)
+{
+    char number[KV_NUMBER_SIZE];
+    const size_t used = strlen(text);
+    if (f->corrected_by)
+        snprintf(text + used, size - used, ", with times corrected by the probes to %s at %s %s", f->corrected_by,
+                 kv_number_text(f->corrected_to / 1e9, number, sizeof number),
+                 strcmp(f->corrected_by, "reading") == 0 ? "GB/s" : "GFLOPS");
+    const size_t end = strlen(text);
+    if (f->growth == KV_GROWTH_GROWS && !isnan(f->limit))
+        snprintf(text + end, size - end, "; its limit grows by %s us", kv_number_text(f->limit, number, sizeof number));
+}
+
 static void tell_growth(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
 {
     char slope[256], where[KV_WHERE_SIZE], late[96], early[96];
@@ -184,6 +198,7 @@ static void tell_growth(const struct kv_results *results, const struct kv_findin
     tell_slope(f, slope, sizeof slope);
     kv_where_text(results, f->cell, f->base ? KV_BIT(KV_COLUMN_CONTEXT_TOKENS) : 0, where, sizeof where);
     snprintf(text, size, "%s: %s, at %s", f->cell->texts[KV_COLUMN_SUITE], slope, where);
+    tell_correction(f, text, size);
     if (isnan(f->interval_2.low) || f->growth == KV_GROWTH_UNDECIDED)
         return;
     if (f->base) {
