@@ -58,6 +58,7 @@ struct comparisons {
     } * pairs;
     size_t n;
     enum kv_column axis;
+    struct kv_finding alone; /* of points where only one of both was timed */
 };
 
 static bool is_different(const struct pair *pair)
@@ -165,13 +166,30 @@ static bool has_speed(const struct kv_cell_results *cell)
     return cell->file == KV_FILE_RUNS && kv_cell_is_timed(cell) && cell->figures[KV_COLUMN_TTPT_MS].n > 1;
 }
 
+/* Of a cell whose other, or which itself, was not timed. */
+static void miss(struct comparisons *all, const struct kv_cell_results *cell, const struct kv_cell_results *other)
+{
+    struct kv_finding *alone = &all->alone;
+    if (!alone->n++)
+        *alone = (struct kv_finding){.kind = KV_FINDING_NO_RATIO,
+                                     .axis = all->axis,
+                                     .cell = has_speed(cell) ? other : cell,
+                                     .base = has_speed(cell) ? cell : other,
+                                     .n = 1};
+}
+
 static void compare(struct finder *finder, const struct kv_matcher *matcher, const struct kv_cell_results *cell,
                     const char *base, struct comparisons *all)
 {
     const struct kv_cell_results *other;
     for (size_t at = 0; !finder->status && (other = kv_matcher_next(matcher, cell, &at)) != NULL;) {
-        if (other == cell || !kv_cell_is(other, all->axis, base) || !has_speed(other))
+        if (other == cell || !kv_cell_is(other, all->axis, base))
             continue;
+        if (!has_speed(cell) || !has_speed(other)) {
+            if (has_speed(cell) || has_speed(other))
+                miss(all, cell, other);
+            continue;
+        }
         struct pair *pair = &all->pairs[all->n++];
         *pair = (struct pair){.base = other, .cell = cell};
         finder->status = kv_judge(other, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &pair->judged, finder->error);
@@ -185,7 +203,7 @@ static void find_speeds_of(struct finder *finder, enum kv_column axis)
     const struct kv_results *results = finder->results;
     const size_t n = results->n_cells;
     const struct kv_cell_results **cells = allocate(finder, n, sizeof *cells);
-    struct comparisons all = {allocate(finder, n, sizeof *all.pairs), 0, axis};
+    struct comparisons all = {.pairs = allocate(finder, n, sizeof *all.pairs), .axis = axis};
     bool *told = allocate(finder, n, sizeof *told);
     struct kv_matcher *matcher = NULL;
     for (size_t i = 0; !finder->status && i < n; i++)
@@ -196,18 +214,20 @@ static void find_speeds_of(struct finder *finder, enum kv_column axis)
         const char *base = base_value(results, cells[i]->texts[KV_COLUMN_SUITE], axis);
         if (told[i] || !*cells[i]->texts[axis] || kv_cell_is(cells[i], axis, base))
             continue;
-        all.n = 0;
+        all.n = all.alone.n = 0;
         for (size_t k = i; k < n; k++)
             if (same_arm(cells[k], cells[i], axis)) {
                 told[k] = true;
-                if (has_speed(cells[k]))
-                    compare(finder, matcher, cells[k], base, &all);
+                compare(finder, matcher, cells[k], base, &all);
             }
         if (all.n > MAX_LINES)
             find_range(finder, &all);
         else
             find_pairs(finder, &all);
         find_undecided(finder, &all);
+        all.alone.n_of = all.n + all.alone.n;
+        if (all.alone.n)
+            add(finder, all.alone);
     }
     kv_matcher_free(matcher);
     free(cells);

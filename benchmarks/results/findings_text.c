@@ -148,6 +148,24 @@ static void tell_speed(const struct kv_results *results, const struct kv_finding
     }
 }
 
+/* What is missing stands in cell. */
+static void tell_no_ratio(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    static const char *const states[] = {[KV_CELL_OK] = "has too few repetitions",
+                                         [KV_CELL_FAILED] = "failed",
+                                         [KV_CELL_SKIPPED] = "was skipped",
+                                         [KV_CELL_STALLED] = "was stalled"};
+    char where[KV_WHERE_SIZE], missing[64], other[64], count[64] = "at ";
+    kv_where_text(results, f->base, KV_BIT(f->axis), where, sizeof where);
+    arm_text(f->cell, f->axis, missing, sizeof missing);
+    arm_text(f->base, f->axis, other, sizeof other);
+    if (f->n > 1)
+        snprintf(count, sizeof count, "in %zu of %zu cells, as at ", f->n, f->n_of);
+    snprintf(text, size, "%s: %s%s%s there is no ratio of %s to %s, which %s%s%s", f->cell->texts[KV_COLUMN_SUITE],
+             count, where, f->n > 1 ? "," : "", other, missing, states[f->cell->status], *f->cell->error ? ": " : "",
+             f->cell->error);
+}
+
 /* "cached takes 0.9 us more per token of context (95 % interval 0.7 to 1.1)", or why that cannot be told */
 static void tell_slope(const struct kv_finding *f, char *text, size_t size)
 {
@@ -260,6 +278,8 @@ const char *kv_finding_text(const struct kv_results *results, const struct kv_fi
 {
     if (finding->kind == KV_FINDING_GROWTH)
         tell_growth(results, finding, text, size);
+    else if (finding->kind == KV_FINDING_NO_RATIO)
+        tell_no_ratio(results, finding, text, size);
     else if (finding->kind == KV_FINDING_MEMORY)
         tell_memory(results, finding, text, size);
     else if (finding->kind == KV_FINDING_THROUGHPUT)
