@@ -83,11 +83,15 @@ static int longest_cell(const struct kv_run *run, int rounds)
 
 const char *kv_cell_leave_out(struct kv_cell_run *cell, int rounds, double seconds, char *text, size_t size)
 {
-    char clock[32];
+    char time[32];
     cell->skip = true;
     cell->run->n_left_out++;
-    snprintf(text, size, "left out: its %d round%s would take %s, more than --time has left; give it more", rounds,
-             rounds == 1 ? "" : "s", kv_clock_text(seconds, clock));
+    if (seconds < 60)
+        snprintf(time, sizeof time, "%.2g s", seconds);
+    else
+        kv_clock_text(seconds, time);
+    snprintf(text, size, "left out: its %d round%s would take %s, and --time has %s left; give it more", rounds,
+             rounds == 1 ? "" : "s", time, kv_run_time_left(cell->run) > 0 ? "less" : "nothing");
     return text;
 }
 
