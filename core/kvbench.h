@@ -268,6 +268,42 @@ float kv_view_value(const struct kv_attention_view *view, int position, int dime
 /* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
 void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
+/* ---- Where the time goes ------------------------------------------------------------------------------------- */
+
+/* The parts of a step: each moment of each thread in kv_session_prefill, kv_session_decode and kv_session_greedy is of
+ * one of them, but for the checks and copies of ids between parallel regions. */
+enum kv_part {
+    KV_PART_EMBEDDING,
+    KV_PART_NORMS,      /* ln_1, ln_2, ln_f */
+    KV_PART_QKV,        /* c_attn */
+    KV_PART_ATTENTION,  /* keys and values kept, and attention */
+    KV_PART_PROJECTION, /* attn_proj */
+    KV_PART_MLP,        /* c_fc, its activation, mlp_proj */
+    KV_PART_HEAD,       /* the product with the LM head */
+    KV_PART_SELECTION,  /* kv_session_greedy */
+    KV_PART_WAITING,    /* for other threads: at barriers, and where a parallel region begins and ends */
+    KV_N_PARTS,
+};
+const char *kv_part_name(enum kv_part part);
+
+/* What one thread spent; all zero at first. */
+struct kv_account {
+    int64_t ns[KV_N_PARTS];
+    int64_t calls[KV_N_PARTS]; /* stretches of time that ns adds up */
+    int64_t last_ns;           /* the session's: when the stretch that runs began, of CLOCK_MONOTONIC */
+    char apart[64];            /* threads write no cache line of each other's */
+};
+
+/* From the next call on, every thread of the session's pool adds its time to its own of accounts [pool size]; NULL, the
+ * default: nobody does, which costs a comparison a part. With accounts it is two readings of the clock a barrier. It
+ * changes no result. The caller owns them, keeps them as long as they are set, and reads them between calls. */
+void kv_session_account(struct kv_session *session, struct kv_account *accounts);
+
+/* That part of kv_step_work, which is the sum of all: products by their weights, attention by keys and values; the others
+ * count neither flops nor bytes. */
+struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, const char *weights,
+                            const struct kv_session_options *options, int n_before, int n_new);
+
 /* ---- Sampling ------------------------------------------------------------------------------------------------ */
 
 /* How tokens are drawn: softmax(logits / temperature) over what top-k and then top-p leave. */

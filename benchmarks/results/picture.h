@@ -79,6 +79,8 @@ void kv_picture_keys(struct kv_picture *p, const char *name, enum kv_column colu
 /* panel_name[] and panel_is_rows[], n_panels, n_limit_groups, and arm_form[]. */
 void kv_picture_kernel_settings(struct kv_picture *p);
 
+void kv_picture_part_names(struct kv_picture *p); /* part[], n_parts */
+
 /* ---- Tables */
 void kv_picture_begin(struct kv_picture *p, const char *name, const char *header);
 void kv_picture_row(struct kv_picture *p, const double *values, size_t n);
@@ -98,6 +100,9 @@ struct kv_picture_value {
  * value: the interval of the median, or, where it has none, the smallest and the largest. Of KV_COLUMN_LIMIT_PCT it is
  * the limit of the time per token that is drawn: median time x median share, which no point is below. Returns how many points there are. */
 size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *values, int n_values);
+
+/* Where the time of steps goes. (picture_parts.c) */
+void kv_picture_parts(struct kv_picture *p);
 
 /* What the figure `training` is drawn from: the whole of its file. (picture_training.c) */
 void kv_picture_training(struct kv_picture *p);
