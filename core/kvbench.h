@@ -322,10 +322,11 @@ struct kv_sampling {
  * "reference"; other builds may round otherwise, and "openblas" does: d is then some 1e-6 of the largest logit. */
 struct kv_sampler;
 
-/* Allocates everything that the sampler will need: 8 bytes a token of the vocabulary at most. Errors: ARGUMENT, each
- * naming the field; MEMORY. */
+/* Allocates everything that the sampler will need: 8 bytes a token of the vocabulary and thread at most. The rows of a
+ * batch are shared out over the pool, which must outlive the sampler; NULL: the caller draws all. The draws are the same.
+ * Errors: ARGUMENT, each naming the field; MEMORY. */
 kv_status kv_sampler_create(struct kv_sampler **sampler, const struct kv_sampling *sampling, int vocab_size, int batch,
-                            struct kv_error *error);
+                            struct kv_pool *pool, struct kv_error *error);
 void kv_sampler_free(struct kv_sampler *sampler);
 
 /* Back to step 0: the same draws again. */
