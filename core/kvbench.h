@@ -46,7 +46,8 @@ struct kv_error {
 /* A fixed pool of threads; the caller is rank 0, so n_threads = 1 starts none. */
 struct kv_pool;
 
-/* Physical cores in this process's CPU affinity, at least 1. */
+/* Physical cores that this process may use, by its CPU affinity and the quota of its control group (version 2, cpu.max,
+ * rounded up): at least 1. */
 int kv_default_threads(void);
 
 /* n_threads 1..KV_MAX_THREADS. Errors: ARGUMENT, MEMORY, THREAD. */
