@@ -42,7 +42,7 @@ fi
 
 if [ ! -e "$build/build.ninja" ]; then
     printf "[constants]\nsysroot = '%s'\n" "$sysroot" >"$build/sysroot.txt"
-    meson setup --cross-file "$build/sysroot.txt" --cross-file tests/cross/aarch64.txt --buildtype=release "$build"
+    meson setup --cross-file "$build/sysroot.txt" --cross-file tests/cross/aarch64.txt "$build"
 fi
 ninja -C "$build" benchmarks/kvbench "${tests[@]/#/tests/test_}"
 meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 20 "${tests[@]}"
