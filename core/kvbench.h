@@ -46,7 +46,8 @@ struct kv_error {
 /* A fixed pool of threads; the caller is rank 0, so n_threads = 1 starts none. */
 struct kv_pool;
 
-/* Physical cores in this process's CPU affinity, at least 1. */
+/* Physical cores that this process may use, by its CPU affinity and the quota of its control group (version 2, cpu.max,
+ * rounded up): at least 1. */
 int kv_default_threads(void);
 
 /* n_threads 1..KV_MAX_THREADS. Errors: ARGUMENT, MEMORY, THREAD. */
@@ -268,6 +269,42 @@ float kv_view_value(const struct kv_attention_view *view, int position, int dime
 /* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
 void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
+/* ---- Where the time goes ------------------------------------------------------------------------------------- */
+
+/* The parts of a step: each moment of each thread in kv_session_prefill, kv_session_decode and kv_session_greedy is of
+ * one of them, but for the checks and copies of ids between parallel regions. */
+enum kv_part {
+    KV_PART_EMBEDDING,
+    KV_PART_NORMS,      /* ln_1, ln_2, ln_f */
+    KV_PART_QKV,        /* c_attn */
+    KV_PART_ATTENTION,  /* keys and values kept, and attention */
+    KV_PART_PROJECTION, /* attn_proj */
+    KV_PART_MLP,        /* c_fc, its activation, mlp_proj */
+    KV_PART_HEAD,       /* the product with the LM head */
+    KV_PART_SELECTION,  /* kv_session_greedy */
+    KV_PART_WAITING,    /* for other threads: at barriers, and where a parallel region begins and ends */
+    KV_N_PARTS,
+};
+const char *kv_part_name(enum kv_part part);
+
+/* What one thread spent; all zero at first. */
+struct kv_account {
+    int64_t ns[KV_N_PARTS];
+    int64_t calls[KV_N_PARTS]; /* stretches of time that ns adds up */
+    int64_t last_ns;           /* the session's: when the stretch that runs began, of CLOCK_MONOTONIC */
+    char apart[64];            /* threads write no cache line of each other's */
+};
+
+/* From the next call on, every thread of the session's pool adds its time to its own of accounts [pool size]; NULL, the
+ * default: nobody does, which costs a comparison a part. With accounts it is two readings of the clock a barrier. It
+ * changes no result. The caller owns them, keeps them as long as they are set, and reads them between calls. */
+void kv_session_account(struct kv_session *session, struct kv_account *accounts);
+
+/* That part of kv_step_work, which is the sum of all: products by their weights, attention by keys and values; the others
+ * count neither flops nor bytes. */
+struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, const char *weights,
+                            const struct kv_session_options *options, int n_before, int n_new);
+
 /* ---- Sampling ------------------------------------------------------------------------------------------------ */
 
 /* How tokens are drawn: softmax(logits / temperature) over what top-k and then top-p leave. */
@@ -286,10 +323,11 @@ struct kv_sampling {
  * "reference"; other builds may round otherwise, and "openblas" does: d is then some 1e-6 of the largest logit. */
 struct kv_sampler;
 
-/* Allocates everything that the sampler will need: 8 bytes a token of the vocabulary at most. Errors: ARGUMENT, each
- * naming the field; MEMORY. */
+/* Allocates everything that the sampler will need: 8 bytes a token of the vocabulary and thread at most. The rows of a
+ * batch are shared out over the pool, which must outlive the sampler; NULL: the caller draws all. The draws are the same.
+ * Errors: ARGUMENT, each naming the field; MEMORY. */
 kv_status kv_sampler_create(struct kv_sampler **sampler, const struct kv_sampling *sampling, int vocab_size, int batch,
-                            struct kv_error *error);
+                            struct kv_pool *pool, struct kv_error *error);
 void kv_sampler_free(struct kv_sampler *sampler);
 
 /* Back to step 0: the same draws again. */

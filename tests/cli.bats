@@ -52,6 +52,15 @@ generate_a_little() {
     [[ $out =~ ^kvbench\ [0-9.]+\ ?[^$'\n']*$ ]]
 }
 
+@test "a CPU mask lowers the number of threads, and more threads than cores change nothing" {
+    ends 0 taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')" "$program" info
+    has "$out" 'this process may use 1 of ' 'threads      1 unless'
+    ends 0 generate_a_little --threads 1
+    alone=$out
+    ends 0 generate_a_little --threads $((4 * $(nproc) + 1))
+    is "$out" "$alone"
+}
+
 @test "info knows all that can be chosen" {
     ends 0 "$program" generate --help
     choices=$(sed -n '/--\(path\|gemm\|isa\) /s/.*: //p; s/.*--model MODEL *\([^,]*, [^,]*, [^,]*, [^,]*\),.*/\1/p' <<<"$out")

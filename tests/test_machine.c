@@ -164,6 +164,19 @@ static void test_unknown_machine(void **state)
     }
 }
 
+static void test_quota(void **state)
+{
+    struct kv_machine machine;
+    (void)state;
+    sample_intel_vm();
+    sample_put("max 100000\n", "/sys/fs/cgroup/system.slice/run.scope/cpu.max");
+    kv_machine_read(&machine, sample_root);
+    assert_float_equal(machine.cpu_quota, -1, 0);
+    sample_put("150000 100000\n", "/sys/fs/cgroup/system.slice/cpu.max");
+    kv_machine_read(&machine, sample_root);
+    assert_float_equal(machine.cpu_quota, 1.5, 1e-12);
+}
+
 static void test_topology_that_contradicts_itself(void **state)
 {
     (void)state;
@@ -262,6 +275,7 @@ int main(void)
         TEST(test_amd_server),
         TEST(test_arm_board),
         TEST(test_unknown_machine),
+        TEST(test_quota),
         TEST(test_topology_that_contradicts_itself),
         TEST(test_this_machine),
         TEST(test_steal),

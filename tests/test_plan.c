@@ -139,6 +139,8 @@ static void suites_sweep_their_points(void **state)
         {"depth", KV_EXTENT_QUICK, 3, {1, 1, 3}, {1, 510, 3}, 4},
         {"depth", KV_EXTENT_FULL, 33, {1, 1, 3}, {1, 1022, 3}, 4},
         {"memory", KV_EXTENT_REPORT, 12, {1, 64, 1}, {8, 1024, 1}, 1},
+        {"parts", KV_EXTENT_QUICK, 3, {1, 64, 3}, {1, 126, 3}, 4},
+        {"parts", KV_EXTENT_REPORT, 4, {1, 64, 3}, {1, 512, 3}, 4},
         {"kernels", KV_EXTENT_QUICK, 5 * 4 + 2 * 2, {0, 0, 0}, {0, 0, 0}, 4},
         {"kernels", KV_EXTENT_REPORT, 5 * 11 + 2 * 5, {0, 0, 0}, {0, 0, 0}, 4},
         {"limits", KV_EXTENT_REPORT, 0, {0, 0, 0}, {0, 0, 0}, 0},

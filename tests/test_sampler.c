@@ -14,7 +14,7 @@
 static struct kv_sampler *open_sampler(struct kv_sampling sampling, int vocab_size, int batch)
 {
     struct kv_sampler *sampler;
-    OK(kv_sampler_create(&sampler, &sampling, vocab_size, batch, &error));
+    OK(kv_sampler_create(&sampler, &sampling, vocab_size, batch, NULL, &error));
     return sampler;
 }
 
@@ -386,6 +386,34 @@ TEST(rows_steps_and_reset)
     kv_sampler_free(sampler);
 }
 
+/* With any number of threads the same ids, and of several rows that have no token the first is told. */
+TEST(threads_draw_the_same)
+{
+    enum { V = 3000, B = 9, N = 4 };
+    static const struct kv_sampling samplings[] = {{0, 0, 1, 1},   {1, 0, 1, 1},    {0.01f, 0, 1, 2}, {50, 0, 1, 3},
+                                                   {1, 100, 1, 4}, {1, 0, 0.8f, 5}, {1, 100, 0.8f, 6}};
+    static float logits[B * V];
+    int32_t alone[N * B], shared[N * B];
+    for (int b = 0; b < B; b++)
+        fill_logits(logits + b * V, V, (float)(b + 1), (uint64_t)b);
+    for (int n_threads = 1; n_threads <= 12; n_threads += n_threads < 3 ? 1 : 9) {
+        struct kv_pool *pool = make_pool(n_threads);
+        for (size_t i = 0; i < COUNT(samplings); i++) {
+            struct kv_sampler *one = open_sampler(samplings[i], V, B), *sampler;
+            OK(kv_sampler_create(&sampler, &samplings[i], V, B, pool, &error));
+            draw_steps(one, logits, B, N, alone);
+            draw_steps(sampler, logits, B, N, shared);
+            assert_memory_equal(alone, shared, sizeof alone);
+            logits[3 * V + 1] = logits[5 * V] = NAN;
+            REFUSED(kv_sampler_select(sampler, logits, shared, &error), KV_ERROR_NUMERIC, "sequence 3", NULL);
+            logits[3 * V + 1] = logits[5 * V] = 0;
+            kv_sampler_free(one);
+            kv_sampler_free(sampler);
+        }
+        kv_pool_free(pool);
+    }
+}
+
 /* ---- Greedy ---------------------------------------------------------------------------------------- */
 
 TEST(greedy_takes_the_lowest_of_equals)
@@ -456,8 +484,9 @@ TEST(arguments)
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct kv_sampler *sampler = (void *)&error;
-        assert_int_equal(kv_sampler_create(&sampler, &cases[i].sampling, cases[i].vocab_size, cases[i].batch, &error),
-                         KV_ERROR_ARGUMENT);
+        assert_int_equal(
+            kv_sampler_create(&sampler, &cases[i].sampling, cases[i].vocab_size, cases[i].batch, NULL, &error),
+            KV_ERROR_ARGUMENT);
         assert_null(sampler);
         assert_ptr_equal(strstr(error.message, cases[i].message), error.message);
         assert_null(strchr(error.message, '\n'));
@@ -474,7 +503,7 @@ TEST(memory)
     const struct kv_sampling sampling = {1, 20, 0.9f, 1};
     fill_logits(logits, V, 1, 1);
     allocations_left = 0;
-    REFUSED(kv_sampler_create(&sampler, &sampling, V, 1, &error), KV_ERROR_MEMORY, "sampler: no memory", NULL);
+    REFUSED(kv_sampler_create(&sampler, &sampling, V, 1, NULL, &error), KV_ERROR_MEMORY, "sampler: no memory", NULL);
     assert_null(sampler);
     sampler = open_sampler(sampling, V, 1);
     n_allocations = 0;

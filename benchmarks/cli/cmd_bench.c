@@ -238,8 +238,9 @@ static int conclude(const struct bench *bench)
         to = stderr; /* stdout is another program's */
     if (!isnan(share))
         fprintf(to, "\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s\n", bench->folder.path,
-            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "");
+    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s%s\n", bench->folder.path,
+            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "",
+            kv_plan_has(&bench->plan, KV_FILE_PARTS) ? ", parts.csv" : "");
     fflush(stdout);
     if (gb_stop_requested())
         return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",

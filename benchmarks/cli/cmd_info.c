@@ -39,8 +39,11 @@ static void print_machine(void)
 {
     struct kv_machine machine;
     kv_machine_read(&machine, NULL);
-    printf("%-12s %s, %d cores in use's affinity, %d online\n", "cpu", machine.cpu_name, machine.cores_affinity,
+    printf("%-12s %s, this process may use %d of %d cores", "cpu", machine.cpu_name, machine.cores_affinity,
            machine.cores_online);
+    if (machine.cpu_quota > 0)
+        printf(", with a quota of %.3g CPUs", machine.cpu_quota);
+    putchar('\n');
     printf("%-12s", "caches");
     print_cache("L1d", &machine.l1d);
     print_cache("L2", &machine.l2);
@@ -66,7 +69,8 @@ int command_info(int argc, char **argv)
            build.build_type, strcmp(build.sanitizers, "none") == 0 ? "" : ", sanitizers ",
            strcmp(build.sanitizers, "none") == 0 ? "" : build.sanitizers);
     print_machine();
-    printf("%-12s %d (the physical cores)\n", "threads", kv_default_threads());
+    printf("%-12s %d unless --threads says otherwise: the cores, or the quota rounded up\n", "threads",
+           kv_default_threads());
     const char *better = kv_openblas_better_core();
     printf("%-12s %s kernels%s%s\n", "OpenBLAS", kv_openblas_core(), better ? ", better here: OPENBLAS_CORETYPE=" : "",
            better ? better : "");

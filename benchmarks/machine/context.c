@@ -2,11 +2,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/pool.h"
 #include "base/utf8.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,15 +111,15 @@ static json_t *cache_json(const struct kv_machine_cache *cache)
 
 static json_t *cpu_json(const struct kv_machine *m)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "vendor",
-                     text(m->cpu_vendor), "name", text(m->cpu_name), "family", integer(m->cpu_family), "model",
-                     integer(m->cpu_model), "stepping", integer(m->cpu_stepping), "features",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "vendor", text(m->cpu_vendor), "name", text(m->cpu_name), "family", integer(m->cpu_family),
+                     "model", integer(m->cpu_model), "stepping", integer(m->cpu_stepping), "features",
                      m->n_features < 0 ? json_null() : strings(m->n_features, m->features), "cpus_online",
                      integer(m->cpus_online), "cpus_affinity", integer(m->cpus_affinity), "cores_online",
-                     integer(m->cores_online), "cores_affinity", integer(m->cores_affinity), "sockets",
-                     integer(m->sockets), "l1d", cache_json(&m->l1d), "l1i", cache_json(&m->l1i), "l2",
-                     cache_json(&m->l2), "l3", cache_json(&m->l3), "governor", text(m->governor), "turbo",
-                     boolean(m->turbo));
+                     integer(m->cores_online), "cores_affinity", integer(m->cores_affinity), "quota",
+                     m->cpu_quota > 0 ? json_real(m->cpu_quota) : json_null(), "sockets", integer(m->sockets), "l1d",
+                     cache_json(&m->l1d), "l1i", cache_json(&m->l1i), "l2", cache_json(&m->l2), "l3",
+                     cache_json(&m->l3), "governor", text(m->governor), "turbo", boolean(m->turbo));
 }
 
 static json_t *machine_json(const struct kv_machine *m)
@@ -293,7 +295,11 @@ static void check_openblas(struct warning_list *list, const struct kv_library_in
 static void check_threads(struct warning_list *list, const struct kv_context *context)
 {
     int cores = context->machine.cores_affinity;
-    if (cores > 0 && context->run.threads > cores) {
+    double quota = context->machine.cpu_quota;
+    if (quota > 0 && context->run.threads > ceil(quota)) {
+        add(list, KV_SEVERITY_WARNING, "%d threads share a quota of %.3g CPUs: use --threads %d", context->run.threads,
+            quota, kv_threads_of(context->run.threads, quota));
+    } else if (cores > 0 && context->run.threads > cores) {
         add(list, KV_SEVERITY_WARNING, "%d threads share %d physical core%s: use --threads %d", context->run.threads,
             cores, cores == 1 ? "" : "s", cores);
     }

@@ -1,5 +1,6 @@
 #include "machine/machine.h"
 
+#include "base/pool.h"
 #include "machine/files.h"
 
 #include <ctype.h>
@@ -371,6 +372,8 @@ void kv_machine_read(struct kv_machine *machine, const char *root)
     root = root ? root : "";
     read_cpu(machine, root);
     kv_machine_read_topology(machine, root);
+    const double quota = kv_cpu_quota(root);
+    machine->cpu_quota = quota > 0 ? quota : -1;
     read_memory(machine, root);
     read_system(machine, root);
     read_load(machine, root);

@@ -37,6 +37,7 @@ struct kv_machine {
     int cpus_affinity; /* of those, the ones that this process may run on */
     int cores_online;  /* physical cores */
     int cores_affinity;
+    double cpu_quota; /* CPUs' worth of time that the control groups allow; -1: as much as it likes */
     int sockets;
     struct kv_machine_cache l1d, l1i, l2, l3;
 

@@ -15,7 +15,7 @@ static kv_status create_session(struct kv_decoder *d, const struct kv_model *mod
         options.capacity = needed < config->n_positions ? (int)needed : config->n_positions;
     kv_status status = kv_session_create(&d->session, model, pool, &options, error);
     if (!status && o->sampling.temperature > 0)
-        status = kv_sampler_create(&d->sampler, &o->sampling, config->vocab_size, options.batch, error);
+        status = kv_sampler_create(&d->sampler, &o->sampling, config->vocab_size, options.batch, pool, error);
     return status;
 }
 

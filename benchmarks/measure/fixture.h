@@ -40,6 +40,9 @@ extern const struct kv_fixture kv_matmul_fixture;
 extern const struct kv_fixture kv_attention_fixture;
 void kv_kernel_memory_free(struct kv_kernel_memory *memory);
 
+/* What a generation's session is made with. */
+struct kv_session_options kv_cell_session_options(const struct kv_cell *cell);
+
 /* The limits at the start of so many threads, NULL: unknown. */
 const struct kv_limits *kv_run_limits(const struct kv_run *run, int threads);
 
@@ -71,6 +74,17 @@ const char *kv_cell_leave_out(struct kv_cell_run *cell, int rounds, double secon
 
 kv_status kv_rounds_measure(struct kv_run *run, struct kv_error *error);
 bool kv_cell_wants_more(const struct kv_cell_run *cell);
+
+/* ---- Time by part (parts.c) -------------------------------------------------------------------------- */
+
+/* What the threads of a session spent, in its prefill and in the steps after it. */
+struct kv_parts;
+kv_status kv_parts_open(struct kv_parts **parts, const struct kv_cell *cell, struct kv_session *session,
+                        struct kv_error *error);
+void kv_parts_begin(struct kv_parts *parts);     /* a repetition */
+void kv_parts_prefilled(struct kv_parts *parts); /* its first step is done */
+/* The rows of the repetition that is cell->newest, of so many steps. */
+kv_status kv_parts_write(struct kv_cell_run *cell, const struct kv_parts *parts, int n_steps, struct kv_error *error);
 
 /* ---- The gate (gate.c) ------------------------------------------------------------------------------ */
 

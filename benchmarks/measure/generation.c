@@ -28,6 +28,7 @@ struct generation_state {
     int n_samples;
     double first_seconds; /* of the newest first token */
     size_t rss_peak_bytes;
+    struct kv_parts *parts; /* NULL: its time is not asked for by part */
 };
 
 static void name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
@@ -42,7 +43,7 @@ static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
              cell->arm.path);
 }
 
-static struct kv_session_options session_options(const struct kv_cell *cell)
+struct kv_session_options kv_cell_session_options(const struct kv_cell *cell)
 {
     return (struct kv_session_options){
         .path = cell->arm.path,
@@ -60,7 +61,7 @@ static struct kv_session_options session_options(const struct kv_cell *cell)
 
 static struct kv_work work_of(const struct kv_run *run, const struct kv_cell *cell, int n_before, int n_new)
 {
-    const struct kv_session_options options = session_options(cell);
+    const struct kv_session_options options = kv_cell_session_options(cell);
     return kv_step_work(run->settings->config, cell->arm.weights, &options, n_before, n_new);
 }
 
@@ -140,7 +141,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
     if (!prompt)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a prompt of %d tokens", p->n_prompt);
     const struct kv_decoder_options options = {
-        .session = session_options(cell->cell),
+        .session = kv_cell_session_options(cell->cell),
         .prompts = prompt,
         .n_prompts = 1,
         .n_prompt = p->n_prompt,
@@ -222,6 +223,8 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a generation");
     cell->state = state;
     kv_status status = create_decoder(cell, &state->decoder, error);
+    if (!status && cell->cell->accounts)
+        status = kv_parts_open(&state->parts, cell->cell, state->decoder.session, error);
     if (!status)
         status = cell->opened ? run_first_token(state, error) : check_and_warm_up(cell, &state->decoder, error);
     return status;
@@ -237,6 +240,7 @@ static void close(struct kv_cell_run *cell)
 {
     struct generation_state *state = cell->state;
     kv_decoder_free(&state->decoder);
+    free(state->parts);
     free(state);
 }
 
@@ -251,8 +255,12 @@ static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, st
     (void)n;
     kv_rss_reset_peak();
     kv_decoder_reset(&state->decoder, cell->cell->point.n_new);
+    if (state->parts)
+        kv_parts_begin(state->parts);
     while (!status && !kv_decoder_done(&state->decoder)) {
         status = kv_decoder_step(&state->decoder, error);
+        if (state->parts && g->n_steps == 1)
+            kv_parts_prefilled(state->parts);
         if ((double)(kv_generation_ns(g) - probed_ns) * 1e-9 < PROBE_SECONDS || kv_decoder_done(&state->decoder))
             continue;
         kv_cell_probe(cell);
@@ -334,6 +342,14 @@ static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
     return status;
 }
 
+static kv_status write_details(struct kv_cell_run *cell, struct kv_error *error)
+{
+    const struct generation_state *state = cell->state;
+    const kv_status status = write_tokens(cell, error);
+    return status || !state->parts ? status
+                                   : kv_parts_write(cell, state->parts, state->decoder.generation.n_steps, error);
+}
+
 /* The running medians. */
 static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
 {
@@ -356,7 +372,7 @@ const struct kv_fixture kv_generation_fixture = {
     .settle = settle,
     .repeat = repeat,
     .fill = fill,
-    .write_details = write_tokens,
+    .write_details = write_details,
     .tell = tell,
     .close = close,
 };

@@ -64,7 +64,10 @@ bool kv_cell_wants_more(const struct kv_cell_run *cell)
     return !result->given_up && (result->n_done < cell->wanted || result->seconds < cell->run->settings->min_time_s);
 }
 
-/* The open cell whose repetitions that are left take longest; -1: none has any left. */
+#define PARTS_FIRST 1e6
+
+/* The open cell whose repetitions that are left take longest, of suite parts before any other: it times nothing that the
+ * others do not; -1: none has any left. */
 static int longest_cell(const struct kv_run *run, int rounds)
 {
     double most = 0;
@@ -73,8 +76,9 @@ static int longest_cell(const struct kv_run *run, int rounds)
         const struct kv_cell_run *cell = &run->cells[i];
         const int wanted = cell->wanted < rounds ? cell->wanted : rounds;
         const double seconds = kv_predict_seconds(run, i) * (wanted - cell->result.n_done);
-        if (!cell->result.given_up && cell->opened && seconds > most) {
-            most = seconds;
+        const double weight = cell->cell->accounts ? seconds * PARTS_FIRST : seconds;
+        if (!cell->result.given_up && cell->opened && weight > most) {
+            most = weight;
             longest = i;
         }
     }

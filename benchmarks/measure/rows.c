@@ -127,7 +127,7 @@ kv_status kv_rows_open(struct kv_run *run, struct kv_error *error)
 {
     kv_status status = KV_OK;
     for (int i = 0; !status && i < KV_N_FILES; i++)
-        if (i != KV_FILE_KERNELS || kv_plan_has(run->plan, KV_FILE_KERNELS))
+        if ((i != KV_FILE_KERNELS && i != KV_FILE_PARTS) || kv_plan_has(run->plan, (enum kv_file_kind)i))
             status = kv_result_file_append(&run->files[i], run->settings->folder, (enum kv_file_kind)i, error);
     return status;
 }
@@ -187,7 +187,7 @@ static kv_status read_table(const struct kv_run *run, enum kv_file_kind kind, en
         {KV_COLUMN_CELL, &t->cell},     {KV_COLUMN_REPETITION, &t->repetition}, {time, &t->time},
         {KV_COLUMN_STATUS, &t->status}, {KV_COLUMN_ERROR, &t->error},           {KV_COLUMN_ROUND, &t->round},
     };
-    const size_t n_wanted = kind == KV_FILE_TOKENS ? 3 : sizeof wanted / sizeof *wanted;
+    const size_t n_wanted = kind == KV_FILE_TOKENS || kind == KV_FILE_PARTS ? 3 : sizeof wanted / sizeof *wanted;
     kv_status status = kv_csv_read(&t->rows, t->file, error);
     for (size_t i = 0; !status && i < n_wanted; i++)
         status = kv_csv_column(t->rows, kv_column_info(wanted[i].column)->name, wanted[i].index, error);
@@ -272,8 +272,9 @@ static kv_status copy_lines(const char *from, struct kv_file *to, const bool *ke
     return bad ? kv_fail(error, KV_ERROR_IO, "%s cannot be read", from) : KV_OK;
 }
 
-/* Replaces tokens.csv, whole or not at all, by its header and those of its rows for which keep [n] is true. */
-static kv_status keep_tokens(struct kv_run *run, const struct table *t, const bool *keep, struct kv_error *error)
+/* Replaces a file, whole or not at all, by its header and those of its rows for which keep [n] is true. */
+static kv_status keep_rows(struct kv_run *run, enum kv_file_kind kind, const struct table *t, const bool *keep,
+                           struct kv_error *error)
 {
     struct kv_file output = {0};
     kv_status status = kv_file_open(&output, t->file, error);
@@ -286,16 +287,19 @@ static kv_status keep_tokens(struct kv_run *run, const struct table *t, const bo
     kv_file_close(&output);
     if (status)
         return status;
-    kv_csv_close(run->files[KV_FILE_TOKENS]);
-    run->files[KV_FILE_TOKENS] = NULL;
-    return kv_result_file_append(&run->files[KV_FILE_TOKENS], run->settings->folder, KV_FILE_TOKENS, error);
+    kv_csv_close(run->files[kind]);
+    run->files[kind] = NULL;
+    return kv_result_file_append(&run->files[kind], run->settings->folder, kind, error);
 }
 
-/* Tokens count when their repetition has a row in runs.csv. */
-static kv_status drop_unfinished_tokens(struct kv_run *run, struct kv_error *error)
+/* Details count when their repetition has a row in runs.csv. */
+static kv_status drop_unfinished(struct kv_run *run, enum kv_file_kind kind, enum kv_column time,
+                                 struct kv_error *error)
 {
     struct table t;
-    kv_status status = read_table(run, KV_FILE_TOKENS, KV_COLUMN_LATENCY_NS, &t, error);
+    if (!run->files[kind])
+        return KV_OK;
+    kv_status status = read_table(run, kind, time, &t, error);
     bool *keep = calloc(t.n + 1, sizeof *keep);
     if (!status && !keep)
         status = kv_fail(error, KV_ERROR_MEMORY, "no memory to resume %s", run->settings->folder);
@@ -308,7 +312,7 @@ static kv_status drop_unfinished_tokens(struct kv_run *run, struct kv_error *err
         n_dropped += !keep[row];
     }
     if (!status && n_dropped)
-        status = keep_tokens(run, &t, keep, error);
+        status = keep_rows(run, kind, &t, keep, error);
     free(keep);
     kv_csv_free(t.rows);
     return status;
@@ -327,5 +331,7 @@ kv_status kv_resume(struct kv_run *run, struct kv_error *error)
             status = take_row(run, &t, row, error);
         kv_csv_free(t.rows);
     }
-    return status ? status : drop_unfinished_tokens(run, error);
+    if (!status)
+        status = drop_unfinished(run, KV_FILE_TOKENS, KV_COLUMN_LATENCY_NS, error);
+    return status ? status : drop_unfinished(run, KV_FILE_PARTS, KV_COLUMN_PART_NS, error);
 }

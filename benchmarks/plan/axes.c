@@ -276,7 +276,7 @@ int kv_plan_most_threads(const struct kv_plan *plan)
 bool kv_plan_has(const struct kv_plan *plan, enum kv_file_kind file)
 {
     for (int i = 0; i < plan->n_cells; i++)
-        if (kinds[plan->cells[i].kind].file == file)
+        if (file == KV_FILE_PARTS ? plan->cells[i].accounts : kinds[plan->cells[i].kind].file == file)
             return true;
     return false;
 }

@@ -100,6 +100,7 @@ struct kv_cell {
     struct kv_point point;
     int repetitions; /* in so many rounds, the first ones */
     int turn;        /* cells of one turn lie side by side */
+    bool accounts;   /* of a generation: for its time by part */
 };
 
 struct kv_plan {
@@ -133,6 +134,7 @@ int kv_plan_find(const struct kv_plan *plan, const char *id);
 bool kv_plan_varies(const struct kv_plan *plan, enum kv_kind kind, const struct kv_axis *axis);
 /* Of the cell that has most, at least 1. */
 int kv_plan_most_threads(const struct kv_plan *plan);
+/* Whether there will be rows for that file. */
 bool kv_plan_has(const struct kv_plan *plan, enum kv_file_kind file);
 
 #endif

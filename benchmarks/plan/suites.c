@@ -146,6 +146,26 @@ static kv_status plan_memory(const struct kv_suite *suite, const struct kv_sweep
                            prompts_of(sweep, lengths), 1, 1, error);
 }
 
+/* Batch and context, each by itself; what both make large the naive path would take minutes for. */
+static kv_status plan_parts(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                            struct kv_error *error)
+{
+    static const int quick[] = {1, 4}, report[] = {1, 8, 32}, full[] = {1, 2, 4, 8, 16, 32};
+    enum { SHORT = 64, LONG = 512, MOST_REPETITIONS = 6 };
+    const int n_first = plan->n_cells, last = window_of(sweep, 2 * SHORT) - 2;
+    const int lengths[] = {last < SHORT ? (last > 1 ? last : 1) : SHORT, last < LONG ? last : LONG};
+    const int repetitions = sweep->repetitions < MOST_REPETITIONS ? sweep->repetitions : MOST_REPETITIONS;
+    const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, report, full));
+    kv_status status = add_generations(plan, suite->choice.name, sweep, batches,
+                                       prompts_of(sweep, (struct sizes){lengths, 1}), 3, repetitions, error);
+    if (!status && !sweep->n_prompts && lengths[1] > lengths[0])
+        status = add_generations(plan, suite->choice.name, sweep, (struct sizes){batches.values, 1},
+                                 (struct sizes){lengths + 1, 1}, 3, repetitions, error);
+    for (int i = n_first; i < plan->n_cells; i++)
+        plan->cells[i].accounts = true;
+    return status;
+}
+
 /* ---- Kernels ------------------------------------------------------------------------------------------ */
 
 static kv_status plan_products(const char *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
@@ -215,6 +235,7 @@ static const struct kv_suite suites[] = {
     {{"grid", "batch x sequence length: TTFT, a step at that depth, memory"}, plan_grid},
     {{"depth", "context 1 to n_positions: step latency against context"}, plan_depth},
     {{"memory", "batch x length: live, reserved and resident memory"}, plan_memory},
+    {{"parts", "where a step's time goes: products, attention, norms, head, waiting"}, plan_parts},
     {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, plan_kernels},
     {{"limits", "read bandwidth and arithmetic peak of this machine"}, plan_limits},
 };

@@ -91,6 +91,12 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                               FIGURE(KV_ROLE_TIME, "ns", "latency",
                                      "t_i - t_(i-1): time of that "
                                      "token; of token 1, TTFT")},
+    [KV_COLUMN_PHASE] = {.name = "phase", STATE(KV_TYPE_TEXT, "prefill, or decode: the mean of the steps after it")},
+    [KV_COLUMN_PART] = {.name = "part", STATE(KV_TYPE_TEXT, "part of a step; waiting: at barriers for other threads")},
+    [KV_COLUMN_PART_NS] = {.name = "part_ns",
+                           FIGURE(KV_ROLE_SIZE, "ns", "time", "time of a step in that part, the mean of the threads")},
+    [KV_COLUMN_CALLS] = {.name = "calls",
+                         FIGURE(KV_ROLE_SIZE, "", "calls", "times in a step that a thread came to that part")},
     [KV_COLUMN_COLD_TTFT_MS] = {.name = "cold_ttft_ms",
                                 FIGURE(KV_ROLE_TIME, "ms", "cold TTFT", "TTFT of the cell's very first run")},
     [KV_COLUMN_TTFT_MS] = {.name = "ttft_ms", FIGURE(KV_ROLE_TIME, "ms", "TTFT", "time to first token: t_1 - t_0")},
@@ -128,11 +134,11 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_FLOPS] = {.name = "flops",
                          FIGURE(KV_ROLE_SIZE, "flop", "flops",
                                 "least arithmetic of a mean step, of that "
-                                "token, or of one call")},
+                                "token, of one call, or of a part")},
     [KV_COLUMN_BYTES] = {.name = "bytes",
                          FIGURE(KV_ROLE_SIZE, "B", "bytes",
                                 "least bytes from memory of a mean step, of "
-                                "that token, or of one call")},
+                                "that token, of one call, or of a part")},
     [KV_COLUMN_LIMIT_MS] = {.name = "limit_ms",
                             FIGURE(KV_ROLE_SIZE, "ms", "limit",
                                    "least time of a mean step: the larger of bytes / bandwidth "
@@ -140,7 +146,7 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_LIMIT_NS] = {.name = "limit_ns", FIGURE(KV_ROLE_SIZE, "ns", "limit", "the same of that token")},
     [KV_COLUMN_LIMIT_PCT] = {.name = "limit_pct",
                              FIGURE(KV_ROLE_SIZE, "%", "of the limit",
-                                    "100 limit / time: of a mean step, or of one call")},
+                                    "100 limit / time: of a mean step, of one call, or of a part")},
     [KV_COLUMN_LIMIT_FAULT] = {.name = "limit_fault",
                                STATE(KV_TYPE_TEXT, "why there is no share of the limit: the row was faster than its "
                                                    "probes allow")},
@@ -301,6 +307,11 @@ static const enum kv_column kernels[] = {
     KV_COLUMN_CLOCK_HZ,
     KV_COLUMN_ERROR,
 };
+static const enum kv_column parts[] = {
+    KV_COLUMN_RUN_ID,     KV_COLUMN_CELL,  KV_COLUMN_SUITE, KV_COLUMN_PATH,  KV_COLUMN_BATCH,
+    KV_COLUMN_REPETITION, KV_COLUMN_ROUND, KV_COLUMN_PHASE, KV_COLUMN_PART,  KV_COLUMN_CONTEXT_TOKENS,
+    KV_COLUMN_PART_NS,    KV_COLUMN_CALLS, KV_COLUMN_FLOPS, KV_COLUMN_BYTES, KV_COLUMN_LIMIT_PCT,
+};
 static const enum kv_column limits[] = {
     KV_COLUMN_RUN_ID,           KV_COLUMN_MOMENT,
     KV_COLUMN_THREADS,          KV_COLUMN_ISA,
@@ -317,6 +328,7 @@ static const struct kv_file_info files[KV_N_FILES] = {
     [KV_FILE_TOKENS] = FILE_ROW("tokens.csv", tokens, "a row a token of a repetition"),
     [KV_FILE_KERNELS] = FILE_ROW("kernels.csv", kernels,
                                  "a row a repetition of a matrix product or an attention alone"),
+    [KV_FILE_PARTS] = FILE_ROW("parts.csv", parts, "a row a part of a repetition's prefill, or of its mean step"),
     [KV_FILE_LIMITS] = FILE_ROW("limits.csv", limits, "what the machine could do at most, at the run's start and end"),
 };
 

@@ -47,6 +47,10 @@ enum kv_column {
     KV_COLUMN_STATUS,
     KV_COLUMN_TOKEN,
     KV_COLUMN_LATENCY_NS,
+    KV_COLUMN_PHASE,
+    KV_COLUMN_PART,
+    KV_COLUMN_PART_NS,
+    KV_COLUMN_CALLS,
     KV_COLUMN_COLD_TTFT_MS,
     KV_COLUMN_TTFT_MS,
     KV_COLUMN_TTPT_MS,
@@ -138,6 +142,7 @@ enum kv_file_kind {
     KV_FILE_RUNS,    /* a row a repetition of a generation */
     KV_FILE_TOKENS,  /* a row a token of a repetition */
     KV_FILE_KERNELS, /* a row a repetition of a kernel alone */
+    KV_FILE_PARTS,   /* a row a part of the steps of a phase of a repetition */
     KV_FILE_LIMITS,  /* what the machine could do, at the run's start and end */
     KV_N_FILES,
 };

@@ -483,6 +483,7 @@ static const struct kv_figure figures[] = {
      .files = {"tokens.csv", "runs.csv"},
      .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
      .write = write_distribution},
+    {.name = "parts", .suite = "parts", .files = {"parts.csv", "runs.csv"}, .write = kv_picture_parts},
     {.name = "training", .suite = "training", .files = {"training.csv"}, .write = kv_picture_training},
     {.name = "calibration", .suite = "calibration", .files = {"power.csv"}, .write = kv_picture_calibration},
 };

@@ -402,6 +402,19 @@ static void find_throughput(struct finder *finder)
     add(finder, finding);
 }
 
+/* Of every path the cells, from the smallest to the largest. */
+static void find_parts(struct finder *finder)
+{
+    for (size_t i = 0; i < finder->results->n_cells; i++) {
+        const struct kv_cell_results *cell = &finder->results->cells[i];
+        if (cell->status == KV_CELL_OK && cell->parts && cell->parts->n[KV_PHASE_DECODE])
+            add(finder, (struct kv_finding){.kind = KV_FINDING_PARTS,
+                                            .cell = cell,
+                                            .n = cell->parts->n[KV_PHASE_DECODE],
+                                            .interval = {NAN, NAN}});
+    }
+}
+
 static void find_faults(struct finder *finder)
 {
     struct kv_finding finding = {.kind = KV_FINDING_FAULTS};
@@ -424,6 +437,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
     find_depth_growth(&finder);
     find_memory(&finder);
     find_throughput(&finder);
+    find_parts(&finder);
     find_faults(&finder);
     if (finder.status) {
         free(finder.findings);

@@ -79,6 +79,8 @@ void kv_picture_keys(struct kv_picture *p, const char *name, enum kv_column colu
 /* panel_name[] and panel_is_rows[], n_panels, n_limit_groups, and arm_form[]. */
 void kv_picture_kernel_settings(struct kv_picture *p);
 
+void kv_picture_part_names(struct kv_picture *p); /* part[], n_parts */
+
 /* ---- Tables */
 void kv_picture_begin(struct kv_picture *p, const char *name, const char *header);
 void kv_picture_row(struct kv_picture *p, const double *values, size_t n);
@@ -102,6 +104,9 @@ size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *va
 /* What the trends of times against the context are drawn from (picture_trends.c): tables fit and corrected, and
  * slope_us[], slope_low_us[], slope_high_us[], limit_slope_us[], corrected_gbytes_s[], corrected_gflops[] of the arms. */
 void kv_picture_trends(struct kv_picture *p);
+
+/* Where the time of steps goes. (picture_parts.c) */
+void kv_picture_parts(struct kv_picture *p);
 
 /* What the figure `training` is drawn from: the whole of its file. (picture_training.c) */
 void kv_picture_training(struct kv_picture *p);

@@ -190,6 +190,14 @@ void kv_picture_kernel_settings(struct kv_picture *p)
     kv_picture_number(p, "n_limit_groups", n_limits);
 }
 
+void kv_picture_part_names(struct kv_picture *p)
+{
+    const char *names[KV_N_PARTS];
+    for (int i = 0; i < KV_N_PARTS; i++)
+        names[i] = kv_part_name((enum kv_part)i);
+    write_texts(p, "part", names, KV_N_PARTS);
+}
+
 /* The end of a long name, in whole characters of UTF-8. */
 static void write_model(struct kv_picture *p, const char *model)
 {

@@ -26,7 +26,8 @@ struct kv_results_own {
     double *token_values;
     struct kv_round_value *token_rounds;
     struct kv_token_row *tokens;
-    struct span *spans; /* [n_cells] */
+    struct span *spans;          /* [n_cells] */
+    struct kv_cell_parts *parts; /* [n_cells], NULL: there is no parts.csv */
     struct kv_context_facts facts;
     char *file, *folder;
     char cpu[96], core[64], commit[64], problem[256];
@@ -55,6 +56,9 @@ kv_status kv_reader_fail(const struct reader *reader, size_t row, enum kv_column
 
 /* Makes cells and samples of runs and kernels; readers [KV_N_FILES], those without a table were not there. */
 kv_status kv_reader_load_cells(struct kv_results *results, struct reader *readers, struct kv_error *error);
+
+/* What parts.csv says of the cells. (parts.c) */
+kv_status kv_reader_load_parts(const struct reader *reader);
 
 /* Of two pointers to cells, for qsort: by suite and kernel, size, then arm. (cells.c) */
 int kv_cells_compare(const void *left, const void *right);

@@ -249,6 +249,8 @@ static kv_status load_files(struct kv_results *results, char *const *files, stru
         status = kv_reader_load_cells(results, readers, error);
     if (!status && readers[KV_FILE_TOKENS].table)
         status = load_tokens(&readers[KV_FILE_TOKENS]);
+    if (!status && readers[KV_FILE_PARTS].table)
+        status = kv_reader_load_parts(&readers[KV_FILE_PARTS]);
     if (!status && readers[KV_FILE_LIMITS].table)
         status = load_limits(&readers[KV_FILE_LIMITS]);
     for (int i = 0; i < KV_N_FILES; i++)
@@ -339,6 +341,7 @@ void kv_results_free(struct kv_results *results)
     free(own->token_rounds);
     free(own->tokens);
     free(own->spans);
+    free(own->parts);
     free(own->file);
     free(own->folder);
     free(own);

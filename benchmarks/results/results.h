@@ -55,6 +55,15 @@ enum kv_token_figure {
     KV_N_TOKEN_FIGURES,
 };
 
+/* Where the time of a cell's steps goes, from parts.csv: medians over the repetitions. */
+enum kv_phase { KV_PHASE_PREFILL, KV_PHASE_DECODE, KV_N_PHASES };
+struct kv_cell_parts {
+    size_t n[KV_N_PHASES];                     /* repetitions; 0: unknown */
+    double ns[KV_N_PHASES][KV_N_PARTS];        /* of a step */
+    double limit_pct[KV_N_PHASES][KV_N_PARTS]; /* NaN: unknown */
+    double step_ns[KV_N_PHASES];               /* of all parts */
+};
+
 struct kv_cell_results {
     const char *id;
     const char *texts[KV_N_COLUMNS];        /* of kinds, axes, points and origin, as the file has them; "" unknown */
@@ -69,6 +78,7 @@ struct kv_cell_results {
                                                the limit. One above 100 % in a file counts as such */
     struct kv_sample figures[KV_N_COLUMNS]; /* of the columns with role time, rate, size or strain */
     struct kv_sample token_figures[KV_N_TOKEN_FIGURES];
+    const struct kv_cell_parts *parts; /* NULL: unknown */
 };
 
 /* One token of one repetition. */

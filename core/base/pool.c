@@ -9,10 +9,12 @@
 
 #include "base/error.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- CPUs ---------------------------------------------------------------------------------------------------- */
 
@@ -69,11 +71,66 @@ void kv_cpus_list(struct kv_cpus *cpus, int first)
         cpus->order[cpus->n++] = others[i];
 }
 
+/* The path of this process's group in version 2, whose line is "0::PATH", cut to `size`; false where there is none. */
+static bool read_group(const char *root, char *path, size_t size)
+{
+    char line[4096];
+    bool found = false;
+    snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
+    FILE *stream = fopen(line, "re");
+    while (stream && !found && fgets(line, sizeof line, stream)) {
+        line[strcspn(line, "\n")] = '\0';
+        found = strncmp(line, "0::", 3) == 0;
+    }
+    if (stream)
+        fclose(stream);
+    snprintf(path, size, "%s", found ? line + 3 : "");
+    return found;
+}
+
+/* Of one group, "QUOTA PERIOD" in microseconds, or "max PERIOD"; INFINITY: none. */
+static double read_quota(const char *root, const char *path)
+{
+    char file[8400];
+    double quota, period, cpus = INFINITY;
+    snprintf(file, sizeof file, "%s/sys/fs/cgroup%s/cpu.max", root, path);
+    FILE *stream = fopen(file, "re");
+    if (!stream)
+        return INFINITY;
+    if (fscanf(stream, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0)
+        cpus = quota / period;
+    fclose(stream);
+    return cpus;
+}
+
+double kv_cpu_quota(const char *root)
+{
+    char path[4096];
+    double least = INFINITY;
+    root = root ? root : "";
+    if (!read_group(root, path, sizeof path))
+        return 0;
+    /* A container often sees only the top of its own tree: what is missing is passed over. */
+    for (;;) {
+        least = fmin(least, read_quota(root, path));
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return isinf(least) ? 0 : least;
+        *slash = '\0';
+    }
+}
+
+int kv_threads_of(int n_cores, double quota)
+{
+    const double n = fmin(quota > 0 ? ceil(quota) : INFINITY, n_cores);
+    return n < 1 ? 1 : n < KV_MAX_THREADS ? (int)n : KV_MAX_THREADS;
+}
+
 int kv_default_threads(void)
 {
     struct kv_cpus cpus;
     kv_cpus_list(&cpus, -1);
-    return cpus.n_cores < 1 ? 1 : cpus.n_cores < KV_MAX_THREADS ? cpus.n_cores : KV_MAX_THREADS;
+    return kv_threads_of(cpus.n_cores, kv_cpu_quota(NULL));
 }
 
 void kv_cpus_visit(int cpu)
@@ -95,7 +152,7 @@ void kv_cpus_visit(int cpu)
 
 struct kv_pool {
     int n_threads;
-    int spins; /* 0 when the threads outnumber the CPUs: spinning would hold up the one waited for */
+    int spins; /* 0 when the threads outnumber the CPUs or the quota: spinning would hold up the one waited for */
     void (*job)(void *argument, int rank);
     void *argument;
     atomic_uint generation; /* one more for every job */
@@ -206,7 +263,7 @@ kv_status kv_pool_create(struct kv_pool **out, int n_threads, struct kv_error *e
     kv_cpus_list(&cpus, sched_getcpu());
     const bool fits = n_threads <= (cpus.n ? cpus.n : 1);
     pool->n_threads = n_threads;
-    pool->spins = fits ? SPINS : 0;
+    pool->spins = fits && n_threads <= kv_threads_of(n_threads, kv_cpu_quota(NULL)) ? SPINS : 0;
     pool->workers = workers;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);

@@ -13,6 +13,13 @@ struct kv_cpus {
  * tell of cores, every CPU counts as one. */
 void kv_cpus_list(struct kv_cpus *cpus, int first);
 
+/* How many CPUs' worth of time the control groups (version 2, cpu.max) of this process allow, its own and those above it:
+ * the least of them; 0: as many as it likes. root: a folder that stands for /, NULL: / itself. */
+double kv_cpu_quota(const char *root);
+
+/* Threads of that many cores with that quota: as many as can run at once, 1..KV_MAX_THREADS. */
+int kv_threads_of(int n_cores, double quota);
+
 /* Moves the calling thread to that CPU without pinning it: its affinity is as before. */
 void kv_cpus_visit(int cpu);
 

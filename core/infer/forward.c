@@ -73,7 +73,6 @@ static void linear(const struct job *job, int rank, const float *x, const struct
         .epilogue = epilogue,
     };
     kv_matmul(job->engine->matmul, job->engine->kernels, &task, rank, job->n_ranks);
-    kv_pool_barrier(job->engine->pool);
 }
 
 /* Apart from attend(), so that its code is the same with and without an observer. */
@@ -176,7 +175,7 @@ static void attend_split(const struct job *job, int rank, int layer, int n_items
             cache->kind->attend(cache, place, e->kernels, &a);
         }
     }
-    kv_pool_barrier(e->pool);
+    kv_meet(e, rank, KV_PART_ATTENTION);
     const struct range heads = share(n_items, rank, job->n_ranks);
     for (int item = heads.begin; item < heads.end; item++) {
         const struct kv_attention a = attention_of(job, rank, layer, item, &place);
@@ -205,26 +204,31 @@ static void attend(const struct job *job, int rank, int layer)
                 show(job, &a, item % n_head, place);
         }
     }
-    kv_pool_barrier(e->pool);
 }
 
 static void run_layer(const struct job *job, int rank, struct range rows, int layer)
 {
-    const struct kv_config *c = &job->engine->model->config;
-    const struct kv_layer_weights *w = &job->engine->model->layers[layer];
-    const struct kv_workspace *work = &job->engine->work;
+    const struct kv_engine *e = job->engine;
+    const struct kv_config *c = &e->model->config;
+    const struct kv_layer_weights *w = &e->model->layers[layer];
+    const struct kv_workspace *work = &e->work;
     const enum kv_epilogue gelu = c->activation == KV_GELU ? KV_EPILOGUE_GELU : KV_EPILOGUE_GELU_NEW;
 
     normalize(job, rows, w->ln_1_weight, w->ln_1_bias);
-    kv_pool_barrier(job->engine->pool);
+    kv_meet(e, rank, KV_PART_NORMS);
     linear(job, rank, work->h, &w->c_attn_weight, w->c_attn_bias, work->qkv, false, KV_EPILOGUE_NONE);
+    kv_meet(e, rank, KV_PART_QKV);
     attend(job, rank, layer);
+    kv_meet(e, rank, KV_PART_ATTENTION);
     linear(job, rank, work->h, &w->attn_proj_weight, w->attn_proj_bias, work->x, true, KV_EPILOGUE_NONE);
+    kv_meet(e, rank, KV_PART_PROJECTION);
 
     normalize(job, rows, w->ln_2_weight, w->ln_2_bias);
-    kv_pool_barrier(job->engine->pool);
+    kv_meet(e, rank, KV_PART_NORMS);
     linear(job, rank, work->h, &w->c_fc_weight, w->c_fc_bias, work->inner, false, gelu);
+    kv_meet(e, rank, KV_PART_MLP);
     linear(job, rank, work->inner, &w->mlp_proj_weight, w->mlp_proj_bias, work->x, true, KV_EPILOGUE_NONE);
+    kv_meet(e, rank, KV_PART_MLP);
 }
 
 /* Only the positions whose logits were asked for go through the final norm and the LM head. */
@@ -241,7 +245,7 @@ static void run_head(const struct job *job, int rank)
         e->kernels->layer_norm(x, e->model->ln_f_weight, e->model->ln_f_bias, c->layer_norm_epsilon,
                                e->work.last + (size_t)row * C, c->n_embd);
     }
-    kv_pool_barrier(e->pool);
+    kv_meet(e, rank, KV_PART_NORMS);
     /* One product for all sequences where their logits lie side by side, as in decoding. */
     const bool joined = pass->logits_stride == (size_t)pass->n_logits * (size_t)c->vocab_size;
     const int n_products = joined ? 1 : pass->n_sequences;
@@ -257,13 +261,16 @@ static void run_head(const struct job *job, int rank)
         };
         kv_matmul(e->matmul, e->kernels, &task, rank, job->n_ranks);
     }
+    kv_lap(e, rank, KV_PART_HEAD);
 }
 
 static void run(void *argument, int rank)
 {
     const struct job *job = argument;
     const struct range rows = share(job->pass->n_sequences * job->pass->n_positions, rank, job->n_ranks);
+    kv_lap(job->engine, rank, KV_PART_WAITING);
     embed(job, rows);
+    kv_lap(job->engine, rank, KV_PART_EMBEDDING);
     for (int layer = 0; layer < job->engine->model->config.n_layer; layer++)
         run_layer(job, rank, rows, layer);
     if (job->pass->n_logits > 0)
@@ -273,5 +280,5 @@ static void run(void *argument, int rank)
 void kv_forward(const struct kv_engine *engine, const struct kv_pass *pass)
 {
     struct job job = {engine, pass, kv_pool_size(engine->pool)};
-    kv_pool_run(engine->pool, run, &job);
+    kv_engine_run(engine, run, &job);
 }

@@ -35,7 +35,22 @@ struct kv_engine {
     int max_rows;                       /* most positions, over all sequences, in one pass */
     int capacity;                       /* most positions of a sequence */
     const struct kv_observer *observer; /* or NULL */
+    struct kv_account *accounts;        /* [n_threads] or NULL */
 };
+
+/* The time of this rank since its last lap was of that part. */
+void kv_account_lap(struct kv_account *account, enum kv_part part);
+static inline void kv_lap(const struct kv_engine *engine, int rank, enum kv_part part)
+{
+    if (engine->accounts)
+        kv_account_lap(&engine->accounts[rank], part);
+}
+
+/* The same, then a barrier. */
+void kv_meet(const struct kv_engine *engine, int rank, enum kv_part part);
+
+/* kv_pool_run. Every rank begins with a lap of KV_PART_WAITING; what is left after its last one is waiting, too. */
+void kv_engine_run(const struct kv_engine *engine, void (*job)(void *argument, int rank), void *argument);
 
 struct kv_pass {
     const int32_t *tokens; /* [n_sequences] windows, token_stride apart */

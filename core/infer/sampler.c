@@ -26,7 +26,13 @@ struct kv_sampler {
     int room; /* 2 keep, or the whole vocabulary */
     int vocab_size, batch;
     uint64_t key, step;
-    struct candidate candidates[]; /* [room] */
+    struct kv_pool *pool; /* or NULL */
+    int n_ranks;
+    /* of the selection that runs */
+    const float *logits;
+    int32_t *tokens;
+    int *outcomes;                 /* [batch] candidates of each row; where there are none, as gather says it */
+    struct candidate candidates[]; /* [n_ranks, room], then outcomes */
 };
 
 /* ---- Creation ------------------------------------------------------------------------------------------------ */
@@ -49,7 +55,7 @@ static kv_status check(const struct kv_sampling *s, int vocab_size, int batch, s
 }
 
 kv_status kv_sampler_create(struct kv_sampler **out, const struct kv_sampling *sampling, int vocab_size, int batch,
-                            struct kv_error *error)
+                            struct kv_pool *pool, struct kv_error *error)
 {
     *out = NULL;
     const kv_status status = check(sampling, vocab_size, batch, error);
@@ -58,9 +64,11 @@ kv_status kv_sampler_create(struct kv_sampler **out, const struct kv_sampling *s
     const int top_k = sampling->temperature > 0 ? sampling->top_k : 1; /* greedy: no race with one runner */
     const int keep = top_k == 0 || top_k > vocab_size ? vocab_size : top_k;
     const int room = keep > vocab_size / 2 ? vocab_size : 2 * keep;
-    struct kv_sampler *s = calloc(1, sizeof *s + (size_t)room * sizeof *s->candidates);
+    const int n_threads = pool ? kv_pool_size(pool) : 1, n_ranks = n_threads < batch ? n_threads : batch;
+    const size_t n_candidates = (size_t)n_ranks * (size_t)room;
+    struct kv_sampler *s = calloc(1, sizeof *s + n_candidates * sizeof *s->candidates + (size_t)batch * sizeof(int));
     if (!s)
-        return kv_fail(error, KV_ERROR_MEMORY, "sampler: no memory for %d tokens; use a smaller top_k", room);
+        return kv_fail(error, KV_ERROR_MEMORY, "sampler: no memory for %zu tokens; use a smaller top_k", n_candidates);
     s->inverse_temperature = sampling->temperature > 0 ? 1 / (double)sampling->temperature : 0;
     s->top_p = (double)sampling->top_p;
     s->keep = keep;
@@ -68,6 +76,9 @@ kv_status kv_sampler_create(struct kv_sampler **out, const struct kv_sampling *s
     s->vocab_size = vocab_size;
     s->batch = batch;
     s->key = kv_mix64(sampling->seed);
+    s->pool = n_ranks > 1 ? pool : NULL;
+    s->n_ranks = n_ranks;
+    s->outcomes = (int *)(void *)(s->candidates + n_candidates);
     *out = s;
     return KV_OK;
 }
@@ -132,9 +143,8 @@ static int select_best(struct candidate *c, int n, double target, bool by_value)
 /* ---- One token ----------------------------------------------------------------------------------------------- */
 
 /* The candidates that top-k leaves, how many; 0 when no logit is above -inf, -1 when one is +inf or not a number. */
-static int gather(struct kv_sampler *s, const float *logits)
+static int gather(const struct kv_sampler *s, const float *logits, struct candidate *c)
 {
-    struct candidate *c = s->candidates;
     float least = -INFINITY; /* of the best so far; what comes later must be larger */
     int n = 0;
     for (int id = 0; id < s->vocab_size; id++) {
@@ -151,13 +161,19 @@ static int gather(struct kv_sampler *s, const float *logits)
     return n > s->keep ? select_best(c, n, s->keep, false) : n;
 }
 
+static float largest_of(const struct candidate *c, int n)
+{
+    float largest = c[0].value;
+    for (int i = 1; i < n; i++)
+        largest = c[i].value > largest ? c[i].value : largest;
+    return largest;
+}
+
 /* Logits to weights; returns their sum. */
 static double weigh(struct candidate *c, int n, double inverse_temperature)
 {
-    float largest = c[0].value;
+    const float largest = largest_of(c, n);
     double sum = 0;
-    for (int i = 1; i < n; i++)
-        largest = c[i].value > largest ? c[i].value : largest;
     for (int i = 0; i < n; i++) {
         c[i].value = (float)exp(((double)c[i].value - (double)largest) * inverse_temperature);
         sum += (double)c[i].value;
@@ -179,35 +195,90 @@ static int keep_top_p(struct candidate *c, int n, double top_p, double sum)
     return select_best(c, n_left, top_p * sum, true);
 }
 
-static int32_t race(const struct candidate *c, int n, uint64_t key)
+struct race {
+    uint64_t key;
+    double best; /* time */
+    int32_t winner;
+};
+
+static double draw(const struct race *race, int32_t id)
 {
-    int32_t winner = c[0].id;
-    double best = INFINITY;
-    for (int i = 0; i < n; i++) {
-        const double u = ((double)(int64_t)(kv_draw64(key, (uint64_t)c[i].id) >> 12) + 0.5) * 0x1p-52;
-        if (!(u < best * (double)c[i].value)) /* -ln(1 - u) >= u: few logarithms are needed */
-            continue;
-        const double time = -log1p(-u) / (double)c[i].value;
-        if (time < best) {
-            best = time;
-            winner = c[i].id;
-        }
+    return ((double)(int64_t)(kv_draw64(race->key, (uint64_t)id) >> 12) + 0.5) * 0x1p-52;
+}
+
+static void run(struct race *race, int32_t id, double u, double weight)
+{
+    if (!(u < race->best * weight)) /* -ln(1 - u) >= u: few logarithms are needed */
+        return;
+    const double time = -log1p(-u) / weight;
+    if (time < race->best) {
+        race->best = time;
+        race->winner = id;
     }
-    return winner;
+}
+
+/* The race of weights. */
+static void race_weights(struct race *race, const struct candidate *c, int n)
+{
+    for (int i = 0; i < n; i++)
+        run(race, c[i].id, draw(race, c[i].id), (double)c[i].value);
+}
+
+/* Logits so far below the largest that their weight, as a float, is 0. */
+enum { LOWEST = 104 };
+
+/* The same of logits, without most of the exponentials: with y = (logit - largest) / temperature the weight is at most
+ * e^-floor(-y), and who is too late with that is too late. */
+static void race_logits(struct race *race, const struct candidate *c, int n, double inverse_temperature)
+{
+    double most[LOWEST + 1]; /* with room for the roundings of exp and of the weight */
+    const double largest = (double)largest_of(c, n);
+    for (int i = 0; i <= LOWEST; i++)
+        most[i] = exp(-i) * (1 + 1e-6);
+    for (int i = 0; i < n; i++) {
+        const double y = ((double)c[i].value - largest) * inverse_temperature, u = draw(race, c[i].id);
+        if (y < -LOWEST || !(u < race->best * most[(int)-y]))
+            continue;
+        run(race, c[i].id, u, (double)(float)exp(y));
+    }
+}
+
+/* Row b by the candidates' room of a rank; how many candidates there were. */
+static int select_row(const struct kv_sampler *s, int b, struct candidate *c)
+{
+    int n = gather(s, s->logits + (size_t)b * (size_t)s->vocab_size, c);
+    if (n < 1)
+        return n;
+    struct race race = {kv_draw64(kv_draw64(s->key, (uint64_t)b), s->step), INFINITY, c[0].id};
+    if (s->top_p < 1) {
+        const double sum = weigh(c, n, s->inverse_temperature);
+        race_weights(&race, c, keep_top_p(c, n, s->top_p, sum));
+    } else {
+        race_logits(&race, c, n, s->inverse_temperature);
+    }
+    s->tokens[b] = race.winner;
+    return n;
+}
+
+static void select_job(void *argument, int rank)
+{
+    struct kv_sampler *s = argument;
+    for (int b = rank; rank < s->n_ranks && b < s->batch; b += s->n_ranks)
+        s->outcomes[b] = select_row(s, b, s->candidates + (size_t)rank * (size_t)s->room);
 }
 
 kv_status kv_sampler_select(struct kv_sampler *s, const float *logits, int32_t *tokens, struct kv_error *error)
 {
-    for (int b = 0; b < s->batch; b++) {
-        int n = gather(s, logits + (size_t)b * (size_t)s->vocab_size);
-        if (n < 1)
+    s->logits = logits;
+    s->tokens = tokens;
+    if (s->pool)
+        kv_pool_run(s->pool, select_job, s);
+    else
+        select_job(s, 0);
+    for (int b = 0; b < s->batch; b++)
+        if (s->outcomes[b] < 1)
             return kv_fail(error, KV_ERROR_NUMERIC, "sequence %d: %s; the weights hold NaN or overflow", b,
-                           n < 0 ? "a logit is not a finite number" : "every logit is -inf");
-        const double sum = weigh(s->candidates, n, s->inverse_temperature);
-        if (s->top_p < 1)
-            n = keep_top_p(s->candidates, n, s->top_p, sum);
-        tokens[b] = race(s->candidates, n, kv_draw64(kv_draw64(s->key, (uint64_t)b), s->step));
-    }
+                           s->outcomes[b] < 0 ? "a logit is not a finite number" : "every logit is -inf");
     s->step++;
     return KV_OK;
 }

@@ -29,7 +29,7 @@ bool kv_path_keeps(const char *name)
     return find_path(name, &path, NULL) == KV_OK && path->keeps;
 }
 
-struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
+struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, const char *weights,
                             const struct kv_session_options *options, int n_before, int n_new)
 {
     const struct kv_path *path;
@@ -41,12 +41,33 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
     const double L = config->n_layer, C = config->n_embd, I = config->n_inner, V = config->vocab_size;
     const double B = options->batch, first = path->keeps ? n_before : 0, last = (double)n_before + n_new;
     const double attended = (last * (last + 1) - first * (first + 1)) / 2; /* sum of t */
-    const double layer_bytes = format->bytes(C, 3 * C) + format->bytes(C, C) + format->bytes(C, I) +
-                               format->bytes(I, C);
-    return (struct kv_work){
-        .flops = B * (L * (2 * (4 * C * C + 2 * C * I) * (last - first) + 4 * C * attended) + 2 * C * V),
-        .bytes = L * layer_bytes + format->bytes(C, V) + (path->keeps ? B * cache->bytes(cache, config, last) : 0),
-    };
+    const double rows = B * (last - first);
+    switch (part) {
+    case KV_PART_QKV:
+        return (struct kv_work){rows * L * 2 * 3 * C * C, L * format->bytes(C, 3 * C)};
+    case KV_PART_ATTENTION:
+        return (struct kv_work){B * L * 4 * C * attended, path->keeps ? B * cache->bytes(cache, config, last) : 0};
+    case KV_PART_PROJECTION:
+        return (struct kv_work){rows * L * 2 * C * C, L * format->bytes(C, C)};
+    case KV_PART_MLP:
+        return (struct kv_work){rows * L * 2 * 2 * C * I, L * (format->bytes(C, I) + format->bytes(I, C))};
+    case KV_PART_HEAD:
+        return (struct kv_work){B * 2 * C * V, format->bytes(C, V)};
+    default:
+        return (struct kv_work){0, 0};
+    }
+}
+
+struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
+                            const struct kv_session_options *options, int n_before, int n_new)
+{
+    struct kv_work all = {0, 0};
+    for (int part = 0; part < KV_N_PARTS; part++) {
+        const struct kv_work work = kv_part_work((enum kv_part)part, config, weights, options, n_before, n_new);
+        all.flops += work.flops;
+        all.bytes += work.bytes;
+    }
+    return all;
 }
 
 /* ---- Creation: one block for everything ---------------------------------------------------------------------- */
@@ -345,8 +366,10 @@ static void select_job(void *argument, int rank)
     const struct selection *job = argument;
     const struct kv_session *s = job->session;
     const int V = s->engine.model->config.vocab_size;
+    kv_lap(&s->engine, rank, KV_PART_WAITING);
     for (int b = rank; b < s->batch; b += kv_pool_size(s->engine.pool))
         job->tokens[b] = s->engine.kernels->argmax(s->logits + (size_t)b * (size_t)V, V);
+    kv_lap(&s->engine, rank, KV_PART_SELECTION);
 }
 
 kv_status kv_session_greedy(struct kv_session *s, int32_t *tokens, struct kv_error *error)
@@ -354,7 +377,7 @@ kv_status kv_session_greedy(struct kv_session *s, int32_t *tokens, struct kv_err
     if (!s->has_logits)
         return kv_fail(error, KV_ERROR_ARGUMENT, "no token can be selected: there are no logits before a prefill");
     struct selection job = {s, tokens};
-    kv_pool_run(s->engine.pool, select_job, &job);
+    kv_engine_run(&s->engine, select_job, &job);
     for (int b = 0; b < s->batch; b++)
         if (tokens[b] < 0)
             return kv_fail(error, KV_ERROR_NUMERIC,
