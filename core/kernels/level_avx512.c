@@ -12,7 +12,7 @@
  * level's CPUs, 1 MiB. */
 #define KV_TILE_ROWS    8
 #define KV_TILE_VECTORS 3
-#define KV_DEPTH        384
+#define KV_DEPTH        128
 #define KV_X_BYTES      (512 * 1024)
 
 /* Two FMA units of latency 4 need 8; half as many again cover an uneven split between the two. */
