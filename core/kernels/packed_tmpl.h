@@ -27,14 +27,14 @@
 
 _Static_assert(KV_PANEL % KV_TILE_WIDTH == 0, "a panel is a whole number of tiles");
 _Static_assert(KV_BLOCK_ROWS % KV_TILE_ROWS == 0, "a block of rows is a whole number of tiles");
-_Static_assert(KV_BLOCK_ROWS * KV_DEPTH * sizeof(float) <= KV_X_BYTES, "a depth of a block of x fits");
+_Static_assert(KV_BLOCK_ROWS *KV_DEPTH * sizeof(float) <= KV_X_BYTES, "a depth of a block of x fits");
 
 /* As what weights are stored. Of bfloat16, two rows lie together, [depth / 2][KV_PANEL][2]: a float32 may be either of
  * them, or both. PAIRS are the same weights, with an x of pairs as well. */
 enum stored { F32, BF16, PAIRS, INT8 };
 
 struct tile {
-    const float *x; /* [depth / KV_STEPS][rows][KV_STEPS], rounded up */
+    const float *x;      /* [depth / KV_STEPS][rows][KV_STEPS], rounded up */
     const char *w;       /* [depth][width], rows KV_PANEL weights apart */
     const float *scales; /* [groups][width], rows KV_PANEL apart; NULL: there are none */
     int group;           /* rows of w that the first of them holds for; KV_INT8_GROUP the next, and so on */
@@ -135,6 +135,12 @@ INLINED void run_tile(enum stored stored, struct tile *t, int rows, int vectors)
         UNROLLED
         for (int j = 0; j < vectors; j++)
             sum[i][j] = total[i][j] = (vf){0};
+    }
+    UNROLLED
+    for (int i = 0; i < rows; i++) {
+        UNROLLED
+        for (int j = 0; j < vectors; j++) /* the lines of y, on their way while the sums are made */
+            __builtin_prefetch(t->y + (size_t)i * t->y_stride + j * KV_LANES, 1);
     }
     for (int depth = t->depth, group = t->group; depth > 0; group = KV_INT8_GROUP) {
         int left = stored == INT8 && group < depth ? group : depth;
