@@ -27,7 +27,7 @@
 
 _Static_assert(KV_PANEL % KV_TILE_WIDTH == 0, "a panel is a whole number of tiles");
 _Static_assert(KV_BLOCK_ROWS % KV_TILE_ROWS == 0, "a block of rows is a whole number of tiles");
-_Static_assert(KV_BLOCK_ROWS *KV_DEPTH * sizeof(float) <= KV_X_BYTES, "a depth of a block of x fits");
+_Static_assert(sizeof(float) * KV_BLOCK_ROWS * KV_DEPTH <= KV_X_BYTES, "a depth of a block of x fits");
 
 /* As what weights are stored. Of bfloat16, two rows lie together, [depth / 2][KV_PANEL][2]: a float32 may be either of
  * them, or both. PAIRS are the same weights, with an x of pairs as well. */
