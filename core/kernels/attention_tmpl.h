@@ -49,7 +49,7 @@ static int seen_by(const struct tile_part *p, int query)
     return n < 0 ? 0 : n < KV_ATTENTION_PART ? n : KV_ATTENTION_PART;
 }
 
-enum { LINE_BYTES = 64 };
+enum { LINE_BYTES = 64, VALUES_AHEAD = 8 };
 
 /* The lines of [at, at + bytes), bytes a constant, as far as they lie before `end`. */
 INLINED void fetch(uintptr_t at, size_t bytes, uintptr_t end)
@@ -96,6 +96,9 @@ INLINED void score_blocks(enum kv_kept kept, const struct tile_part *p, int t, i
     for (size_t r = 0; r < rows; r++, row += row_bytes, queries += n_dimensions, values += step) {
         if (n_queries == 1)
             fetch(values, step, values_end);
+        else /* the row of the blocks that follow, from the second-level cache */
+            for (int b = n_blocks; b < 2 * n_blocks; b++)
+                __builtin_prefetch((const void *)((uintptr_t)row + (size_t)b * rows * row_bytes));
         UNROLLED
         for (int d = 0; d < n_dimensions; d++) {
             vf key[MOST_VECTORS];
@@ -226,6 +229,8 @@ INLINED void weigh(enum kv_kept kept, const struct tile_part *p, float *out, siz
         vf v[4];
         if (n_queries == 1 && n_vectors > 1)
             fetch(next, step, p->next_end);
+        else if (n_queries > 1)
+            fetch((uintptr_t)value + VALUES_AHEAD * value_bytes, step, UINTPTR_MAX);
         UNROLLED
         for (int g = 0; g < n_vectors; g++)
             v[g] = load_value(kept, value, in_group + g * KV_LANES);

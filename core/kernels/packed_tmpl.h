@@ -5,7 +5,9 @@
  *       for each panel, then each depth     w [KV_DEPTH][KV_PANEL], read once from memory, then from cache
  *         for each tile of y                [KV_TILE_ROWS, KV_TILE_WIDTH] in registers, or [1, KV_PANEL] where m is 1
  *
- * Weights are asked for before their turn: while one block of them is multiplied, the next comes from memory.
+ * A depth of a panel stays in the first-level cache while all tiles pass by, and so does the x of a tile: it is packed,
+ * since rows of x, multiples of 3 KiB apart, share few of its sets and push each other out. Weights are asked for before
+ * their turn: while one block of them is multiplied, the next comes from memory into the second-level cache.
  * Whatever they are stored as, they become float32 in registers. Weights with scales are multiplied without: what a
  * group of rows that share a scale sums up to is then multiplied by it, y += s sum_p x_p q_p. The product of bfloat16
  * weights is that of the float32 weights that they stand for, to the bit. When x is rounded to bfloat16 as well, pairs
@@ -16,7 +18,8 @@
 #define KV_TILE_WIDTH    (KV_TILE_VECTORS * KV_LANES)
 #define KV_PANEL_VECTORS (KV_PANEL / KV_LANES)
 /* Weights are read again for every so many rows: 2 * 168 / 4 = 84 flops a byte, a tenth of the bandwidth of a CPU that
- * has 8 flops for each byte that it can read. 21 tiles of 8, 42 of 4. */
+ * has 8 flops for each byte that it can read. 21 tiles of 8, 42 of 4. (Twice the rows and twice KV_X_BYTES, as a
+ * second-level cache of 2 MiB could hold, made no difference, so the sizes are not read at run time.) */
 #define KV_BLOCK_ROWS 168
 /* Steps between two looks at what to fetch, and the cache lines of weights that so many steps use up. */
 #define KV_STEPS               4
@@ -27,14 +30,14 @@
 
 _Static_assert(KV_PANEL % KV_TILE_WIDTH == 0, "a panel is a whole number of tiles");
 _Static_assert(KV_BLOCK_ROWS % KV_TILE_ROWS == 0, "a block of rows is a whole number of tiles");
+_Static_assert(sizeof(float) * KV_BLOCK_ROWS * KV_DEPTH <= KV_X_BYTES, "a depth of a block of x fits");
 
 /* As what weights are stored. Of bfloat16, two rows lie together, [depth / 2][KV_PANEL][2]: a float32 may be either of
  * them, or both. PAIRS are the same weights, with an x of pairs as well. */
 enum stored { F32, BF16, PAIRS, INT8 };
 
 struct tile {
-    const float *x; /* [rows, depth] */
-    size_t x_stride;
+    const float *x;      /* [depth / KV_STEPS][rows][KV_STEPS], rounded up */
     const char *w;       /* [depth][width], rows KV_PANEL weights apart */
     const float *scales; /* [groups][width], rows KV_PANEL apart; NULL: there are none */
     int group;           /* rows of w that the first of them holds for; KV_INT8_GROUP the next, and so on */
@@ -59,9 +62,9 @@ INLINED vf load_weights(enum stored stored, const char *w, int row)
     return v;
 }
 
-/* sum += x[.., 0 .. n - 1] w[0 .. n - 1][..], n rows that lie together */
-INLINED void step(enum stored stored, vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], const float *x, size_t x_stride,
-                  const char *w, int n, int rows, int vectors)
+/* sum += x[..][0 .. n - 1] w[0 .. n - 1][..], n rows that lie together */
+INLINED void step(enum stored stored, vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], const float *x, const char *w, int n,
+                  int rows, int vectors)
 {
     UNROLLED
     for (int row = 0; row < n; row++) {
@@ -71,7 +74,7 @@ INLINED void step(enum stored stored, vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], co
             weights[j] = load_weights(stored, w + j * KV_LANES * (stored == INT8 ? 1 : 4), row);
         UNROLLED
         for (int i = 0; i < rows; i++) {
-            const vf factor = v_set(x[(size_t)i * x_stride + (size_t)row]);
+            const vf factor = v_set(x[i * KV_STEPS + row]);
             UNROLLED
             for (int j = 0; j < vectors; j++)
                 sum[i][j] = stored == PAIRS ? v_dot(sum[i][j], weights[j], factor) : sum[i][j] + weights[j] * factor;
@@ -108,6 +111,19 @@ INLINED void add_scaled(vf total[KV_TILE_ROWS][KV_PANEL_VECTORS], vf sum[KV_TILE
     }
 }
 
+/* Into the second-level cache: the first is full of what is in use. One after the other, by a step that the compiler
+ * does not know: with addresses that are known at once the same lines took 1.1 to 1.2 times as long (Sapphire Rapids),
+ * presumably since they then leave in any order. */
+INLINED uintptr_t fetch_ahead(uintptr_t at, int n_lines)
+{
+    uintptr_t step = KV_LINE_BYTES;
+    __asm__("" : "+r"(step));
+    ROLLED
+    for (int line = 0; line < n_lines; line++, at += step)
+        __builtin_prefetch((const void *)at, 0, 2);
+    return at;
+}
+
 /* What is stored and the numbers of rows and vectors are constants. */
 INLINED void run_tile(enum stored stored, struct tile *t, int rows, int vectors)
 {
@@ -115,7 +131,6 @@ INLINED void run_tile(enum stored stored, struct tile *t, int rows, int vectors)
     vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], total[KV_TILE_ROWS][KV_PANEL_VECTORS];
     const float *x = t->x, *scales = t->scales;
     const char *w = t->w;
-    const size_t x_stride = t->x_stride;
     const int together = stored == BF16 ? TOGETHER : 1, stride = KV_PANEL * (stored == INT8 ? 1 : 4);
     const int n_lines = t->fetch < t->fetch_end ? t->fetch_lines : 0;
     uintptr_t fetch = t->fetch;
@@ -125,20 +140,26 @@ INLINED void run_tile(enum stored stored, struct tile *t, int rows, int vectors)
         for (int j = 0; j < vectors; j++)
             sum[i][j] = total[i][j] = (vf){0};
     }
+    UNROLLED
+    for (int i = 0; i < rows; i++) {
+        UNROLLED
+        for (int j = 0; j < vectors; j++) /* the lines of y, on their way while the sums are made */
+            __builtin_prefetch(t->y + (size_t)i * t->y_stride + j * KV_LANES, 1);
+    }
     for (int depth = t->depth, group = t->group; depth > 0; group = KV_INT8_GROUP) {
         int left = stored == INT8 && group < depth ? group : depth;
         depth -= left;
         for (; left >= KV_STEPS; left -= KV_STEPS) {
-            for (int line = 0; line < n_lines; line++, fetch += KV_LINE_BYTES)
-                __builtin_prefetch((const void *)fetch);
+            fetch = fetch_ahead(fetch, n_lines);
             ROLLED
-            for (int s = 0; s < KV_STEPS; s += together, x += together, w += stride)
-                step(stored, sum, x, x_stride, w, together, rows, vectors);
+            for (int p = 0; p < KV_STEPS; p += together, w += stride)
+                step(stored, sum, x + p, w, together, rows, vectors);
+            x += rows * KV_STEPS;
         }
         for (; left >= together; left -= together, x += together, w += stride)
-            step(stored, sum, x, x_stride, w, together, rows, vectors);
+            step(stored, sum, x, w, together, rows, vectors);
         if (left)
-            step(stored, sum, x, x_stride, w, 1, rows, vectors);
+            step(stored, sum, x, w, 1, rows, vectors);
         if (stored != INT8)
             break;
         add_scaled(total, sum, scales, rows, vectors);
@@ -223,8 +244,7 @@ static int ceil_div(int a, int b)
 struct sweep {
     const struct kv_packed_call *call;
     const struct format *format;
-    const float *x; /* [n_rows, the sweep's depths] */
-    size_t x_stride;
+    const float *x; /* for each tile and depth, as struct tile has it */
     int k;
     int row, n_rows;
     int n_tiles;    /* of the rows: as even as can be, since a tile of few rows uses what it loads but little */
@@ -254,15 +274,17 @@ static const float *scales_at(const struct kv_packed_call *c, int panel, int row
 }
 
 /* All rows of the sweep for `width` columns, or as many as there are, of one depth. */
-static void run_columns(const struct sweep *s, struct tile *t, int x_column, int column, int width, bool last)
+static void run_columns(const struct sweep *s, struct tile *t, int depth, int column, int width, bool last)
 {
+    const int sweep_begin = depth_begin(s->k, s->first), before = depth_begin(s->k, depth) - sweep_begin;
+    const int x_depth = ceil_div(depth_begin(s->k, s->end) - sweep_begin, KV_STEPS) * KV_STEPS;
     const struct kv_packed_call *c = s->call;
     const int columns = c->n - column < width ? c->n - column : width;
     const bool activate = last && c->activation;
     t->bias = last && c->bias && !activate ? c->bias + column : NULL;
     for (int i = 0; i < s->n_tiles; i++) {
         const int first = s->n_rows * i / s->n_tiles, rows = s->n_rows * (i + 1) / s->n_tiles - first;
-        t->x = s->x + (size_t)first * s->x_stride + x_column;
+        t->x = s->x + first * x_depth + before * rows;
         t->y = c->y + (size_t)(s->row + first) * c->y_stride + column;
         if (columns == width)
             t->run_rows[rows - 1](t);
@@ -286,7 +308,6 @@ static void run_depth(const struct sweep *s, int panel, int depth, const char *n
     const float *scales = scales_at(c, panel, begin);
     struct tile t = {
         .group = KV_INT8_GROUP - begin % KV_INT8_GROUP,
-        .x_stride = s->x_stride,
         .depth = end - begin,
         .y_stride = c->y_stride,
         .run_rows = s->format->run_rows,
@@ -298,11 +319,11 @@ static void run_depth(const struct sweep *s, int panel, int depth, const char *n
     for (int column = panel; column < panel_end; column += width) {
         t.w = w + (column - panel) * column_bytes;
         t.scales = scales ? scales + (column - panel) : NULL;
-        run_columns(s, &t, begin - depth_begin(s->k, s->first), column, width, end == s->k);
+        run_columns(s, &t, depth, column, width, end == s->k);
     }
 }
 
-static void run_sweep(struct sweep *s)
+static void run_sweep(const struct sweep *s)
 {
     const struct kv_packed_call *c = s->call;
     for (int panel = 0; panel < c->n; panel += KV_PANEL)
@@ -330,38 +351,62 @@ static void round_row(const float *x, int n, bool pairs, float *out)
         halves[n] = 0;
 }
 
-/* With x rounded to bfloat16, as the format takes it. */
-static void run_rounded(struct sweep *s)
+/* out [n / KV_STEPS][rows][KV_STEPS] = x [rows, n], rows `stride` apart */
+static void pack_rows(const float *x, size_t stride, int rows, int n, float *out)
 {
-    enum { MOST_X = KV_X_BYTES / 4 > KV_BLOCK_ROWS * KV_DEPTH ? KV_X_BYTES / 4 : KV_BLOCK_ROWS * KV_DEPTH };
-    float rounded[MOST_X + KV_BLOCK_ROWS * KV_STEPS];
-    const struct kv_packed_call *c = s->call;
-    const bool pairs = s->format == FORMAT_OF_PAIRS;
-    const int begin = depth_begin(s->k, s->first), end = depth_begin(s->k, s->end), halves = pairs ? 2 : 1;
-    const int first = halves * begin, n = (halves * end < c->w->k ? halves * end : c->w->k) - first;
-    s->x = rounded;
-    s->x_stride = (size_t)(end - begin);
-    for (int i = 0; i < s->n_rows; i++)
-        round_row(c->x + (size_t)(s->row + i) * c->x_stride + first, n, pairs, rounded + (size_t)i * s->x_stride);
-    run_sweep(s);
+    int p = 0;
+    for (; p + KV_STEPS <= n; p += KV_STEPS)
+        for (int i = 0; i < rows; i++, out += KV_STEPS)
+            memcpy(out, x + (size_t)i * stride + p, KV_STEPS * sizeof *out);
+    for (int i = 0; i < rows && p < n; i++, out += KV_STEPS)
+        memcpy(out, x + (size_t)i * stride + p, (size_t)(n - p) * sizeof *out);
 }
 
-static void multiply(const struct format *format, const struct kv_packed_call *c, void (*run)(struct sweep *))
+/* One depth of a tile's rows as it is multiplied; begin, n: in what is multiplied at once, for pairs two of x. */
+static void pack_tile(const struct sweep *s, bool rounded, int row, int rows, int begin, int n, float *out)
 {
+    float of_tile[KV_TILE_ROWS][KV_DEPTH + KV_STEPS];
+    const struct kv_packed_call *c = s->call;
+    const bool pairs = s->format == FORMAT_OF_PAIRS;
+    const int halves = pairs ? 2 : 1, left = c->w->k - halves * begin;
+    const float *x = c->x + (size_t)row * c->x_stride + halves * begin;
+    for (int i = 0; i < rows && rounded; i++)
+        round_row(x + (size_t)i * c->x_stride, halves * n < left ? halves * n : left, pairs, of_tile[i]);
+    if (rounded)
+        pack_rows(of_tile[0], KV_DEPTH + KV_STEPS, rows, n, out);
+    else
+        pack_rows(x, c->x_stride, rows, n, out);
+}
+
+/* x as the tiles of the sweep read it: side by side, since rows of x a power of two apart would push each other out of
+ * the first-level cache, and since it is read once for each tile's width of columns. */
+static void pack_x(const struct sweep *s, bool rounded, float *out)
+{
+    for (int i = 0; i < s->n_tiles; i++) {
+        const int first = s->n_rows * i / s->n_tiles, rows = s->n_rows * (i + 1) / s->n_tiles - first;
+        for (int depth = s->first; depth < s->end; depth++) {
+            const int begin = depth_begin(s->k, depth), n = depth_begin(s->k, depth + 1) - begin;
+            pack_tile(s, rounded, s->row + first, rows, begin, n, out);
+            out += ceil_div(n, KV_STEPS) * KV_STEPS * rows;
+        }
+    }
+}
+
+static void multiply(const struct format *format, const struct kv_packed_call *c, bool rounded)
+{
+    float packed[KV_X_BYTES / sizeof(float) + KV_BLOCK_ROWS * KV_STEPS];
     const int k = format == FORMAT_OF_PAIRS ? ceil_div(c->w->k, 2) : c->w->k;
     const int n_tiles = ceil_div(c->m, KV_TILE_ROWS), n_blocks = ceil_div(c->m, KV_BLOCK_ROWS);
     const int n_depths = ceil_div(k, KV_DEPTH);
     for (int i = 0; i < n_blocks; i++) {
         const int row = n_tiles * i / n_blocks * KV_TILE_ROWS;
         const int row_end = i + 1 < n_blocks ? n_tiles * (i + 1) / n_blocks * KV_TILE_ROWS : c->m;
-        const int fitting = KV_X_BYTES / ((row_end - row) * KV_DEPTH * (int)sizeof(float));
-        const int at_once = fitting > 1 ? fitting : 1;
+        const int at_once = KV_X_BYTES / ((row_end - row) * KV_DEPTH * (int)sizeof(float));
         for (int first = 0; first < n_depths; first += at_once) {
             struct sweep sweep = {
                 .call = c,
                 .format = format,
                 .x = c->x + (size_t)row * c->x_stride + depth_begin(k, first),
-                .x_stride = c->x_stride,
                 .k = k,
                 .row = row,
                 .n_rows = row_end - row,
@@ -369,19 +414,23 @@ static void multiply(const struct format *format, const struct kv_packed_call *c
                 .first = first,
                 .end = first + at_once < n_depths ? first + at_once : n_depths,
             };
-            run(&sweep);
+            if (rounded || row_end - row > 1) {
+                pack_x(&sweep, rounded, packed);
+                sweep.x = packed;
+            }
+            run_sweep(&sweep);
         }
     }
 }
 
 static void packed_f32(const struct kv_packed_call *c)
 {
-    multiply(&format_f32, c, run_sweep);
+    multiply(&format_f32, c, false);
 }
 
 static void packed_bf16(const struct kv_packed_call *c)
 {
-    multiply(&format_bf16, c, run_sweep);
+    multiply(&format_bf16, c, false);
 }
 
 static void packed_bf16x(const struct kv_packed_call *c)
@@ -391,10 +440,10 @@ static void packed_bf16x(const struct kv_packed_call *c)
     if (__builtin_cpu_supports("avx512bf16"))
         format = &format_pairs;
 #endif
-    multiply(format, c, run_rounded);
+    multiply(format, c, true);
 }
 
 static void packed_int8(const struct kv_packed_call *c)
 {
-    multiply(&format_int8, c, run_sweep);
+    multiply(&format_int8, c, false);
 }
