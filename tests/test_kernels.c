@@ -335,6 +335,7 @@ static const struct {
 #if defined(__x86_64__)
     {"avx2", exp_avx2},
     {"avx512", exp_avx512},
+    {"amx", exp_avx512}, /* its vectors are those of avx512 */
 #endif
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };
