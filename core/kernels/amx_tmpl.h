@@ -14,7 +14,7 @@ enum { TILE_ROWS = 16, TILE_BYTES = 64, PANEL_TILES = KV_PANEL / 16 };
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((size_t)(stride)) : "memory")
 #define TILE_STORE(tile, p, stride)                                                                                    \
     __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(p), "r"((size_t)(stride)) : "memory")
-#define TILE_ZERO(tile)        __asm__ volatile("tilezero %%tmm" #tile : :)
+#define TILE_ZERO(tile)         __asm__ volatile("tilezero %%tmm" #tile : :)
 #define TILE_DOT(type, y, x, w) __asm__ volatile("tdp" type " %%tmm" #w ", %%tmm" #x ", %%tmm" #y : :)
 
 /* Tiles 0 to 2 are sums, 3 is of x, 4 to 6 are weights. */
@@ -39,9 +39,11 @@ static void release_tiles(void)
 
 /* sums = x w, x in tile 3 */
 #define MULTIPLY_TILE(type, sums, weights, w)                                                                          \
-    TILE_ZERO(sums);                                                                                                   \
-    TILE_LOAD(weights, w, KV_PANEL * 4);                                                                               \
-    TILE_DOT(type, sums, 3, weights)
+    do {                                                                                                               \
+        TILE_ZERO(sums);                                                                                               \
+        TILE_LOAD(weights, w, KV_PANEL * 4);                                                                           \
+        TILE_DOT(type, sums, 3, weights);                                                                              \
+    } while (0)
 
 _Static_assert(KV_LANES == 16 && PANEL_TILES == 3, "a panel is three tiles wide, a row of a tile a vector");
 
@@ -65,8 +67,8 @@ static void lay_bytes(const vi q[KV_GROUP_FLOATS], char *x, int row)
 typedef int32_t byte_sums[KV_TILE_ROWS][2][KV_LANES];
 
 /* total [rows, third j of a panel] += sums s_x s_w, of group g */
-INLINED void add_sums(const struct int8_tile *t, vf total[KV_TILE_ROWS][PANEL_TILES], byte_sums sums[PANEL_TILES], int g,
-                      int j, int rows)
+INLINED void add_sums(const struct int8_tile *t, vf total[KV_TILE_ROWS][PANEL_TILES], byte_sums sums[PANEL_TILES],
+                      int g, int j, int rows)
 {
     const float *x_scales = t->x_scales + g * KV_TILE_ROWS;
     const vf w_scale = v_load(t->w_scales + g * KV_PANEL + j * KV_LANES);
@@ -79,8 +81,8 @@ INLINED void add_sums(const struct int8_tile *t, vf total[KV_TILE_ROWS][PANEL_TI
     }
 }
 
-/* The number of rows is a constant. While a tile multiplies, the one before is stored, and vectors add the one before
- * that: none waits for another. */
+/* The number of rows is a constant. A tile is stored when it is needed again, and vectors add it while it multiplies the
+ * next group. */
 INLINED void run_bytes(const struct int8_tile *t, int rows)
 {
     byte_sums sums[PANEL_TILES] __attribute__((aligned(TILE_BYTES)));
@@ -94,25 +96,29 @@ INLINED void run_bytes(const struct int8_tile *t, int rows)
         for (int j = 0; j < PANEL_TILES; j++)
             total[i][j] = t->first ? (vf){0} : v_load(t->sums + i * KV_PANEL + j * KV_LANES);
     }
-    for (int g = 0; g < n; g++, x += KV_TILE_ROWS * KV_X_GROUP, w += KV_GROUP_BYTES) {
+    TILE_LOAD(3, x, TILE_BYTES);
+    MULTIPLY_TILE("bssd", 0, 4, w);
+    MULTIPLY_TILE("bssd", 1, 5, w + TILE_BYTES);
+    MULTIPLY_TILE("bssd", 2, 6, w + 2 * TILE_BYTES);
+    for (int g = 1; g <= n; g++) {
         fetch_step(&fetch);
-        TILE_LOAD(3, x, TILE_BYTES);
-        MULTIPLY_TILE("bssd", 0, 4, w);
-        if (g) {
-            TILE_STORE(2, sums[2], TILE_BYTES);
-            add_sums(t, total, sums, g - 1, 1, rows);
-        }
-        MULTIPLY_TILE("bssd", 1, 5, w + TILE_BYTES);
+        x += KV_TILE_ROWS * KV_X_GROUP;
+        w += KV_GROUP_BYTES;
         TILE_STORE(0, sums[0], TILE_BYTES);
-        if (g)
-            add_sums(t, total, sums, g - 1, 2, rows);
-        MULTIPLY_TILE("bssd", 2, 6, w + 2 * TILE_BYTES);
+        if (g < n) {
+            TILE_LOAD(3, x, TILE_BYTES);
+            MULTIPLY_TILE("bssd", 0, 4, w);
+        }
+        add_sums(t, total, sums, g - 1, 0, rows);
         TILE_STORE(1, sums[1], TILE_BYTES);
-        add_sums(t, total, sums, g, 0, rows);
+        if (g < n)
+            MULTIPLY_TILE("bssd", 1, 5, w + TILE_BYTES);
+        add_sums(t, total, sums, g - 1, 1, rows);
+        TILE_STORE(2, sums[2], TILE_BYTES);
+        if (g < n)
+            MULTIPLY_TILE("bssd", 2, 6, w + 2 * TILE_BYTES);
+        add_sums(t, total, sums, g - 1, 2, rows);
     }
-    TILE_STORE(2, sums[2], TILE_BYTES);
-    add_sums(t, total, sums, n - 1, 1, rows);
-    add_sums(t, total, sums, n - 1, 2, rows);
     UNROLLED
     for (int i = 0; i < rows; i++) {
         UNROLLED

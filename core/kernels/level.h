@@ -30,9 +30,9 @@
 #include "kernels/kept_tmpl.h"
 
 #include "kernels/attention_tmpl.h"
+#include "kernels/int8_tmpl.h"
 #include "kernels/kernels_tmpl.h"
 #include "kernels/packed_tmpl.h"
-#include "kernels/int8_tmpl.h"
 #include "kernels/probe_tmpl.h"
 #include "kernels/train_tmpl.h"
 
