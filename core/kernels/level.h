@@ -30,11 +30,12 @@
 #include "kernels/kept_tmpl.h"
 
 #include "kernels/attention_tmpl.h"
-#include "kernels/int8_tmpl.h"
 #include "kernels/kernels_tmpl.h"
 #include "kernels/packed_tmpl.h"
 #include "kernels/probe_tmpl.h"
 #include "kernels/train_tmpl.h"
+
+#include "kernels/int8_tmpl.h" /* after packed_tmpl.h, whose sizes it uses */
 
 static const struct kv_train_kernels train = {
     .normalize = train_normalize,
