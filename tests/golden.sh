@@ -373,7 +373,7 @@ LINES
 
 # Of info only what every machine has; of limits the head of its table.
 machine() {
-    kv info | sed -nE '/^(\$|=|paths|gemm|isa|models| )/p' | sed -E 's/^( {13}avx(2|512)) .*/\1 .../'
+    kv info | sed -nE '/^(\$|=|paths|gemm|isa|models| )/p' | sed -E 's/^( {13}(avx(2|512)|amx)) .*/\1 .../'
     kv limits "${pinned[@]}" | mask_numbers
 }
 

@@ -238,6 +238,22 @@ static double activation(enum kv_epilogue epilogue, double v)
     return epilogue == KV_EPILOGUE_GELU ? 0.5 * v * (1 + erf(v / sqrt(2))) : v;
 }
 
+/* How far a sum of int8 products may be off because a row of x became 16-bit integers: half a scale for each weight, and
+ * a little for the rounding of the scale. */
+static double rounding_of_integers(const float *row, const float *column, int k)
+{
+    double off = 0;
+    for (int first = 0; first < k; first += KV_INT8_GROUP) {
+        double largest = 0, weights = 0;
+        for (int p = first; p < k && p < first + KV_INT8_GROUP; p++) {
+            largest = fmax(largest, fabs((double)row[p]));
+            weights += fabs((double)column[p]);
+        }
+        off += 0.51 * largest / 32639 * weights;
+    }
+    return off;
+}
+
 /* Every y of x [m, k] with column j, whose weights are `column`. A term goes through its own rounding, those of at most
  * k + 1 sums and of its scale; y through one for every depth, of which none but the only one is below 48; then come
  * those of bias, of what is added to, and of gelu, whose slope is below 1.13. */
@@ -255,7 +271,8 @@ static void check_results(const struct kv_matrix *matrix, const float *y, const 
         }
         sum += (mode->accumulate ? (double)before[i * n + j] : 0) + (mode->bias ? (double)bias[j] : 0);
         const double expected = activation(mode->epilogue, sum), got = (double)y[i * n + j];
-        if (!(fabs(got - expected) <= 1.13 * U * ((k + 4) * size + (k / 24 + 16) * (size + 2))))
+        const double integers = matrix->format == &kv_format_int8 ? rounding_of_integers(x + i * k, column, k) : 0;
+        if (!(fabs(got - expected) <= 1.13 * (integers + U * ((k + 4) * size + (k / 24 + 16) * (size + 2)))))
             fail_msg("%s, %s, m n k = %d %d %d, mode %d: [%d][%d] is %.9g, expected %.9g", matrix->format->choice.name,
                      level, m, n, k, (int)(mode - modes), i, j, got, expected);
     }
@@ -309,6 +326,49 @@ TEST(bits_depend_on_nothing_else)
                         whole, multiply(supported_kernels(index), &matrix, &modes[mode], m, 1 + m % MOST_RANKS),
                         (size_t)(m * n) * sizeof(float));
             }
+    }
+}
+
+/* Rows of x that 16-bit integers do not hold: what is not finite is not hidden, in its own row alone, and what is too
+ * small to matter counts as nothing. */
+TEST(unusual_activations)
+{
+    enum { M = 18, K = 130, N = 50 };
+    const float unusual[] = {INFINITY, -INFINITY, NAN, 0x1p-149f, 0x1p-110f, 0x1p120f};
+    fill(w, K * N, 11);
+    const struct kv_matrix matrix = make_matrix(&kv_format_int8, K, N);
+    pack_rows(&matrix, w);
+    for (int index = 0; supported_kernels(index); index++)
+        for (int u = 0; u < 6; u++)
+            for (int m = 1; m <= M; m += M - 1) {
+                memset(x, 0, sizeof x);
+                x[(m - 1) * K + 70] = unusual[u];
+                const float *y = multiply(supported_kernels(index), &matrix, &modes[0], m, 1);
+                for (int i = 0; i < m * N; i++)
+                    if (i < (m - 1) * N)
+                        assert_true(y[i] == 0);
+                    else if (!isfinite(unusual[u]))
+                        assert_true(isnan(y[i]));
+                    else
+                        assert_true(fabs((double)y[i] - (double)unusual[u] * (double)w[70 * N + i % N]) <=
+                                    0.01 * (double)unusual[u] + 0x1p-100);
+            }
+}
+
+/* The levels' integers are the same, so that only the sums of groups are rounded. */
+TEST(int8_at_every_level)
+{
+    static float first[MAX_M * MAX_N];
+    const int k = 771, n = 113;
+    fill(x, MAX_M * k, 12);
+    fill(w, k * n, 13);
+    const struct kv_matrix matrix = make_matrix(&kv_format_int8, k, n);
+    pack_rows(&matrix, w);
+    memcpy(first, multiply(supported_kernels(0), &matrix, &modes[0], MAX_M, 1), (size_t)(MAX_M * n) * sizeof *first);
+    for (int index = 1; supported_kernels(index); index++) {
+        const float *y = multiply(supported_kernels(index), &matrix, &modes[0], MAX_M, 1);
+        for (int i = 0; i < MAX_M * n; i++)
+            assert_true(fabs((double)y[i] - (double)first[i]) <= 1e-4);
     }
 }
 

@@ -3,11 +3,16 @@
 #include "guard.h"
 #include "unit.h"
 
+#include <errno.h>
 #include <float.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -312,6 +317,41 @@ TEST(unknown_level)
     }
 }
 
+#if defined(__x86_64__)
+/* As a container does whose filter of system calls does not know the request. */
+static void refuse_tiles(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = sizeof filter / sizeof filter[0], .filter = filter};
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* Without the system's permission there is no level amx, and the one below is taken and named. */
+TEST(tiles_refused)
+{
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct kv_kernels *kernels;
+        refuse_tiles();
+        const bool gone = !kv_isa_supported("amx") && kv_kernels_find("amx", &kernels, &error) == KV_ERROR_UNSUPPORTED;
+        const bool named = strcmp(kv_isa_default(), kv_isa_supported("avx512") ? "avx512"
+                                                    : kv_isa_supported("avx2") ? "avx2"
+                                                                               : "portable") == 0;
+        _exit(gone && named && strstr(error.message, "use a lower one") ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+#endif
+
 /* ---- e^x: the bound that kernels/vector.h states, over the whole range of floats -------------------- */
 
 /* y = e^x; [n], n a multiple of 16: exp_level.c, which is built once a level. */
@@ -335,6 +375,7 @@ static const struct {
 #if defined(__x86_64__)
     {"avx2", exp_avx2},
     {"avx512", exp_avx512},
+    {"amx", exp_avx512}, /* its vectors are those of avx512 */
 #endif
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };

@@ -21,7 +21,7 @@ struct kv_limits {
 
 /* Measures both, 5 passes each, in less than a second on two cores; where a host backs a virtual machine's memory only at
  * first use, in a few.
- *   isa      "portable", "avx2" or "avx512"; NULL: the highest that this CPU supports. The portable level uses only
+ *   isa      "portable", "avx2", "avx512" or "amx"; NULL: the highest that this CPU supports. The portable level uses only
  *            what every CPU of the architecture has: on x86-64 a multiplication and an addition in place of the FMA
  *   buffer   of kv_pass_buffer for a pool of as many threads; NULL: one is made, and freed again
  *   limits   unchanged after an error

@@ -131,7 +131,7 @@ static struct kv_axis_values default_values(const struct kv_axis *axis, enum kv_
                 names[n++] = choice->name;
     } else if (axis->column == KV_COLUMN_ISA && kind == KV_KIND_ATTENTION) {
         for (int i = 0; (choice = kv_isa_choice(i)) && n < MOST_DEFAULTS; i++)
-            if (kv_isa_supported(choice->name))
+            if (kv_isa_supported(choice->name) && strcmp(choice->name, "amx") != 0) /* whose attention is avx512's */
                 names[n++] = choice->name;
     } else {
         names[n++] = axis->column == KV_COLUMN_ISA ? kv_isa_default() : axis->choice(0)->name;

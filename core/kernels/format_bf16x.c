@@ -7,7 +7,7 @@ static void packed(const struct kv_kernels *level, const struct kv_packed_call *
 }
 
 const struct kv_weight_format kv_format_bf16x = {
-    .choice = {"bf16x", "bfloat16, and so are the activations in products: faster prompts with AVX512-BF16"},
+    .choice = {"bf16x", "bfloat16, and so are the activations in products: faster prompts with AMX"},
     KV_BF16_STORAGE,
     .packed = packed,
 };

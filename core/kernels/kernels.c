@@ -2,6 +2,12 @@
 
 #include "base/error.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 static bool always(void)
 {
     return true;
@@ -21,6 +27,18 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512cd");
 }
+
+/* Tiles, their products of bfloat16 and of 8 bits, and the system's permission, which it gives to a process once and for
+ * all its threads, also those to come: the state of a thread grows by 8 KiB when it first touches a tile. An old kernel
+ * or a container's filter refuses. Asking again changes nothing. */
+static bool has_amx(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a, b, c, d;
+    return has_avx512() && __builtin_cpu_supports("avx512bf16") && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (d & bit_AMX_TILE) && (d & bit_AMX_BF16) && (d & bit_AMX_INT8) &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
 #endif
 
 /* Lowest level first: the last one that is supported is the default. */
@@ -32,6 +50,7 @@ static const struct {
 #if defined(__x86_64__)
     {&kv_kernels_avx2, has_avx2},
     {&kv_kernels_avx512, has_avx512},
+    {&kv_kernels_amx, has_amx},
 #endif
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };

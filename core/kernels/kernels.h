@@ -156,6 +156,7 @@ extern const struct kv_kernels kv_kernels_portable;
 #if defined(__x86_64__)
 extern const struct kv_kernels kv_kernels_avx2;
 extern const struct kv_kernels kv_kernels_avx512;
+extern const struct kv_kernels kv_kernels_amx;
 #endif
 
 #endif

@@ -35,6 +35,8 @@
 #include "kernels/probe_tmpl.h"
 #include "kernels/train_tmpl.h"
 
+#include "kernels/int8_tmpl.h" /* after packed_tmpl.h, whose sizes it uses */
+
 static const struct kv_train_kernels train = {
     .normalize = train_normalize,
     .affine = train_affine,
@@ -57,22 +59,19 @@ static const struct kv_probe_kernels probe = {
     .multiply_add = probe_multiply_add,
 };
 
+/* What levels of the same vectors share. */
+#define KV_VECTOR_KERNELS                                                                                              \
+    .layer_norm = layer_norm, .add = add, .gelu_new = gelu_new, .gelu = gelu,                                          \
+    .attention = {[KV_KEPT_F32] = attention_f32,                                                                       \
+                  [KV_KEPT_BF16] = attention_bf16,                                                                     \
+                  [KV_KEPT_INT8] = attention_int8,                                                                     \
+                  [KV_KEPT_INT4] = attention_int4},                                                                    \
+    .attention_join = attention_join, .argmax = argmax, .packed_f32 = packed_f32, .packed_bf16 = packed_bf16,          \
+    .train = &train, .probe = &probe
+
 const struct kv_kernels JOIN(kv_kernels_, KV_LEVEL) = {
     .choice = {TEXT(KV_LEVEL), KV_SUMMARY},
-    .layer_norm = layer_norm,
-    .add = add,
-    .gelu_new = gelu_new,
-    .gelu = gelu,
-    .attention = {[KV_KEPT_F32] = attention_f32,
-                  [KV_KEPT_BF16] = attention_bf16,
-                  [KV_KEPT_INT8] = attention_int8,
-                  [KV_KEPT_INT4] = attention_int4},
-    .attention_join = attention_join,
-    .argmax = argmax,
-    .packed_f32 = packed_f32,
-    .packed_bf16 = packed_bf16,
+    KV_VECTOR_KERNELS,
     .packed_bf16x = packed_bf16x,
     .packed_int8 = packed_int8,
-    .train = &train,
-    .probe = &probe,
 };

@@ -20,3 +20,13 @@
 #define KV_PROBE_CHAINS 12
 
 #include "kernels/level.h"
+
+/* The same, with the tiles of AMX for two products. */
+#include "kernels/amx_tmpl.h"
+
+const struct kv_kernels kv_kernels_amx = {
+    .choice = {"amx", "AVX-512, and AMX tiles for weights bf16x and int8"},
+    KV_VECTOR_KERNELS,
+    .packed_bf16x = amx_bf16x,
+    .packed_int8 = amx_int8,
+};

@@ -8,10 +8,9 @@
  * A depth of a panel stays in the first-level cache while all tiles pass by, and so does the x of a tile: it is packed,
  * since rows of x, multiples of 3 KiB apart, share few of its sets and push each other out. Weights are asked for before
  * their turn: while one block of them is multiplied, the next comes from memory into the second-level cache.
- * Whatever they are stored as, they become float32 in registers. Weights with scales are multiplied without: what a
- * group of rows that share a scale sums up to is then multiplied by it, y += s sum_p x_p q_p. The product of bfloat16
- * weights is that of the float32 weights that they stand for, to the bit. When x is rounded to bfloat16 as well, pairs
- * are multiplied where the CPU can do that.
+ * Whatever they are stored as, they become float32 in registers. The product of bfloat16 weights is that of the float32
+ * weights that they stand for, to the bit. When x is rounded to bfloat16 as well, pairs are multiplied where the CPU can
+ * do that. Weights of 8 bits have a product of their own, int8_tmpl.h.
  * A y is the sum of its depths in order, each summed from zero, one fused product a step: no choice made here by m or
  * by slice changes that order. */
 
@@ -34,13 +33,11 @@ _Static_assert(sizeof(float) * KV_BLOCK_ROWS * KV_DEPTH <= KV_X_BYTES, "a depth 
 
 /* As what weights are stored. Of bfloat16, two rows lie together, [depth / 2][KV_PANEL][2]: a float32 may be either of
  * them, or both. PAIRS are the same weights, with an x of pairs as well. */
-enum stored { F32, BF16, PAIRS, INT8 };
+enum stored { F32, BF16, PAIRS };
 
 struct tile {
-    const float *x;      /* [depth / KV_STEPS][rows][KV_STEPS], rounded up */
-    const char *w;       /* [depth][width], rows KV_PANEL weights apart */
-    const float *scales; /* [groups][width], rows KV_PANEL apart; NULL: there are none */
-    int group;           /* rows of w that the first of them holds for; KV_INT8_GROUP the next, and so on */
+    const float *x; /* [depth / KV_STEPS][rows][KV_STEPS], rounded up */
+    const char *w;  /* [depth][width], rows KV_PANEL weights apart */
     int depth;
     float *y; /* [rows, width] */
     size_t y_stride;
@@ -54,8 +51,6 @@ struct tile {
 /* KV_LANES weights of the row; of BF16, the one or the other row. */
 INLINED vf load_weights(enum stored stored, const char *w, int row)
 {
-    if (stored == INT8)
-        return v_load_int8((const int8_t *)w);
     const vf v = v_load((const float *)(const void *)w);
     if (stored == BF16)
         return (vf)(row ? (vu)v & 0xffff0000 : (vu)v << 16);
@@ -71,7 +66,7 @@ INLINED void step(enum stored stored, vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], co
         vf weights[KV_PANEL_VECTORS];
         UNROLLED
         for (int j = 0; j < vectors; j++)
-            weights[j] = load_weights(stored, w + j * KV_LANES * (stored == INT8 ? 1 : 4), row);
+            weights[j] = load_weights(stored, w + j * KV_LANES * 4, row);
         UNROLLED
         for (int i = 0; i < rows; i++) {
             const vf factor = v_set(x[i * KV_STEPS + row]);
@@ -96,21 +91,6 @@ INLINED void store_row(const struct tile *t, const vf sum[KV_PANEL_VECTORS], flo
     }
 }
 
-/* total += sum * scale, sum = 0 */
-INLINED void add_scaled(vf total[KV_TILE_ROWS][KV_PANEL_VECTORS], vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS],
-                        const float *scales, int rows, int vectors)
-{
-    UNROLLED
-    for (int j = 0; j < vectors; j++) {
-        const vf scale = v_load(scales + j * KV_LANES);
-        UNROLLED
-        for (int i = 0; i < rows; i++) {
-            total[i][j] += sum[i][j] * scale;
-            sum[i][j] = (vf){0};
-        }
-    }
-}
-
 /* Into the second-level cache: the first is full of what is in use. One after the other, by a step that the compiler
  * does not know: with addresses that are known at once the same lines took 1.1 to 1.2 times as long (Sapphire Rapids),
  * presumably since they then leave in any order. */
@@ -128,17 +108,17 @@ INLINED uintptr_t fetch_ahead(uintptr_t at, int n_lines)
 INLINED void run_tile(enum stored stored, struct tile *t, int rows, int vectors)
 {
     enum { TOGETHER = 2 };
-    vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS], total[KV_TILE_ROWS][KV_PANEL_VECTORS];
-    const float *x = t->x, *scales = t->scales;
+    vf sum[KV_TILE_ROWS][KV_PANEL_VECTORS];
+    const float *x = t->x;
     const char *w = t->w;
-    const int together = stored == BF16 ? TOGETHER : 1, stride = KV_PANEL * (stored == INT8 ? 1 : 4);
+    const int together = stored == BF16 ? TOGETHER : 1, stride = KV_PANEL * 4;
     const int n_lines = t->fetch < t->fetch_end ? t->fetch_lines : 0;
     uintptr_t fetch = t->fetch;
     UNROLLED
     for (int i = 0; i < rows; i++) {
         UNROLLED
         for (int j = 0; j < vectors; j++)
-            sum[i][j] = total[i][j] = (vf){0};
+            sum[i][j] = (vf){0};
     }
     UNROLLED
     for (int i = 0; i < rows; i++) {
@@ -146,29 +126,22 @@ INLINED void run_tile(enum stored stored, struct tile *t, int rows, int vectors)
         for (int j = 0; j < vectors; j++) /* the lines of y, on their way while the sums are made */
             __builtin_prefetch(t->y + (size_t)i * t->y_stride + j * KV_LANES, 1);
     }
-    for (int depth = t->depth, group = t->group; depth > 0; group = KV_INT8_GROUP) {
-        int left = stored == INT8 && group < depth ? group : depth;
-        depth -= left;
-        for (; left >= KV_STEPS; left -= KV_STEPS) {
-            fetch = fetch_ahead(fetch, n_lines);
-            ROLLED
-            for (int p = 0; p < KV_STEPS; p += together, w += stride)
-                step(stored, sum, x + p, w, together, rows, vectors);
-            x += rows * KV_STEPS;
-        }
-        for (; left >= together; left -= together, x += together, w += stride)
-            step(stored, sum, x, w, together, rows, vectors);
-        if (left)
-            step(stored, sum, x, w, 1, rows, vectors);
-        if (stored != INT8)
-            break;
-        add_scaled(total, sum, scales, rows, vectors);
-        scales += KV_PANEL;
+    int left = t->depth;
+    for (; left >= KV_STEPS; left -= KV_STEPS) {
+        fetch = fetch_ahead(fetch, n_lines);
+        ROLLED
+        for (int p = 0; p < KV_STEPS; p += together, w += stride)
+            step(stored, sum, x + p, w, together, rows, vectors);
+        x += rows * KV_STEPS;
     }
+    for (; left >= together; left -= together, x += together, w += stride)
+        step(stored, sum, x, w, together, rows, vectors);
+    if (left)
+        step(stored, sum, x, w, 1, rows, vectors);
     t->fetch = fetch;
     UNROLLED
     for (int i = 0; i < rows; i++)
-        store_row(t, stored == INT8 ? total[i] : sum[i], t->y + (size_t)i * t->y_stride, vectors);
+        store_row(t, sum[i], t->y + (size_t)i * t->y_stride, vectors);
 }
 
 /* How a format is worked on. */
@@ -209,7 +182,6 @@ struct format {
     };
 FORMAT(format_f32, F32, 4, 1)
 FORMAT(format_bf16, BF16, 2, 2)
-FORMAT(format_int8, INT8, 1, 1)
 #ifdef V_HAS_DOT
 FORMAT(format_pairs, PAIRS, 4, 1)
 #define FORMAT_OF_PAIRS &format_pairs
@@ -265,14 +237,6 @@ static const char *weights_at(const struct sweep *s, int panel, int row)
     return (const char *)s->call->w->data + place * (size_t)s->format->weight_bytes;
 }
 
-static const float *scales_at(const struct kv_packed_call *c, int panel, int row)
-{
-    const int n_groups = ceil_div(c->w->k, KV_INT8_GROUP);
-    return c->w->scales ? (const float *)c->w->scales + (size_t)(c->first_column + panel) * (size_t)n_groups +
-                              (size_t)(row / KV_INT8_GROUP) * KV_PANEL
-                        : NULL;
-}
-
 /* All rows of the sweep for `width` columns, or as many as there are, of one depth. */
 static void run_columns(const struct sweep *s, struct tile *t, int depth, int column, int width, bool last)
 {
@@ -305,9 +269,7 @@ static void run_depth(const struct sweep *s, int panel, int depth, const char *n
     /* what lies between two columns: of bfloat16, two rows */
     const int bytes = s->format->weight_bytes, column_bytes = bytes * s->format->together;
     const char *w = weights_at(s, panel, begin);
-    const float *scales = scales_at(c, panel, begin);
     struct tile t = {
-        .group = KV_INT8_GROUP - begin % KV_INT8_GROUP,
         .depth = end - begin,
         .y_stride = c->y_stride,
         .run_rows = s->format->run_rows,
@@ -318,7 +280,6 @@ static void run_depth(const struct sweep *s, int panel, int depth, const char *n
     t.fetch_end = t.fetch ? t.fetch + (size_t)(end - begin) * KV_PANEL * (size_t)bytes : 0;
     for (int column = panel; column < panel_end; column += width) {
         t.w = w + (column - panel) * column_bytes;
-        t.scales = scales ? scales + (column - panel) : NULL;
         run_columns(s, &t, depth, column, width, end == s->k);
     }
 }
@@ -441,9 +402,4 @@ static void packed_bf16x(const struct kv_packed_call *c)
         format = &format_pairs;
 #endif
     multiply(format, c, true);
-}
-
-static void packed_int8(const struct kv_packed_call *c)
-{
-    multiply(&format_int8, c, false);
 }

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -48,20 +48,6 @@ static inline void v_store_part(float *p, int n, vf v)
         p[i] = lanes[i];
 }
 
-/* KV_LANES 8-bit integers as floats. */
-static inline vf v_load_int8(const int8_t *p)
-{
-#if defined(__AVX512F__)
-    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
-#elif defined(__AVX2__)
-    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-#else
-    int8_t lanes __attribute__((vector_size(KV_LANES)));
-    memcpy(&lanes, p, sizeof lanes);
-    return __builtin_convertvector(__builtin_convertvector(lanes, vi), vf);
-#endif
-}
-
 /* sum + a0 b0 + a1 b1, where a lane of a and of b is two bfloat16; denormals count as 0. Only for a CPU with
  * AVX512-BF16; assembly, since the level is compiled for CPUs without it. */
 #if defined(__AVX512F__)
@@ -71,10 +57,51 @@ static inline vf v_dot(vf sum, vf a, vf b)
     __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
     return sum;
 }
+/* The first and then the second, rounded to bfloat16 as kv_to_bfloat rounds, but denormals become 0. */
+static inline vf v_round_pairs(vf first, vf second)
+{
+    vf pairs;
+    __asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(pairs) : "v"(first), "v"(second));
+    return pairs;
+}
 #else
 static inline vf v_dot(vf sum, vf a, vf b)
 {
     (void)a, (void)b;
+    return sum;
+}
+#endif
+
+/* Of four 8-bit integers a lane, the first and the third, or the second and the fourth, as 16-bit integers. */
+typedef int16_t v16 __attribute__((vector_size(KV_LANES * 4)));
+typedef uint16_t v16u __attribute__((vector_size(KV_LANES * 4)));
+static inline vi v_int8_pairs(const char *p, int half)
+{
+    v16 v;
+    memcpy(&v, p, sizeof v);
+    return (vi)((half ? v : (v16)((v16u)v << 8)) >> 8);
+}
+
+/* sum + a0 b0 + a1 b1, where a lane of a and of b is two 16-bit integers. */
+static inline vi v_dot_pairs(vi sum, vi a, vi b)
+{
+#if defined(__AVX512BW__)
+    return sum + (vi)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return sum + (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+    return sum + (vi)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
+    const vi a0 = (vi)((vu)a << 16) >> 16, b0 = (vi)((vu)b << 16) >> 16;
+    return sum + a0 * b0 + (a >> 16) * (b >> 16);
+#endif
+}
+
+/* The same, only for a CPU with AVX512-VNNI. */
+#if defined(__AVX512F__)
+static inline vi v_dot_pairs_vnni(vi sum, vi a, vi b)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
     return sum;
 }
 #endif
