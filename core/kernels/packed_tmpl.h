@@ -6,8 +6,8 @@
  *         for each tile of y                [KV_TILE_ROWS, KV_TILE_WIDTH] in registers, or [1, KV_PANEL] where m is 1
  *
  * A depth of a panel stays in the first-level cache while all tiles pass by, and so does the x of a tile: it is packed,
- * since rows of x, multiples of 3 KiB apart, share few of its sets and push each other out. Weights are asked for before
- * their turn: while one block of them is multiplied, the next comes from memory into the second-level cache.
+ * since rows of x, multiples of 3 KiB apart, share few of its sets and push each other out. Weights are asked for
+ * before their turn: while one block of them is multiplied, the next comes from memory into the second-level cache.
  * Whatever they are stored as, they become float32 in registers. Weights with scales are multiplied without: what a
  * group of rows that share a scale sums up to is then multiplied by it, y += s sum_p x_p q_p. The product of bfloat16
  * weights is that of the float32 weights that they stand for, to the bit. When x is rounded to bfloat16 as well, pairs
