@@ -208,6 +208,12 @@ kv_status kv_session_truncate(struct kv_session *session, const int *lengths, st
 kv_status kv_session_prefill(struct kv_session *session, const int32_t *tokens, int n_tokens, float *all_logits,
                              struct kv_error *error);
 
+/* Prefills all sequences, which are empty, with the same tokens [T]: on a path that keeps keys and values they are run
+ * once and copied, so that a long prompt of a large batch takes the time of one sequence. Otherwise the same as
+ * kv_session_prefill. Errors: ARGUMENT (a sequence is not empty, too) and its own. */
+kv_status kv_session_prefill_same(struct kv_session *session, const int32_t *tokens, int n_tokens,
+                                  struct kv_error *error);
+
 /* Appends one position: tokens [B]. The same as kv_session_prefill with T = 1. */
 kv_status kv_session_decode(struct kv_session *session, const int32_t *tokens, struct kv_error *error);
 

@@ -401,6 +401,32 @@ FIXTURE_TEST(refused_truncation)
 }
 
 /* Unknown names say what there is instead. */
+/* A prompt that was run once and copied leaves every sequence as if each had run it, in all types and on all paths. */
+FIXTURE_TEST(the_same_prompt)
+{
+    enum { B = 3, T = 7 };
+    int32_t prompts[B * T], next[B] = {5, 6, 7};
+    for (int i = 0; i < B * T; i++)
+        prompts[i] = ids[i % T];
+    for (int p = 0; kv_path_choice(p); p++)
+        for (int k = 0; kv_kv_choice(k); k++) {
+            const struct kv_session_options options = {
+                .path = kv_path_choice(p)->name, .kv = kv_kv_choice(k)->name, .batch = B};
+            struct kv_session *each = make_session(f->model, f->pool, options);
+            struct kv_session *once = make_session(f->model, f->pool, options);
+            OK(kv_session_prefill(each, prompts, T, NULL, &error));
+            OK(kv_session_prefill_same(once, ids, T, &error));
+            assert_memory_equal(kv_session_logits(each), kv_session_logits(once), B * V * sizeof(float));
+            OK(kv_session_decode(each, next, &error));
+            OK(kv_session_decode(once, next, &error));
+            assert_memory_equal(kv_session_logits(each), kv_session_logits(once), B * V * sizeof(float));
+            assert_int_equal(kv_session_kv_live_bytes(each), kv_session_kv_live_bytes(once));
+            REFUSED(kv_session_prefill_same(once, ids, T, &error), KV_ERROR_ARGUMENT, "to be empty", NULL);
+            kv_session_free(each);
+            kv_session_free(once);
+        }
+}
+
 FIXTURE_TEST(choices)
 {
     struct kv_session *s;

@@ -17,6 +17,8 @@ enum kv_finding_kind {
     KV_FINDING_MEMORY,      /* cell keeps `value` bytes of keys and values a token and sequence; value_2: the most in
                                use, which was by cell */
     KV_FINDING_THROUGHPUT,  /* cell has the highest median decode throughput; n others are not told apart from it */
+    KV_FINDING_PRECISION,   /* cell, a variant that no other of its point dominates, decodes `value` times as fast as
+                               float32 (base) of `value_2` that its bytes allow, for the divergence of cell_2, or NULL */
     KV_FINDING_FAULTS,      /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 

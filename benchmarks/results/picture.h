@@ -102,5 +102,8 @@ size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *va
 /* What the figure `training` is drawn from: the whole of its file. (picture_training.c) */
 void kv_picture_training(struct kv_picture *p);
 void kv_picture_calibration(struct kv_picture *p);
+/* What fewer bits gain and cost. (picture_precision.c) */
+void kv_picture_precision(struct kv_picture *p);
+void kv_picture_quality(struct kv_picture *p);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "results/findings.h"
+#include "results/precision.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,10 +24,17 @@ enum kind {
     KIND_SPEED,    /* of a step, against the naive path */
     KIND_GROWTH,
     KIND_SLOPE,
-    KIND_SHAPE,   /* of a kernel */
-    KIND_SIZE,    /* likewise */
-    KIND_COUNT,   /* of repetitions */
-    ON_PAGE = 64, /* added: and not on a terminal */
+    KIND_BETWEEN, /* a value; on the page with its interval, which the next two columns are */
+    KIND_GAIN,    /* of a step, against float32 */
+    KIND_BOUND,
+    KIND_BOUND_SHARE, /* gain over bound */
+    KIND_TOKEN_BYTES, /* keys and values in use */
+    KIND_DIVERGENCE,  /* as suite quality has it */
+    KIND_AGREEMENT,   /* likewise */
+    KIND_SHAPE,       /* of a kernel */
+    KIND_SIZE,        /* likewise */
+    KIND_COUNT,       /* of repetitions */
+    ON_PAGE = 64,     /* added: and not on a terminal */
 };
 
 struct shown {
@@ -94,6 +102,34 @@ static const struct layout {
       {KIND_MIB, KV_COLUMN_KV_RESERVED_BYTES, "reserved MiB"},
       {KIND_MIB, KV_COLUMN_RSS_PEAK_BYTES, "RSS MiB"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
+    {"precision",
+     "Fewer bits",
+     {{KIND_KEY, KV_COLUMN_BATCH, "batch"},
+      {KIND_KEY, KV_COLUMN_CONTEXT_TOKENS, "context"},
+      {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
+      {KIND_KEY, KV_COLUMN_KV, "kv"},
+      {KIND_INTERVAL, KV_COLUMN_PREFILL_TOK_S, "prefill tok/s"},
+      {KIND_FIGURE, KV_COLUMN_TTPT_MS, "TTPT ms"},
+      {KIND_GAIN, KV_COLUMN_DECODE_TOK_S, "speed, × f32"},
+      {KIND_BOUND, KV_COLUMN_BYTES, "bound"},
+      {KIND_BOUND_SHARE, KV_COLUMN_LIMIT_PCT, "% of bound"},
+      {KIND_TOKEN_BYTES, KV_COLUMN_KV_LIVE_BYTES, "KV B/token"},
+      {KIND_DIVERGENCE, KV_COLUMN_DIVERGENCE, "divergence"},
+      {KIND_AGREEMENT, KV_COLUMN_TOP_AGREEMENT_PCT, "same top %"},
+      {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
+    {"quality",
+     "What fewer bits cost",
+     {{KIND_KEY, KV_COLUMN_CONTEXT_TOKENS, "context"},
+      {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
+      {KIND_KEY, KV_COLUMN_KV, "kv"},
+      {KIND_BETWEEN, KV_COLUMN_DIVERGENCE, "divergence, nats"},
+      {KIND_BETWEEN, KV_COLUMN_DIVERGENCE_P99, "p99"},
+      {KIND_MEDIAN, KV_COLUMN_DIVERGENCE_LARGEST, "largest"},
+      {KIND_BETWEEN, KV_COLUMN_TOP_AGREEMENT_PCT, "same top token, %"},
+      {KIND_BETWEEN, KV_COLUMN_PERPLEXITY_RATIO, "perplexity, × f32"},
+      {KIND_BETWEEN | ON_PAGE, KV_COLUMN_PERPLEXITY, "perplexity"},
+      {KIND_TOKEN_BYTES, KV_COLUMN_KV_TOKEN_BYTES, "KV B/token"},
+      {KIND_MEDIAN, KV_COLUMN_SCORED_TOKENS, "tokens"}}},
     {"kernels", /* on the page; a terminal has tables of its own */
      "Kernels alone",
      {{KIND_SHAPE, KV_COLUMN_SHAPE, "kernel"},
@@ -239,6 +275,57 @@ static void add_share(struct kv_table *table, const struct kv_cell_results *cell
     kv_table_add_number(table, median, cell->n_faults ? text : NULL);
 }
 
+/* As precise as "1.0004" needs: the values are told apart by their distance from 1, or from 100 %. */
+static void add_between(struct kv_table *table, const struct kv_cell_results *cell, enum kv_column column, bool page)
+{
+    const struct kv_sample *figures = &cell->figures[column];
+    const double value = figures[0].median;
+    char text[4 * KV_NUMBER_SIZE];
+    const int decimals = column == KV_COLUMN_TOP_AGREEMENT_PCT ? 2 : 4;
+    if (column == KV_COLUMN_DIVERGENCE || column == KV_COLUMN_DIVERGENCE_P99)
+        snprintf(text, sizeof text, page ? "%.2g (%.2g to %.2g)" : "%.2g", value, figures[1].median, figures[2].median);
+    else
+        snprintf(text, sizeof text, page ? "%.*f (%.*f to %.*f)" : "%.*f", decimals, value, decimals, figures[1].median,
+                 decimals, figures[2].median);
+    kv_table_add_number(table, value, isnan(value) || (page && isnan(figures[1].median)) ? NULL : text);
+}
+
+/* What a variant gains and costs. */
+static kv_status add_variant(struct kv_table *table, const struct kv_results *results,
+                             const struct kv_cell_results *cell, int kind, bool page, struct kv_error *error)
+{
+    struct kv_variant v;
+    char text[KV_NUMBER_SIZE];
+    const kv_status status = kv_variant_of(results, cell, &v, error);
+    if (status)
+        return status;
+    switch (kind) {
+    case KIND_GAIN:
+        if (page && !isnan(v.gain.low))
+            add_interval(table, v.judged.speed, v.gain);
+        else
+            kv_table_add_number(table, v.judged.speed, NULL);
+        break;
+    case KIND_BOUND:
+        kv_table_add_number(table, v.bound, NULL);
+        break;
+    case KIND_BOUND_SHARE:
+        snprintf(text, sizeof text, "%.0f", 100 * v.judged.speed / v.bound);
+        kv_table_add_number(table, 100 * v.judged.speed / v.bound, isnan(v.judged.speed / v.bound) ? NULL : text);
+        break;
+    case KIND_DIVERGENCE:
+        snprintf(text, sizeof text, "%.2g", v.divergence);
+        kv_table_add_number(table, v.divergence, isnan(v.divergence) ? NULL : text);
+        break;
+    default: {
+        const double same = v.quality ? v.quality->figures[KV_COLUMN_TOP_AGREEMENT_PCT].median : NAN;
+        snprintf(text, sizeof text, "%.2f", same);
+        kv_table_add_number(table, same, isnan(same) ? NULL : text);
+    }
+    }
+    return KV_OK;
+}
+
 static kv_status add_shown(struct kv_table *table, const struct kv_results *results, const struct kv_cell_results *cell,
                            const struct shown *column, bool page, struct kv_error *error)
 {
@@ -264,6 +351,21 @@ static kv_status add_shown(struct kv_table *table, const struct kv_results *resu
     case KIND_SHARE:
         add_share(table, cell);
         break;
+    case KIND_GAIN:
+    case KIND_BOUND:
+    case KIND_BOUND_SHARE:
+    case KIND_DIVERGENCE:
+    case KIND_AGREEMENT:
+        return add_variant(table, results, cell, column->kind, page, error);
+    case KIND_BETWEEN:
+        add_between(table, cell, column->column, page);
+        break;
+    case KIND_TOKEN_BYTES: {
+        const bool known = column->column == KV_COLUMN_KV_TOKEN_BYTES;
+        const double all = known ? 1 : cell->numbers[KV_COLUMN_BATCH] * cell->numbers[KV_COLUMN_CONTEXT_TOKENS];
+        kv_table_add_number(table, sample->n ? sample->median / all : NAN, NULL);
+        break;
+    }
     case KIND_SPREAD:
         add_spread(table, sample);
         break;
@@ -313,11 +415,15 @@ static void suite_title(const struct kv_results *results, const struct kv_cell_r
 static const char *column_name(const struct shown *column, char *name, size_t size)
 {
     snprintf(name, size, "%s%s",
-             column->kind == KIND_COUNT    ? "n"
-             : column->kind == KIND_SPEED  ? "speed"
-             : column->kind == KIND_GROWTH ? "growth"
-             : column->kind == KIND_SLOPE  ? "slope_us"
-                                           : kv_column_info(column->column)->name,
+             column->kind == KIND_COUNT         ? "n"
+             : column->kind == KIND_SPEED       ? "speed"
+             : column->kind == KIND_GROWTH      ? "growth"
+             : column->kind == KIND_SLOPE       ? "slope_us"
+             : column->kind == KIND_GAIN        ? "gain"
+             : column->kind == KIND_BOUND       ? "bound"
+             : column->kind == KIND_BOUND_SHARE ? "bound_pct"
+             : column->kind == KIND_TOKEN_BYTES ? "kv_token_bytes"
+                                                : kv_column_info(column->column)->name,
              column->kind == KIND_SPREAD ? "_spread_pct" : "");
     return name;
 }
@@ -368,7 +474,7 @@ static kv_status suite_table(const struct kv_results *results, const struct kv_c
 static const struct kv_cell_results *first_of_suite(const struct kv_results *results, bool page, int index)
 {
     for (size_t i = 0; i < results->n_cells; i++) {
-        bool seen = results->cells[i].file != KV_FILE_RUNS && !page;
+        bool seen = results->cells[i].file == KV_FILE_KERNELS && !page;
         for (size_t k = 0; !seen && k < i; k++)
             seen = kv_cell_is(&results->cells[k], KV_COLUMN_SUITE, results->cells[i].texts[KV_COLUMN_SUITE]);
         if (!seen && index-- == 0)

@@ -48,6 +48,8 @@ struct kv_cache_kind {
     /* Element `dimension` of the key or value of a position. */
     float (*read)(const struct kv_cache *cache, struct kv_cache_place place, enum kv_cache_part part, int position,
                   int dimension);
+    /* Gives sequence `to` all keys and values of sequence `from`, whose length the owner copies. */
+    void (*copy)(const struct kv_cache *cache, int from, int to);
     /* Forgets what a sequence has behind its first `length` positions. */
     void (*truncate)(struct kv_cache *cache, int sequence, int length);
 };

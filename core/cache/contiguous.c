@@ -292,6 +292,20 @@ static float read(const struct kv_cache *cache, struct kv_cache_place place, enu
     return block[dimension - first];
 }
 
+/* All heads of a sequence lie side by side. */
+static void copy(const struct kv_cache *cache, int from, int to)
+{
+    for (int layer = 0; layer < cache->n_layer; layer++)
+        for (int part = 0; part < N_PARTS; part++) {
+            const struct kv_cache_place source = {layer, from, 0}, target = {layer, to, 0};
+            const size_t n = (size_t)cache->n_kv_head * capacity_of(cache, part);
+            memcpy(codes_of(cache, target, part), codes_of(cache, source, part),
+                   n * code_bytes(cache->kind->kept, cache->head_size, part));
+            memcpy(scales_of(cache, target, part), scales_of(cache, source, part),
+                   n * scale_bytes(cache->kind->kept, part));
+        }
+}
+
 static void truncate(struct kv_cache *cache, int sequence, int length)
 {
     cache->lengths[sequence] = length;
@@ -321,6 +335,7 @@ APPEND(int4, KV_KEPT_INT4)
         .append = append_##NAME,                                                                                       \
         .attend = attend,                                                                                              \
         .read = read,                                                                                                  \
+        .copy = copy,                                                                                                  \
         .truncate = truncate,                                                                                          \
     }
 const struct kv_cache_kind kv_cache_contiguous[KV_N_KEPT] = {
