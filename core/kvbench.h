@@ -70,9 +70,11 @@ struct kv_choice {
 
 /* Row `index` of each table, NULL past the end. The first row that can run here is the default; of
  * instruction-set levels, that is the highest. */
-const struct kv_choice *kv_path_choice(int index);    /* what is kept from one step to the next */
-const struct kv_choice *kv_cache_choice(int index);   /* how keys and values are laid out */
-const struct kv_choice *kv_kv_choice(int index);      /* the type that they are kept in */
+const struct kv_choice *kv_path_choice(int index);  /* what is kept from one step to the next */
+const struct kv_choice *kv_cache_choice(int index); /* how keys and values are laid out */
+const struct kv_choice *kv_kv_choice(int index);    /* the type that they are kept in */
+/* The constant name of such a type, or of keys and values of two of them, "KEYS/VALUES"; NULL: there is none. */
+const char *kv_kv_name(const char *name);
 const struct kv_choice *kv_weights_choice(int index); /* the format of weights in memory */
 const struct kv_choice *kv_matmul_choice(int index);
 const struct kv_choice *kv_isa_choice(int index);
@@ -160,7 +162,7 @@ enum kv_overflow {
 struct kv_session_options {
     const char *path;   /* kv_path_choice name; NULL: the first */
     const char *cache;  /* kv_cache_choice name; NULL: the first. Ignored, as is kv, by a path that keeps nothing */
-    const char *kv;     /* kv_kv_choice name; NULL: the first */
+    const char *kv;     /* kv_kv_choice name, or KEYS/VALUES; NULL: the first */
     const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
     int batch;          /* B >= 1 */

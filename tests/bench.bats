@@ -260,6 +260,23 @@ PYTHON
     [ "$(wc -l <run/quality.csv)" = 13 ]
 }
 
+# The bound of the gate is the wider one of the two types.
+@test "keys and values in types of their own are an arm" {
+    ends 0 bench --suite batch --batch 2 --new 4 --reps 1 --path cached --kv int8,int8/int4,int4/int8 --out run
+    rows run <<'PYTHON'
+assert sorted(r['kv'] for r in rows) == ['int4/int8', 'int8', 'int8/int4'], rows
+assert all('/kv-%s/' % r['kv'] in r['cell'] and r['gate'] == 'lossy' for r in rows)
+live = {r['kv']: int(r['kv_live_bytes']) for r in rows}
+assert live['int4/int8'] < live['int8'] and len({r['logit_difference'] for r in rows}) == 3, live
+PYTHON
+    for wrong in int8/int8,int8 int8/x /int8 int8/int4/f32; do
+        ends 2 bench --kv $wrong --out other
+        has "$err" "'$wrong' is not a list of different names of f32, bf16, int8, int4, or two of them as KEYS/VALUES"
+    done
+    ends 2 "$program" evaluate --text text --kv int9/int4
+    has "$err" "'int9/int4' is not one of f32, bf16, int8, int4, or two of them as KEYS/VALUES"
+}
+
 @test "texts that suite quality refuses" {
     echo short >text
     ends 2 "$program" bench --suite quality --model gpt2 --text text --out run

@@ -94,6 +94,7 @@ static struct option_table axis_rows(struct bench_settings *s, struct option_row
             .help = axis->help,
             .names = axis->choice ? &s->names[n] : NULL,
             .choice = axis->choice,
+            .more = axis->more,
             .sizes = axis->choice ? NULL : &s->counts[n],
             .low = axis->low,
             .high = axis->high,

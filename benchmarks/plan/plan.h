@@ -30,6 +30,7 @@ struct kv_axis {
     enum kv_column column;                        /* its name is that of the option, too */
     size_t field;                                 /* offsetof(struct kv_arm, ..) */
     const struct kv_choice *(*choice)(int index); /* of a name; NULL: a count */
+    const char *(*more)(const char *name);        /* names besides these; NULL: there are none */
     int low, high;                                /* of a count */
     char letter;                                  /* short form of the option, 0: none */
     const char *help;

@@ -71,9 +71,9 @@ kv_status kv_variant_of(const struct kv_results *results, const struct kv_cell_r
     *variant = (struct kv_variant){.cell = cell, .gain = {NAN, NAN}, .bound = NAN, .judged = {.speed = NAN}};
     variant->quality = quality_of(results, cell);
     variant->divergence = divergence_of(variant->quality);
-    variant->token_bytes = live->n ? live->median / cell->numbers[KV_COLUMN_BATCH] /
-                                         cell->numbers[KV_COLUMN_CONTEXT_TOKENS]
-                                   : NAN;
+    variant->token_bytes = live->n
+                               ? live->median / cell->numbers[KV_COLUMN_BATCH] / cell->numbers[KV_COLUMN_CONTEXT_TOKENS]
+                               : NAN;
     for (size_t i = 0; i < results->n_cells && !variant->base; i++)
         if (kv_is_variant(&results->cells[i]) && kv_is_full_precision(&results->cells[i]) &&
             same_point(&results->cells[i], cell))
@@ -94,7 +94,10 @@ const char *kv_variant_name(const struct kv_cell_results *cell, char text[KV_VAR
     const bool of_cache = *kv && strcmp(kv, kv_kv_choice(0)->name) != 0;
     char cache[KV_VARIANT_SIZE / 2];
     snprintf(cache, sizeof cache, "%s %.30s cache", strchr("aeiou", *kv) ? "an" : "a", kv);
-    snprintf(text, KV_VARIANT_SIZE, "%.30s%s%s", of_weights ? weights : of_cache ? cache : "float32",
+    snprintf(text, KV_VARIANT_SIZE, "%.30s%s%s",
+             of_weights ? weights
+             : of_cache ? cache
+                        : "float32",
              of_weights ? " weights" : "", of_weights && of_cache ? " with " : "");
     if (of_weights && of_cache)
         snprintf(text + strlen(text), KV_VARIANT_SIZE - strlen(text), "%s", cache);
