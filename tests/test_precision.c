@@ -1,8 +1,8 @@
 /* What variants gain and cost, of a run whose numbers can be told by heart, and the sentences about them. */
 #include "run_folder.h"
 
-#include "results/findings.h"
 #include "results/csv.h"
+#include "results/findings.h"
 #include "results/precision.h"
 
 #include <math.h>
@@ -51,7 +51,8 @@ static void put(const char *folder, const struct variant *variants, size_t n)
         }
         for (int context = 64; variants[i].divergence >= 0 && context <= 2048; context *= 2) {
             struct kv_row cost = row;
-            cost.known[KV_COLUMN_BATCH] = cost.known[KV_COLUMN_PROMPT_TOKENS] = cost.known[KV_COLUMN_NEW_TOKENS] = false;
+            cost.known[KV_COLUMN_BATCH] = cost.known[KV_COLUMN_PROMPT_TOKENS] = cost.known[KV_COLUMN_NEW_TOKENS] =
+                false;
             kv_row_set_text(&cost, KV_COLUMN_SUITE, "quality");
             kv_row_set_text(&cost, KV_COLUMN_MODEL, "kjv");
             kv_row_set_text(&cost, KV_COLUMN_WEIGHTS_SOURCE, "BF16");
@@ -67,8 +68,8 @@ static void put(const char *folder, const struct variant *variants, size_t n)
 }
 
 static const struct variant variants[] = {
-    {"f32", "f32", 3, 168, 0},     {"f32", "int8", 2, 100, 0.001},  {"f32", "int4", 2.5, 90, 0.02},
-    {"bf16", "f32", 1.5, 150, 0},  {"int8", "int8", 1, 50, 0.002},  {"int8", "int4", 0.5, 42, -1},
+    {"f32", "f32", 3, 168, 0},    {"f32", "int8", 2, 100, 0.001}, {"f32", "int4", 2.5, 90, 0.02},
+    {"bf16", "f32", 1.5, 150, 0}, {"int8", "int8", 1, 50, 0.002}, {"int8", "int4", 0.5, 42, -1},
 };
 enum { N = sizeof variants / sizeof *variants };
 
@@ -91,16 +92,15 @@ static void test_gain_and_cost(void **state)
     struct kv_results *results = load(*state);
     for (int i = 0; i < N; i++) {
         struct kv_variant v;
-        assert_int_equal(
-            kv_variant_of(results, find(results, variants[i].weights, variants[i].kv), &v, NULL), KV_OK);
+        assert_int_equal(kv_variant_of(results, find(results, variants[i].weights, variants[i].kv), &v, NULL), KV_OK);
         assert_true(fabs(v.judged.speed - 3 / variants[i].ttpt_ms) < 1e-9);
         assert_true(fabs(v.bound - 168 / variants[i].bytes) < 1e-9);
         assert_true(v.token_bytes == 100);
         assert_int_equal(v.is_dominated, dominated[i]);
         assert_int_equal(v.quality == NULL, variants[i].divergence < 0);
-        assert_true(v.quality ? v.divergence == variants[i].divergence &&
-                                    v.quality->numbers[KV_COLUMN_CONTEXT_TOKENS] == 1024
-                              : isnan(v.divergence));
+        assert_true(v.quality
+                        ? v.divergence == variants[i].divergence && v.quality->numbers[KV_COLUMN_CONTEXT_TOKENS] == 1024
+                        : isnan(v.divergence));
     }
     kv_results_free(results);
 }

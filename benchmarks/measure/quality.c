@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Windows at a time. */
-#define BATCH 16
+/* Windows at a time, and their steps that tell how long the rest will take. */
+enum { BATCH = 16, FIRST_STEPS = 32 };
 
 struct quality_state {
     struct kv_session *session, *reference;
@@ -124,11 +124,16 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     kv_status status = create_sessions(cell, state, error);
     if (status || cell->opened)
         return status;
-    /* One window of each sequence tells what all of the text will take. */
-    const size_t first = (size_t)state->batch * (size_t)stride < n ? (size_t)state->batch * (size_t)stride : n;
-    const int64_t begin = kv_now_ns();
-    status = evaluate(cell, first, error);
-    cell->result.estimate = (double)(kv_now_ns() - begin) * 1e-9 * (double)n / (double)first;
+    /* The first steps of a window of each sequence tell what all of the text will take; the faster of two, as another
+     * program may have had the CPUs. */
+    const size_t n_steps = stride < FIRST_STEPS ? (size_t)stride : FIRST_STEPS, first = n_steps < n ? n_steps : n;
+    double seconds = INFINITY;
+    for (int i = 0; !status && i < 2; i++) {
+        const int64_t begin = kv_now_ns();
+        status = evaluate(cell, first, error);
+        seconds = fmin(seconds, (double)(kv_now_ns() - begin) * 1e-9);
+    }
+    cell->result.estimate = seconds * (double)n / (double)first / state->batch;
     return status;
 }
 

@@ -33,6 +33,23 @@ bool kv_is_full_precision(const struct kv_cell_results *cell);
 kv_status kv_variant_of(const struct kv_results *results, const struct kv_cell_results *cell,
                         struct kv_variant *variant, struct kv_error *error);
 
+/* ---- In tables (tables_precision.c) */
+
+struct kv_table;
+
+/* Of a variant what stands for `column`: of DECODE_TOK_S the gain, BYTES the bound, LIMIT_PCT the share of the bound,
+ * KV_LIVE_BYTES the bytes a position, DIVERGENCE and TOP_AGREEMENT_PCT those of its quality. Errors: MEMORY. */
+kv_status kv_table_add_variant(struct kv_table *table, const struct kv_results *results,
+                               const struct kv_cell_results *cell, enum kv_column column, bool page,
+                               struct kv_error *error);
+/* For programs: "gain". */
+const char *kv_variant_column_name(enum kv_column column);
+
+/* Of a cell of suite quality a figure; on the page with its interval, which the next two columns are. */
+void kv_table_add_between(struct kv_table *table, const struct kv_cell_results *cell, enum kv_column column, bool page);
+
+/* ---- In words */
+
 /* "float32", "int8 weights", "int8 weights with an int4 cache", "an int4 cache"; returned. */
 #define KV_VARIANT_SIZE 96
 const char *kv_variant_name(const struct kv_cell_results *cell, char text[KV_VARIANT_SIZE]);

@@ -25,16 +25,11 @@ enum kind {
     KIND_GROWTH,
     KIND_SLOPE,
     KIND_BETWEEN, /* a value; on the page with its interval, which the next two columns are */
-    KIND_GAIN,    /* of a step, against float32 */
-    KIND_BOUND,
-    KIND_BOUND_SHARE, /* gain over bound */
-    KIND_TOKEN_BYTES, /* keys and values in use */
-    KIND_DIVERGENCE,  /* as suite quality has it */
-    KIND_AGREEMENT,   /* likewise */
-    KIND_SHAPE,       /* of a kernel */
-    KIND_SIZE,        /* likewise */
-    KIND_COUNT,       /* of repetitions */
-    ON_PAGE = 64,     /* added: and not on a terminal */
+    KIND_VARIANT, /* what fewer bits gain and cost: kv_table_add_variant */
+    KIND_SHAPE,   /* of a kernel */
+    KIND_SIZE,    /* likewise */
+    KIND_COUNT,   /* of repetitions */
+    ON_PAGE = 64, /* added: and not on a terminal */
 };
 
 struct shown {
@@ -110,12 +105,12 @@ static const struct layout {
       {KIND_KEY, KV_COLUMN_KV, "kv"},
       {KIND_INTERVAL, KV_COLUMN_PREFILL_TOK_S, "prefill tok/s"},
       {KIND_FIGURE, KV_COLUMN_TTPT_MS, "TTPT ms"},
-      {KIND_GAIN, KV_COLUMN_DECODE_TOK_S, "speed, × f32"},
-      {KIND_BOUND, KV_COLUMN_BYTES, "bound"},
-      {KIND_BOUND_SHARE, KV_COLUMN_LIMIT_PCT, "% of bound"},
-      {KIND_TOKEN_BYTES, KV_COLUMN_KV_LIVE_BYTES, "KV B/token"},
-      {KIND_DIVERGENCE, KV_COLUMN_DIVERGENCE, "divergence"},
-      {KIND_AGREEMENT, KV_COLUMN_TOP_AGREEMENT_PCT, "same top %"},
+      {KIND_VARIANT, KV_COLUMN_DECODE_TOK_S, "speed, × f32"},
+      {KIND_VARIANT, KV_COLUMN_BYTES, "bound"},
+      {KIND_VARIANT, KV_COLUMN_LIMIT_PCT, "% of bound"},
+      {KIND_VARIANT, KV_COLUMN_KV_LIVE_BYTES, "KV B/token"},
+      {KIND_VARIANT, KV_COLUMN_DIVERGENCE, "divergence"},
+      {KIND_VARIANT, KV_COLUMN_TOP_AGREEMENT_PCT, "same top %"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
     {"quality",
      "What fewer bits cost",
@@ -128,7 +123,7 @@ static const struct layout {
       {KIND_BETWEEN, KV_COLUMN_TOP_AGREEMENT_PCT, "same top token, %"},
       {KIND_BETWEEN, KV_COLUMN_PERPLEXITY_RATIO, "perplexity, × f32"},
       {KIND_BETWEEN | ON_PAGE, KV_COLUMN_PERPLEXITY, "perplexity"},
-      {KIND_TOKEN_BYTES, KV_COLUMN_KV_TOKEN_BYTES, "KV B/token"},
+      {KIND_MEDIAN, KV_COLUMN_KV_TOKEN_BYTES, "KV B/token"},
       {KIND_MEDIAN, KV_COLUMN_SCORED_TOKENS, "tokens"}}},
     {"kernels", /* on the page; a terminal has tables of its own */
      "Kernels alone",
@@ -207,8 +202,7 @@ void kv_table_add_key(struct kv_table *table, const struct kv_cell_results *cell
         kv_table_add_number(table, cell->numbers[column], *cell->texts[column] ? cell->texts[column] : "-");
 }
 
-/* "10.2 (10.1 to 10.3)" */
-static void add_interval(struct kv_table *table, double value, struct kv_stats_interval interval)
+void kv_table_add_interval(struct kv_table *table, double value, struct kv_stats_interval interval)
 {
     char text[4 * KV_NUMBER_SIZE], middle[KV_NUMBER_SIZE], low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
     snprintf(text, sizeof text, "%s (%s to %s)", kv_number_text(value, middle, sizeof middle),
@@ -240,7 +234,7 @@ static kv_status add_speed(struct kv_table *table, const struct kv_results *resu
     struct kv_judgement j;
     const kv_status status = kv_results_speed(results, cell, &j, error);
     if (!status)
-        add_interval(table, j.speed, j.interval);
+        kv_table_add_interval(table, j.speed, j.interval);
     return status;
 }
 
@@ -260,7 +254,7 @@ static kv_status add_growth(struct kv_table *table, const struct kv_cell_results
     const kv_status status = kv_judge_samples(&tokens[KV_TOKEN_EARLY_NS], &tokens[KV_TOKEN_LATE_NS], false,
                                               KV_JUDGE_THRESHOLD, &j, error);
     if (!status)
-        add_interval(table, j.ratio, j.interval);
+        kv_table_add_interval(table, j.ratio, j.interval);
     return status;
 }
 
@@ -273,57 +267,6 @@ static void add_share(struct kv_table *table, const struct kv_cell_results *cell
     snprintf(text, sizeof text, "%s (%zu of %zu)", kv_number_text(median, number, sizeof number), share->n,
              share->n + cell->n_faults);
     kv_table_add_number(table, median, cell->n_faults ? text : NULL);
-}
-
-/* As precise as "1.0004" needs: the values are told apart by their distance from 1, or from 100 %. */
-static void add_between(struct kv_table *table, const struct kv_cell_results *cell, enum kv_column column, bool page)
-{
-    const struct kv_sample *figures = &cell->figures[column];
-    const double value = figures[0].median;
-    char text[4 * KV_NUMBER_SIZE];
-    const int decimals = column == KV_COLUMN_TOP_AGREEMENT_PCT ? 2 : 4;
-    if (column == KV_COLUMN_DIVERGENCE || column == KV_COLUMN_DIVERGENCE_P99)
-        snprintf(text, sizeof text, page ? "%.2g (%.2g to %.2g)" : "%.2g", value, figures[1].median, figures[2].median);
-    else
-        snprintf(text, sizeof text, page ? "%.*f (%.*f to %.*f)" : "%.*f", decimals, value, decimals, figures[1].median,
-                 decimals, figures[2].median);
-    kv_table_add_number(table, value, isnan(value) || (page && isnan(figures[1].median)) ? NULL : text);
-}
-
-/* What a variant gains and costs. */
-static kv_status add_variant(struct kv_table *table, const struct kv_results *results,
-                             const struct kv_cell_results *cell, int kind, bool page, struct kv_error *error)
-{
-    struct kv_variant v;
-    char text[KV_NUMBER_SIZE];
-    const kv_status status = kv_variant_of(results, cell, &v, error);
-    if (status)
-        return status;
-    switch (kind) {
-    case KIND_GAIN:
-        if (page && !isnan(v.gain.low))
-            add_interval(table, v.judged.speed, v.gain);
-        else
-            kv_table_add_number(table, v.judged.speed, NULL);
-        break;
-    case KIND_BOUND:
-        kv_table_add_number(table, v.bound, NULL);
-        break;
-    case KIND_BOUND_SHARE:
-        snprintf(text, sizeof text, "%.0f", 100 * v.judged.speed / v.bound);
-        kv_table_add_number(table, 100 * v.judged.speed / v.bound, isnan(v.judged.speed / v.bound) ? NULL : text);
-        break;
-    case KIND_DIVERGENCE:
-        snprintf(text, sizeof text, "%.2g", v.divergence);
-        kv_table_add_number(table, v.divergence, isnan(v.divergence) ? NULL : text);
-        break;
-    default: {
-        const double same = v.quality ? v.quality->figures[KV_COLUMN_TOP_AGREEMENT_PCT].median : NAN;
-        snprintf(text, sizeof text, "%.2f", same);
-        kv_table_add_number(table, same, isnan(same) ? NULL : text);
-    }
-    }
-    return KV_OK;
 }
 
 static kv_status add_shown(struct kv_table *table, const struct kv_results *results, const struct kv_cell_results *cell,
@@ -351,21 +294,11 @@ static kv_status add_shown(struct kv_table *table, const struct kv_results *resu
     case KIND_SHARE:
         add_share(table, cell);
         break;
-    case KIND_GAIN:
-    case KIND_BOUND:
-    case KIND_BOUND_SHARE:
-    case KIND_DIVERGENCE:
-    case KIND_AGREEMENT:
-        return add_variant(table, results, cell, column->kind, page, error);
+    case KIND_VARIANT:
+        return kv_table_add_variant(table, results, cell, column->column, page, error);
     case KIND_BETWEEN:
-        add_between(table, cell, column->column, page);
+        kv_table_add_between(table, cell, column->column, page);
         break;
-    case KIND_TOKEN_BYTES: {
-        const bool known = column->column == KV_COLUMN_KV_TOKEN_BYTES;
-        const double all = known ? 1 : cell->numbers[KV_COLUMN_BATCH] * cell->numbers[KV_COLUMN_CONTEXT_TOKENS];
-        kv_table_add_number(table, sample->n ? sample->median / all : NAN, NULL);
-        break;
-    }
     case KIND_SPREAD:
         add_spread(table, sample);
         break;
@@ -374,7 +307,7 @@ static kv_status add_shown(struct kv_table *table, const struct kv_results *resu
         break;
     default:
         if (page && column->kind != KIND_MEDIAN)
-            add_interval(table, sample->n ? sample->median : NAN, sample->interval);
+            kv_table_add_interval(table, sample->n ? sample->median : NAN, sample->interval);
         else
             kv_table_add_number(table, sample->n ? sample->median : NAN, NULL);
     }
@@ -415,15 +348,12 @@ static void suite_title(const struct kv_results *results, const struct kv_cell_r
 static const char *column_name(const struct shown *column, char *name, size_t size)
 {
     snprintf(name, size, "%s%s",
-             column->kind == KIND_COUNT         ? "n"
-             : column->kind == KIND_SPEED       ? "speed"
-             : column->kind == KIND_GROWTH      ? "growth"
-             : column->kind == KIND_SLOPE       ? "slope_us"
-             : column->kind == KIND_GAIN        ? "gain"
-             : column->kind == KIND_BOUND       ? "bound"
-             : column->kind == KIND_BOUND_SHARE ? "bound_pct"
-             : column->kind == KIND_TOKEN_BYTES ? "kv_token_bytes"
-                                                : kv_column_info(column->column)->name,
+             column->kind == KIND_COUNT     ? "n"
+             : column->kind == KIND_SPEED   ? "speed"
+             : column->kind == KIND_GROWTH  ? "growth"
+             : column->kind == KIND_SLOPE   ? "slope_us"
+             : column->kind == KIND_VARIANT ? kv_variant_column_name(column->column)
+                                            : kv_column_info(column->column)->name,
              column->kind == KIND_SPREAD ? "_spread_pct" : "");
     return name;
 }

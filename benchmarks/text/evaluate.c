@@ -171,7 +171,7 @@ static kv_status decode_windows(const struct decoding *own, const struct decodin
     kv_status status = KV_OK;
     kv_session_reset(own->session);
     kv_session_reset(reference->session);
-    for (size_t step = 0; !status && step < own->stride; step++) {
+    for (size_t step = 0; !status && step < own->stride && step < n; step++) {
         status = step_windows(own, (int)step, error);
         if (!status)
             status = step_windows(reference, (int)step, error);

@@ -295,12 +295,14 @@ INLINED void weigh_all(enum kv_kept kept, const struct tile_part *p, float *out,
                       p->scores[i * SCORE_STRIDE + t], p->head_size);
 }
 
-/* By the type of values: of a query alone, and of a tile. A query alone uses each value once, so that memory sets the
- * pace: vectors enough to hide the latency of the sums. */
+/* Of values whose type is not that of the keys, by their type: of a query alone, and of a tile. Code for each pair of types
+ * would gain nothing but size. A query alone uses each value once, so that memory sets the pace: vectors enough to hide the
+ * latency of the sums. */
+enum { ALONE_VECTORS = 4 };
 #define WEIGHER(NAME, KEPT)                                                                                            \
     static void weigh_alone_##NAME(const struct tile_part *p, float *out, size_t stride)                               \
     {                                                                                                                  \
-        weigh_all(KEPT, p, out, stride, 1, 4);                                                                         \
+        weigh_all(KEPT, p, out, stride, 1, ALONE_VECTORS);                                                             \
     }                                                                                                                  \
     static void weigh_tile_##NAME(const struct tile_part *p, float *out, size_t stride)                                \
     {                                                                                                                  \
@@ -426,7 +428,10 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
             if (scales_values)
                 scale_weights(p.scores + i * SCORE_STRIDE, p.value_scales, seen_by(&p, i));
         }
-    (n_queries == 1 ? weighers[a->values_kept].alone : weighers[a->values_kept].tile)(&p, out, head_size);
+    if (a->values_kept == kept)
+        weigh_all(kept, &p, out, head_size, n_queries, n_queries == 1 ? ALONE_VECTORS : KV_WEIGH_VECTORS);
+    else
+        (n_queries == 1 ? weighers[a->values_kept].alone : weighers[a->values_kept].tile)(&p, out, head_size);
     for (int i = skip; i < n_queries; i++)
         if (seen_by(&p, i)) {
             if (a->values_kept == KV_KEPT_INT4)
