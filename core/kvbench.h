@@ -71,9 +71,11 @@ struct kv_choice {
 
 /* Row `index` of each table, NULL past the end. The first row that can run here is the default; of
  * instruction-set levels, that is the highest. */
-const struct kv_choice *kv_path_choice(int index);    /* what is kept from one step to the next */
-const struct kv_choice *kv_cache_choice(int index);   /* how keys and values are laid out */
-const struct kv_choice *kv_kv_choice(int index);      /* the type that they are kept in */
+const struct kv_choice *kv_path_choice(int index);  /* what is kept from one step to the next */
+const struct kv_choice *kv_cache_choice(int index); /* how keys and values are laid out */
+const struct kv_choice *kv_kv_choice(int index);    /* the type that they are kept in */
+/* The constant name of such a type, or of keys and values of two of them, "KEYS/VALUES"; NULL: there is none. */
+const char *kv_kv_name(const char *name);
 const struct kv_choice *kv_weights_choice(int index); /* the format of weights in memory */
 const struct kv_choice *kv_matmul_choice(int index);
 const struct kv_choice *kv_isa_choice(int index);
@@ -161,7 +163,7 @@ enum kv_overflow {
 struct kv_session_options {
     const char *path;   /* kv_path_choice name; NULL: the first */
     const char *cache;  /* kv_cache_choice name; NULL: the first. Ignored, as is kv, by a path that keeps nothing */
-    const char *kv;     /* kv_kv_choice name; NULL: the first */
+    const char *kv;     /* kv_kv_choice name, or KEYS/VALUES; NULL: the first */
     const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
     int batch;          /* B >= 1 */
@@ -208,6 +210,12 @@ kv_status kv_session_truncate(struct kv_session *session, const int *lengths, st
  * end), KV_WINDOW_FULL. After an error the session is as it was. */
 kv_status kv_session_prefill(struct kv_session *session, const int32_t *tokens, int n_tokens, float *all_logits,
                              struct kv_error *error);
+
+/* Prefills all sequences, which are empty, with the same tokens [T]: on a path that keeps keys and values they are run
+ * once and copied, so that a long prompt of a large batch takes the time of one sequence. Otherwise the same as
+ * kv_session_prefill. Errors: ARGUMENT (a sequence is not empty, too) and its own. */
+kv_status kv_session_prefill_same(struct kv_session *session, const int32_t *tokens, int n_tokens,
+                                  struct kv_error *error);
 
 /* Appends one position: tokens [B]. The same as kv_session_prefill with T = 1. */
 kv_status kv_session_decode(struct kv_session *session, const int32_t *tokens, struct kv_error *error);

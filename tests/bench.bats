@@ -231,6 +231,61 @@ PY
 
 # ---- Google Benchmark's flags
 
+# A pass over a text that never read the cache would find no difference between types; and bytes are the session's.
+@test "what fewer bits cost, and gain: quality.csv, the table, a sentence" {
+    unset KVBENCH_ISA
+    ends 0 "$program" bench --model kjv --suite precision --quick --time 0 --reps 1 --batch 1,2 --weights f32,int8 --kv f32,int8,int4 \
+        --out run
+    has "$out" 'Suite precision' 'Suite quality' 'speed, × f32' 'divergence'
+    rows run <<'PYTHON'
+quality = {(r['weights'], r['kv'], r['context_tokens']): r for r in read('quality.csv')}
+assert len(quality) == 2 * 3 * 2, len(quality)
+for context in '64', '256':
+    f32, int8, int4 = [quality['f32', kv, context] for kv in ('f32', 'int8', 'int4')]
+    assert float(f32['divergence']) == 0 and float(f32['top_agreement_pct']) == 100
+    assert 0 < float(int8['divergence_low']) <= float(int8['divergence']) <= float(int8['divergence_high'])
+    assert float(int4['divergence']) > 5 * float(int8['divergence'])
+    assert float(quality['int8', 'f32', context]['divergence']) > 0
+    assert {r['scored_tokens'] for r in quality.values()} == {'2000'} and f32['model'] == 'kjv'
+    assert [float(r['kv_token_bytes']) for r in (f32, int8, int4)] == [5120, 1360, 762.5]
+    assert int(f32['kv_reserved_bytes']) > int(int8['kv_reserved_bytes'])
+    assert context == '64' or int(int8['kv_reserved_bytes']) > int(int4['kv_reserved_bytes'])
+ok = [r for r in rows if r['status'] == 'ok']
+for r in ok:
+    assert bool(r['ttft_ms']) == (r['batch'] == '1') and float(r['ttpt_ms']) > 0, r
+assert len(ok) == 6 * 4
+PYTHON
+    rm run/summary.csv
+    sed -i '$d' run/quality.csv
+    ends 0 "$program" bench --resume run
+    [ "$(wc -l <run/quality.csv)" = 13 ]
+}
+
+# The bound of the gate is the wider one of the two types.
+@test "keys and values in types of their own are an arm" {
+    ends 0 bench --suite batch --batch 2 --new 4 --reps 1 --path cached --kv int8,int8/int4,int4/int8 --out run
+    rows run <<'PYTHON'
+assert sorted(r['kv'] for r in rows) == ['int4/int8', 'int8', 'int8/int4'], rows
+assert all('/kv-%s/' % r['kv'] in r['cell'] and r['gate'] == 'lossy' for r in rows)
+live = {r['kv']: int(r['kv_live_bytes']) for r in rows}
+assert live['int4/int8'] < live['int8'] and len({r['logit_difference'] for r in rows}) == 3, live
+PYTHON
+    for wrong in int8/int8,int8 int8/x /int8 int8/int4/f32; do
+        ends 2 bench --kv $wrong --out other
+        has "$err" "'$wrong' is not a list of different names of f32, bf16, int8, int4, or two of them as KEYS/VALUES"
+    done
+    ends 2 "$program" evaluate --text text --kv int9/int4
+    has "$err" "'int9/int4' is not one of f32, bf16, int8, int4, or two of them as KEYS/VALUES"
+}
+
+@test "texts that suite quality refuses" {
+    echo short >text
+    ends 2 "$program" bench --suite quality --model gpt2 --text text --out run
+    has "$err" 'no text means anything to the synthetic weights of gpt2'
+    ends 1 "$program" bench --suite quality --model kjv --text text --out run
+    has "$err" 'a text of 6 tokens is too short for contexts of 256'
+}
+
 @test "names are listed without weights or files" {
     ends 0 "$program" bench --suite batch --batch 1,4 --benchmark_list_tests
     is "$err" ''

@@ -332,6 +332,32 @@ static void test_refusals(void **state)
     kv_decoder_free(&c);
 }
 
+/* A prompt that is run once and kept gives the same tokens, again and again; its step takes no time. */
+static void test_same_prompt(void **state)
+{
+    const struct bench *bench = *state;
+    struct kv_decoder_options options = plain_options();
+    struct kv_decoder plain, kept;
+    options.n_prompts = 1;
+    create(bench, &options, &plain);
+    run(&plain);
+    options.same_prompt = true;
+    create(bench, &options, &kept);
+    for (int i = 0; i < 3; i++) {
+        run(&kept);
+        assert_int_equal(kept.generation.n_steps, plain.generation.n_steps);
+        assert_int_equal(kept.generation.stamps[1], 0);
+        assert_true(kept.generation.stamps[2] > 0);
+        for (int b = 0; b < 2; b++)
+            assert_memory_equal(kept.generation.tokens + b * kept.generation.room,
+                                plain.generation.tokens + b * plain.generation.room, 10 * sizeof(int32_t));
+        assert_int_equal(kept.generation.kv_live_bytes, plain.generation.kv_live_bytes);
+        kv_decoder_reset(&kept, 10);
+    }
+    kv_decoder_free(&plain);
+    kv_decoder_free(&kept);
+}
+
 #define BYTES_TEST(function) cmocka_unit_test_setup_teardown(function, set_up_bytes, tear_down)
 
 int main(void)
@@ -345,6 +371,7 @@ int main(void)
         BYTES_TEST(test_live_bytes),
         cmocka_unit_test_setup_teardown(test_end_of_text, set_up_urn, tear_down),
         BYTES_TEST(test_turns),
+        BYTES_TEST(test_same_prompt),
         BYTES_TEST(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -232,6 +232,38 @@ FIXTURE_TEST(the_cache_is_read)
     }
 }
 
+/* At a context each token is predicted once, by what stands before it: from context / 2 + 1 ids on. What the last
+ * windows predict behind the text is not asked for. */
+FIXTURE_TEST(decoding_at_a_context)
+{
+    static const int contexts[] = {1, 2, 7, 16};
+    enum { FIRST = 9, N = 21 };
+    for (size_t c = 0; c < COUNT(contexts); c++)
+        for (int batch = 1; batch <= 4; batch += 3) {
+            const int context = contexts[c], stride = context - context / 2;
+            const struct kv_session_options options = {.kv = "int4", .batch = batch, .capacity = context};
+            const struct kv_session_options exact = {.batch = batch, .capacity = context};
+            struct kv_session *own = make_session(f->model, f->pool, options);
+            struct kv_session *reference = make_session(f->model, f->pool, exact);
+            struct kv_session *alone = make_session(f->model, f->pool,
+                                                    (struct kv_session_options){.path = "naive", .batch = 1});
+            struct kv_token_score scores[N];
+            OK(kv_evaluate_decoding(own, reference, f->config, batch, context, f->ids, FIRST, N, scores, &error));
+            for (int i = 0; i < N; i++) {
+                const int n_before = context / 2 + 1 + i % stride;
+                kv_session_reset(alone);
+                OK(kv_session_prefill(alone, f->ids + FIRST + i - n_before, n_before, NULL, &error));
+                assert_loss(scores[i].reference_loss,
+                            negative_log_likelihood(kv_session_logits(alone), f->config->vocab_size, f->ids[FIRST + i]),
+                            LOSS_BOUND);
+                assert_true(scores[i].divergence > 0 && scores[i].loss != scores[i].reference_loss);
+            }
+            kv_session_free(own);
+            kv_session_free(reference);
+            kv_session_free(alone);
+        }
+}
+
 /* Blocks whose means are 0 .. 19: the interval of their mean, as of any 20 values. */
 TEST(intervals)
 {

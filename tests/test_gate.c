@@ -167,7 +167,7 @@ static struct outcome measure(const struct kv_gate_rule *rules, int n_rules)
     assert_ok(kv_suite_at(0)->plan(kv_suite_at(0), &sweep, &plan, &error), error);
     assert_ok(kv_run_open(&run, &settings, &plan, &error), error);
     assert_ok(kv_run_measure(&run, &error), error);
-    outcome.n_failed = run.n_failed;
+    outcome.n_failed = run.n_failed[KV_FILE_RUNS];
     kv_run_free(&run);
     kv_plan_free(&plan);
     read_outcome(folder, &outcome);

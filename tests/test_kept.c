@@ -208,11 +208,11 @@ static void check_near(const struct fixture *f, enum kv_cache_part part, int t)
     for (int d = 0; d < size; d++) {
         const double error = fabs((double)read(f, part, t, d) - (double)x[d]);
         length += error * error;
-        if (f->cache.kind->kept == KV_KEPT_F32)
+        if (f->cache.kind->keys == KV_KEPT_F32)
             assert_true(error == 0);
-        if (f->cache.kind->kept == KV_KEPT_BF16)
+        if (f->cache.kind->keys == KV_KEPT_BF16)
             assert_true(error <= 0x1p-8 * fabs((double)x[d]));
-        if (f->cache.kind->kept == KV_KEPT_INT8)
+        if (f->cache.kind->keys == KV_KEPT_INT8)
             assert_true(error <= largest_of(x, size) / 254 * 1.01);
     }
     assert_true(sqrt(length) <= sqrt(size) * (norm(x, size) + apart) / 8 * 1.01);

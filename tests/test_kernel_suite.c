@@ -193,7 +193,7 @@ static struct ending try_suite(const struct place *place)
         end.status = kv_run_open(&run, &place->settings, &plan, &end.error);
     if (!end.status)
         end.status = kv_run_measure(&run, &end.error);
-    end.n_failed = run.n_kernels_failed;
+    end.n_failed = run.n_failed[KV_FILE_KERNELS];
     end.n_finished = run.n_finished;
     end.n_total = run.n_total;
     kv_run_free(&run);

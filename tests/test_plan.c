@@ -238,6 +238,50 @@ static void a_window_below_the_first_context_is_the_only_one(void **state)
     kv_plan_free(&plan);
 }
 
+static int count(const struct kv_choice *(*choice)(int index))
+{
+    int n = 0;
+    while (choice(n))
+        n++;
+    return n;
+}
+
+/* All weights with the first type, all types with the first weights and with those of the fewest bytes; of a text also
+ * what these cost, at the same contexts or at the window of the model that predicts it. What is asked for is swept. */
+static void fewer_bits_in_combinations_that_make_sense(void **state)
+{
+    static const char *const int8[] = {"int8"};
+    const int n_weights = count(kv_weights_choice), n_types = count(kv_kv_choice);
+    const int n_arms = n_weights + n_types - 1 + n_types - 1;
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    sweep.text_positions = 256;
+    plan_suite("precision", &sweep, &plan);
+    assert_distinct_ids(&plan);
+    assert_int_equal(plan.n_turns, 3 * 2 + 2);
+    assert_int_equal(plan.n_cells, n_arms * plan.n_turns);
+    for (int i = 0; i < plan.n_cells; i++) {
+        const struct kv_cell *cell = &plan.cells[i];
+        assert_string_equal(cell->arm.path, "cached");
+        assert_int_equal(cell->point.same_prompt, cell->kind == KV_KIND_GENERATION && cell->point.batch > 1);
+        assert_true(strcmp(cell->arm.weights, "f32") == 0 || strcmp(cell->arm.kv, "f32") == 0 ||
+                    strcmp(cell->arm.weights, "int8") == 0);
+        if (cell->kind == KV_KIND_QUALITY)
+            assert_true(cell->repetitions == 1 && (cell->point.n_context == 64 || cell->point.n_context == 256));
+    }
+    kv_plan_free(&plan);
+    plan_suite("quality", &sweep, &plan);
+    assert_int_equal(plan.n_cells, n_arms * 5);
+    assert_int_equal(plan.cells[0].point.n_context, 16);
+    assert_int_equal(plan.cells[plan.n_cells - 1].point.n_context, 256);
+    kv_plan_free(&plan);
+    ask(&sweep, KV_COLUMN_WEIGHTS, int8, NULL, 1);
+    plan_suite("quality", &sweep, &plan);
+    assert_int_equal(plan.n_cells, n_types * 5);
+    kv_plan_free(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +290,7 @@ int main(void)
         cmocka_unit_test(ids_are_made_of_what_tells_cells_apart),
         cmocka_unit_test(suites_sweep_their_points),
         cmocka_unit_test(sizes_that_are_asked_for_take_the_place_of_the_suites),
+        cmocka_unit_test(fewer_bits_in_combinations_that_make_sense),
         cmocka_unit_test(kernels_have_arms_of_their_own),
         cmocka_unit_test(a_window_below_the_first_context_is_the_only_one),
     };

@@ -4,6 +4,7 @@
 #include "cache/cache.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -401,6 +402,98 @@ FIXTURE_TEST(refused_truncation)
 }
 
 /* Unknown names say what there is instead. */
+/* A prompt that was run once and copied leaves every sequence as if each had run it, in all types and on all paths. */
+FIXTURE_TEST(the_same_prompt)
+{
+    enum { B = 3, T = 7 };
+    int32_t prompts[B * T], next[B] = {5, 6, 7};
+    for (int i = 0; i < B * T; i++)
+        prompts[i] = ids[i % T];
+    for (int p = 0; kv_path_choice(p); p++)
+        for (int k = 0; kv_kv_choice(k); k++) {
+            const struct kv_session_options options = {
+                .path = kv_path_choice(p)->name, .kv = kv_kv_choice(k)->name, .batch = B};
+            struct kv_session *each = make_session(f->model, f->pool, options);
+            struct kv_session *once = make_session(f->model, f->pool, options);
+            OK(kv_session_prefill(each, prompts, T, NULL, &error));
+            OK(kv_session_prefill_same(once, ids, T, &error));
+            assert_memory_equal(kv_session_logits(each), kv_session_logits(once), B * V * sizeof(float));
+            OK(kv_session_decode(each, next, &error));
+            OK(kv_session_decode(once, next, &error));
+            assert_memory_equal(kv_session_logits(each), kv_session_logits(once), B * V * sizeof(float));
+            assert_int_equal(kv_session_kv_live_bytes(each), kv_session_kv_live_bytes(once));
+            REFUSED(kv_session_prefill_same(once, ids, T, &error), KV_ERROR_ARGUMENT, "to be empty", NULL);
+            kv_session_free(each);
+            kv_session_free(once);
+        }
+}
+
+enum { APART_T = 19, APART_C = 32, APART_KEPT = APART_T * APART_C };
+
+/* What the first layer keeps, [heads][positions][dimensions], of the last of these. */
+struct looked_at {
+    float keys[APART_KEPT], values[APART_KEPT];
+};
+
+static void look(void *context, const struct kv_attention_view *view)
+{
+    struct looked_at *seen = context;
+    const int n = view->n_positions, size = view->head_size;
+    for (int i = 0; view->layer == 0 && i < n * size; i++) {
+        seen->keys[view->head * APART_T * size + i] = kv_view_key(view, i / size, i % size);
+        seen->values[view->head * APART_T * size + i] = kv_view_value(view, i / size, i % size);
+    }
+}
+
+/* Runs ids in that cache, in chunks; returns its bytes. */
+static size_t run_kept(const struct kv_model *model, struct kv_pool *pool, const char *kv, int chunk,
+                       struct looked_at *seen, float logits[V])
+{
+    const struct kv_observer observer = {look, seen};
+    struct kv_session *s = make_session(model, pool, (struct kv_session_options){.kv = kv, .batch = 1, .chunk = chunk});
+    kv_session_observe(s, &observer);
+    OK(kv_session_prefill(s, ids, APART_T, NULL, &error));
+    memcpy(logits, kv_session_logits(s), V * sizeof *logits);
+    assert_string_equal(kv_session_kv(s), kv_kv_name(kv));
+    const size_t bytes = kv_session_kv_live_bytes(s);
+    kv_session_free(s);
+    return bytes;
+}
+
+/* Keys of one type and values of another are kept as each type keeps them, in all pairs: the same keys and values in the
+ * first layer, whose input no cache has touched; bytes that add up; bits that do not depend on chunks. */
+FIXTURE_TEST(keys_and_values_apart)
+{
+    static struct looked_at of_type[8], mixed;
+    float logits[8][V], own[V], again[V];
+    size_t bytes[8];
+    struct kv_config config = small;
+    struct kv_model *model;
+    config.n_positions = 2 * APART_T;
+    config.n_embd = APART_C;
+    OK(kv_model_synthesize(&model, &config, 7, NULL, NULL, f->pool, &error));
+    for (int k = 0; kv_kv_choice(k); k++)
+        bytes[k] = run_kept(model, f->pool, kv_kv_choice(k)->name, 0, &of_type[k], logits[k]);
+    for (int k = 0; kv_kv_choice(k); k++)
+        for (int v = 0; kv_kv_choice(v); v++) {
+            char kv[32], turned[32];
+            snprintf(kv, sizeof kv, "%s/%s", kv_kv_choice(k)->name, kv_kv_choice(v)->name);
+            snprintf(turned, sizeof turned, "%s/%s", kv_kv_choice(v)->name, kv_kv_choice(k)->name);
+            const size_t one_way = run_kept(model, f->pool, kv, 0, &mixed, own);
+            assert_memory_equal(mixed.keys, of_type[k].keys, sizeof mixed.keys);
+            assert_memory_equal(mixed.values, of_type[v].values, sizeof mixed.values);
+            assert_int_equal(memcmp(own, logits[k], sizeof own) == 0, k == v);
+            assert_int_equal(one_way + run_kept(model, f->pool, turned, 0, &mixed, again), bytes[k] + bytes[v]);
+            run_kept(model, f->pool, kv, 1, &mixed, again);
+            assert_memory_equal(own, again, sizeof own);
+        }
+    assert_null(kv_kv_name("int8/"));
+    assert_null(kv_kv_name("/int8"));
+    assert_null(kv_kv_name("int8/int4/f32"));
+    assert_ptr_equal(kv_kv_name("int8/int8"), kv_kv_choice(2)->name);
+    kv_model_free(model);
+}
+
 FIXTURE_TEST(choices)
 {
     struct kv_session *s;

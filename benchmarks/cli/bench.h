@@ -11,7 +11,7 @@
 
 struct bench_settings {
     struct model_options model;
-    struct name_list suites; /* n = 0: all */
+    struct name_list suites; /* n = 0: all but those that are measured by name */
     /* Of each axis, in the order of kv_axis_at: what was asked for. */
     struct name_list names[KV_MAX_AXES];
     struct int_list counts[KV_MAX_AXES];
@@ -25,6 +25,7 @@ struct bench_settings {
     bool has_seed;
     double min_time_s;
     double cell_budget_s;
+    const char *text; /* of suite quality; NULL: that of the model that comes along */
     bool quick, full;
     bool require_steady;
     bool dry_run;
@@ -43,8 +44,26 @@ struct bench_settings {
 bool bench_parse(struct bench_settings *settings, int argc, char **argv, int *status);
 void bench_settings_free(struct bench_settings *settings);
 
-/* The cells of the suites that were asked for; kv_plan_free after it, also after an error. Errors: MEMORY. */
-kv_status bench_plan(const struct bench_settings *settings, const struct kv_config *config, struct kv_plan *plan,
-                     struct kv_error *error);
+/* Whether that suite is asked for. */
+bool bench_has_suite(const struct bench_settings *settings, const char *suite);
+
+/* What suite quality predicts. */
+struct bench_text {
+    struct model_options model; /* that predicts it */
+    struct kv_config config;    /* its shape */
+    bool is_own;                /* it is the run's own */
+    int32_t *ids;               /* [n_ids], for free(); as many as the extent takes, 0 where none are predicted */
+    size_t n_ids;
+};
+
+/* With --text the run's model and that text, otherwise the model that comes along and its held-out text. On failure
+ * says why and returns CLI_FAILED or CLI_USAGE. */
+int bench_text_read(const char *command, const struct bench_settings *settings, const struct kv_config *config,
+                    struct bench_text *text);
+
+/* The cells of the suites that were asked for; text_config: of the model that predicts the text of suite quality.
+ * kv_plan_free after it, also after an error. Errors: MEMORY. */
+kv_status bench_plan(const struct bench_settings *settings, const struct kv_config *config,
+                     const struct kv_config *text_config, struct kv_plan *plan, struct kv_error *error);
 
 #endif

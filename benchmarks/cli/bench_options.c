@@ -94,6 +94,7 @@ static struct option_table axis_rows(struct bench_settings *s, struct option_row
             .help = axis->help,
             .names = axis->choice ? &s->names[n] : NULL,
             .choice = axis->choice,
+            .more = axis->more,
             .sizes = axis->choice ? NULL : &s->counts[n],
             .low = axis->low,
             .high = axis->high,
@@ -110,7 +111,7 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "suite",
          .letter = 's',
          .argument = "LIST",
-         .help = "what to sweep (default: all):",
+         .help = "what to sweep (default: all but precision and quality, which --full has):",
          .names = &s->suites,
          .choice = kv_suite_choice},
         {.name = "quick", .help = "small sizes, under 2 minutes on every machine", .flag = &s->quick},
@@ -163,6 +164,11 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .argument = "TIME",
          .help = "skip a cell that is predicted to take more than that",
          .seconds = &s->cell_budget_s},
+        {.name = "text",
+         .argument = "FILE",
+         .help = "what the model predicts in suite quality (default: held-out text of " EMBEDDED_MODEL
+                 ", by " EMBEDDED_MODEL ")",
+         .text = &s->text},
         {.name = "out",
          .letter = 'o',
          .argument = "DIR",
@@ -295,16 +301,24 @@ bool bench_parse(struct bench_settings *s, int argc, char **argv, int *status)
 
 /* ---- The plan --------------------------------------------------------------------------------------- */
 
-static bool is_wanted(const struct name_list *suites, const char *name)
+static bool is_wanted(const struct bench_settings *s, const struct kv_suite *suite)
 {
-    for (int i = 0; i < suites->n; i++)
-        if (strcmp(suites->names[i], name) == 0)
+    for (int i = 0; i < s->suites.n; i++)
+        if (strcmp(s->suites.names[i], suite->choice.name) == 0)
             return true;
-    return suites->n == 0;
+    return s->suites.n == 0 && (s->full || !suite->by_name);
 }
 
-kv_status bench_plan(const struct bench_settings *s, const struct kv_config *config, struct kv_plan *plan,
-                     struct kv_error *error)
+bool bench_has_suite(const struct bench_settings *s, const char *suite)
+{
+    for (int i = 0; kv_suite_at(i); i++)
+        if (strcmp(kv_suite_at(i)->choice.name, suite) == 0)
+            return is_wanted(s, kv_suite_at(i));
+    return false;
+}
+
+kv_status bench_plan(const struct bench_settings *s, const struct kv_config *config,
+                     const struct kv_config *text_config, struct kv_plan *plan, struct kv_error *error)
 {
     struct kv_sweep sweep = {
         .batches = s->batches.values,
@@ -315,6 +329,7 @@ kv_status bench_plan(const struct bench_settings *s, const struct kv_config *con
         .repetitions = s->repetitions,
         .extent = s->quick ? KV_EXTENT_QUICK : (s->full ? KV_EXTENT_FULL : KV_EXTENT_REPORT),
         .config = config,
+        .text_positions = text_config->n_positions,
         .default_prompt = default_prompt_length,
         .default_threads = kv_default_threads(),
     };
@@ -326,7 +341,7 @@ kv_status bench_plan(const struct bench_settings *s, const struct kv_config *con
         };
     kv_status status = KV_OK;
     for (int i = 0; !status && kv_suite_at(i); i++)
-        if (is_wanted(&s->suites, kv_suite_at(i)->choice.name))
+        if (is_wanted(s, kv_suite_at(i)))
             status = kv_suite_at(i)->plan(kv_suite_at(i), &sweep, plan, error);
     return status;
 }

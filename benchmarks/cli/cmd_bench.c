@@ -22,11 +22,19 @@ static void stop_on_signal(int number)
     signal(number, SIG_DFL); /* a second one ends the program at once */
 }
 
+/* Whose weights kv_run_settings.load reads. */
+struct model_source {
+    const char *command;
+    struct model_options options;
+};
+
 /* What a run is made of, while it lives. */
 struct bench {
     const char *command;
     const struct bench_settings *asked;
     struct kv_config config;
+    struct bench_text text;
+    struct model_source source, text_source; /* of the run, and of its text */
     struct kv_plan plan;
     struct kv_run_folder folder;
     struct kv_run_settings settings;
@@ -39,11 +47,11 @@ struct bench {
 static kv_status load_model(void *context, const char *weights, const char *gemm, struct kv_pool *pool,
                             struct kv_model **model, struct kv_error *error)
 {
-    const struct bench *bench = context;
-    struct model_options options = bench->asked->model;
+    const struct model_source *source = context;
+    struct model_options options = source->options;
     options.weights = weights;
     options.gemm = gemm;
-    return model_load(bench->command, &options, pool, model, error);
+    return model_load(source->command, &options, pool, model, error);
 }
 
 /* The thread counts that were asked for: the first, 0 being the default, and the largest. */
@@ -77,6 +85,8 @@ static void join_names(const struct name_list *list, const char *otherwise, char
 static void set_up(struct bench *bench)
 {
     const struct bench_settings *asked = bench->asked;
+    bench->source = (struct model_source){bench->command, asked->model};
+    bench->text_source = (struct model_source){bench->command, bench->text.model};
     const struct name_list *gemms = names_asked(asked, KV_COLUMN_GEMM), *isas = names_asked(asked, KV_COLUMN_ISA);
     join_names(gemms, kv_matmul_choice(0)->name, bench->gemms, sizeof bench->gemms);
     join_names(isas, kv_isa_default(), bench->isas, sizeof bench->isas);
@@ -86,7 +96,12 @@ static void set_up(struct bench *bench)
         .model_name = asked->model.model,
         .config = &bench->config,
         .load = load_model,
-        .load_context = bench,
+        .load_context = &bench->source,
+        .text = {.model_name = bench->text.model.model,
+                 .config = &bench->text.config,
+                 .load_context = bench->text.is_own ? &bench->source : &bench->text_source,
+                 .ids = bench->text.ids,
+                 .n_ids = bench->text.n_ids},
         .limits_isa = isas->n == 1 ? isas->names[0] : NULL,
         .default_threads = threads_asked(asked, false),
         .seed = asked->seed,
@@ -223,7 +238,7 @@ static int conclude(const struct bench *bench)
 {
     const char *command = bench->command;
     const struct kv_run *run = &bench->run;
-    const int n_runs = count_cells(&bench->plan, KV_FILE_RUNS), n_kernels = bench->plan.n_cells - n_runs;
+    const int n_runs = count_cells(&bench->plan, KV_FILE_RUNS);
     struct kv_error error = {""};
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     struct kv_steadiness machine = {.grade = KV_GRADE_UNKNOWN, .line = "not graded: nothing was measured"};
@@ -238,19 +253,24 @@ static int conclude(const struct bench *bench)
         to = stderr; /* stdout is another program's */
     if (!isnan(share))
         fprintf(to, "\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s%s\n", bench->folder.path,
-            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "", n_kernels ? ", kernels.csv" : "",
-            kv_plan_has(&bench->plan, KV_FILE_PARTS) ? ", parts.csv" : "");
+    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s%s%s\n", bench->folder.path,
+            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "",
+            kv_plan_has(&bench->plan, KV_FILE_KERNELS) ? ", kernels.csv" : "",
+            kv_plan_has(&bench->plan, KV_FILE_PARTS) ? ", parts.csv" : "",
+            kv_plan_has(&bench->plan, KV_FILE_QUALITY) ? ", quality.csv" : "");
     fflush(stdout);
     if (gb_stop_requested())
         return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",
                         bench->folder.path);
-    if (run->n_failed)
-        return cli_fail(command, CLI_FAILED, "%d of %d cells failed; %s/runs.csv says why", run->n_failed, n_runs,
-                        bench->folder.path);
-    if (run->n_kernels_failed)
-        return cli_fail(command, CLI_FAILED, "%d kernel cells failed; %s/kernels.csv says why", run->n_kernels_failed,
-                        bench->folder.path);
+    if (run->n_failed[KV_FILE_RUNS])
+        return cli_fail(command, CLI_FAILED, "%d of %d cells failed; %s/runs.csv says why", run->n_failed[KV_FILE_RUNS],
+                        n_runs, bench->folder.path);
+    if (run->n_failed[KV_FILE_KERNELS])
+        return cli_fail(command, CLI_FAILED, "%d kernel cells failed; %s/kernels.csv says why",
+                        run->n_failed[KV_FILE_KERNELS], bench->folder.path);
+    if (run->n_failed[KV_FILE_QUALITY])
+        return cli_fail(command, CLI_FAILED, "%d cells of suite quality failed; %s/quality.csv says why",
+                        run->n_failed[KV_FILE_QUALITY], bench->folder.path);
     if (bench->asked->require_steady && machine.grade != KV_GRADE_STEADY)
         return cli_fail(command, CLI_UNSTEADY, "--require-steady: the machine was %s", machine.line);
     return CLI_OK;
@@ -262,8 +282,9 @@ static int conclude(const struct bench *bench)
 static int dry_run(struct bench *bench)
 {
     struct kv_error error = {""};
-    double kernel_seconds = 0;
+    double kernel_seconds = 0, quality_seconds = 0;
     const int n_kernels = count_cells(&bench->plan, KV_FILE_KERNELS);
+    const int n_quality = count_cells(&bench->plan, KV_FILE_QUALITY);
     char value[KV_AXIS_TEXT_SIZE];
     if (kv_run_measure_limits(&bench->run, &error) != KV_OK)
         return cli_fail(bench->command, CLI_FAILED, "%s", error.message);
@@ -273,7 +294,7 @@ static int dry_run(struct bench *bench)
         const double seconds = kv_predict_seconds(&bench->run, i) * cell->repetitions;
         const bool over = bench->asked->cell_budget_s > 0 && seconds > bench->asked->cell_budget_s;
         if (cell->kind != KV_KIND_GENERATION) {
-            kernel_seconds += seconds;
+            *(cell->kind == KV_KIND_QUALITY ? &quality_seconds : &kernel_seconds) += seconds;
             continue;
         }
         printf("%-7s %-8s %6d %7d %6d %5d %10.1f", cell->suite, cell->arm.path, cell->point.batch, cell->point.n_prompt,
@@ -284,6 +305,8 @@ static int dry_run(struct bench *bench)
                 printf("  %s %s", kv_column_info(kv_axis_at(k)->column)->name, value);
         printf("%s\n", over ? "  skipped: over the budget" : "");
     }
+    if (n_quality)
+        printf("quality %d texts at %zu tokens %45.1f\n", n_quality, bench->text.n_ids, quality_seconds);
     if (n_kernels)
         printf("kernels %d products and attentions %52.1f\n", n_kernels, kernel_seconds);
     const double seconds = kv_predict_left(&bench->run, INT_MAX);
@@ -345,9 +368,11 @@ static int run(const char *command, const struct bench_settings *asked)
     bench->command = command;
     bench->asked = asked;
     int exit_status = model_shape(command, &asked->model, &bench->config);
+    if (!exit_status)
+        exit_status = bench_text_read(command, asked, &bench->config, &bench->text);
     if (!exit_status) {
         set_up(bench);
-        kv_status status = bench_plan(asked, &bench->config, &bench->plan, &error);
+        kv_status status = bench_plan(asked, &bench->config, &bench->text.config, &bench->plan, &error);
         if (!status)
             status = kv_run_open(&bench->run, &bench->settings, &bench->plan, &error);
         if (!status && gb_lists_only())
@@ -364,6 +389,7 @@ static int run(const char *command, const struct bench_settings *asked)
         kv_run_free(&bench->run);
     }
     kv_plan_free(&bench->plan);
+    free(bench->text.ids);
     free(bench);
     return exit_status;
 }

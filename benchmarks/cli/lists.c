@@ -110,19 +110,31 @@ static const char *find_name(const struct kv_choice *(*choice)(int index), const
     return NULL;
 }
 
-bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index), struct name_list *out,
-                     struct kv_error *error)
+const char *choice_name(const struct kv_choice *(*choice)(int index), const char *(*more)(const char *name),
+                        const char *text, size_t length)
+{
+    char copy[64];
+    const char *name = find_name(choice, text, length);
+    if (name || !more || length >= sizeof copy)
+        return name;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return more(copy);
+}
+
+bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index),
+                     const char *(*more)(const char *name), struct name_list *out, struct kv_error *error)
 {
     struct name_list list = {.n = 0};
     for (const char *at = text;; at++) {
         const size_t length = strcspn(at, ",");
-        const char *name = find_name(choice, at, length);
+        const char *name = choice_name(choice, more, at, length);
         for (int i = 0; name && i < list.n; i++)
             name = list.names[i] == name ? NULL : name;
         if (!name || list.n == MAX_NAMES) {
             char names[CHOICE_NAMES_SIZE];
-            return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a list of different names of %s", text,
-                           choice_names(choice, names)) == KV_OK;
+            return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a list of different names of %s%s", text,
+                           choice_names(choice, names), more ? CHOICE_PAIRS : "") == KV_OK;
         }
         list.names[list.n++] = name;
         at += length;

@@ -117,14 +117,13 @@ static bool parse_seed(const struct option_row *row, const char *text, struct kv
 static bool parse_choice(const struct option_row *row, const char *text, struct kv_error *error)
 {
     char names[CHOICE_NAMES_SIZE];
-    for (int i = 0; row->choice(i); i++) {
-        if (strcmp(row->choice(i)->name, text) == 0) {
-            *row->chosen = row->choice(i)->name;
-            return true;
-        }
+    const char *name = choice_name(row->choice, row->more, text, strlen(text));
+    if (name) {
+        *row->chosen = name;
+        return true;
     }
-    return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not one of %s", text, choice_names(row->choice, names)) ==
-           KV_OK;
+    return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not one of %s%s", text, choice_names(row->choice, names),
+                   row->more ? CHOICE_PAIRS : "") == KV_OK;
 }
 
 static bool parse_sizes(const struct option_row *row, const char *text, struct kv_error *error)
@@ -166,7 +165,7 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
     if (row->chosen)
         return parse_choice(row, text, error);
     if (row->names)
-        return name_list_parse(text, row->choice, row->names, error);
+        return name_list_parse(text, row->choice, row->more, row->names, error);
     if (row->sizes)
         return parse_sizes(row, text, error);
     return row->parse(text, row->value, error);

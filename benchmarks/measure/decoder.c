@@ -28,8 +28,11 @@ static kv_status allocate(struct kv_decoder *d, const struct kv_decoder_options 
     d->prompt = calloc(B * T, sizeof *d->prompt);
     d->newest = calloc(B, sizeof *d->newest);
     d->ended = calloc(B, sizeof *d->ended);
-    if (!d->prompt || !d->newest || !d->ended)
+    d->prompt_lengths = calloc(B, sizeof *d->prompt_lengths);
+    if (!d->prompt || !d->newest || !d->ended || !d->prompt_lengths)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu prompts of %zu tokens: choose a smaller batch", B, T);
+    for (size_t b = 0; b < B; b++)
+        d->prompt_lengths[b] = o->n_prompt;
     for (size_t b = 0; b < B; b++)
         memcpy(d->prompt + b * T, o->prompts + (o->n_prompts == 1 ? 0 : b * T), T * sizeof *d->prompt);
     return KV_OK;
@@ -38,7 +41,10 @@ static kv_status allocate(struct kv_decoder *d, const struct kv_decoder_options 
 kv_status kv_decoder_create(struct kv_decoder *d, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_decoder_options *o, struct kv_error *error)
 {
-    *d = (struct kv_decoder){.n_running = o->session.batch, .n_wanted = o->n_new, .end_of_text = o->end_of_text};
+    *d = (struct kv_decoder){.n_running = o->session.batch,
+                             .n_wanted = o->n_new,
+                             .end_of_text = o->end_of_text,
+                             .same_prompt = o->same_prompt};
     /* The session first: it knows what memory is left before anything is touched. */
     kv_status status = create_session(d, model, pool, o, error);
     if (!status)
@@ -56,20 +62,8 @@ void kv_decoder_free(struct kv_decoder *d)
     free(d->prompt);
     free(d->newest);
     free(d->ended);
+    free(d->prompt_lengths);
     *d = (struct kv_decoder){0};
-}
-
-void kv_decoder_reset(struct kv_decoder *d, int n_new)
-{
-    const size_t B = (size_t)d->generation.batch;
-    kv_session_reset(d->session);
-    if (d->sampler)
-        kv_sampler_reset(d->sampler);
-    kv_generation_reset(&d->generation);
-    memset(d->ended, 0, B * sizeof *d->ended);
-    d->n_running = d->generation.batch;
-    d->n_wanted = n_new;
-    d->window_full = false;
 }
 
 bool kv_decoder_done(const struct kv_decoder *d)
@@ -86,8 +80,9 @@ bool kv_decoder_done(const struct kv_decoder *d)
 static kv_status select_next(struct kv_decoder *d, struct kv_error *error)
 {
     const struct kv_generation *g = &d->generation;
-    const kv_status status = g->n_steps == 0 ? kv_session_prefill(d->session, d->prompt, g->n_prompt, NULL, error)
-                                             : kv_session_decode(d->session, d->newest, error);
+    const kv_status status = g->n_steps > 0   ? kv_session_decode(d->session, d->newest, error)
+                             : d->same_prompt ? kv_session_prefill_same(d->session, d->prompt, g->n_prompt, error)
+                                              : kv_session_prefill(d->session, d->prompt, g->n_prompt, NULL, error);
     if (status)
         return status;
     return d->sampler ? kv_sampler_select(d->sampler, kv_session_logits(d->session), d->newest, error)
@@ -125,13 +120,36 @@ static void keep_step(struct kv_decoder *d, int64_t elapsed_ns)
     g->kv_live_bytes = live > g->kv_live_bytes ? live : g->kv_live_bytes;
 }
 
+void kv_decoder_reset(struct kv_decoder *d, int n_new)
+{
+    const size_t B = (size_t)d->generation.batch;
+    if (!d->has_prompt || kv_session_truncate(d->session, d->prompt_lengths, NULL) != KV_OK)
+        kv_session_reset(d->session);
+    if (d->sampler)
+        kv_sampler_reset(d->sampler);
+    kv_generation_reset(&d->generation);
+    memset(d->ended, 0, B * sizeof *d->ended);
+    d->n_running = d->generation.batch;
+    d->n_wanted = n_new;
+    d->window_full = false;
+    for (size_t b = 0; d->has_prompt && b < B; b++)
+        d->newest[b] = d->first;
+    if (d->has_prompt && n_new > 0)
+        keep_step(d, 0);
+}
+
 kv_status kv_decoder_step(struct kv_decoder *d, struct kv_error *error)
 {
     const int64_t start = kv_now_ns();
     const kv_status status = select_next(d, error);
-    const int64_t elapsed_ns = kv_now_ns() - start;
+    const bool is_prompt = d->same_prompt && d->generation.n_steps == 0;
+    const int64_t elapsed_ns = is_prompt ? 0 : kv_now_ns() - start;
     if (!status)
         keep_step(d, elapsed_ns);
+    if (!status && is_prompt) {
+        d->has_prompt = true;
+        d->first = d->newest[0];
+    }
     d->window_full = status == KV_WINDOW_FULL;
     return d->window_full && d->generation.n_steps > 0 ? KV_OK : status;
 }

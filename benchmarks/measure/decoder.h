@@ -19,6 +19,9 @@ struct kv_decoder_options {
     int n_prompt;                      /* T >= 1 */
     int n_new;                         /* N >= 0: most tokens a sequence */
     int32_t end_of_text;               /* the id that ends a sequence; -1: none does */
+    /* With n_prompts = 1 and without draws: the prompt is run once, for all sequences, and a reset goes back to behind
+     * it. Its step is there as always, but takes no time: such a generation has no TTFT. */
+    bool same_prompt;
 };
 
 /* To be read by others, and changed by the functions below alone. */
@@ -32,7 +35,10 @@ struct kv_decoder {
     int n_running;   /* sequences that have not ended */
     int n_wanted;    /* tokens a sequence, 0..N */
     int32_t end_of_text;
-    bool window_full; /* KV_OVERFLOW_STOP stopped it */
+    bool window_full;             /* KV_OVERFLOW_STOP stopped it */
+    bool same_prompt, has_prompt; /* kept over resets; it has been run */
+    int *prompt_lengths;          /* [B] */
+    int32_t first;                /* token behind it, of all sequences */
 };
 
 /* Model and pool must outlive it; the options are read during the call only. Errors: MEMORY, those of kv_session_create

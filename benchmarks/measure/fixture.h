@@ -11,6 +11,7 @@
 struct kv_fixture {
     enum gb_unit unit;
     int64_t calls; /* a repetition is so many; 0: as many as fill settings->kernel_min_time_s */
+    bool untimed;  /* its figures are the same however the machine moves: it is never measured again */
 
     /* Behind "SUITE/" in the cell's name, and what progress calls it. */
     void (*name)(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE]);
@@ -38,6 +39,7 @@ struct kv_fixture {
 extern const struct kv_fixture kv_generation_fixture;
 extern const struct kv_fixture kv_matmul_fixture;
 extern const struct kv_fixture kv_attention_fixture;
+extern const struct kv_fixture kv_quality_fixture;
 void kv_kernel_memory_free(struct kv_kernel_memory *memory);
 
 /* What a generation's session is made with. */

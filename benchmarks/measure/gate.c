@@ -20,6 +20,14 @@ static const struct kv_gate_rule built_in_rules[] = {
 };
 enum { N_BUILT_IN_RULES = sizeof built_in_rules / sizeof built_in_rules[0] };
 
+/* Whether keys or values are of that type. */
+static bool keeps_as(const char *kv, const char *type)
+{
+    const size_t length = strcspn(kv, "/");
+    return (strlen(type) == length && strncmp(kv, type, length) == 0) ||
+           (kv[length] && strcmp(kv + length + 1, type) == 0);
+}
+
 /* Of those that name the arm's weights or cache, the one with the widest bound; NULL: exact. */
 static const struct kv_gate_rule *rule_of(const struct kv_run_settings *settings, const struct kv_arm *arm)
 {
@@ -27,7 +35,7 @@ static const struct kv_gate_rule *rule_of(const struct kv_run_settings *settings
     const int n = settings->gate_rules ? settings->n_gate_rules : N_BUILT_IN_RULES;
     for (int i = 0; i < n; i++)
         if ((!rules[i].weights || strcmp(rules[i].weights, arm->weights) == 0) &&
-            (!rules[i].kv || strcmp(rules[i].kv, arm->kv) == 0) && (!widest || rules[i].bound > widest->bound))
+            (!rules[i].kv || keeps_as(arm->kv, rules[i].kv)) && (!widest || rules[i].bound > widest->bound))
             widest = &rules[i];
     return widest;
 }

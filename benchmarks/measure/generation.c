@@ -70,7 +70,7 @@ static double least_of(const struct kv_run *run, const struct kv_cell *cell, con
 {
     const struct kv_point *p = &cell->point;
     struct kv_work work = work_of(run, cell, 0, p->n_prompt);
-    double seconds = kv_limit_seconds(limits, work.bytes, work.flops);
+    double seconds = p->same_prompt ? 0 : kv_limit_seconds(limits, work.bytes, work.flops);
     if (n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
         work = work_of(run, cell, p->n_prompt + (n_new - 2) / 2, 1);
         seconds += (n_new - 1) * kv_limit_seconds(limits, work.bytes, work.flops);
@@ -147,6 +147,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         .n_prompt = p->n_prompt,
         .n_new = p->n_new,
         .end_of_text = -1,
+        .same_prompt = p->same_prompt,
     };
     status = kv_decoder_create(decoder, model, pool, &options, error);
     free(prompt);
@@ -162,6 +163,8 @@ static double extrapolate(const struct kv_cell_run *cell, const struct kv_genera
     const double least = least_of(cell->run, cell->cell, limits, n_tokens);
     const double whole = least_of(cell->run, cell->cell, limits, cell->cell->point.n_new);
     const double least_first = least_of(cell->run, cell->cell, limits, 1);
+    if (cell->cell->point.same_prompt)
+        return seconds;
     return n_tokens == 1 ? first * whole / least
                          : first + (seconds - first) * (whole - least_first) / (least - least_first);
 }
@@ -173,7 +176,7 @@ static kv_status warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, d
     const int n_new = cell->cell->point.n_new;
     const double per_token = kv_predict_seconds(cell->run, (int)(cell - cell->run->cells)) / n_new;
     int n_tokens = n_new;
-    if (per_token * n_tokens > WARM_UP_SECONDS)
+    if (per_token * n_tokens > WARM_UP_SECONDS && !cell->cell->point.same_prompt)
         n_tokens = per_token * WARM_UP_TOKENS > WARM_UP_SECONDS || n_new < WARM_UP_TOKENS ? 1 : WARM_UP_TOKENS;
     double previous = n_tokens == 1 ? cold_ttft_ms * 1e-3 : INFINITY; /* the gate ran the first token once */
     for (int i = 0; i < WARM_UP_MOST; i++) {
@@ -197,14 +200,16 @@ static kv_status check_and_warm_up(struct kv_cell_run *cell, struct kv_decoder *
     kv_status status = kv_gate_check(cell, decoder, &cold_ttft_ms, error);
     if (status)
         return status;
-    kv_row_set_number(&cell->row, KV_COLUMN_COLD_TTFT_MS, cold_ttft_ms);
+    if (!cell->cell->point.same_prompt)
+        kv_row_set_number(&cell->row, KV_COLUMN_COLD_TTFT_MS, cold_ttft_ms);
     cell->result.estimate = cold_ttft_ms * 1e-3;
     return cell->cell->point.n_new > 1 ? warm_up(cell, decoder, cold_ttft_ms, error) : KV_OK;
 }
 
+/* Where the prompt is not run again, the token behind. */
 static kv_status run_first_token(struct generation_state *state, struct kv_error *error)
 {
-    kv_decoder_reset(&state->decoder, 1);
+    kv_decoder_reset(&state->decoder, state->decoder.same_prompt ? 2 : 1);
     const kv_status status = kv_decoder_run(&state->decoder, error);
     state->first_seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
     return status;
@@ -291,6 +296,8 @@ static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
     const kv_status status = kv_figures_of(&state->decoder.generation, &f, error);
     if (status)
         return status;
+    if (state->decoder.same_prompt)
+        f.ttft_ms = f.e2e_ms = f.prefill_tok_s = f.output_tok_s = NAN;
     const struct {
         enum kv_column column;
         double value;
@@ -325,8 +332,9 @@ static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
     const struct kv_limits *limits = &cell->limits;
     struct kv_row row = cell->newest;
     kv_status status = KV_OK;
-    int n_before = 0;
-    for (int i = 1; !status && i <= g->n_steps; i++) {
+    const int first = state->decoder.same_prompt ? 2 : 1;
+    int n_before = first == 1 ? 0 : g->n_prompt;
+    for (int i = first; !status && i <= g->n_steps; i++) {
         const int n_after = g->n_prompt + i - 1;
         const struct kv_work work = work_of(cell->run, cell->cell, n_before, n_after - n_before);
         kv_row_set_number(&row, KV_COLUMN_TOKEN, i);

@@ -29,7 +29,7 @@ static double least_seconds(const struct kv_run *run, int index)
 /* The same work by the same arm, at whatever size. */
 static bool is_like(const struct kv_cell *a, const struct kv_cell *b)
 {
-    return a->kind == b->kind && (a->kind == KV_KIND_GENERATION || strcmp(a->point.shape, b->point.shape) == 0) &&
+    return a->kind == b->kind && (!a->point.shape || strcmp(a->point.shape, b->point.shape) == 0) &&
            kv_arms_equal(&a->arm, &b->arm);
 }
 

@@ -103,6 +103,8 @@ bool kv_is_stalled(const struct kv_strain *strain, const struct kv_probes *probe
 
 static bool is_stalled(const struct kv_cell_run *cell)
 {
+    if (cell->fixture->untimed)
+        return false;
     const struct kv_probe_history *history = cell->run->probes[cell->cell->arm.threads];
     const struct kv_probe medians = {history ? median_of(history->read, history->n) : NAN,
                                      history ? median_of(history->fma, history->n) : NAN};
@@ -174,7 +176,7 @@ void kv_cell_give_up(struct kv_cell_run *cell, const char *reason)
     result->given_up = true;
     result->failed = !cell->skip;
     if (result->failed)
-        ++*(kv_kind_info(cell->cell->kind)->file == KV_FILE_RUNS ? &run->n_failed : &run->n_kernels_failed);
+        run->n_failed[kv_kind_info(cell->cell->kind)->file]++;
     kv_cell_close(cell);
     cell->newest = cell->row;
     kv_row_set_text(&cell->newest, KV_COLUMN_STATUS, result->failed ? "failed" : "skipped");
@@ -453,7 +455,7 @@ static void repeated(void *context, const char *error)
 static void name_cell(const struct kv_cell_run *cell, char *name, size_t size)
 {
     static const enum kv_column in_name[] = {KV_COLUMN_PATH, KV_COLUMN_GEMM, KV_COLUMN_ISA};
-    const bool is_kernel = cell->cell->kind != KV_KIND_GENERATION;
+    const bool is_kernel = *kv_kind_info(cell->cell->kind)->kernel;
     char text[KV_CELL_TEXT_SIZE], value[KV_AXIS_TEXT_SIZE];
     cell->fixture->name(cell->cell, text);
     size_t n = (size_t)snprintf(name, size, "%s/%s", cell->cell->suite, text);

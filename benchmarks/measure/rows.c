@@ -121,13 +121,19 @@ kv_status kv_run_folder_link(const struct kv_run_folder *folder, struct kv_error
 
 /* ---- Rows ------------------------------------------------------------------------------------------- */
 
-static const enum kv_file_kind row_files[] = {KV_FILE_RUNS, KV_FILE_KERNELS};
+/* Files with a row a repetition, and the column of its time; of what is untimed one that it has. */
+static const struct {
+    enum kv_file_kind file;
+    enum kv_column time;
+} row_files[] = {
+    {KV_FILE_RUNS, KV_COLUMN_E2E_MS}, {KV_FILE_KERNELS, KV_COLUMN_SECONDS}, {KV_FILE_QUALITY, KV_COLUMN_STARTED_S}};
 
 kv_status kv_rows_open(struct kv_run *run, struct kv_error *error)
 {
     kv_status status = KV_OK;
     for (int i = 0; !status && i < KV_N_FILES; i++)
-        if ((i != KV_FILE_KERNELS && i != KV_FILE_PARTS) || kv_plan_has(run->plan, (enum kv_file_kind)i))
+        if ((i != KV_FILE_KERNELS && i != KV_FILE_PARTS && i != KV_FILE_QUALITY) ||
+            kv_plan_has(run->plan, (enum kv_file_kind)i))
             status = kv_result_file_append(&run->files[i], run->settings->folder, (enum kv_file_kind)i, error);
     return status;
 }
@@ -171,7 +177,7 @@ struct table {
     char file[4200];
     struct kv_csv_table *rows;
     size_t n;
-    size_t cell, repetition, status, error, time, round;
+    size_t cell, repetition, status, error, time, step, round;
 };
 
 /* `time` is the column of a repetition's time. */
@@ -186,8 +192,9 @@ static kv_status read_table(const struct kv_run *run, enum kv_file_kind kind, en
     } wanted[] = {
         {KV_COLUMN_CELL, &t->cell},     {KV_COLUMN_REPETITION, &t->repetition}, {time, &t->time},
         {KV_COLUMN_STATUS, &t->status}, {KV_COLUMN_ERROR, &t->error},           {KV_COLUMN_ROUND, &t->round},
+        {KV_COLUMN_TTPT_MS, &t->step},
     };
-    const size_t n_wanted = kind == KV_FILE_TOKENS || kind == KV_FILE_PARTS ? 3 : sizeof wanted / sizeof *wanted;
+    const size_t n_wanted = kind == KV_FILE_TOKENS || kind == KV_FILE_PARTS ? 3 : kind == KV_FILE_RUNS ? 7 : 6;
     kv_status status = kv_csv_read(&t->rows, t->file, error);
     for (size_t i = 0; !status && i < n_wanted; i++)
         status = kv_csv_column(t->rows, kv_column_info(wanted[i].column)->name, wanted[i].index, error);
@@ -216,6 +223,10 @@ static kv_status take_repetition(struct kv_cell_run *cell, const struct table *t
     const bool is_run = cell->cell->kind == KV_KIND_GENERATION;
     double time, round;
     kv_status status = kv_csv_number(t->rows, row, t->time, &time, error);
+    if (!status && cell->cell->point.same_prompt) {
+        status = kv_csv_number(t->rows, row, t->step, &time, error);
+        time *= cell->cell->point.n_new - 1;
+    }
     if (!status)
         status = kv_csv_number(t->rows, row, t->round, &round, error);
     if (status)
@@ -223,6 +234,8 @@ static kv_status take_repetition(struct kv_cell_run *cell, const struct table *t
     if (!(round > cell->result.last_round && round <= INT32_MAX) || !(time > 0))
         return kv_fail(error, KV_ERROR_FORMAT, "%s: row %zu has no time, or a round that is not after %d", t->file,
                        row + 1, cell->result.last_round);
+    if (cell->fixture->untimed)
+        return kv_cell_keep_time(cell, (int)round, 0, error);
     const double seconds = is_run ? time * 1e-3 : time;
     cell->result.seconds += is_run ? seconds : fmax(seconds, cell->run->settings->kernel_min_time_s);
     return kv_cell_keep_time(cell, (int)round, seconds, error);
@@ -248,7 +261,7 @@ static kv_status take_row(struct kv_run *run, const struct table *t, size_t row,
     }
     result->given_up = true;
     result->failed = strcmp(state, "failed") == 0;
-    *(cell->cell->kind == KV_KIND_GENERATION ? &run->n_failed : &run->n_kernels_failed) += result->failed;
+    run->n_failed[kv_kind_info(cell->cell->kind)->file] += result->failed;
     snprintf(result->error, sizeof result->error, "%s", kv_csv_text(t->rows, row, t->error));
     return KV_OK;
 }
@@ -323,10 +336,9 @@ kv_status kv_resume(struct kv_run *run, struct kv_error *error)
     kv_status status = KV_OK;
     for (size_t i = 0; !status && i < sizeof row_files / sizeof *row_files; i++) {
         struct table t;
-        if (!run->files[row_files[i]])
+        if (!run->files[row_files[i].file])
             continue;
-        status = read_table(run, row_files[i], row_files[i] == KV_FILE_RUNS ? KV_COLUMN_E2E_MS : KV_COLUMN_SECONDS, &t,
-                            error);
+        status = read_table(run, row_files[i].file, row_files[i].time, &t, error);
         for (size_t row = 0; !status && row < t.n; row++)
             status = take_row(run, &t, row, error);
         kv_csv_free(t.rows);

@@ -19,6 +19,7 @@ static const struct kv_fixture *fixture_of(enum kv_kind kind)
         [KV_KIND_GENERATION] = &kv_generation_fixture,
         [KV_KIND_MATMUL] = &kv_matmul_fixture,
         [KV_KIND_ATTENTION] = &kv_attention_fixture,
+        [KV_KIND_QUALITY] = &kv_quality_fixture,
     };
     return fixtures[kind];
 }
@@ -84,8 +85,8 @@ kv_status kv_run_pool(struct kv_run *run, int threads, struct kv_pool **pool, st
     return status;
 }
 
-kv_status kv_run_model(struct kv_run *run, const char *weights, const char *gemm, struct kv_pool *pool,
-                       const struct kv_model **model, struct kv_error *error)
+static kv_status find_model(struct kv_run *run, void *load_context, const char *weights, const char *gemm,
+                            struct kv_pool *pool, const struct kv_model **model, struct kv_error *error)
 {
     const struct kv_matmul_backend *backend;
     kv_status status = kv_matmul_find(gemm, &backend, error);
@@ -93,19 +94,33 @@ kv_status kv_run_model(struct kv_run *run, const char *weights, const char *gemm
         return status;
     for (int i = 0; i < run->n_models; i++) {
         *model = run->models[i];
-        if (run->layouts[i] == backend->layout && strcmp(kv_model_format(*model), weights) == 0)
+        if (run->load_contexts[i] == load_context && run->layouts[i] == backend->layout &&
+            strcmp(kv_model_format(*model), weights) == 0)
             return KV_OK;
     }
     if (run->n_models == KV_MAX_MODELS)
         return kv_fail(error, KV_ERROR_MEMORY, "more than %d weight formats in one run", KV_MAX_MODELS);
     struct kv_model *loaded;
-    status = run->settings->load(run->settings->load_context, weights, gemm, pool, &loaded, error);
+    status = run->settings->load(load_context, weights, gemm, pool, &loaded, error);
     if (status)
         return status;
     run->layouts[run->n_models] = backend->layout;
+    run->load_contexts[run->n_models] = load_context;
     run->models[run->n_models++] = loaded;
     *model = loaded;
     return KV_OK;
+}
+
+kv_status kv_run_model(struct kv_run *run, const char *weights, const char *gemm, struct kv_pool *pool,
+                       const struct kv_model **model, struct kv_error *error)
+{
+    return find_model(run, run->settings->load_context, weights, gemm, pool, model, error);
+}
+
+kv_status kv_run_text_model(struct kv_run *run, const char *weights, const char *gemm, struct kv_pool *pool,
+                            const struct kv_model **model, struct kv_error *error)
+{
+    return find_model(run, run->settings->text.load_context, weights, gemm, pool, model, error);
 }
 
 /* ---- Limits ----------------------------------------------------------------------------------------- */

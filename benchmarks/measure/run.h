@@ -55,6 +55,15 @@ enum kv_progress_style {
     KV_PROGRESS_BAR,   /* one line that is drawn again */
 };
 
+/* What suite quality predicts, and by which model: the run's own, or one to which texts mean something. */
+struct kv_run_text {
+    const char *model_name;
+    const struct kv_config *config;
+    void *load_context; /* of kv_run_settings.load */
+    const int32_t *ids; /* [n_ids]; the ids of the text */
+    size_t n_ids;
+};
+
 struct kv_run_settings {
     const char *run_id;
     const char *folder; /* exists; all files are written there */
@@ -64,6 +73,7 @@ struct kv_run_settings {
     kv_status (*load)(void *context, const char *weights, const char *gemm, struct kv_pool *pool,
                       struct kv_model **model, struct kv_error *error);
     void *load_context;
+    struct kv_run_text text;
     const char *limits_isa; /* what the machine's limits are measured with; NULL: the highest */
     int default_threads;    /* whose limits a plan without cells measures */
     uint64_t seed;          /* of the orders of the rounds */
@@ -151,15 +161,14 @@ struct kv_run {
     struct kv_csv_writer *files[KV_N_FILES];
     struct kv_limits limits[KV_MAX_THREADS + 1];        /* of so many threads, at the start; threads = 0: unknown */
     struct kv_limits limits_at_end[KV_MAX_THREADS + 1]; /* likewise */
-    int n_failed;                                       /* generations */
-    int n_kernels_failed;
-    int n_finished, n_total;     /* repetitions */
-    double shortest_step_ms;     /* of the mean steps; 0: none yet */
-    double start_s;              /* of CLOCK_MONOTONIC */
-    double limits_seconds;       /* that the limits took at the start */
-    int round;                   /* that runs, from 1; 0: the opening */
-    int place;                   /* in it, of the repetition that runs */
-    struct kv_cell_run *current; /* whose repetition runs */
+    int n_failed[KV_N_FILES];                           /* cells, by the file of their rows */
+    int n_finished, n_total;                            /* repetitions */
+    double shortest_step_ms;                            /* of the mean steps; 0: none yet */
+    double start_s;                                     /* of CLOCK_MONOTONIC */
+    double limits_seconds;                              /* that the limits took at the start */
+    int round;                                          /* that runs, from 1; 0: the opening */
+    int place;                                          /* in it, of the repetition that runs */
+    struct kv_cell_run *current;                        /* whose repetition runs */
     long n_uses;
     size_t open_bytes_most; /* of cells that stay open */
     double cache_bytes;     /* of this machine's last level, all instances */
@@ -176,6 +185,7 @@ struct kv_run {
     struct kv_pool *pools[KV_MAX_THREADS + 1];
     struct kv_model *models[KV_MAX_MODELS];
     enum kv_weight_layout layouts[KV_MAX_MODELS];
+    void *load_contexts[KV_MAX_MODELS];
     int n_models;
     struct kv_prober *prober; /* NULL: there is no memory for it, and what the machine could do stays unknown */
     struct kv_probe_history *probes[KV_MAX_THREADS + 1];
@@ -193,6 +203,10 @@ void kv_run_free(struct kv_run *run);
 kv_status kv_run_pool(struct kv_run *run, int threads, struct kv_pool **pool, struct kv_error *error);
 kv_status kv_run_model(struct kv_run *run, const char *weights, const char *gemm, struct kv_pool *pool,
                        const struct kv_model **model, struct kv_error *error);
+
+/* Likewise of the model of settings->text. */
+kv_status kv_run_text_model(struct kv_run *run, const char *weights, const char *gemm, struct kv_pool *pool,
+                            const struct kv_model **model, struct kv_error *error);
 
 /* Measures the plan: the opening, then round after round. A cell that cannot be run, or whose arm fails the gate, is a
  * row with its error, and the others go on. When settings->time_s is over, the repetition that runs is the last: what is

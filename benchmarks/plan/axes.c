@@ -22,7 +22,8 @@ static const struct kv_axis axes[] = {
     {.column = KV_COLUMN_KV,
      .field = offsetof(struct kv_arm, kv),
      .choice = kv_kv_choice,
-     .help = "type of the cached keys and values:"},
+     .more = kv_kv_name,
+     .help = "type of the cached keys and values, or KEYS/VALUES such as int8/int4:"},
     {.column = KV_COLUMN_GEMM,
      .field = offsetof(struct kv_arm, gemm),
      .choice = kv_matmul_choice,
@@ -56,6 +57,7 @@ static const struct kv_kind_info kinds[KV_N_KINDS] = {
                            .file = KV_FILE_KERNELS,
                            .axes = KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV) | KV_BIT(KV_COLUMN_ISA) |
                                    KV_BIT(KV_COLUMN_THREADS)},
+    [KV_KIND_QUALITY] = {.kernel = "", .file = KV_FILE_QUALITY, .axes = KV_ALL_COLUMNS},
 };
 
 const struct kv_axis *kv_axis_at(int index)
@@ -150,7 +152,7 @@ static void reduce(struct kv_arm *arm, enum kv_kind kind)
         else
             *count_of(&axes[i], arm) = 0;
     }
-    if (kind == KV_KIND_GENERATION && !kv_path_keeps(arm->path))
+    if (*arm->path && !kv_path_keeps(arm->path))
         arm->cache = arm->kv = "";
 }
 
@@ -173,6 +175,13 @@ static kv_status add_cell(struct kv_plan *plan, struct kv_cell *cell, struct kv_
     return KV_OK;
 }
 
+/* Weights and types in all combinations are too many to measure. */
+static bool makes_sense(const struct kv_sweep *sweep, const struct kv_arm *arm)
+{
+    return !sweep->for_all_types || strcmp(arm->weights, sweep->for_all_types) == 0 ||
+           strcmp(arm->weights, kv_weights_choice(0)->name) == 0 || strcmp(arm->kv, kv_kv_choice(0)->name) == 0;
+}
+
 /* Every value of axis `index` and of those behind it, the last one changing fastest. */
 static kv_status add_product(struct kv_plan *plan, const struct kv_sweep *sweep, struct kv_cell *cell, int index,
                              struct kv_error *error)
@@ -181,7 +190,7 @@ static kv_status add_product(struct kv_plan *plan, const struct kv_sweep *sweep,
     const struct kv_axis *axis = kv_axis_at(index);
     if (!axis) {
         struct kv_cell copy = *cell; /* which is reduced, so that the product goes on with the whole arm */
-        return add_cell(plan, &copy, error);
+        return makes_sense(sweep, &cell->arm) ? add_cell(plan, &copy, error) : KV_OK;
     }
     const struct kv_axis_values values = sweep->axes[index].n ? sweep->axes[index]
                                                               : default_values(axis, cell->kind, sweep, names);

@@ -30,6 +30,7 @@ struct kv_axis {
     enum kv_column column;                        /* its name is that of the option, too */
     size_t field;                                 /* offsetof(struct kv_arm, ..) */
     const struct kv_choice *(*choice)(int index); /* of a name; NULL: a count */
+    const char *(*more)(const char *name);        /* names besides these; NULL: there are none */
     int low, high;                                /* of a count */
     char letter;                                  /* short form of the option, 0: none */
     const char *help;
@@ -66,7 +67,11 @@ struct kv_sweep {
     int repetitions;
     enum kv_extent extent;
     const struct kv_config *config; /* the model's shape */
-    int default_prompt;             /* length of the benchmark's own prompt */
+    int text_positions;             /* n_positions of the model that predicts the text of suite quality */
+    /* Of the suites about fewer bits: weights that go with every type of keys and values, as the first do; others go with
+     * the first type alone. NULL: all go with all. */
+    const char *for_all_types;
+    int default_prompt; /* length of the benchmark's own prompt */
     int default_threads;
 };
 
@@ -75,6 +80,7 @@ enum kv_kind {
     KV_KIND_GENERATION, /* new tokens of B sequences */
     KV_KIND_MATMUL,     /* one of the model's matrix products, over and over */
     KV_KIND_ATTENTION,  /* attention of all heads of one sequence, over and over */
+    KV_KIND_QUALITY,    /* predictions of a text, held against those of float32 */
     KV_N_KINDS,
 };
 struct kv_kind_info {
@@ -89,7 +95,8 @@ struct kv_point {
     const char *shape;          /* of a kernel */
     int rows;                   /* of x; queries a head of attention */
     int n, k;                   /* the weights of a product are [k, n] */
-    int n_context;              /* positions that the last query of attention sees */
+    int n_context;              /* positions that the last query of attention sees; the most of a prediction's */
+    bool same_prompt;           /* of a generation: run once for all sequences, in the opening alone, and not timed */
 };
 
 struct kv_cell {
@@ -112,6 +119,7 @@ struct kv_plan {
 
 struct kv_suite {
     struct kv_choice choice;
+    bool by_name; /* measured where it is asked for by its name, or all is; it takes too long for a run of all suites */
     kv_status (*plan)(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                       struct kv_error *error);
 };

@@ -1,6 +1,8 @@
 /* The suites: which points each of them sweeps. The arms at every point are axes.c's. */
 #include "plan/plan.h"
 
+#include <math.h>
+
 /* A list of sizes. */
 struct sizes {
     const int *values;
@@ -166,6 +168,101 @@ static kv_status plan_parts(const struct kv_suite *suite, const struct kv_sweep 
     return status;
 }
 
+/* ---- Fewer bits ----------------------------------------------------------------------------------------- */
+
+enum { MAX_TYPES = 32 };
+
+/* The sweep of the cached path in all formats of weights and types of keys and values, where none are asked for; names
+ * [2][MAX_TYPES] is to live as long. */
+static struct kv_sweep with_fewer_bits(const struct kv_sweep *sweep, const char *names[2][MAX_TYPES])
+{
+    static const char *const path[] = {"cached"};
+    const struct kv_session_options step = {.path = path[0], .batch = 1};
+    struct kv_sweep all = *sweep;
+    bool asked = false;
+    double least = INFINITY;
+    for (int i = 0; kv_axis_at(i); i++) {
+        const struct kv_axis *axis = kv_axis_at(i);
+        const bool weights = axis->column == KV_COLUMN_WEIGHTS;
+        if (axis->column == KV_COLUMN_PATH && !all.axes[i].n)
+            all.axes[i] = (struct kv_axis_values){.names = path, .n = 1};
+        if (!weights && axis->column != KV_COLUMN_KV)
+            continue;
+        asked = asked || all.axes[i].n;
+        int n = 0;
+        for (; !all.axes[i].n && axis->choice(n) && n < MAX_TYPES; n++) {
+            names[weights][n] = axis->choice(n)->name;
+            const double bytes = kv_step_work(sweep->config, names[weights][n], &step, 0, 1).bytes;
+            if (weights && bytes < least) {
+                least = bytes;
+                all.for_all_types = names[weights][n];
+            }
+        }
+        if (n)
+            all.axes[i] = (struct kv_axis_values){.names = names[weights], .n = n};
+    }
+    if (asked)
+        all.for_all_types = NULL;
+    return all;
+}
+
+/* Contexts of suite quality. What is predicted is the same every time: once is enough. */
+static kv_status add_texts(struct kv_plan *plan, const struct kv_sweep *arms, const int *contexts, int n,
+                           struct kv_error *error)
+{
+    kv_status status = KV_OK;
+    for (int i = 0; !status && i < n; i++) {
+        const struct kv_point point = {.n_context = contexts[i]};
+        status = kv_plan_add(plan, "quality", KV_KIND_QUALITY, arms, &point, 1, error);
+    }
+    return status;
+}
+
+static kv_status plan_precision(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                                struct kv_error *error)
+{
+    static const int quick[] = {1, 8}, all[] = {1, 8, 32};
+    const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
+    const int n_new = sweep->n_new ? sweep->n_new : 5, window = window_of(sweep, 256);
+    const int contexts[] = {64 < window ? 64 : window, 1024 < window ? 1024 : window};
+    int lengths[2];
+    for (int i = 0; i < 2; i++)
+        lengths[i] = contexts[i] > n_new - 1 ? contexts[i] - (n_new - 1) : 1;
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){lengths, contexts[0] < contexts[1] ? 2 : 1});
+    const char *names[2][MAX_TYPES];
+    const struct kv_sweep arms = with_fewer_bits(sweep, names);
+    kv_status status = KV_OK;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            struct kv_point point = {.batch = batches.values[b],
+                                     .n_prompt = prompts.values[p],
+                                     .n_new = fitting(sweep, prompts.values[p], n_new)};
+            /* A prompt is measured at batch 1: for 32 sequences of 1,024 tokens it would take longer than all else. */
+            point.same_prompt = point.batch > 1 && point.n_new > 1;
+            status = kv_plan_add(plan, suite->choice.name, KV_KIND_GENERATION, &arms, &point, sweep->repetitions,
+                                 error);
+        }
+    /* What the variants cost at these contexts. */
+    for (int i = 0; i < 2; i++)
+        lengths[i] = contexts[i] < sweep->text_positions ? contexts[i] : sweep->text_positions;
+    return status ? status : add_texts(plan, &arms, lengths, lengths[0] < lengths[1] ? 2 : 1, error);
+}
+
+/* Contexts from the window down by halves. */
+static kv_status plan_quality(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                              struct kv_error *error)
+{
+    enum { SHORTEST = 16, MOST = 7 };
+    const char *names[2][MAX_TYPES];
+    const struct kv_sweep arms = with_fewer_bits(sweep, names);
+    const int factor = sweep->extent == KV_EXTENT_QUICK ? 4 : 2;
+    int contexts[MOST], first = MOST;
+    (void)suite;
+    for (int context = sweep->text_positions; first > 0 && (first == MOST || context >= SHORTEST); context /= factor)
+        contexts[--first] = context;
+    return add_texts(plan, &arms, contexts + first, MOST - first, error);
+}
+
 /* ---- Kernels ------------------------------------------------------------------------------------------ */
 
 static kv_status plan_products(const char *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
@@ -230,14 +327,16 @@ static kv_status plan_limits(const struct kv_suite *suite, const struct kv_sweep
 }
 
 static const struct kv_suite suites[] = {
-    {{"batch", "batch 1 to 32: TTFT, TTPT, throughput, memory"}, plan_batch},
-    {{"trace", "one long generation: every token's latency"}, plan_trace},
-    {{"grid", "batch x sequence length: TTFT, a step at that depth, memory"}, plan_grid},
-    {{"depth", "context 1 to n_positions: step latency against context"}, plan_depth},
-    {{"memory", "batch x length: live, reserved and resident memory"}, plan_memory},
-    {{"parts", "where a step's time goes: products, attention, norms, head, waiting"}, plan_parts},
-    {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, plan_kernels},
-    {{"limits", "read bandwidth and arithmetic peak of this machine"}, plan_limits},
+    {{"batch", "batch 1 to 32: TTFT, TTPT, throughput, memory"}, false, plan_batch},
+    {{"trace", "one long generation: every token's latency"}, false, plan_trace},
+    {{"grid", "batch x sequence length: TTFT, a step at that depth, memory"}, false, plan_grid},
+    {{"depth", "context 1 to n_positions: step latency against context"}, false, plan_depth},
+    {{"memory", "batch x length: live, reserved and resident memory"}, false, plan_memory},
+    {{"parts", "where a step's time goes: products, attention, norms, head, waiting"}, false, plan_parts},
+    {{"precision", "weights and caches in fewer bits, at batch 1, 8, 32: speed, bytes, quality"}, true, plan_precision},
+    {{"quality", "what fewer bits cost: divergence from float32 against context, on a text"}, true, plan_quality},
+    {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, false, plan_kernels},
+    {{"limits", "read bandwidth and arithmetic peak of this machine"}, false, plan_limits},
 };
 
 const struct kv_suite *kv_suite_at(int index)

@@ -78,6 +78,25 @@ enum kv_column {
     KV_COLUMN_GATE,
     KV_COLUMN_LOGIT_DIFFERENCE,
     KV_COLUMN_ERROR,
+    /* how far predictions are from those of float32 */
+    KV_COLUMN_SCORED_TOKENS,
+    KV_COLUMN_PERPLEXITY,
+    KV_COLUMN_PERPLEXITY_LOW,
+    KV_COLUMN_PERPLEXITY_HIGH,
+    KV_COLUMN_PERPLEXITY_RATIO,
+    KV_COLUMN_PERPLEXITY_RATIO_LOW,
+    KV_COLUMN_PERPLEXITY_RATIO_HIGH,
+    KV_COLUMN_DIVERGENCE,
+    KV_COLUMN_DIVERGENCE_LOW,
+    KV_COLUMN_DIVERGENCE_HIGH,
+    KV_COLUMN_DIVERGENCE_P99,
+    KV_COLUMN_DIVERGENCE_P99_LOW,
+    KV_COLUMN_DIVERGENCE_P99_HIGH,
+    KV_COLUMN_DIVERGENCE_LARGEST,
+    KV_COLUMN_TOP_AGREEMENT_PCT,
+    KV_COLUMN_TOP_AGREEMENT_LOW_PCT,
+    KV_COLUMN_TOP_AGREEMENT_HIGH_PCT,
+    KV_COLUMN_KV_TOKEN_BYTES,
     /* what the machine could do and did meanwhile */
     KV_COLUMN_PROBES,
     KV_COLUMN_PROBE_READ_BYTES_PER_S,
@@ -144,6 +163,7 @@ enum kv_file_kind {
     KV_FILE_KERNELS, /* a row a repetition of a kernel alone */
     KV_FILE_PARTS,   /* a row a part of the steps of a phase of a repetition */
     KV_FILE_LIMITS,  /* what the machine could do, at the run's start and end */
+    KV_FILE_QUALITY, /* a row an arm and context: how far its predictions are from those of float32 */
     KV_N_FILES,
 };
 

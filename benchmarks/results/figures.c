@@ -484,6 +484,12 @@ static const struct kv_figure figures[] = {
      .same = WORKLOAD | KV_BIT(KV_COLUMN_BATCH),
      .write = write_distribution},
     {.name = "parts", .suite = "parts", .files = {"parts.csv", "runs.csv"}, .write = kv_picture_parts},
+    {.name = "precision",
+     .suite = "precision",
+     .files = {"runs.csv", "quality.csv"},
+     .same = KV_BIT(KV_COLUMN_NEW_TOKENS),
+     .write = kv_picture_precision},
+    {.name = "quality", .suite = "quality", .files = {"quality.csv"}, .write = kv_picture_quality},
     {.name = "training", .suite = "training", .files = {"training.csv"}, .write = kv_picture_training},
     {.name = "calibration", .suite = "calibration", .files = {"power.csv"}, .write = kv_picture_calibration},
 };

@@ -2,6 +2,7 @@
 #include "results/findings.h"
 
 #include "base/error.h"
+#include "results/precision.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -161,9 +162,11 @@ static bool same_arm(const struct kv_cell_results *a, const struct kv_cell_resul
            kv_cell_is(a, KV_COLUMN_PATH, b->texts[KV_COLUMN_PATH]) && kv_cell_is(a, axis, b->texts[axis]);
 }
 
+/* What fewer bits gain is told beside what they cost. */
 static bool has_speed(const struct kv_cell_results *cell)
 {
-    return cell->file == KV_FILE_RUNS && kv_cell_is_timed(cell) && cell->figures[KV_COLUMN_TTPT_MS].n > 1;
+    return cell->file == KV_FILE_RUNS && !kv_cell_is(cell, KV_COLUMN_SUITE, KV_PRECISION_SUITE) &&
+           kv_cell_is_timed(cell) && cell->figures[KV_COLUMN_TTPT_MS].n > 1;
 }
 
 /* Of a cell whose other, or which itself, was not timed. */
@@ -415,6 +418,28 @@ static void find_parts(struct finder *finder)
     }
 }
 
+/* ---- Fewer bits --------------------------------------------------------------------------------------------------- */
+
+static void find_precision(struct finder *finder)
+{
+    for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++) {
+        const struct kv_cell_results *cell = &finder->results->cells[i];
+        struct kv_variant v;
+        if (!kv_is_variant(cell) || kv_is_full_precision(cell))
+            continue;
+        finder->status = kv_variant_of(finder->results, cell, &v, finder->error);
+        if (!finder->status && v.base && !v.is_dominated && v.judged.verdict == KV_EFFECT_FASTER)
+            add(finder, (struct kv_finding){.kind = KV_FINDING_PRECISION,
+                                            .cell = cell,
+                                            .base = v.base,
+                                            .cell_2 = v.quality,
+                                            .value = v.judged.speed,
+                                            .interval = v.gain,
+                                            .value_2 = v.bound,
+                                            .n_of = v.judged.n_rounds});
+    }
+}
+
 static void find_faults(struct finder *finder)
 {
     struct kv_finding finding = {.kind = KV_FINDING_FAULTS};
@@ -433,6 +458,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
 {
     struct finder finder = {.results = results, .error = error};
     find_speeds(&finder);
+    find_precision(&finder);
     find_trace_growth(&finder);
     find_depth_growth(&finder);
     find_memory(&finder);

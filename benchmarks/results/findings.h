@@ -20,6 +20,8 @@ enum kv_finding_kind {
                                use, which was by cell */
     KV_FINDING_THROUGHPUT,  /* cell has the highest median decode throughput; n others are not told apart from it */
     KV_FINDING_PARTS,       /* what the parts of cell's steps take: cell->parts */
+    KV_FINDING_PRECISION,   /* cell, a variant that no other of its point dominates, decodes `value` times as fast as
+                               float32 (base) of `value_2` that its bytes allow, for the divergence of cell_2, or NULL */
     KV_FINDING_FAULTS,      /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 

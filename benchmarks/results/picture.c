@@ -37,12 +37,12 @@ static bool same_axes(const struct kv_cell_results *a, const struct kv_cell_resu
 /* What a label always has: of a generation its path, of a kernel who computes it and with which instructions. */
 kv_column_set kv_picture_told(enum kv_file_kind kind)
 {
-    return kind == KV_FILE_RUNS ? KV_BIT(KV_COLUMN_PATH) : KV_BIT(KV_COLUMN_GEMM) | KV_BIT(KV_COLUMN_ISA);
+    return kind != KV_FILE_KERNELS ? KV_BIT(KV_COLUMN_PATH) : KV_BIT(KV_COLUMN_GEMM) | KV_BIT(KV_COLUMN_ISA);
 }
 
 static void find_varying(struct kv_picture_run *run)
 {
-    const char *suite = run->kind == KV_FILE_KERNELS ? "kernels" : NULL;
+    const char *suite = run->kind == KV_FILE_KERNELS ? "kernels" : run->kind == KV_FILE_QUALITY ? "quality" : NULL;
     for (int c = 0; c < KV_N_COLUMNS; c++) {
         run->varies[c] = kv_picture_is_axis(c) && !(kv_picture_told(run->kind) & KV_BIT(c)) &&
                          kv_column_varies(run->results, suite, (enum kv_column)c);
@@ -56,7 +56,7 @@ static void label_arm(const struct kv_picture_run *run, struct kv_picture_arm *a
     const char *const *texts = arm->cell->texts;
     const char *gemm = texts[KV_COLUMN_GEMM];
     const size_t size = sizeof arm->label;
-    size_t n = (size_t)(run->kind == KV_FILE_RUNS
+    size_t n = (size_t)(run->kind != KV_FILE_KERNELS
                             ? snprintf(arm->label, size, "%s", texts[KV_COLUMN_PATH])
                             : snprintf(arm->label, size, "%s, %s", *gemm ? gemm : texts[KV_COLUMN_KERNEL],
                                        texts[KV_COLUMN_ISA]));
@@ -88,9 +88,10 @@ static void find_arms(struct kv_picture_run *run)
     static const char *const paths[] = {"naive", "cached"};
     enum { N_PATHS = sizeof paths / sizeof *paths };
     const struct kv_results *results = run->results;
-    for (int k = 0; k < N_PATHS && run->kind == KV_FILE_RUNS; k++) {
+    for (int k = 0; k < N_PATHS && run->kind != KV_FILE_KERNELS; k++) {
         size_t i = 0;
-        while (i < results->n_cells && !kv_cell_is(&results->cells[i], KV_COLUMN_PATH, paths[k]))
+        while (i < results->n_cells &&
+               (results->cells[i].file != run->kind || !kv_cell_is(&results->cells[i], KV_COLUMN_PATH, paths[k])))
             i++;
         if (i < results->n_cells)
             add_arm(run, &results->cells[i], k + 1);
@@ -174,6 +175,8 @@ static void add_cell(struct kv_picture *p, const struct kv_cell_results *result,
         .group = result->numbers[KV_COLUMN_BATCH],
         .x = result->numbers[KV_COLUMN_CONTEXT_TOKENS],
     };
+    if (isnan(cell.group))
+        cell.group = 0;
     if (result->file == KV_FILE_KERNELS)
         place_kernel(p, &cell);
     p->cells[p->n_cells++] = cell;
@@ -263,7 +266,7 @@ static const char *command_alone(const struct kv_figure *figure)
 /* What the figures of one folder share. */
 struct source {
     const char *folder;
-    struct kv_picture_run runs, kernels;
+    struct kv_picture_run runs, kernels, quality;
 };
 
 static bool has_file(const char *folder, const char *name)
@@ -306,6 +309,7 @@ static kv_status write_figure(const struct source *source, const struct kv_figur
                        folder, strerror(errno));
     const struct kv_picture_run *run = command_alone(figure)                          ? NULL
                                        : strcmp(figure->files[0], "kernels.csv") == 0 ? &source->kernels
+                                       : strcmp(figure->files[0], "quality.csv") == 0 ? &source->quality
                                                                                       : &source->runs;
     open_picture(&p, run, figure, folder, error);
     p.file = file;
@@ -348,6 +352,7 @@ kv_status kv_figures_write(const char *folder, const char *out, FILE *list, stru
     if (!status && has_run) {
         init_run(&source->runs, results, KV_FILE_RUNS);
         init_run(&source->kernels, results, KV_FILE_KERNELS);
+        init_run(&source->quality, results, KV_FILE_QUALITY);
     }
     for (int i = 0; !status && kv_figure(i); i++)
         if (command_alone(kv_figure(i)) ? has_file(folder, kv_figure(i)->files[0]) : has_run)

@@ -111,5 +111,8 @@ void kv_picture_parts(struct kv_picture *p);
 /* What the figure `training` is drawn from: the whole of its file. (picture_training.c) */
 void kv_picture_training(struct kv_picture *p);
 void kv_picture_calibration(struct kv_picture *p);
+/* What fewer bits gain and cost. (picture_precision.c) */
+void kv_picture_precision(struct kv_picture *p);
+void kv_picture_quality(struct kv_picture *p);
 
 #endif

@@ -270,7 +270,7 @@ static void write_common(struct kv_picture *p)
     }
     snprintf(workload, sizeof workload, "prompt of %.40s token%s, %.40s new", texts[KV_COLUMN_PROMPT_TOKENS],
              strcmp(texts[KV_COLUMN_PROMPT_TOKENS], "1") == 0 ? "" : "s", texts[KV_COLUMN_NEW_TOKENS]);
-    if (p->run->kind == KV_FILE_RUNS) {
+    if (p->run->kind != KV_FILE_KERNELS) {
         write_model(p, texts[KV_COLUMN_MODEL]);
         write_setting(p);
         kv_picture_text(p, "workload", workload, "");

@@ -87,9 +87,9 @@ static bool has_cells(const struct kv_results *results, enum kv_file_kind kind)
 kv_status kv_results_full_table(const struct kv_results *results, int index, struct kv_table **table,
                                 struct kv_error *error)
 {
-    static const enum kv_file_kind kinds[] = {KV_FILE_RUNS, KV_FILE_KERNELS};
+    static const enum kv_file_kind kinds[] = {KV_FILE_RUNS, KV_FILE_KERNELS, KV_FILE_QUALITY};
     *table = NULL;
-    for (int i = 0; i < 2; i++)
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (has_cells(results, kinds[i]) && index-- == 0)
             return full_table(results, kinds[i], table, error);
     return KV_OK;

@@ -495,9 +495,10 @@ kv_status kv_reader_open(struct kv_results *results, enum kv_file_kind kind, con
 kv_status kv_reader_load_cells(struct kv_results *results, struct reader *readers, struct kv_error *error)
 {
     struct kv_results_own *own = results->own;
-    static const enum kv_file_kind kinds[] = {KV_FILE_RUNS, KV_FILE_KERNELS};
+    static const enum kv_file_kind kinds[] = {KV_FILE_RUNS, KV_FILE_KERNELS, KV_FILE_QUALITY};
+    enum { N_KINDS = sizeof kinds / sizeof *kinds };
     size_t n_rows = 0;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < N_KINDS; i++)
         n_rows += readers[kinds[i]].table ? kv_csv_rows(readers[kinds[i]].table) : 0;
     own->n_buckets = 2 * n_rows + 1;
     own->buckets = calloc(own->n_buckets, sizeof *own->buckets);
@@ -511,7 +512,7 @@ kv_status kv_reader_load_cells(struct kv_results *results, struct reader *reader
         !results->probed)
         return kv_reader_fail_memory(results->folder, error);
     kv_status status = KV_OK;
-    for (int i = 0; !status && i < 2; i++) {
+    for (int i = 0; !status && i < N_KINDS; i++) {
         const struct reader *reader = &readers[kinds[i]];
         if (!reader->table)
             continue;
@@ -523,7 +524,7 @@ kv_status kv_reader_load_cells(struct kv_results *results, struct reader *reader
         status = order_cells(results, readers, error);
     if (!status && !allocate_samples(results))
         status = kv_reader_fail_memory(results->folder, error);
-    for (int i = 0; !status && i < 2; i++)
+    for (int i = 0; !status && i < N_KINDS; i++)
         if (readers[kinds[i]].table)
             status = read_samples(&readers[kinds[i]], own->owners[kinds[i]]);
     if (!status)

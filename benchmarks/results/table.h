@@ -4,6 +4,7 @@
 #define KV_RESULTS_TABLE_H
 
 #include "results/columns.h"
+#include "results/stats.h"
 
 #include <stdio.h>
 
@@ -77,6 +78,8 @@ struct kv_cell_results;
 kv_status kv_results_full_table(const struct kv_results *results, int index, struct kv_table **table,
                                 struct kv_error *error);
 void kv_table_add_key(struct kv_table *table, const struct kv_cell_results *cell, enum kv_column column);
+/* "10.2 (10.1 to 10.3)", or the value alone where there is no interval. */
+void kv_table_add_interval(struct kv_table *table, double value, struct kv_stats_interval interval);
 
 /* Everything of the run: for people what is the same for all cells, the tables, what failed and the findings; in CSV or
  * JSON the full tables alone. Errors: IO, MEMORY. */

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "results/findings.h"
+#include "results/precision.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ enum kind {
     KIND_SPEED,    /* of a step, against the naive path */
     KIND_GROWTH,
     KIND_SLOPE,
+    KIND_BETWEEN, /* a value; on the page with its interval, which the next two columns are */
+    KIND_VARIANT, /* what fewer bits gain and cost: kv_table_add_variant */
     KIND_SHAPE,   /* of a kernel */
     KIND_SIZE,    /* likewise */
     KIND_COUNT,   /* of repetitions */
@@ -94,6 +97,34 @@ static const struct layout {
       {KIND_MIB, KV_COLUMN_KV_RESERVED_BYTES, "reserved MiB"},
       {KIND_MIB, KV_COLUMN_RSS_PEAK_BYTES, "RSS MiB"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
+    {"precision",
+     "Fewer bits",
+     {{KIND_KEY, KV_COLUMN_BATCH, "batch"},
+      {KIND_KEY, KV_COLUMN_CONTEXT_TOKENS, "context"},
+      {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
+      {KIND_KEY, KV_COLUMN_KV, "kv"},
+      {KIND_INTERVAL, KV_COLUMN_PREFILL_TOK_S, "prefill tok/s"},
+      {KIND_FIGURE, KV_COLUMN_TTPT_MS, "TTPT ms"},
+      {KIND_VARIANT, KV_COLUMN_DECODE_TOK_S, "speed, × f32"},
+      {KIND_VARIANT, KV_COLUMN_BYTES, "bound"},
+      {KIND_VARIANT, KV_COLUMN_LIMIT_PCT, "% of bound"},
+      {KIND_VARIANT, KV_COLUMN_KV_LIVE_BYTES, "KV B/token"},
+      {KIND_VARIANT, KV_COLUMN_DIVERGENCE, "divergence"},
+      {KIND_VARIANT, KV_COLUMN_TOP_AGREEMENT_PCT, "same top %"},
+      {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
+    {"quality",
+     "What fewer bits cost",
+     {{KIND_KEY, KV_COLUMN_CONTEXT_TOKENS, "context"},
+      {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
+      {KIND_KEY, KV_COLUMN_KV, "kv"},
+      {KIND_BETWEEN, KV_COLUMN_DIVERGENCE, "divergence, nats"},
+      {KIND_BETWEEN, KV_COLUMN_DIVERGENCE_P99, "p99"},
+      {KIND_MEDIAN, KV_COLUMN_DIVERGENCE_LARGEST, "largest"},
+      {KIND_BETWEEN, KV_COLUMN_TOP_AGREEMENT_PCT, "same top token, %"},
+      {KIND_BETWEEN, KV_COLUMN_PERPLEXITY_RATIO, "perplexity, × f32"},
+      {KIND_BETWEEN | ON_PAGE, KV_COLUMN_PERPLEXITY, "perplexity"},
+      {KIND_MEDIAN, KV_COLUMN_KV_TOKEN_BYTES, "KV B/token"},
+      {KIND_MEDIAN, KV_COLUMN_SCORED_TOKENS, "tokens"}}},
     {"kernels", /* on the page; a terminal has tables of its own */
      "Kernels alone",
      {{KIND_SHAPE, KV_COLUMN_SHAPE, "kernel"},
@@ -171,8 +202,7 @@ void kv_table_add_key(struct kv_table *table, const struct kv_cell_results *cell
         kv_table_add_number(table, cell->numbers[column], *cell->texts[column] ? cell->texts[column] : "-");
 }
 
-/* "10.2 (10.1 to 10.3)" */
-static void add_interval(struct kv_table *table, double value, struct kv_stats_interval interval)
+void kv_table_add_interval(struct kv_table *table, double value, struct kv_stats_interval interval)
 {
     char text[4 * KV_NUMBER_SIZE], middle[KV_NUMBER_SIZE], low[KV_NUMBER_SIZE], high[KV_NUMBER_SIZE];
     snprintf(text, sizeof text, "%s (%s to %s)", kv_number_text(value, middle, sizeof middle),
@@ -204,7 +234,7 @@ static kv_status add_speed(struct kv_table *table, const struct kv_results *resu
     struct kv_judgement j;
     const kv_status status = kv_results_speed(results, cell, &j, error);
     if (!status)
-        add_interval(table, j.speed, j.interval);
+        kv_table_add_interval(table, j.speed, j.interval);
     return status;
 }
 
@@ -224,7 +254,7 @@ static kv_status add_growth(struct kv_table *table, const struct kv_cell_results
     const kv_status status = kv_judge_samples(&tokens[KV_TOKEN_EARLY_NS], &tokens[KV_TOKEN_LATE_NS], false,
                                               KV_JUDGE_THRESHOLD, &j, error);
     if (!status)
-        add_interval(table, j.ratio, j.interval);
+        kv_table_add_interval(table, j.ratio, j.interval);
     return status;
 }
 
@@ -264,6 +294,11 @@ static kv_status add_shown(struct kv_table *table, const struct kv_results *resu
     case KIND_SHARE:
         add_share(table, cell);
         break;
+    case KIND_VARIANT:
+        return kv_table_add_variant(table, results, cell, column->column, page, error);
+    case KIND_BETWEEN:
+        kv_table_add_between(table, cell, column->column, page);
+        break;
     case KIND_SPREAD:
         add_spread(table, sample);
         break;
@@ -272,7 +307,7 @@ static kv_status add_shown(struct kv_table *table, const struct kv_results *resu
         break;
     default:
         if (page && column->kind != KIND_MEDIAN)
-            add_interval(table, sample->n ? sample->median : NAN, sample->interval);
+            kv_table_add_interval(table, sample->n ? sample->median : NAN, sample->interval);
         else
             kv_table_add_number(table, sample->n ? sample->median : NAN, NULL);
     }
@@ -313,11 +348,12 @@ static void suite_title(const struct kv_results *results, const struct kv_cell_r
 static const char *column_name(const struct shown *column, char *name, size_t size)
 {
     snprintf(name, size, "%s%s",
-             column->kind == KIND_COUNT    ? "n"
-             : column->kind == KIND_SPEED  ? "speed"
-             : column->kind == KIND_GROWTH ? "growth"
-             : column->kind == KIND_SLOPE  ? "slope_us"
-                                           : kv_column_info(column->column)->name,
+             column->kind == KIND_COUNT     ? "n"
+             : column->kind == KIND_SPEED   ? "speed"
+             : column->kind == KIND_GROWTH  ? "growth"
+             : column->kind == KIND_SLOPE   ? "slope_us"
+             : column->kind == KIND_VARIANT ? kv_variant_column_name(column->column)
+                                            : kv_column_info(column->column)->name,
              column->kind == KIND_SPREAD ? "_spread_pct" : "");
     return name;
 }
@@ -368,7 +404,7 @@ static kv_status suite_table(const struct kv_results *results, const struct kv_c
 static const struct kv_cell_results *first_of_suite(const struct kv_results *results, bool page, int index)
 {
     for (size_t i = 0; i < results->n_cells; i++) {
-        bool seen = results->cells[i].file != KV_FILE_RUNS && !page;
+        bool seen = results->cells[i].file == KV_FILE_KERNELS && !page;
         for (size_t k = 0; !seen && k < i; k++)
             seen = kv_cell_is(&results->cells[k], KV_COLUMN_SUITE, results->cells[i].texts[KV_COLUMN_SUITE]);
         if (!seen && index-- == 0)

@@ -143,6 +143,74 @@ kv_status kv_evaluate_tokens(struct kv_session *session, struct kv_session *refe
     return status;
 }
 
+/* ---- Through the decode path ---------------------------------------------------------------------------- */
+
+/* `batch` windows, `stride` ids apart from ids on. */
+struct decoding {
+    struct kv_session *session;
+    int batch, context;
+    size_t stride;
+    const int32_t *ids;
+    int32_t *tokens; /* [batch, context] */
+};
+
+/* Step 0 prefills, the others append an id each: the logits then predict the id behind. */
+static kv_status step_windows(const struct decoding *d, int step, struct kv_error *error)
+{
+    const size_t before = (size_t)d->context / 2 + 1, n = step ? 1 : before,
+                 skipped = step ? before + (size_t)step - 1 : 0;
+    for (size_t b = 0; b < (size_t)d->batch; b++)
+        memcpy(d->tokens + b * n, d->ids + b * d->stride + skipped, n * sizeof *d->ids);
+    return kv_session_prefill(d->session, d->tokens, (int)n, NULL, error);
+}
+
+static kv_status decode_windows(const struct decoding *own, const struct decoding *reference, int V, size_t n,
+                                struct kv_token_score *scores, struct kv_error *error)
+{
+    const size_t before = (size_t)own->context / 2 + 1;
+    kv_status status = KV_OK;
+    kv_session_reset(own->session);
+    kv_session_reset(reference->session);
+    for (size_t step = 0; !status && step < own->stride && step < n; step++) {
+        status = step_windows(own, (int)step, error);
+        if (!status)
+            status = step_windows(reference, (int)step, error);
+        for (size_t b = 0; !status && b < (size_t)own->batch && b * own->stride + step < n; b++)
+            scores[b * own->stride + step] = score(kv_session_logits(own->session) + b * (size_t)V,
+                                                   kv_session_logits(reference->session) + b * (size_t)V, V,
+                                                   own->ids[b * own->stride + before + step]);
+    }
+    return status;
+}
+
+kv_status kv_evaluate_decoding(struct kv_session *session, struct kv_session *reference, const struct kv_config *config,
+                               int batch, int context, const int32_t *ids, size_t first, size_t n,
+                               struct kv_token_score *scores, struct kv_error *error)
+{
+    const size_t T = (size_t)context, before = T / 2 + 1, stride = T - T / 2, together = (size_t)batch * stride;
+    const size_t n_padded = (n + together - 1) / together * together;
+    kv_status status = check_ids(ids, first + n + T, config->vocab_size, error);
+    /* The last windows may reach behind the text: what they predict there is not scored. */
+    int32_t *text = status ? NULL : calloc(first + n_padded + T, sizeof *text);
+    int32_t *tokens = status ? NULL : calloc((size_t)batch * T, sizeof *tokens);
+    if (!status && (!text || !tokens))
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for a text of %zu tokens; give a shorter one", n);
+    if (!status)
+        memcpy(text, ids, (first + n + T) * sizeof *ids);
+    for (size_t at = 0; !status && at < n; at += together) {
+        const struct decoding own = {session, batch, context, stride, text + first + at - before, tokens};
+        struct decoding other = own;
+        other.session = reference;
+        status = decode_windows(&own, &other, config->vocab_size, n - at, scores + at, error);
+    }
+    for (size_t i = 0; !status && i < n; i++)
+        if (!isfinite(scores[i].loss) || !isfinite(scores[i].divergence))
+            status = kv_fail(error, KV_ERROR_NUMERIC, "the loss is not a number: this model's weights are not sound");
+    free(text);
+    free(tokens);
+    return status;
+}
+
 kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config, int batch, int context,
                       const int32_t *ids, size_t n_ids, struct kv_evaluation *evaluation, struct kv_error *error)
 {

@@ -49,6 +49,15 @@ kv_status kv_evaluate_tokens(struct kv_session *session, struct kv_session *refe
                              int batch, int context, const int32_t *ids, size_t n_ids, struct kv_token_score *scores,
                              double *seconds, struct kv_error *error);
 
+/* The same through the decode path, at one length of context: each window's first context / 2 + 1 ids are prefilled and
+ * the others appended one by one, so that ids [first .. first + n) are predicted once each, from more than context / 2
+ * and at most `context` ids before it, whatever the context is. scores [n].
+ *   ids  [first + n + context], first > context / 2
+ * Both sessions: of `batch` sequences, capacity >= context. Errors: as kv_evaluate. */
+kv_status kv_evaluate_decoding(struct kv_session *session, struct kv_session *reference, const struct kv_config *config,
+                               int batch, int context, const int32_t *ids, size_t first, size_t n,
+                               struct kv_token_score *scores, struct kv_error *error);
+
 /* ---- What tokens say together ------------------------------------------------------------------------------ */
 
 /* With a 95 % interval over blocks of text, by the jackknife: each of n = KV_QUALITY_BLOCKS neighbouring blocks of equal

@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <math.h>
+#include <string.h>
 
 static const struct kv_choice types[KV_N_KEPT] = {
     [KV_KEPT_F32] = {"f32", "32-bit floats"},
@@ -11,8 +12,15 @@ static const struct kv_choice types[KV_N_KEPT] = {
     [KV_KEPT_INT8] = {"int8", "8-bit integers, a scale a head and position"},
     [KV_KEPT_INT4] = {"int4", "4-bit integers of rotated heads, of keys less what 16 neighbours share"},
 };
+/* Names of keys of one type and values of another. */
+#define WITH_VALUES(keys)                                                                                              \
+    {                                                                                                                  \
+        keys "/f32", keys "/bf16", keys "/int8", keys "/int4"                                                          \
+    }
+static const char *const mixed[KV_N_KEPT][KV_N_KEPT] = {WITH_VALUES("f32"), WITH_VALUES("bf16"), WITH_VALUES("int8"),
+                                                        WITH_VALUES("int4")};
 #define KIND_ROW(name) kv_cache_##name,
-static const struct kv_cache_kind *const kinds[] = {KV_CACHES(KIND_ROW)}; /* each by type */
+static const struct kv_cache_kind *const kinds[] = {KV_CACHES(KIND_ROW)}; /* each by types */
 enum { N_CACHES = sizeof kinds / sizeof kinds[0] };
 
 const struct kv_choice *kv_cache_choice(int index)
@@ -25,17 +33,53 @@ const struct kv_choice *kv_kv_choice(int index)
     return index >= 0 && index < KV_N_KEPT ? &types[index] : NULL;
 }
 
+static int find_type(const char *name, size_t length)
+{
+    for (int i = 0; i < KV_N_KEPT; i++)
+        if (strlen(types[i].name) == length && strncmp(types[i].name, name, length) == 0)
+            return i;
+    return -1;
+}
+
+/* "KEYS/VALUES", or the same type for both. */
+static bool find_types(const char *name, int *keys, int *values)
+{
+    const size_t length = strcspn(name, "/");
+    const char *of_values = name[length] ? name + length + 1 : name;
+    *keys = find_type(name, length);
+    *values = find_type(of_values, strlen(of_values));
+    return *keys >= 0 && *values >= 0;
+}
+
+static const char *name_of(int keys, int values)
+{
+    return keys == values ? types[keys].name : mixed[keys][values];
+}
+
+const char *kv_kv_name(const char *name)
+{
+    int keys, values;
+    return find_types(name, &keys, &values) ? name_of(keys, values) : NULL;
+}
+
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error)
 {
     const int i = kv_choice_find(kv_cache_choice, "cache", cache, error);
-    const int j = i < 0 ? i : kv_choice_find(kv_kv_choice, "kv", kv, error);
-    *kind = j < 0 ? NULL : &kinds[i][j];
-    return j < 0 ? KV_ERROR_ARGUMENT : KV_OK;
+    int keys = 0, values = 0;
+    *kind = NULL;
+    if (i >= 0 && kv && !find_types(kv, &keys, &values)) {
+        kv_choice_find(kv_kv_choice, "kv", kv, error); /* which says what there is */
+        return KV_ERROR_ARGUMENT;
+    }
+    if (i < 0)
+        return KV_ERROR_ARGUMENT;
+    *kind = &kinds[i][KV_CACHE_TYPES(keys, values)];
+    return KV_OK;
 }
 
 const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
 {
-    return types[kind->kept].name;
+    return name_of((int)kind->keys, (int)kind->values);
 }
 
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */

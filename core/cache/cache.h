@@ -1,8 +1,8 @@
 /* Keys and values of the positions that have been run, so that none is run twice.
  *
- * How they are laid out and in what type they are kept are two choices; a layout is a file with a struct
- * kv_cache_kind a type, a type is a row of cache.c and of kernels/kept.h. All other code reaches a cache's memory through its kind
- * only. Heads are those of keys and values, which several heads of queries may share. */
+ * How they are laid out and in what types they are kept are two choices; a layout is a file with a struct kv_cache_kind
+ * for each two types, a type is a row of cache.c and of kernels/kept.h. All other code reaches a cache's memory through
+ * its kind only. Heads are those of keys and values, which several heads of queries may share. */
 #ifndef KV_CACHE_CACHE_H
 #define KV_CACHE_CACHE_H
 
@@ -28,9 +28,12 @@ struct kv_cache_place {
 
 enum kv_cache_part { KV_CACHE_KEY, KV_CACHE_VALUE };
 
+/* Of keys and values of these types. */
+#define KV_CACHE_TYPES(keys, values) ((keys)*KV_N_KEPT + (values))
+
 struct kv_cache_kind {
-    struct kv_choice cache; /* the layout */
-    enum kv_kept kept;      /* the type of keys and values */
+    struct kv_choice cache;    /* the layout */
+    enum kv_kept keys, values; /* their types */
     /* Bytes of n positions of one sequence: what a step reads of them, or writes. */
     double (*bytes)(const struct kv_cache_kind *kind, const struct kv_config *config, double n_positions);
     /* Adds the cache's memory to a layout and notes where it is; the owner sets `base` once it has that memory. */
@@ -48,17 +51,19 @@ struct kv_cache_kind {
     /* Element `dimension` of the key or value of a position. */
     float (*read)(const struct kv_cache *cache, struct kv_cache_place place, enum kv_cache_part part, int position,
                   int dimension);
+    /* Gives sequence `to` all keys and values of sequence `from`, whose length the owner copies. */
+    void (*copy)(const struct kv_cache *cache, int from, int to);
     /* Forgets what a sequence has behind its first `length` positions. */
     void (*truncate)(struct kv_cache *cache, int sequence, int length);
 };
 
-/* What keeps keys and values of type `kv` as `cache` has it; NULL: the first of each table.
+/* What keeps keys and values of type `kv`, or of two types, "KEYS/VALUES", as `cache` has it; NULL: the first of each table.
  * Errors: ARGUMENT for an unknown name. */
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error);
-/* The name of its type. */
+/* The name of its type, or of its two. */
 const char *kv_cache_kv_name(const struct kv_cache_kind *kind);
 
-#define KV_DECLARE_CACHE(name) extern const struct kv_cache_kind kv_cache_##name[KV_N_KEPT]; /* by type */
+#define KV_DECLARE_CACHE(name) extern const struct kv_cache_kind kv_cache_##name[KV_N_KEPT * KV_N_KEPT]; /* by types */
 KV_CACHES(KV_DECLARE_CACHE)
 
 #endif

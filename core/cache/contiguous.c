@@ -19,16 +19,24 @@ enum { CENTRE = KV_CACHE_VALUE + 1, N_PARTS };
 
 /* ---- Where things are ---------------------------------------------------------------------------------------- */
 
-/* Bytes of a key, value or centre of one head, without its scale. */
-static size_t code_bytes(enum kv_kept kept, int head_size, int part)
+/* The type of that part; what a centre is of, the type of keys. */
+static enum kv_kept kept_of(const struct kv_cache_kind *kind, int part)
 {
+    return part == KV_CACHE_VALUE ? kind->values : kind->keys;
+}
+
+/* Bytes of a key, value or centre of one head, without its scale. */
+static size_t code_bytes(const struct kv_cache_kind *kind, int head_size, int part)
+{
+    const enum kv_kept kept = kept_of(kind, part);
     if (part == CENTRE)
         return kv_is_centred(kept) ? kv_key_bytes(KV_KEPT_INT8, head_size) : 0;
     return part == KV_CACHE_KEY ? kv_key_bytes(kept, head_size) : kv_value_bytes(kept, head_size);
 }
 
-static size_t scale_bytes(enum kv_kept kept, int part)
+static size_t scale_bytes(const struct kv_cache_kind *kind, int part)
 {
+    const enum kv_kept kept = kept_of(kind, part);
     return part == CENTRE && !kv_is_centred(kept) ? 0 : kv_scale_bytes(kept);
 }
 
@@ -45,30 +53,30 @@ static size_t capacity_of(const struct kv_cache *cache, int part)
 }
 
 /* Bytes of n positions of a head. */
-static size_t head_bytes(enum kv_kept kept, int head_size, size_t n)
+static size_t head_bytes(const struct kv_cache_kind *kind, int head_size, size_t n)
 {
     size_t sum = 0;
     for (int part = 0; part < N_PARTS; part++)
-        sum += count(n, part) * (code_bytes(kept, head_size, part) + scale_bytes(kept, part));
+        sum += count(n, part) * (code_bytes(kind, head_size, part) + scale_bytes(kind, part));
     return sum;
 }
 
 static double bytes(const struct kv_cache_kind *kind, const struct kv_config *config, double n_positions)
 {
-    const size_t head = head_bytes(kind->kept, config->n_embd / config->n_head, (size_t)n_positions);
+    const size_t head = head_bytes(kind, config->n_embd / config->n_head, (size_t)n_positions);
     return (double)config->n_layer * (double)config->n_head * (double)head;
 }
 
 static void lay_out(struct kv_cache *cache, struct kv_layout *layout)
 {
-    const enum kv_kept kept = cache->kind->kept;
+    const struct kv_cache_kind *kind = cache->kind;
     const size_t n_heads = (size_t)cache->batch * (size_t)cache->n_kv_head;
     struct kv_layout layer = {0};
     for (int part = 0; part < N_PARTS; part++)
         cache->codes[part] = kv_layout_add(&layer, n_heads, capacity_of(cache, part),
-                                           code_bytes(kept, cache->head_size, part));
+                                           code_bytes(kind, cache->head_size, part));
     for (int part = 0; part < N_PARTS; part++)
-        cache->scales[part] = kv_layout_add(&layer, n_heads, capacity_of(cache, part), scale_bytes(kept, part));
+        cache->scales[part] = kv_layout_add(&layer, n_heads, capacity_of(cache, part), scale_bytes(kind, part));
     layout->overflow |= layer.overflow;
     cache->layer_stride = layer.bytes;
     cache->layers = kv_layout_add(layout, (size_t)cache->n_layer, layer.bytes, 1);
@@ -78,16 +86,16 @@ static size_t live_bytes(const struct kv_cache *cache)
 {
     size_t sum = 0;
     for (int b = 0; b < cache->batch; b++)
-        sum += head_bytes(cache->kind->kept, cache->head_size, (size_t)cache->lengths[b]);
+        sum += head_bytes(cache->kind, cache->head_size, (size_t)cache->lengths[b]);
     return (size_t)cache->n_layer * (size_t)cache->n_kv_head * sum;
 }
 
 static size_t reserved_bytes(const struct kv_cache *cache)
 {
-    const enum kv_kept kept = cache->kind->kept;
+    const struct kv_cache_kind *kind = cache->kind;
     size_t head = 0;
     for (int part = 0; part < N_PARTS; part++)
-        head += capacity_of(cache, part) * (code_bytes(kept, cache->head_size, part) + scale_bytes(kept, part));
+        head += capacity_of(cache, part) * (code_bytes(kind, cache->head_size, part) + scale_bytes(kind, part));
     return (size_t)cache->n_layer * (size_t)cache->batch * (size_t)cache->n_kv_head * head;
 }
 
@@ -101,7 +109,7 @@ static size_t before(const struct kv_cache *cache, struct kv_cache_place place, 
 static char *codes_of(const struct kv_cache *cache, struct kv_cache_place place, int part)
 {
     return cache->base + cache->layers + (size_t)place.layer * cache->layer_stride + cache->codes[part] +
-           before(cache, place, part) * code_bytes(cache->kind->kept, cache->head_size, part);
+           before(cache, place, part) * code_bytes(cache->kind, cache->head_size, part);
 }
 
 static uint16_t *scales_of(const struct kv_cache *cache, struct kv_cache_place place, int part)
@@ -233,24 +241,64 @@ INLINED void write(enum kv_kept kept, const struct target *to, bool rotated, con
     }
 }
 
-INLINED void append(enum kv_kept kept, const struct kv_cache *cache, struct kv_cache_place place, int n,
-                    const float *keys, const float *values, size_t stride)
+INLINED void append_keys(enum kv_kept kept, const struct kv_cache *cache, struct kv_cache_place place, int n,
+                         const float *keys, size_t stride)
 {
     const bool rotated = kept == KV_KEPT_INT4;
     struct target key = target_of(cache, place, KV_CACHE_KEY, cache->lengths[place.sequence]);
-    struct target value = target_of(cache, place, KV_CACHE_VALUE, key.index);
     struct target centre = target_of(cache, place, CENTRE, 0);
     if (kv_is_centred(kept)) {
         key.centres = centre.codes;
         key.centre_scales = centre.scales;
     }
-    for (int i = 0; i < n; i++, key.index++, value.index++, keys += stride, values += stride) {
+    for (int i = 0; i < n; i++, key.index++, keys += stride) {
         centre.index = key.index / KV_KEY_BLOCK;
         if (kv_is_centred(kept) && key.index % KV_KEY_BLOCK == 0)
             write(KV_KEPT_INT8, &centre, rotated, keys);
         write(kept, &key, rotated, keys);
-        write(kept, &value, rotated, values);
     }
+}
+
+INLINED void append_values(enum kv_kept kept, const struct kv_cache *cache, struct kv_cache_place place, int n,
+                           const float *values, size_t stride)
+{
+    struct target value = target_of(cache, place, KV_CACHE_VALUE, cache->lengths[place.sequence]);
+    for (int i = 0; i < n; i++, value.index++, values += stride)
+        write(kept, &value, kept == KV_KEPT_INT4, values);
+}
+
+/* By type. */
+#define WRITER(NAME, KEPT)                                                                                             \
+    static void append_keys_##NAME(const struct kv_cache *cache, struct kv_cache_place place, int n,                   \
+                                   const float *keys, size_t stride)                                                   \
+    {                                                                                                                  \
+        append_keys(KEPT, cache, place, n, keys, stride);                                                              \
+    }                                                                                                                  \
+    static void append_values_##NAME(const struct kv_cache *cache, struct kv_cache_place place, int n,                 \
+                                     const float *values, size_t stride)                                               \
+    {                                                                                                                  \
+        append_values(KEPT, cache, place, n, values, stride);                                                          \
+    }
+WRITER(f32, KV_KEPT_F32)
+WRITER(bf16, KV_KEPT_BF16)
+WRITER(int8, KV_KEPT_INT8)
+WRITER(int4, KV_KEPT_INT4)
+typedef void append_part(const struct kv_cache *cache, struct kv_cache_place place, int n, const float *x,
+                         size_t stride);
+static const struct {
+    append_part *keys, *values;
+} writers[KV_N_KEPT] = {
+    [KV_KEPT_F32] = {append_keys_f32, append_values_f32},
+    [KV_KEPT_BF16] = {append_keys_bf16, append_values_bf16},
+    [KV_KEPT_INT8] = {append_keys_int8, append_values_int8},
+    [KV_KEPT_INT4] = {append_keys_int4, append_values_int4},
+};
+
+static void append(const struct kv_cache *cache, struct kv_cache_place place, int n, const float *keys,
+                   const float *values, size_t stride)
+{
+    writers[cache->kind->keys].keys(cache, place, n, keys, stride);
+    writers[cache->kind->values].values(cache, place, n, values, stride);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
@@ -264,15 +312,16 @@ static void attend(const struct kv_cache *cache, struct kv_cache_place place, co
     attention->key_scales = scales_of(cache, place, KV_CACHE_KEY);
     attention->value_scales = scales_of(cache, place, KV_CACHE_VALUE);
     attention->centre_scales = scales_of(cache, place, CENTRE);
+    attention->values_kept = cache->kind->values;
     attention->next = (size_t)cache->capacity;
-    kernels->attention[cache->kind->kept](attention);
+    kernels->attention[cache->kind->keys](attention);
 }
 
 /* Of int4, all dimensions that were rotated together are needed for one. */
 static float read(const struct kv_cache *cache, struct kv_cache_place place, enum kv_cache_part part, int position,
                   int dimension)
 {
-    const enum kv_kept kept = cache->kind->kept;
+    const enum kv_kept kept = kept_of(cache->kind, (int)part);
     const struct target at = target_of(cache, place, (int)part, position), centre = target_of(cache, place, CENTRE, 0);
     const float scale = kv_is_scaled(kept) ? kv_from_bfloat(at.scales[position]) : 1;
     float block[KV_MOST_ROTATED];
@@ -292,40 +341,46 @@ static float read(const struct kv_cache *cache, struct kv_cache_place place, enu
     return block[dimension - first];
 }
 
+/* All heads of a sequence lie side by side. */
+static void copy(const struct kv_cache *cache, int from, int to)
+{
+    for (int layer = 0; layer < cache->n_layer; layer++)
+        for (int part = 0; part < N_PARTS; part++) {
+            const struct kv_cache_place source = {layer, from, 0}, target = {layer, to, 0};
+            const size_t n = (size_t)cache->n_kv_head * capacity_of(cache, part);
+            memcpy(codes_of(cache, target, part), codes_of(cache, source, part),
+                   n * code_bytes(cache->kind, cache->head_size, part));
+            memcpy(scales_of(cache, target, part), scales_of(cache, source, part), n * scale_bytes(cache->kind, part));
+        }
+}
+
 static void truncate(struct kv_cache *cache, int sequence, int length)
 {
     cache->lengths[sequence] = length;
 }
 
-/* ---- By type ------------------------------------------------------------------------------------------------- */
+/* ---- By types ------------------------------------------------------------------------------------------------ */
 
-#define APPEND(NAME, KEPT)                                                                                             \
-    static void append_##NAME(const struct kv_cache *cache, struct kv_cache_place place, int n, const float *keys,     \
-                              const float *values, size_t stride)                                                      \
-    {                                                                                                                  \
-        append(KEPT, cache, place, n, keys, values, stride);                                                           \
-    }
-APPEND(f32, KV_KEPT_F32)
-APPEND(bf16, KV_KEPT_BF16)
-APPEND(int8, KV_KEPT_INT8)
-APPEND(int4, KV_KEPT_INT4)
-
-#define KIND(NAME, KEPT)                                                                                               \
-    [KEPT] = {                                                                                                         \
+#define KIND(KEYS, VALUES)                                                                                             \
+    [KV_CACHE_TYPES(KEYS, VALUES)] = {                                                                                 \
         .cache = {"contiguous", "room for all positions of a sequence, side by side"},                                 \
-        .kept = KEPT,                                                                                                  \
+        .keys = KEYS,                                                                                                  \
+        .values = VALUES,                                                                                              \
         .bytes = bytes,                                                                                                \
         .lay_out = lay_out,                                                                                            \
         .live_bytes = live_bytes,                                                                                      \
         .reserved_bytes = reserved_bytes,                                                                              \
-        .append = append_##NAME,                                                                                       \
+        .append = append,                                                                                              \
         .attend = attend,                                                                                              \
         .read = read,                                                                                                  \
+        .copy = copy,                                                                                                  \
         .truncate = truncate,                                                                                          \
     }
-const struct kv_cache_kind kv_cache_contiguous[KV_N_KEPT] = {
-    KIND(f32, KV_KEPT_F32),
-    KIND(bf16, KV_KEPT_BF16),
-    KIND(int8, KV_KEPT_INT8),
-    KIND(int4, KV_KEPT_INT4),
+#define KINDS(KEYS)                                                                                                    \
+    KIND(KEYS, KV_KEPT_F32), KIND(KEYS, KV_KEPT_BF16), KIND(KEYS, KV_KEPT_INT8), KIND(KEYS, KV_KEPT_INT4)
+const struct kv_cache_kind kv_cache_contiguous[KV_N_KEPT * KV_N_KEPT] = {
+    KINDS(KV_KEPT_F32),
+    KINDS(KV_KEPT_BF16),
+    KINDS(KV_KEPT_INT8),
+    KINDS(KV_KEPT_INT4),
 };

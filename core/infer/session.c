@@ -233,12 +233,14 @@ kv_status kv_session_truncate(struct kv_session *s, const int *lengths, struct k
     return KV_OK;
 }
 
-static kv_status check_tokens(const struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
+/* Of n_rows sequences. */
+static kv_status check_tokens(const struct kv_session *s, const int32_t *tokens, int n_rows, int n_tokens,
+                              struct kv_error *error)
 {
     const int V = s->engine.model->config.vocab_size;
     if (n_tokens < 1)
         return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: at least 1 is needed, %d were given", n_tokens);
-    for (size_t i = 0; i < (size_t)s->batch * (size_t)n_tokens; i++)
+    for (size_t i = 0; i < (size_t)n_rows * (size_t)n_tokens; i++)
         if (tokens[i] < 0 || tokens[i] >= V)
             return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: %d is not in 0..%d (the model's vocab_size is %d)",
                            tokens[i], V - 1, V);
@@ -325,7 +327,7 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size, n = (size_t)n_tokens;
     bool over = false;
-    kv_status status = check_tokens(s, tokens, n_tokens, error);
+    kv_status status = check_tokens(s, tokens, s->batch, n_tokens, error);
     for (int b = 0; !status && b < s->batch; b++)
         status = check_room(s, b, n_tokens, all_logits, error);
     if (status)
@@ -342,6 +344,29 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
     }
     for (int b = 0; all_logits && b < s->batch; b++)
         memcpy(s->logits + (size_t)b * V, all_logits + ((size_t)(b + 1) * n - 1) * V, V * sizeof(float));
+    s->has_logits = true;
+    return KV_OK;
+}
+
+kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
+    const bool copies = s->path->keeps;
+    kv_status status = check_tokens(s, tokens, 1, n_tokens, error);
+    for (int b = 0; !status && b < s->batch; b++)
+        status = s->lengths[b] ? kv_fail(error, KV_ERROR_ARGUMENT,
+                                         "sequence %d: it has %d positions, and is to be empty", b, s->lengths[b])
+                               : check_room(s, b, n_tokens, false, error);
+    if (status)
+        return status;
+    for (int b = 0; b < s->batch; b++)
+        s->overflows += append(s, b, tokens, n_tokens) && b == 0;
+    extend(s, 0, copies ? 1 : s->batch, s->lengths[0], NULL);
+    for (int b = 1; copies && b < s->batch; b++) {
+        s->cache.kind->copy(&s->cache, 0, b);
+        s->cache.lengths[b] = s->cache.lengths[0];
+        memcpy(s->logits + (size_t)b * V, s->logits, V * sizeof *s->logits);
+    }
     s->has_logits = true;
     return KV_OK;
 }

@@ -1,4 +1,5 @@
-/* Attention of one level, once for each type that keys and values are kept in: kept.h has their layouts.
+/* Attention of one level, once for each type that keys are kept in, values of each type by a table: kept.h has their
+ * layouts.
  *
  * The keys are taken in parts of KV_ATTENTION_PART positions, with a running softmax. Of one part c, computed from
  * nothing but it,
@@ -37,6 +38,7 @@ struct tile_part {
     const char *centres;
     const uint16_t *centre_scales;
     uintptr_t next_keys, next_end; /* what to fetch while values are weighed, none: 0 */
+    size_t value_bytes;            /* of one */
     int head_size;
     float scale;
     int n_seen;    /* positions of the part that query 0 sees, less than 1: none; query i sees i more */
@@ -82,9 +84,8 @@ INLINED void score_blocks(enum kv_kept kept, const struct tile_part *p, int t, i
     const char *row = p->keys + (size_t)(t / KV_KEY_BLOCK) * rows * row_bytes;
     const float *queries = p->queries;
     const size_t step = (size_t)n_blocks * row_bytes;
-    const size_t value_bytes = kv_value_bytes(kept, p->head_size);
-    uintptr_t values = (uintptr_t)p->values + (size_t)t * value_bytes;
-    const uintptr_t values_end = (uintptr_t)p->values + (size_t)seen_by(p, 0) * value_bytes;
+    uintptr_t values = (uintptr_t)p->values + (size_t)t * p->value_bytes;
+    const uintptr_t values_end = (uintptr_t)p->values + (size_t)seen_by(p, 0) * p->value_bytes;
     vf sum[KV_QUERY_TILE][MOST_VECTORS];
     UNROLLED
     for (int i = 0; i < n_queries; i++) {
@@ -299,6 +300,33 @@ INLINED void weigh_all(enum kv_kept kept, const struct tile_part *p, float *out,
                       p->scores[i * SCORE_STRIDE + t], p->head_size);
 }
 
+/* Of values whose type is not that of the keys, by their type: of a query alone, and of a tile. Code for each pair of types
+ * would gain nothing but size. A query alone uses each value once, so that memory sets the pace: vectors enough to hide the
+ * latency of the sums. */
+enum { ALONE_VECTORS = 4 };
+#define WEIGHER(NAME, KEPT)                                                                                            \
+    static void weigh_alone_##NAME(const struct tile_part *p, float *out, size_t stride)                               \
+    {                                                                                                                  \
+        weigh_all(KEPT, p, out, stride, 1, ALONE_VECTORS);                                                             \
+    }                                                                                                                  \
+    static void weigh_tile_##NAME(const struct tile_part *p, float *out, size_t stride)                                \
+    {                                                                                                                  \
+        weigh_all(KEPT, p, out, stride, KV_QUERY_TILE, KV_WEIGH_VECTORS);                                              \
+    }
+WEIGHER(f32, KV_KEPT_F32)
+WEIGHER(bf16, KV_KEPT_BF16)
+WEIGHER(int8, KV_KEPT_INT8)
+WEIGHER(int4, KV_KEPT_INT4)
+static const struct {
+    void (*alone)(const struct tile_part *p, float *out, size_t stride);
+    void (*tile)(const struct tile_part *p, float *out, size_t stride);
+} weighers[KV_N_KEPT] = {
+    [KV_KEPT_F32] = {weigh_alone_f32, weigh_tile_f32},
+    [KV_KEPT_BF16] = {weigh_alone_bf16, weigh_tile_bf16},
+    [KV_KEPT_INT8] = {weigh_alone_int8, weigh_tile_int8},
+    [KV_KEPT_INT4] = {weigh_alone_int4, weigh_tile_int4},
+};
+
 static float exp_of(float x)
 {
     return v_exp(v_set(x))[0];
@@ -356,9 +384,11 @@ INLINED void look_ahead(enum kv_kept kept, const struct kv_attention *a, int par
         return;
     p->next_keys = (uintptr_t)a->keys + begin * key_bytes;
     p->next_end = p->next_keys + n * key_bytes;
-    for (size_t i = 0; kv_is_scaled(kept) && i < n; i += LINE_BYTES / sizeof(uint16_t)) {
-        __builtin_prefetch((const void *)((uintptr_t)(a->key_scales + begin) + i * sizeof(uint16_t)));
-        __builtin_prefetch((const void *)((uintptr_t)(a->value_scales + begin) + i * sizeof(uint16_t)));
+    for (size_t i = 0; i < n; i += LINE_BYTES / sizeof(uint16_t)) {
+        if (kv_is_scaled(kept))
+            __builtin_prefetch((const void *)((uintptr_t)(a->key_scales + begin) + i * sizeof(uint16_t)));
+        if (kv_is_scaled(a->values_kept))
+            __builtin_prefetch((const void *)((uintptr_t)(a->value_scales + begin) + i * sizeof(uint16_t)));
     }
     if (kv_is_centred(kept)) {
         const size_t block = (begin / KV_KEY_BLOCK + KV_KEY_BLOCK - 1) / KV_KEY_BLOCK * KV_KEY_BLOCK;
@@ -370,18 +400,21 @@ INLINED void look_ahead(enum kv_kept kept, const struct kv_attention *a, int par
 
 /* A tile of queries, of which the first `skip` are there to fill it: they have been attended to. */
 INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, int skip, int part, int n_queries,
-                    int n_vectors, int n_blocks, struct softmax *known)
+                    int n_blocks, struct softmax *known)
 {
     const size_t head_size = (size_t)a->head_size, begin = (size_t)part * KV_ATTENTION_PART;
+    const size_t value_bytes = kv_value_bytes(a->values_kept, a->head_size);
+    const bool scales_values = kv_is_scaled(a->values_kept);
     struct tile_part p = {
         .queries = a->queries + (size_t)first * a->query_stride,
         .query_stride = a->query_stride,
         .keys = (const char *)a->keys + begin * kv_key_bytes(kept, a->head_size),
-        .values = (const char *)a->values + begin * kv_value_bytes(kept, a->head_size),
+        .values = (const char *)a->values + begin * value_bytes,
         .key_scales = kv_is_scaled(kept) ? a->key_scales + begin : NULL,
-        .value_scales = kv_is_scaled(kept) ? a->value_scales + begin : NULL,
+        .value_scales = scales_values ? a->value_scales + begin : NULL,
         .centres = kv_is_centred(kept) ? (const char *)a->centres + begin / KV_KEY_BLOCK * head_size : NULL,
         .centre_scales = kv_is_centred(kept) ? a->centre_scales + begin / KV_KEY_BLOCK : NULL,
+        .value_bytes = value_bytes,
         .head_size = a->head_size,
         .scale = a->scale,
         .n_seen = a->first_position + first + 1 - (int)begin,
@@ -397,13 +430,16 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
     for (int i = skip; i < n_queries; i++)
         if (seen_by(&p, i)) {
             of_part[i] = weights_of(p.scores + i * SCORE_STRIDE, seen_by(&p, i));
-            if (kv_is_scaled(kept))
+            if (scales_values)
                 scale_weights(p.scores + i * SCORE_STRIDE, p.value_scales, seen_by(&p, i));
         }
-    weigh_all(kept, &p, out, head_size, n_queries, n_vectors);
+    if (a->values_kept == kept)
+        weigh_all(kept, &p, out, head_size, n_queries, n_queries == 1 ? ALONE_VECTORS : KV_WEIGH_VECTORS);
+    else
+        (n_queries == 1 ? weighers[a->values_kept].alone : weighers[a->values_kept].tile)(&p, out, head_size);
     for (int i = skip; i < n_queries; i++)
         if (seen_by(&p, i)) {
-            if (kept == KV_KEPT_INT4)
+            if (a->values_kept == KV_KEPT_INT4)
                 rotate(out + (size_t)i * head_size, a->head_size);
             take_up(&known[i], a->out + (size_t)(first + i) * a->out_stride, &of_part[i], out + (size_t)i * head_size,
                     a->head_size);
@@ -414,7 +450,7 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
  * sums. Codes of few bytes come faster than floats, and need more of them. */
 INLINED void attend_alone(enum kv_kept kept, const struct kv_attention *a, int query, int part, struct softmax *known)
 {
-    attend(kept, a, query, 0, part, 1, 4, kept == KV_KEPT_F32 || KV_LANES < 8 ? 2 : 4, known);
+    attend(kept, a, query, 0, part, 1, kept == KV_KEPT_F32 || KV_LANES < 8 ? 2 : 4, known);
 }
 
 /* Queries [first, first + n), at most KV_QUERY_GROUP, in whole tiles; the last tile begins among the queries before
@@ -432,7 +468,7 @@ INLINED void attend_group(enum kv_kept kept, const struct kv_attention *a, int f
             if (width == 1)
                 attend_alone(kept, a, first + query, part, known + KV_QUERY_TILE + query);
             else
-                attend(kept, a, first + query, skip, part, KV_QUERY_TILE, KV_WEIGH_VECTORS, KV_SCORE_BLOCKS,
+                attend(kept, a, first + query, skip, part, KV_QUERY_TILE, KV_SCORE_BLOCKS,
                        known + KV_QUERY_TILE + query);
         }
     for (int i = 0; i < n; i++)

@@ -1,4 +1,5 @@
-/* The types that keys and values of one head are kept in: what a cache writes and the attention kernels read.
+/* The types that keys and values of one head are kept in, each in its own: what a cache writes and the attention kernels
+ * read.
  *
  *   f32    as they are
  *   bf16   rounded to the nearest of 8 bits of precision, to even

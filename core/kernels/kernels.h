@@ -34,6 +34,7 @@ struct kv_attention {
     int first_position;                        /* of query 0 */
     const void *keys;                          /* [capacity / KV_KEY_BLOCK][kv_key_rows][KV_KEY_BLOCK] codes */
     const void *values;                        /* [capacity][kv_value_bytes] */
+    enum kv_kept values_kept;                  /* their type; that of keys says whose kernel it is */
     const uint16_t *key_scales, *value_scales; /* [capacity] bf16, of types that have them */
     /* Of types that have them, the centres of the blocks of keys: as int8 keys, one for each block. */
     const void *centres;
@@ -133,7 +134,7 @@ struct kv_kernels {
     void (*gelu_new)(float *y, const float *bias, int n);
     /* y = gelu(y + bias), by the error function; [n] */
     void (*gelu)(float *y, const float *bias, int n);
-    /* Of keys and values of each type. */
+    /* By the type of keys. */
     void (*attention[KV_N_KEPT])(const struct kv_attention *attention);
     /* out [head_size] of one query, from its partials [n, 2 + head_size]. */
     void (*attention_join)(const float *partials, int n, int head_size, float *out);

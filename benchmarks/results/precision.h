@@ -1,0 +1,57 @@
+/* What weights and caches in fewer bits gain, beside what they cost: a variant is a cell of suite precision, held against
+ * float32 at the same point. Its quality is that of suite quality in the same run, which may be of another model: a model
+ * with synthetic weights has none.
+ *
+ *   gain      how many times as fast a step is, within rounds
+ *   bound     bytes of a step of float32 over those of the variant, from the formats: what memory traffic allows
+ *   share     gain / bound */
+#ifndef KV_RESULTS_PRECISION_H
+#define KV_RESULTS_PRECISION_H
+
+#include "results/results.h"
+
+#define KV_PRECISION_SUITE "precision"
+#define KV_QUALITY_SUITE   "quality"
+
+struct kv_variant {
+    const struct kv_cell_results *cell, *base; /* base: float32; NULL: not measured at that point */
+    const struct kv_cell_results *quality;     /* NULL: unknown */
+    struct kv_judgement judged;                /* of the time per token */
+    struct kv_stats_interval gain;             /* interval of judged.speed; NaN: too few rounds */
+    double bound;                              /* NaN unknown */
+    double divergence;                         /* nats; NaN unknown */
+    double token_bytes;                        /* of keys and values in use, a position */
+    /* Another variant of the point is worth more: its divergence is not larger, and it is faster, or as fast with less
+     * divergence. */
+    bool is_dominated;
+};
+
+bool kv_is_variant(const struct kv_cell_results *cell);
+bool kv_is_full_precision(const struct kv_cell_results *cell);
+
+/* Of a cell of suite precision that is ok. Errors: MEMORY. */
+kv_status kv_variant_of(const struct kv_results *results, const struct kv_cell_results *cell,
+                        struct kv_variant *variant, struct kv_error *error);
+
+/* ---- In tables (tables_precision.c) */
+
+struct kv_table;
+
+/* Of a variant what stands for `column`: of DECODE_TOK_S the gain, BYTES the bound, LIMIT_PCT the share of the bound,
+ * KV_LIVE_BYTES the bytes a position, DIVERGENCE and TOP_AGREEMENT_PCT those of its quality. Errors: MEMORY. */
+kv_status kv_table_add_variant(struct kv_table *table, const struct kv_results *results,
+                               const struct kv_cell_results *cell, enum kv_column column, bool page,
+                               struct kv_error *error);
+/* For programs: "gain". */
+const char *kv_variant_column_name(enum kv_column column);
+
+/* Of a cell of suite quality a figure; on the page with its interval, which the next two columns are. */
+void kv_table_add_between(struct kv_table *table, const struct kv_cell_results *cell, enum kv_column column, bool page);
+
+/* ---- In words */
+
+/* "float32", "int8 weights", "int8 weights with an int4 cache", "an int4 cache"; returned. */
+#define KV_VARIANT_SIZE 96
+const char *kv_variant_name(const struct kv_cell_results *cell, char text[KV_VARIANT_SIZE]);
+
+#endif
