@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/number.h"
 #include "results/compare.h"
 
 #include <stdio.h>
@@ -24,11 +25,11 @@ struct settings {
 /* "5%" or "0.05"; a number of 1 or more without its sign may mean either and is refused. */
 static bool parse_share(const char *text, void *value, struct kv_error *error)
 {
-    const char *tail = text + strspn(text, "0123456789.");
-    const bool percent = strcmp(tail, "%") == 0;
-    char *end;
-    const double number = strtod(text, &end), share = percent ? number / 100 : number;
-    if (end == text || end != tail || (*tail && !percent) || share > (percent ? 100 : 0.999999)) {
+    const char *tail = text;
+    double share = 0;
+    const bool is_number = kv_number_decimal(&tail, 0, 10000, &share), percent = strcmp(tail, "%") == 0;
+    share /= percent ? 100 : 1;
+    if (!is_number || (*tail && !percent) || (!percent && share >= 1)) {
         snprintf(error->message, sizeof error->message, "'%.60s' is not a share such as 5%% or 0.05", text);
         return false;
     }

@@ -1,8 +1,8 @@
 #include "cli/cli.h"
 
 #include "base/error.h"
+#include "base/number.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +17,9 @@ const int default_prompt_length = sizeof default_prompt / sizeof default_prompt[
 /* A whole number of low..INT32_MAX at *text, which then points past it. */
 static bool read_number(const char **text, long low, int *value)
 {
-    char *end;
-    errno = 0;
-    if (**text < '0' || **text > '9')
+    uint64_t number;
+    if (!kv_number_whole(text, (uint64_t)low, INT32_MAX, &number))
         return false;
-    const long number = strtol(*text, &end, 10);
-    if (errno || number < low || number > INT32_MAX)
-        return false;
-    *text = end;
     *value = (int)number;
     return true;
 }

@@ -2,6 +2,7 @@
 #include "results/csv.h"
 
 #include "base/error.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -501,10 +502,9 @@ kv_status kv_csv_number(const struct kv_csv_table *table, size_t row, size_t col
     *value = NAN;
     if (*text == '\0')
         return KV_OK;
-    char *end = NULL;
-    /* strtod also takes spaces, hexadecimal, "inf" and "nan", none of which these files hold. */
-    const double number = strspn(text, "+-.0123456789eE") == strlen(text) ? strtod(text, &end) : NAN;
-    if (!end || *end != '\0' || end == text || !isfinite(number))
+    const char *at = text;
+    double number;
+    if (!kv_number_decimal(&at, -HUGE_VAL, HUGE_VAL, &number) || *at)
         return kv_fail(error, KV_ERROR_FORMAT, "%s line %zu has \"%s\" where column \"%s\" needs a number: correct it",
                        table->file, table->starts[row + 1], text, table->fields[column]);
     *value = number;
