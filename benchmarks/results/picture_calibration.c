@@ -29,7 +29,8 @@ static kv_status read_rows(const struct kv_csv_table *table, double (*rows)[N_CO
         status = kv_csv_column(table, names[i], &at[i], error);
     for (size_t row = 0; !status && row < kv_csv_rows(table); row++)
         for (int i = 0; !status && i < N_COLUMNS; i++)
-            status = kv_csv_number(table, row, at[i], &rows[row][i], error);
+            status = i < N ? kv_csv_amount(table, row, at[i], &rows[row][i], error)
+                           : kv_csv_count(table, row, at[i], 0, &rows[row][i], error);
     return status;
 }
 
