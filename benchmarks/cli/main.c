@@ -4,6 +4,7 @@
 #include "machine/context.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -138,9 +139,16 @@ static int run(const char *name, int argc, char **argv)
     return cli_fail("", CLI_USAGE, "'%s' is not a command; see kvbench --help", name);
 }
 
+/* jansson takes what it could not allocate for a mistake in the text, or leaves it out. */
+static void *json_memory(size_t bytes)
+{
+    return cli_memory(NULL, bytes ? bytes : 1);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "--help";
+    json_set_alloc_funcs(json_memory, free);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is told of like a full disk */
     const int status = run(name, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout))
