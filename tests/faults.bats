@@ -206,3 +206,17 @@ on_disk() {
         lacks "$out" .figures.
     done
 }
+
+@test "a clock that stands still is told of, and one that jumps does no harm" {
+    [[ -n ${KV_FAULT_CLOCK-} ]] || skip 'run by meson test'
+    broken=(env "LD_PRELOAD=$KV_FAULT_CLOCK" "ASAN_OPTIONS=${ASAN_OPTIONS-}:verify_asan_link_order=0")
+    head -c 600 "$project/data/models/kjv/validation.txt" >text
+    for line in "bench --model $tiny --out run" "generate --model $tiny --tokens 1,2" limits \
+        'train --text text --out trained'; do
+        refuses 1 'the clock of this machine stands still' timeout 20 "${broken[@]}" KV_CLOCK=still "$program" $line
+    done
+    holds 1
+    ends 0 timeout 60 "${broken[@]}" KV_CLOCK=jumps "$program" bench --quiet --model "$tiny" --suite batch --batch 1 \
+        --new 3 --reps 2 --threads 1 --out run
+    ends 0 "$program" compare run --by path
+}

@@ -63,6 +63,8 @@ def files(folder):
 def judge(name, steady, kind, clean, clean_files, before, done, after):
     """What is wrong with how it ended; None: nothing."""
     said = [line for line in done.stderr.splitlines() if line.startswith("kvbench")]
+    if "error while loading shared libraries" in done.stderr:
+        return None  # the loader's own reads: the program has not begun
     if done.returncode < 0 or done.returncode > 3:
         return f"ended with {done.returncode}"
     if any(".kvbench-part-" in file for file in after) and "no memory; close" not in done.stderr:

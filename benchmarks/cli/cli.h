@@ -12,6 +12,7 @@ struct command {
     const char *summary;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
     bool computes;                     /* with OpenBLAS, or tells of it: it had better know this CPU */
+    bool times;                        /* something: without a clock that runs it would wait for ever */
 };
 
 int command_ab(int argc, char **argv);
