@@ -59,14 +59,17 @@ folder=$(cd -- "$(dirname -- "$gif")" 2>/dev/null && pwd -P) || fail "the folder
 [ -x "$program" ] || fail "$program is not there; build it, or name one in KVBENCH_PROGRAM"
 command -v gnuplot >/dev/null || fail "gnuplot is not installed; install the package gnuplot-nox"
 
-# In the picture's own folder, so that the finished one is renamed and not copied.
+# In the picture's own folder, so that the finished one is renamed and not copied. What a killed one left goes.
+for stale in "$folder"/.dashboard.*[0-9]; do
+    [ -e "/proc/${stale##*.}" ] || rm -rf -- "$stale"
+done
 work=$folder/.dashboard.$$
-mkdir -- "$work" 2>/dev/null || fail "cannot write to the folder of $gif; check its permissions and free space"
 trap 'rm -rf -- "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
+mkdir -- "$work" 2>/dev/null || fail "cannot write to the folder of $gif; check its permissions and free space"
 
-"$program" dashboard --from "$csv" --tables "$work" 2>"$work/log" ||
-    fail "$(sed 's/^kvbench dashboard: //' "$work/log" | tail -n 1)"
+complaint=$("$program" dashboard --from "$csv" --tables "$work" 2>&1) ||
+    fail "$(printf '%s\n' "$complaint" | sed 's/^kvbench dashboard: //' | tail -n 1)"
 picture=dashboard_panels
 [ ! -e "$work/key.1" ] || picture=dashboard
 draw "$picture" || fail "gnuplot failed: $(grep -v '^[ ^]*$' "$work/log" | tail -n 1)"

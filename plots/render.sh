@@ -58,13 +58,15 @@ render()
     status=$?
     wait $! || status=1
     # An iconv warning, of a degree sign that no figure has, opens every log.
-    [ $status -eq 0 ] ||
-        fail "$1: gnuplot failed: $(cat "$work"/log.??? | grep -v -e '^[ ^]*$' -e iconv -e Skipping | tail -n 1)"
+    if [ $status -ne 0 ]; then
+        complaint=$(cat "$work"/log.??? | grep -v -e '^[ ^]*$' -e iconv -e Skipping | tail -n 1)
+        fail "$1: gnuplot failed: ${complaint:-it could not write to $folder; check its free space}"
+    fi
     if ! { portable_svg "$1" && mkdir -p -- "$run/figures" &&
         mv -f -- "$work/$1.png" "$work/$1.svg" "$run/figures/"; } 2>"$work/log"; then
         fail "cannot write to $folder/figures; check its permissions and free space"
     fi
-    printf '%s/figures/%s.png and .svg\n' "$folder" "$1"
+    printf '%s/figures/%s.png and .svg\n' "$folder" "$1" 2>/dev/null || fail "stdout cannot be written"
 }
 
 case ${1-} in
@@ -83,18 +85,23 @@ run=$(cd -- "$folder" && pwd -P) || fail "$folder cannot be entered; check its p
 [ -x "$program" ] || fail "$program is not there; build it, or name one in KVBENCH_PROGRAM"
 command -v gnuplot >/dev/null || fail "gnuplot is not installed; install the package gnuplot-nox"
 
-# In the run's own folder, so that a finished figure is renamed and not copied.
+# In the run's own folder, so that a finished figure is renamed and not copied. What a killed one left goes.
+for stale in "$run"/.figures.*[0-9]; do
+    [ -e "/proc/${stale##*.}" ] || rm -rf -- "$stale"
+done
 work=$run/.figures.$$
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 mkdir -- "$work" 2>/dev/null || fail "cannot write to $folder; check its permissions and free space"
 
-# Every file is checked before the first figure is drawn.
-"$program" tables -- "$folder" "$work" >"$work/figures" 2>"$work/log" ||
-    fail "$(sed 's/^kvbench tables: //' "$work/log" | tail -n 1)"
+# Every file is checked before the first figure is drawn. What is said is kept in memory: the disk may be full.
+figures=$("$program" tables -- "$folder" "$work" 2>&1) ||
+    fail "$(printf '%s\n' "$figures" | sed 's/^kvbench tables: //' | tail -n 1)"
 while read -r figure; do
     case $figure in
     *:*) printf '%s\n' "$figure" ;;
     *) render "$figure" ;;
     esac
-done <"$work/figures"
+done <<END
+$figures
+END

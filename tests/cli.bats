@@ -110,27 +110,32 @@ END
             n=$((n + 1))
         done
     done <<'END'
-generate new -1 many 1.5 3x '' 1073741824 99999999999999999999
+generate new -1 many 1.5 3x ' 5' +5 '5 ' 0x5 5e0 '' 1073741824 99999999999999999999
 generate chunk 0 -1 all 2147483648
 generate threads 0 -1 257 two ''
-generate seed -1 1.0 x '' 18446744073709551616
-generate tokens '' 1,,2 '1,2;3' ';1' '1;' '1 2' -1 1.5 x 2147483648
+generate temperature 0x1 ' 1' +1 .5 5. 1e 1e999 inf nan -0 1_0 1,5 ''
+generate seed -1 1.0 x ' 1' +1 '' 18446744073709551616
+generate tokens '' 1,,2 +1 ' 1' 0x1 1, '1,2;3' ';1' '1;' '1 2' -1 1.5 x 2147483648
 generate path fast '' Cached naive,cached
 generate overflow wrap ''
 generate gemm cublas ''
 generate isa sse9 ''
 logits tokens '1,2;3' '1,2;3,4;5'
 logits chunk 0 x
-bench batch '' 0 -1 1,,2 4-1 '1-8*1' 1-8+0 1- x 2147483648
+bench batch '' ' 4' +4 1,+2 0 -1 1,,2 4-1 '1-8*1' 1-8+0 1- x 2147483648
 bench reps 0 -1 x ''
 bench new 0 -1 x ''
 bench prompt 0 -1 x ''
 bench suite everything ''
 bench path fast '' naive, ,naive naive,naive 'naive;cached'
+bench precision x +2% ' 2%' 0x2% 2%% 1
+bench time x +90 ' 90' 0x10 90ss
+compare threshold 0 +5% ' 5%' 0x5% .5 5
+compare fail-above x +5%
 limits threads 0 x
 limits isa sse9
 END
-    is $n 78
+    is $n 124
     holds 0
 }
 

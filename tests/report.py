@@ -218,7 +218,7 @@ class Report(unittest.TestCase):
         self.assertTrue(result.stderr.startswith("kvbench report: "))
         self.assertIn(part, result.stderr)
         self.assertEqual((self.folder / "report.html").read_text(), "earlier")
-        self.assertEqual(list(self.folder.glob("**/*.part-*")), [])
+        self.assertEqual(list(self.folder.glob("**/*.kvbench-part-*")), [])
 
     def test_it_is_one_whole_page(self):
         put_whole_run(self.folder)

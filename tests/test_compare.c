@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static void put(const struct cli *cli, const char *name, const char *text)
 {
@@ -467,7 +468,7 @@ static void test_bad_options(void **state)
         {"--threshold", "-1%", "not a share"},
         {"--threshold", "%", "not a share"},
         {"--threshold", "0x1", "not a share"},
-        {"--threshold", "1e-3", "not a share"},
+        {"--threshold", "+0.1%", "not a share"},
         {"--threshold", "2%%", "not a share"},
         {"--threshold", "1.5.2", "not a share"},
         {"--fail-above", "", "not a share"},
@@ -495,6 +496,41 @@ static void test_bad_options(void **state)
     assert_complaint(cli, 2, "unexpected argument 'C'");
     RUN(cli, "compare", "A", "--by", "path", "--ignore", "path");
     assert_complaint(cli, 2, "--ignore names the column of --by");
+}
+
+/* Of the programs that ran so far. */
+static double seconds_used(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_CHILDREN, &used);
+    return (double)used.ru_utime.tv_sec + (double)used.ru_utime.tv_usec * 1e-6;
+}
+
+/* What takes a step for every two configurations takes half a minute of 20,000; all of it together one second. */
+static void test_twenty_thousand_configurations(void **state)
+{
+    enum { N = 20000, SECONDS = 10 }; /* with sanitizers */
+    struct cli *cli = *state;
+    FILE *a = begin_run(cli, "A"), *b = begin_run(cli, "B"), *c = begin_run(cli, "C");
+    for (int i = 1; i <= N; i++) {
+        add(a, i % 2 ? "cached" : "naive", "openblas", i, nine, 1);
+        add(b, i % 2 ? "cached" : "naive", "openblas", i, nine_slower, 1);
+        add(c, i % 2 ? "cached" : "naive", "openblas", N + i, nine, 1);
+    }
+    end_run(a);
+    end_run(b);
+    end_run(c);
+    const double before = seconds_used();
+    cli->stdout_file = "/dev/null";
+    RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms");
+    assert_exit(cli, 0);
+    RUN(cli, "compare", "A", "--by", "batch", "--metric", "ttpt_ms", "--csv", "all.csv");
+    assert_exit(cli, 0);
+    cli->stdout_file = NULL;
+    RUN(cli, "compare", "A", "C");
+    assert_complaint(cli, 2, "have no value of batch in common; to compare all the same: --ignore batch");
+    if (seconds_used() - before > SECONDS)
+        fail_msg("three comparisons of %d configurations took %.1f s", N, seconds_used() - before);
 }
 
 static void test_escape_sequences_stay_in_the_file(void **state)
@@ -534,6 +570,7 @@ int main(void)
         CLI_TEST(test_bad_files),
         CLI_TEST(test_nothing_to_compare),
         CLI_TEST(test_bad_options),
+        CLI_TEST(test_twenty_thousand_configurations),
         CLI_TEST(test_escape_sequences_stay_in_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,12 @@ END
         refuses 2 "$part" tokenize "$format" $options
     done <<'END'
 12,x~--decode~byte 3
+1,,2~--decode~byte 2
+1 , ,2~--decode~byte 4
+,1~--decode~byte 0
+1,~--decode~byte 2
+1 +2~--decode~byte 2
+0x1~--decode~byte 0
 -1~--decode~byte 0
 99999999999~--decode~byte 0
 1\0002~--decode~byte 1

@@ -224,12 +224,12 @@ ROWS
     start "$program" train "${small[@]}" --out out --steps 1000000
     soon test -e out/model.safetensors
     "$program" train --out out --resume >/dev/null 2>other && false
-    has "$(<other)" 'another kvbench train is running in it'
+    has "$(<other)" 'another kvbench is at work in it'
     kill -KILL "$child"
     finishes 137
-    echo half >out/checkpoint.safetensors.part-1
-    ends 0 train --out out --resume --steps 1
-    absent out/checkpoint.safetensors.part-1
+    echo half >"out/checkpoint.safetensors.kvbench-part-$child"
+    ends 0 train --out out --resume --steps 2
+    absent "out/checkpoint.safetensors.kvbench-part-$child"
 }
 
 # ---- What goes wrong -------------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ static kv_status read_bench(const char *folder, const char *column, double *valu
     if (!status)
         status = kv_csv_column(table, column, &at, error);
     for (size_t row = 0; !status && row < kv_csv_rows(table) && n < 1000; row++) {
-        status = kv_csv_number(table, row, at, &values[n], error);
+        status = kv_csv_amount(table, row, at, &values[n], error);
         n += !status && values[n] > 0;
     }
     kv_csv_free(table);

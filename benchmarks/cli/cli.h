@@ -12,6 +12,7 @@ struct command {
     const char *summary;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
     bool computes;                     /* with OpenBLAS, or tells of it: it had better know this CPU */
+    bool times;                        /* something: without a clock that runs it would wait for ever */
 };
 
 int command_ab(int argc, char **argv);
@@ -33,6 +34,10 @@ int command_worker(int argc, char **argv);
 
 /* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);
+
+/* realloc, for what is so small that the program can only end without it, as options and JSON: says so on stderr and
+ * exits with CLI_FAILED. */
+void *cli_memory(void *block, size_t bytes);
 
 /* ---- Being asked to stop ------------------------------------------------------------------------------
  * A command ends after what it is doing, the second time at once. */

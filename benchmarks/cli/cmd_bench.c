@@ -285,20 +285,23 @@ static int dry_run(struct bench *bench)
     double kernel_seconds = 0, quality_seconds = 0;
     const int n_kernels = count_cells(&bench->plan, KV_FILE_KERNELS);
     const int n_quality = count_cells(&bench->plan, KV_FILE_QUALITY);
-    char value[KV_AXIS_TEXT_SIZE];
+    char value[KV_AXIS_TEXT_SIZE], why[20];
     if (kv_run_measure_limits(&bench->run, &error) != KV_OK)
         return cli_fail(bench->command, CLI_FAILED, "%s", error.message);
+    const int n_misfits = kv_run_leave_misfits(&bench->run, &error);
     printf("suite   path      batch  prompt    new  reps    seconds\n");
     for (int i = 0; i < bench->plan.n_cells; i++) {
         const struct kv_cell *cell = &bench->plan.cells[i];
+        const bool fits = !bench->run.cells[i].result.given_up;
         const double seconds = kv_predict_seconds(&bench->run, i) * cell->repetitions;
-        const bool over = bench->asked->cell_budget_s > 0 && seconds > bench->asked->cell_budget_s;
+        const bool over = fits && bench->asked->cell_budget_s > 0 && seconds > bench->asked->cell_budget_s;
         if (cell->kind != KV_KIND_GENERATION) {
             *(cell->kind == KV_KIND_QUALITY ? &quality_seconds : &kernel_seconds) += seconds;
             continue;
         }
-        printf("%-7s %-8s %6d %7d %6d %5d %10.1f", cell->suite, cell->arm.path, cell->point.batch, cell->point.n_prompt,
-               cell->point.n_new, cell->repetitions, seconds);
+        snprintf(why, sizeof why, fits ? "%.1f" : "cannot fit", seconds);
+        printf("%-7s %-8s %6d %7d %6d %5d %10s", cell->suite, cell->arm.path, cell->point.batch, cell->point.n_prompt,
+               cell->point.n_new, cell->repetitions, why);
         for (int k = 0; kv_axis_at(k); k++)
             if (kv_axis_at(k)->column != KV_COLUMN_PATH && kv_plan_varies(&bench->plan, cell->kind, kv_axis_at(k)) &&
                 *kv_axis_text(kv_axis_at(k), &cell->arm, value))
@@ -310,7 +313,9 @@ static int dry_run(struct bench *bench)
     if (n_kernels)
         printf("kernels %d products and attentions %52.1f\n", n_kernels, kernel_seconds);
     const double seconds = kv_predict_left(&bench->run, INT_MAX);
-    printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells, seconds / 60);
+    printf("\n%d cells, about %.1f minutes with warm-up\n", bench->plan.n_cells - n_misfits, seconds / 60);
+    if (n_misfits)
+        printf("%d cells cannot fit and will fail: %s\n", n_misfits, error.message);
     if (seconds > kv_run_time_left(&bench->run))
         printf(
             "more than --time allows: fewer rounds first, then without the largest cells, it will take %.1f minutes\n",
@@ -390,6 +395,7 @@ static int run(const char *command, const struct bench_settings *asked)
     }
     kv_plan_free(&bench->plan);
     free(bench->text.ids);
+    kv_run_folder_close(&bench->folder);
     free(bench);
     return exit_status;
 }

@@ -266,6 +266,7 @@ static int calibrate(struct calibration *c)
         status = write_files(c, &error);
     if (!status)
         print(c);
+    kv_run_folder_close(&c->folder);
     ab_close(&c->pair);
     free(contest);
     free(c->recorded);

@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/number.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,20 +26,22 @@ static kv_status no_memory(struct kv_error *error)
     return kv_fail(error, KV_ERROR_MEMORY, "no memory for what stdin holds; give less at once");
 }
 
-/* Ids with commas or white space between them: ids [n_bytes], of which *n_ids are written. */
+/* Ids with a comma or white space between them: ids [n_bytes], of which *n_ids are written. */
 static kv_status parse_ids(const struct input *input, int32_t *ids, size_t *n_ids, struct kv_error *error)
 {
-    static const char between[] = ", \t\r\n";
-    const char *at = input->bytes, *end = input->bytes + input->n_bytes;
-    for (*n_ids = 0; (at += strspn(at, between)) < end; ++*n_ids) {
-        char *after;
-        errno = 0;
-        const long id = strtol(at, &after, 10);
-        if (*at < '0' || *at > '9' || errno || id > INT32_MAX || (*after && !strchr(between, *after)))
+    static const char white[] = " \t\r\n";
+    const char *at = input->bytes + strspn(input->bytes, white), *end = input->bytes + input->n_bytes;
+    bool more = false; /* after a comma */
+    for (*n_ids = 0; at < end || more; ++*n_ids) {
+        uint64_t id;
+        const char *start = at;
+        if (!kv_number_whole(&at, 0, INT32_MAX, &id) || (*at && *at != ',' && !strchr(white, *at)))
             return kv_fail(error, KV_ERROR_ARGUMENT, "stdin: no id at byte %zu; give ids such as 15496,11,995",
-                           (size_t)(at - input->bytes));
+                           (size_t)(start - input->bytes));
         ids[*n_ids] = (int32_t)id;
-        at = after;
+        at += strspn(at, white);
+        more = *at == ',';
+        at += more ? 1 + strspn(at + 1, white) : 0;
     }
     return KV_OK;
 }

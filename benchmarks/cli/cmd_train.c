@@ -1,17 +1,15 @@
 #include "cli/train.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "measure/measure.h"
 #include "text/evaluate.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,45 +66,12 @@ static kv_status check_folder(const char *folder, struct kv_error *error)
                   : refuse_file_in(folder, "model.safetensors", "give another --out, so that this model stays", error);
 }
 
-static kv_status refuse_folder(const char *folder, const char *what, struct kv_error *error)
-{
-    return kv_fail(error, KV_ERROR_IO, "%.300s: %s", folder, what);
-}
-
-/* Removes half-written files of a run that was killed; the lock keeps every other writer out. */
-static void remove_partial_files(int folder)
-{
-    static const char *const names[] = {"checkpoint.safetensors.part", "model.safetensors.part", "config.json.part",
-                                        "training.csv.part"};
-    const int fd = dup(folder);
-    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
-    for (const struct dirent *entry; entries && (entry = readdir(entries));)
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-            if (strncmp(entry->d_name, names[i], strlen(names[i])) == 0)
-                unlinkat(folder, entry->d_name, 0);
-    if (entries)
-        closedir(entries);
-    else if (fd >= 0)
-        close(fd);
-}
-
 /* Makes the folder where there is none, and keeps it for this run alone. */
 static kv_status take_folder(struct work *w, const char *folder, struct kv_error *error)
 {
-    char reason[128];
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        snprintf(reason, sizeof reason, "cannot be made: %s", strerror(errno));
-        return refuse_folder(folder, reason, error);
-    }
-    w->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (w->lock < 0) {
-        snprintf(reason, sizeof reason, "cannot be opened: %s", strerror(errno));
-        return refuse_folder(folder, reason, error);
-    }
-    if (flock(w->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return refuse_folder(folder, "another kvbench train is running in it; wait until it ends", error);
-    remove_partial_files(w->lock);
-    return KV_OK;
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return kv_fail(error, KV_ERROR_IO, "%.300s: cannot be made: %s", folder, strerror(errno));
+    return kv_folder_lock(&w->lock, folder, error);
 }
 
 /* ---- Preparation --------------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 #include "cli/cli.h"
 
 #include "base/error.h"
+#include "base/number.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,17 +14,21 @@ const int default_prompt_length = sizeof default_prompt / sizeof default_prompt[
 /* Longest list: more would be a mistake, not a sweep. */
 #define MAX_VALUES 100000
 
+void *cli_memory(void *block, size_t bytes)
+{
+    void *larger = realloc(block, bytes);
+    if (larger || !bytes)
+        return larger;
+    fputs("kvbench: no memory; close other programs\n", stderr);
+    exit(CLI_FAILED);
+}
+
 /* A whole number of low..INT32_MAX at *text, which then points past it. */
 static bool read_number(const char **text, long low, int *value)
 {
-    char *end;
-    errno = 0;
-    if (**text < '0' || **text > '9')
+    uint64_t number;
+    if (!kv_number_whole(text, (uint64_t)low, INT32_MAX, &number))
         return false;
-    const long number = strtol(*text, &end, 10);
-    if (errno || number < low || number > INT32_MAX)
-        return false;
-    *text = end;
     *value = (int)number;
     return true;
 }
@@ -33,12 +37,8 @@ static bool append(struct int_list *list, int value)
 {
     if (list->n == MAX_VALUES)
         return false;
-    if ((list->n & (list->n - 1)) == 0) { /* 0 or a power of two: full, and the room doubles */
-        int *values = realloc(list->values, (size_t)(list->n ? 2 * list->n : 1) * sizeof *values);
-        if (!values)
-            return false;
-        list->values = values;
-    }
+    if ((list->n & (list->n - 1)) == 0) /* 0 or a power of two: full, and the room doubles */
+        list->values = cli_memory(list->values, (size_t)(list->n ? 2 * list->n : 1) * sizeof *list->values);
     list->values[list->n++] = value;
     return true;
 }
@@ -151,9 +151,7 @@ bool token_rows_parse(const char *text, void *value, struct kv_error *error)
     size_t capacity = 1;
     for (const char *at = text; *at; at++)
         capacity += *at == ',' || *at == ';';
-    rows.tokens = malloc(capacity * sizeof *rows.tokens);
-    if (!rows.tokens)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "no memory for '%.60s'", text) == KV_OK;
+    rows.tokens = cli_memory(NULL, capacity * sizeof *rows.tokens);
     int n = 0, row_length = 0;
     bool good = true, ragged = false;
     for (const char *at = text; good; at++) {

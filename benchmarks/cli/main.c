@@ -2,8 +2,10 @@
 #include "cli/cli.h"
 
 #include "machine/context.h"
+#include "measure/measure.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,22 +14,24 @@
 #include <unistd.h>
 
 static const struct command commands[] = {
-    {"bench", "measure both paths and write the results as CSV", command_bench, true},
-    {"ab", "which of two programs, commits or settings is faster", command_ab, false},
-    {"compare", "hold one run against another, or the arms of one run", command_compare, false},
-    {"columns", "what the columns of the result files mean", command_columns, false},
-    {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true},
-    {"evaluate", "how well a model predicts a text: loss, bits a byte", command_evaluate, true},
-    {"generate", "continue a text, or token ids", command_generate, true},
-    {"logits", "write the logits of every position to a file", command_logits, true},
-    {"tokenize", "text on stdin to token ids, or ids to text", command_tokenize, false},
-    {"train", "train a small GPT on a text, on this CPU", command_train, true},
-    {"report", "write a run as one HTML page: findings, figures, tables", command_report, false},
-    {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false},
-    {"info", "show this machine, this build and what can be chosen", command_info, true},
-    {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false},
-    {"calibrate", "how surely ab and compare can tell two programs apart on this machine", command_calibrate, false},
-    {"worker", "measure one cell on request, over lines of JSON", command_worker, true},
+    {"bench", "measure both paths and write the results as CSV", command_bench, true, true},
+    {"ab", "which of two programs, commits or settings is faster", command_ab, false, true},
+    {"compare", "hold one run against another, or the arms of one run", command_compare, false, false},
+    {"columns", "what the columns of the result files mean", command_columns, false, false},
+    {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true,
+     true},
+    {"evaluate", "how well a model predicts a text: loss, bits a byte", command_evaluate, true, true},
+    {"generate", "continue a text, or token ids", command_generate, true, true},
+    {"logits", "write the logits of every position to a file", command_logits, true, false},
+    {"tokenize", "text on stdin to token ids, or ids to text", command_tokenize, false, false},
+    {"train", "train a small GPT on a text, on this CPU", command_train, true, true},
+    {"report", "write a run as one HTML page: findings, figures, tables", command_report, false, false},
+    {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false, false},
+    {"info", "show this machine, this build and what can be chosen", command_info, true, false},
+    {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false, true},
+    {"calibrate", "how surely ab and compare can tell two programs apart on this machine", command_calibrate, false,
+     true},
+    {"worker", "measure one cell on request, over lines of JSON", command_worker, true, true},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -115,6 +119,17 @@ static void restart_with_better_openblas(char **argv)
             strerror(errno), kv_openblas_core(), better);
 }
 
+/* Whether time goes by within some tenths of a second; where it does not, what waits for it would wait for ever. */
+static bool clock_runs(void)
+{
+    enum { READINGS = 10000000 };
+    const int64_t start = kv_now_ns();
+    for (int i = 0; i < READINGS; i++)
+        if (kv_now_ns() != start)
+            return true;
+    return false;
+}
+
 static int run(const char *name, int argc, char **argv)
 {
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
@@ -132,15 +147,24 @@ static int run(const char *name, int argc, char **argv)
             const bool wants_help = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
             if (commands[i].computes && !wants_help)
                 restart_with_better_openblas(argv);
+            if (commands[i].times && !wants_help && !clock_runs())
+                return cli_fail(name, CLI_FAILED, "the clock of this machine stands still: nothing can be timed");
             return commands[i].run(argc - 1, argv + 1);
         }
     }
     return cli_fail("", CLI_USAGE, "'%s' is not a command; see kvbench --help", name);
 }
 
+/* jansson takes what it could not allocate for a mistake in the text, or leaves it out. */
+static void *json_memory(size_t bytes)
+{
+    return cli_memory(NULL, bytes ? bytes : 1);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "--help";
+    json_set_alloc_funcs(json_memory, free);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is told of like a full disk */
     const int status = run(name, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout))

@@ -84,17 +84,18 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* NULL without memory. */
 static char *join(const char *folder, const char *name)
 {
-    char *path;
-    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+    const size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = cli_memory(NULL, size);
+    snprintf(path, size, "%s/%s", folder, name);
+    return path;
 }
 
 static bool holds_weights(const char *folder)
 {
     char *file = join(folder, "model.safetensors");
-    const bool there = file && access(file, F_OK) == 0;
+    const bool there = access(file, F_OK) == 0;
     free(file);
     return there;
 }
@@ -121,7 +122,7 @@ static char *named_folder(const char *name)
         return join(KV_MODELS_DIR, name);
     if (is_preset(name))
         return join(setting, name);
-    char *models = join(setting, "models"), *folder = models ? join(models, name) : NULL;
+    char *models = join(setting, "models"), *folder = join(models, name);
     free(models);
     return folder;
 }
@@ -129,9 +130,9 @@ static char *named_folder(const char *name)
 char *model_folder(const char *model)
 {
     if (!is_name(model))
-        return is_folder(model) ? strdup(model) : NULL;
+        return is_folder(model) ? strcpy(cli_memory(NULL, strlen(model) + 1), model) : NULL;
     char *folder = named_folder(model);
-    if (folder && holds_weights(folder))
+    if (holds_weights(folder))
         return folder;
     free(folder);
     return NULL;

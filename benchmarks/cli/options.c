@@ -1,8 +1,8 @@
 #include "cli/cli.h"
 
 #include "base/error.h"
+#include "base/number.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,10 +53,9 @@ static void print_help(const struct option_table *table)
 
 static bool parse_integer(const struct option_row *row, const char *text, struct kv_error *error)
 {
-    char *end;
-    errno = 0;
-    const long number = strtol(text, &end, 10);
-    if (end == text || *end || errno || number < row->low || number > row->high)
+    const char *at = text;
+    uint64_t number;
+    if (!kv_number_whole(&at, (uint64_t)row->low, (uint64_t)row->high, &number) || *at)
         return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a whole number of %d to %d", text, row->low,
                        row->high) == KV_OK;
     *row->integer = (int)number;
@@ -66,11 +65,11 @@ static bool parse_integer(const struct option_row *row, const char *text, struct
 /* A number behind which may stand one of the letters in `units`; *unit is that letter, or 0. */
 static bool parse_number(double *value, char *unit, const char *text, const char *units)
 {
-    char *end;
-    errno = 0;
-    const double number = strtod(text, &end);
-    *unit = *end && strchr(units, *end) ? *end++ : '\0';
-    if (*text < '0' || *text > '9' || *end || errno || !(number <= 1e9))
+    double number;
+    if (!kv_number_decimal(&text, 0, 1e9, &number))
+        return false;
+    *unit = *text && strchr(units, *text) ? *text++ : '\0';
+    if (*text)
         return false;
     *value = number;
     return true;
@@ -96,7 +95,7 @@ static bool parse_duration(double *seconds, const char *text, struct kv_error *e
 static bool parse_share(double *share, const char *text, struct kv_error *error)
 {
     char unit;
-    if (text[strspn(text, "0123456789.%")] || !parse_number(share, &unit, text, "%") || (!unit && *share >= 1))
+    if (!parse_number(share, &unit, text, "%") || (!unit && *share >= 1))
         return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a share such as 5%% or 0.05", text) == KV_OK;
     *share /= unit ? 100 : 1;
     return true;
@@ -104,10 +103,9 @@ static bool parse_share(double *share, const char *text, struct kv_error *error)
 
 static bool parse_seed(const struct option_row *row, const char *text, struct kv_error *error)
 {
-    char *end;
-    errno = 0;
-    const unsigned long long number = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno)
+    const char *at = text;
+    uint64_t number;
+    if (!kv_number_whole(&at, 0, UINT64_MAX, &number) || *at)
         return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a whole number of 0 to 18446744073709551615", text) ==
                KV_OK;
     *row->seed = number;

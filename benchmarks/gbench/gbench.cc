@@ -1,6 +1,10 @@
 /* The whole of Google Benchmark that the project touches, behind gbench.h. */
 #include "gbench.h"
 
+extern "C" {
+#include "base/number.h"
+}
+
 #include <strings.h>
 #include <sys/stat.h>
 
@@ -317,9 +321,8 @@ bool is_true(const std::string &value)
 /* A number from `least` up, and nothing after it but one of the letters in `units`. */
 bool is_number(const char *text, double least, const char *units)
 {
-    char *end;
-    const double number = std::strtod(text, &end);
-    return end != text && number >= least && number <= 1e9 && (!*end || (std::strchr(units, *end) && !end[1]));
+    double number;
+    return kv_number_decimal(&text, least, 1e9, &number) && (!*text || (std::strchr(units, *text) && !text[1]));
 }
 
 /* Refuses what Google Benchmark would take, and then exit on or run nothing. */

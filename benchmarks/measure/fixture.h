@@ -20,6 +20,8 @@ struct kv_fixture {
     double (*least_seconds)(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits);
     /* Work that is known without running anything, into cell->row. */
     void (*expect)(struct kv_cell_run *cell);
+    /* Whether it can be run with such a model at all; NULL: always. Errors: ARGUMENT. */
+    kv_status (*fit)(const struct kv_cell *cell, const struct kv_config *config, struct kv_error *error);
 
     /* Makes cell->state, and the first time checks what is to be checked, warms up and estimates a call; cell->row takes
      * what is known then. After an error cell->state may stand and is closed. */

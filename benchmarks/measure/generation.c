@@ -215,14 +215,22 @@ static kv_status run_first_token(struct generation_state *state, struct kv_error
     return status;
 }
 
+static kv_status fit(const struct kv_cell *cell, const struct kv_config *config, struct kv_error *error)
+{
+    const struct kv_point *p = &cell->point;
+    const long used = (long)p->n_prompt + p->n_new - 1;
+    if (used <= config->n_positions)
+        return KV_OK;
+    return kv_fail(error, KV_ERROR_ARGUMENT,
+                   "a prompt of %d and %d new tokens take %ld positions, the model has %d: use fewer", p->n_prompt,
+                   p->n_new, used, config->n_positions);
+}
+
 static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 {
-    const struct kv_point *p = &cell->cell->point;
-    const int n_positions = cell->run->settings->config->n_positions, used = p->n_prompt + p->n_new - 1;
-    if (used > n_positions)
-        return kv_fail(error, KV_ERROR_ARGUMENT,
-                       "a prompt of %d and %d new tokens take %d positions, the model has %d: use fewer", p->n_prompt,
-                       p->n_new, used, n_positions);
+    const kv_status fits = fit(cell->cell, cell->run->settings->config, error);
+    if (fits)
+        return fits;
     struct generation_state *state = calloc(1, sizeof *state);
     if (!state)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a generation");
@@ -376,6 +384,7 @@ const struct kv_fixture kv_generation_fixture = {
     .describe = describe,
     .least_seconds = least_seconds,
     .expect = expect,
+    .fit = fit,
     .open = open,
     .settle = settle,
     .repeat = repeat,

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "results/results.h"
 
 #include <errno.h>
 #include <math.h>
@@ -41,33 +42,44 @@ static void make_id(char *id, size_t size)
     snprintf(id, size, "%s-%s", date, *host ? host : "unknown");
 }
 
-/* results/ID, with a number behind the id when a run of the same second has that name; returns its length. */
-static int name_in_results(struct kv_run_folder *folder)
+/* results/ID, with a number behind the id when a run of the same second has that name. */
+static kv_status make_in_results(struct kv_run_folder *folder, struct kv_error *error)
 {
     const size_t plain = strlen(folder->id);
-    int length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
-    for (int i = 2; access(folder->path, F_OK) == 0 && i < 1000; i++) {
+    kv_status status = make_folders(folder->results, error);
+    for (int i = 2; !status; i++) {
+        const int length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
+        if (length >= (int)sizeof folder->path)
+            return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is too long a name for a folder", folder->results);
+        if (mkdir(folder->path, 0777) == 0)
+            break;
+        if (errno != EEXIST || i == 1000)
+            return kv_fail(error, KV_ERROR_IO, "folder %s cannot be made: %s", folder->path, strerror(errno));
         snprintf(folder->id + plain, sizeof folder->id - plain, "-%d", i);
-        length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
     }
-    return length;
+    return status;
+}
+
+void kv_run_folder_close(struct kv_run_folder *folder)
+{
+    if (*folder->path && folder->lock >= 0)
+        close(folder->lock);
+    *folder = (struct kv_run_folder){.lock = -1};
 }
 
 kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, struct kv_error *error)
 {
     const char *results = getenv("KVBENCH_RESULTS");
     char runs[sizeof folder->path + 16];
-    int length;
+    kv_status status;
+    *folder = (struct kv_run_folder){.in_results = !out, .lock = -1};
     make_id(folder->id, sizeof folder->id);
     snprintf(folder->results, sizeof folder->results, "%s", results && *results ? results : "results");
-    folder->in_results = !out;
-    if (out)
-        length = snprintf(folder->path, sizeof folder->path, "%s", out);
-    else
-        length = name_in_results(folder);
-    if (length < 1 || length >= (int)sizeof folder->path)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "--out: '%.60s' is not a folder's name", out ? out : folder->results);
-    const kv_status status = make_folders(folder->path, error);
+    if (out && (!*out || snprintf(folder->path, sizeof folder->path, "%s", out) >= (int)sizeof folder->path))
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--out: '%.60s' is not a folder's name", out);
+    status = out ? make_folders(folder->path, error) : make_in_results(folder, error);
+    if (!status)
+        status = kv_folder_lock(&folder->lock, folder->path, error);
     if (status)
         return status;
     snprintf(runs, sizeof runs, "%s/runs.csv", folder->path);
@@ -95,14 +107,14 @@ static bool read_id(const char *folder, const char *name, char *id, size_t size)
 
 kv_status kv_run_folder_open(struct kv_run_folder *folder, const char *path, struct kv_error *error)
 {
-    *folder = (struct kv_run_folder){.in_results = false};
+    *folder = (struct kv_run_folder){.lock = -1};
     if (snprintf(folder->path, sizeof folder->path, "%s", path) >= (int)sizeof folder->path)
         return kv_fail(error, KV_ERROR_ARGUMENT, "--resume: '%.60s...' is too long a name", path);
     /* A run that was killed before it measured anything has no row yet, and takes a new id. */
     if (!read_id(path, "limits.csv", folder->id, sizeof folder->id) &&
         !read_id(path, "runs.csv", folder->id, sizeof folder->id))
         make_id(folder->id, sizeof folder->id);
-    return KV_OK;
+    return kv_folder_lock(&folder->lock, folder->path, error);
 }
 
 kv_status kv_run_folder_link(const struct kv_run_folder *folder, struct kv_error *error)
@@ -331,9 +343,18 @@ static kv_status drop_unfinished(struct kv_run *run, enum kv_file_kind kind, enu
     return status;
 }
 
+/* What no reader of results takes, as a repetition that is there twice, is refused before it is gone on from. */
+static kv_status check_rows(const struct kv_run *run, struct kv_error *error)
+{
+    struct kv_results *results;
+    const kv_status status = kv_results_load(&results, run->settings->folder, error);
+    kv_results_free(results);
+    return status;
+}
+
 kv_status kv_resume(struct kv_run *run, struct kv_error *error)
 {
-    kv_status status = KV_OK;
+    kv_status status = check_rows(run, error);
     for (size_t i = 0; !status && i < sizeof row_files / sizeof *row_files; i++) {
         struct table t;
         if (!run->files[row_files[i].file])

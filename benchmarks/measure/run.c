@@ -183,6 +183,19 @@ kv_status kv_run_measure_limits(struct kv_run *run, struct kv_error *error)
     return status;
 }
 
+int kv_run_leave_misfits(struct kv_run *run, struct kv_error *error)
+{
+    int n = 0;
+    for (int i = 0; i < run->plan->n_cells; i++) {
+        struct kv_cell_run *cell = &run->cells[i];
+        if (!cell->fixture->fit || cell->fixture->fit(cell->cell, run->settings->config, n ? NULL : error) == KV_OK)
+            continue;
+        cell->result.given_up = true;
+        n++;
+    }
+    return n;
+}
+
 /* ---- The whole ----------------------------------------------------------------------------------------- */
 
 kv_status kv_run_measure(struct kv_run *run, struct kv_error *error)

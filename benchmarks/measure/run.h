@@ -35,14 +35,18 @@ struct kv_run_folder {
     char path[4096]; /* exists, and holds no other run */
     bool in_results; /* below the results folder, so `latest` there leads to it */
     char results[4096];
+    int lock; /* kv_folder_lock; -1: none */
 };
 
-/* Makes `out`, or results/ID when it is NULL, where results is $KVBENCH_RESULTS or "results" in the current folder.
- * Errors: ARGUMENT (it holds a run already), IO. */
+/* Makes `out`, or results/ID when it is NULL, where results is $KVBENCH_RESULTS or "results" in the current folder. Until
+ * kv_run_folder_close no other process has it, where the file system knows locks. Errors: ARGUMENT (it holds a run
+ * already), IO (also: another has it). */
 kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, struct kv_error *error);
 
-/* Opens the folder of a run to go on with; its id is that of its rows. Errors: ARGUMENT. */
+/* Opens the folder of a run to go on with; its id is that of its rows. Errors: ARGUMENT, IO (another has it). */
 kv_status kv_run_folder_open(struct kv_run_folder *folder, const char *path, struct kv_error *error);
+/* Also after an error, and of one that is all zero. */
+void kv_run_folder_close(struct kv_run_folder *folder);
 
 /* Points results/latest at the run. Errors: IO. */
 kv_status kv_run_folder_link(const struct kv_run_folder *folder, struct kv_error *error);
@@ -215,6 +219,10 @@ kv_status kv_run_measure(struct kv_run *run, struct kv_error *error);
 
 /* In place of that, for a prediction: measures the limits alone. */
 kv_status kv_run_measure_limits(struct kv_run *run, struct kv_error *error);
+
+/* Gives up, without a row, the cells that do not fit the model, so that predictions leave them out; returns how many. The
+ * error says why the first does not. */
+int kv_run_leave_misfits(struct kv_run *run, struct kv_error *error);
 
 /* The order of a round: indices of all cells of the plan [n_cells], turns in an order drawn from seed and round, and so
  * the cells of each. A cell that is not measured in that round is left out by who measures. */

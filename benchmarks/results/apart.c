@@ -149,7 +149,7 @@ static kv_status read_calibration(const char *file, const char *machine, double 
         for (size_t row = 0; !status && row < kv_csv_rows(table); row++) {
             double numbers[3];
             for (int i = 0; !status && i < 3; i++)
-                status = kv_csv_number(table, row, at[i + 1], &numbers[i], error);
+                status = kv_csv_amount(table, row, at[i + 1], &numbers[i], error);
             if (status || strcmp(kv_csv_text(table, row, at[0]), machine) != 0 || !(numbers[1] >= LEAST_PAIRS) ||
                 !(numbers[0] <= end))
                 continue;

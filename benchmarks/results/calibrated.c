@@ -21,21 +21,20 @@ const char *kv_calibrated_machine(const struct kv_results *run, char text[KV_CAL
 
 /* ---- power.csv ------------------------------------------------------------------------------------------------------ */
 
-enum { N_POWER_COLUMNS = 7 };
+enum { N_AMOUNTS = 2 /* the first columns, others count */, N_POWER_COLUMNS = 7 };
 
 static kv_status read_row(const struct kv_csv_table *table, size_t row, const size_t *at, const char *file,
                           struct kv_power_row *power, struct kv_error *error)
 {
     double *const fields[N_POWER_COLUMNS] = {&power->time_s, &power->slowdown_pct, &power->n,        &power->faster,
                                              &power->slower, &power->equal,        &power->undecided};
-    bool is_good = true;
     for (int i = 0; i < N_POWER_COLUMNS; i++) {
-        const kv_status status = kv_csv_number(table, row, at[i], fields[i], error);
+        const kv_status status = i < N_AMOUNTS ? kv_csv_amount(table, row, at[i], fields[i], error)
+                                               : kv_csv_count(table, row, at[i], 0, fields[i], error);
         if (status)
             return status;
-        is_good &= *fields[i] >= 0;
     }
-    is_good &= power->time_s > 0 && power->n > 0 &&
+    const bool is_good = power->time_s > 0 && power->n > 0 &&
                power->faster + power->slower + power->equal + power->undecided == power->n;
     return is_good ? KV_OK
                    : kv_fail(error, KV_ERROR_FORMAT,

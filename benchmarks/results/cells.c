@@ -31,6 +31,15 @@ bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_result
     return true;
 }
 
+kv_column_set kv_lacking_axes(const struct kv_results *run)
+{
+    kv_column_set lacking = 0;
+    for (int i = 0; i < KV_N_COLUMNS; i++)
+        for (size_t k = 0; kv_column_info((enum kv_column)i)->role == KV_ROLE_AXIS && k < run->n_cells; k++)
+            lacking |= *run->cells[k].texts[i] ? 0 : KV_BIT(i);
+    return lacking;
+}
+
 /* ---- Matching -------------------------------------------------------------------------------------------------- */
 
 struct entry {
@@ -43,7 +52,7 @@ struct kv_matcher {
     struct entry *entries; /* [n] by hash, then by order */
     size_t n;
     kv_column_set columns;
-    kv_column_set hashed; /* those of them that are never empty, nor axes: cells that agree are equal in these */
+    kv_column_set hashed; /* those of them in which cells that agree are equal */
 };
 
 static uint64_t hash_of(const struct kv_cell_results *cell, kv_column_set columns)
@@ -64,7 +73,7 @@ static int compare_entries(const void *left, const void *right)
 }
 
 kv_status kv_matcher_create(struct kv_matcher **matcher, const struct kv_cell_results *const *cells, size_t n,
-                            kv_column_set columns, struct kv_error *error)
+                            kv_column_set columns, kv_column_set lacking, struct kv_error *error)
 {
     struct kv_matcher *created = *matcher = calloc(1, sizeof *created);
     if (created)
@@ -75,10 +84,8 @@ kv_status kv_matcher_create(struct kv_matcher **matcher, const struct kv_cell_re
         return kv_fail(error, KV_ERROR_MEMORY, "no memory to match %zu cells: close other programs", n);
     }
     created->n = n;
-    created->columns = created->hashed = columns;
-    for (int i = 0; i < KV_N_COLUMNS; i++)
-        if (kv_column_info((enum kv_column)i)->role == KV_ROLE_AXIS || i == KV_COLUMN_CONTEXT_TOKENS)
-            created->hashed &= ~KV_BIT(i);
+    created->columns = columns;
+    created->hashed = columns & ~lacking & ~KV_BIT(KV_COLUMN_CONTEXT_TOKENS);
     for (size_t i = 0; i < n; i++)
         created->entries[i] = (struct entry){hash_of(cells[i], created->hashed), cells[i], i};
     qsort(created->entries, n, sizeof *created->entries, compare_entries);

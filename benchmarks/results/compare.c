@@ -2,6 +2,7 @@
 #include "results/compare.h"
 
 #include "base/error.h"
+#include "base/random.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -99,22 +100,9 @@ static void find_keys(struct kv_comparison *comparison, const struct kv_results 
 
 /* ---- Sides ------------------------------------------------------------------------------------------------------- */
 
-/* Where the column does not apply to a cell, it is on no side. */
-static bool is_on(const struct kv_comparison *comparison, const struct kv_side *side,
-                  const struct kv_cell_results *cell)
-{
-    return kv_compare_looks_at(comparison, cell) &&
-           (!side->value || strcmp(side->value, cell->texts[comparison->settings.by]) == 0);
-}
-
-static void add_value(struct kv_comparison *comparison, const struct kv_results *run, const char *value)
+static void add_side(struct kv_comparison *comparison, const struct kv_results *run, const char *value)
 {
     const struct kv_column_info *by = kv_column_info(comparison->settings.by);
-    for (size_t i = 0; i < comparison->n_sides; i++)
-        if (strcmp(comparison->sides[i].value, value) == 0)
-            return;
-    if (!*value && by->role == KV_ROLE_AXIS)
-        return;
     struct kv_side *side = &comparison->sides[comparison->n_sides++];
     *side = (struct kv_side){.run = run, .value = value};
     if (by->type == KV_TYPE_COUNT) /* a number says nothing without its name */
@@ -123,6 +111,64 @@ static void add_value(struct kv_comparison *comparison, const struct kv_results 
         snprintf(side->label, sizeof side->label, "%s", *value ? value : "(empty)");
     for (char *c = side->label; *c; c++)
         *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
+}
+
+/* The cells of a run that are looked at, on the side of their value; one to which an axis does not apply is on none. So
+ * that a run may have a side a cell, they are found by hash: buckets [n_buckets], all 0, take numbers of sides from 1. */
+static void place_cells(struct kv_comparison *comparison, const struct kv_results *run, size_t *buckets,
+                        size_t n_buckets, size_t *side_of)
+{
+    const enum kv_column by = comparison->settings.by;
+    for (size_t i = 0; i < run->n_cells; i++) {
+        const char *value = run->cells[i].texts[by];
+        side_of[i] = 0;
+        if (!kv_compare_looks_at(comparison, &run->cells[i]) || (!*value && kv_column_info(by)->role == KV_ROLE_AXIS))
+            continue;
+        size_t at = kv_hash_bytes(value, strlen(value)) % n_buckets;
+        while (buckets[at] && strcmp(comparison->sides[buckets[at] - 1].value, value) != 0)
+            at = (at + 1) % n_buckets;
+        if (!buckets[at]) {
+            add_side(comparison, run, value);
+            buckets[at] = comparison->n_sides;
+        }
+        side_of[i] = buckets[at];
+        comparison->sides[buckets[at] - 1].n_cells++;
+    }
+    const struct kv_cell_results **next = comparison->cells;
+    for (size_t i = 0; i < comparison->n_sides; i++) {
+        comparison->sides[i].cells = next;
+        next += comparison->sides[i].n_cells;
+        comparison->sides[i].n_cells = 0;
+    }
+    for (size_t i = 0; i < run->n_cells; i++)
+        if (side_of[i]) {
+            struct kv_side *side = &comparison->sides[side_of[i] - 1];
+            side->cells[side->n_cells++] = &run->cells[i];
+        }
+}
+
+static kv_status find_values(struct kv_comparison *comparison, const struct kv_results *run, struct kv_error *error)
+{
+    const size_t n_buckets = 2 * run->n_cells + 1;
+    size_t *buckets = calloc(n_buckets, sizeof *buckets), *side_of = calloc(run->n_cells + 1, sizeof *side_of);
+    const bool has_memory = buckets && side_of;
+    if (has_memory)
+        place_cells(comparison, run, buckets, n_buckets, side_of);
+    free(buckets);
+    free(side_of);
+    return has_memory ? KV_OK : fail_memory(error);
+}
+
+/* A whole run is a side. */
+static void add_run(struct kv_comparison *comparison, const struct kv_results *run, const char *label,
+                    const struct kv_cell_results **cells)
+{
+    struct kv_side *side = &comparison->sides[comparison->n_sides++];
+    *side = (struct kv_side){.run = run, .cells = cells};
+    snprintf(side->label, sizeof side->label, "%s", label);
+    for (size_t i = 0; i < run->n_cells; i++)
+        if (kv_compare_looks_at(comparison, &run->cells[i]))
+            cells[side->n_cells++] = &run->cells[i];
 }
 
 static kv_status fail_base(const struct kv_comparison *comparison, struct kv_error *error)
@@ -153,22 +199,23 @@ static kv_status find_sides(struct kv_comparison *comparison, const struct kv_re
                             const struct kv_results *other, struct kv_error *error)
 {
     comparison->sides = calloc(base->n_cells + 2, sizeof *comparison->sides);
-    if (!comparison->sides)
+    comparison->cells = calloc(base->n_cells + (other ? other->n_cells : 0) + 1, sizeof *comparison->cells);
+    if (!comparison->sides || !comparison->cells)
         return fail_memory(error);
     if (other) {
-        comparison->sides[comparison->n_sides++] = (struct kv_side){base, "A", NULL};
-        comparison->sides[comparison->n_sides++] = (struct kv_side){other, "B", NULL};
+        add_run(comparison, base, "A", comparison->cells);
+        add_run(comparison, other, "B", comparison->cells + comparison->sides[0].n_cells);
         return KV_OK;
     }
     const char *by = kv_column_info(comparison->settings.by)->name;
     if (!base->n_cells)
         return kv_fail(error, KV_ERROR_ARGUMENT, "%s has no rows: measure first, with kvbench bench", base->file);
-    for (size_t i = 0; i < base->n_cells; i++)
-        if (kv_compare_looks_at(comparison, &base->cells[i]))
-            add_value(comparison, base, base->cells[i].texts[comparison->settings.by]);
+    kv_status status = find_values(comparison, base, error);
+    if (status)
+        return status;
     if (!comparison->n_sides)
         return kv_fail(error, KV_ERROR_ARGUMENT, "--by %s: no row of %s has a value of it", by, base->file);
-    const kv_status status = move_base_first(comparison, error);
+    status = move_base_first(comparison, error);
     if (!status && comparison->n_sides == 1)
         return kv_fail(error, KV_ERROR_ARGUMENT, "--by %s: %s has only %s \"%.60s\"; measure another, or name two runs",
                        by, base->file, by, comparison->sides[0].value);
@@ -188,22 +235,6 @@ static kv_status fail_ambiguous(const struct kv_side *side, const struct kv_cell
                    "%s has cells that differ only in what --ignore leaves out, such as %s \"%.60s\" and "
                    "\"%.60s\": take %s out of --ignore",
                    side->run->file, name, a->texts[key], b->texts[key], name);
-}
-
-static kv_status create_matcher(const struct kv_comparison *comparison, const struct kv_side *side,
-                                struct kv_matcher **matcher, struct kv_error *error)
-{
-    const struct kv_cell_results **cells = calloc(side->run->n_cells + 1, sizeof *cells);
-    size_t n = 0;
-    *matcher = NULL;
-    if (!cells)
-        return fail_memory(error);
-    for (size_t i = 0; i < side->run->n_cells; i++)
-        if (is_on(comparison, side, &side->run->cells[i]))
-            cells[n++] = &side->run->cells[i];
-    const kv_status status = kv_matcher_create(matcher, cells, n, matched(comparison), error);
-    free(cells);
-    return status;
 }
 
 static void *grow(void *array, size_t n, size_t size)
@@ -256,27 +287,32 @@ static kv_status match_cell(struct kv_comparison *comparison, const struct kv_si
     return any || status ? status : add_unmatched(comparison, (struct kv_unmatched){cell, from, in, problem}, error);
 }
 
+/* `matcher` is of the cells of `in`. */
 static kv_status match(struct kv_comparison *comparison, const struct kv_side *from, const struct kv_side *in,
-                       struct kv_error *error)
+                       const struct kv_matcher *matcher, struct kv_error *error)
 {
-    struct kv_matcher *matcher;
-    kv_status status = create_matcher(comparison, in, &matcher, error);
-    for (size_t i = 0; !status && i < from->run->n_cells; i++) {
-        const struct kv_cell_results *cell = &from->run->cells[i];
-        if (cell->n && is_on(comparison, from, cell))
-            status = match_cell(comparison, from, in, matcher, cell, error);
-    }
-    kv_matcher_free(matcher);
+    kv_status status = KV_OK;
+    for (size_t i = 0; !status && i < from->n_cells; i++)
+        if (from->cells[i]->n)
+            status = match_cell(comparison, from, in, matcher, from->cells[i], error);
     return status;
 }
 
 /* ---- Why there is no pair ---------------------------------------------------------------------------------------- */
 
-static bool value_occurs(const struct kv_comparison *comparison, const struct kv_results *run, int key,
-                         const char *value)
+static int compare_texts(const void *left, const void *right)
 {
-    for (size_t i = 0; i < run->n_cells; i++)
-        if (kv_compare_looks_at(comparison, &run->cells[i]) && strcmp(run->cells[i].texts[key], value) == 0)
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* Whether a cell of either side has the same text in the column. texts [b->n_cells] is scratch. */
+static bool have_common(const struct kv_side *a, const struct kv_side *b, int key, const char **texts)
+{
+    for (size_t i = 0; i < b->n_cells; i++)
+        texts[i] = b->cells[i]->texts[key];
+    qsort(texts, b->n_cells, sizeof *texts, compare_texts);
+    for (size_t i = 0; i < a->n_cells; i++)
+        if (bsearch(&a->cells[i]->texts[key], texts, b->n_cells, sizeof *texts, compare_texts))
             return true;
     return false;
 }
@@ -284,24 +320,21 @@ static bool value_occurs(const struct kv_comparison *comparison, const struct kv
 /* "gemm,isa": the columns in which two runs have no value in common */
 static void list_disjoint(const struct kv_comparison *comparison, char *list, size_t size)
 {
-    const struct kv_results *a = comparison->sides[0].run, *b = comparison->sides[1].run;
+    const struct kv_side *a = &comparison->sides[0], *b = &comparison->sides[1];
+    const char **texts = malloc((b->n_cells + 1) * sizeof *texts);
     size_t length = 0;
     *list = '\0';
-    for (int key = 0; key < KV_N_COLUMNS; key++) {
-        bool common = !(matched(comparison) >> key & 1);
-        for (size_t i = 0; !common && i < a->n_cells; i++)
-            common = kv_compare_looks_at(comparison, &a->cells[i]) &&
-                     value_occurs(comparison, b, key, a->cells[i].texts[key]);
-        if (!common && length < size)
+    for (int key = 0; texts && key < KV_N_COLUMNS; key++)
+        if (matched(comparison) >> key & 1 && length < size && !have_common(a, b, key, texts))
             length += (size_t)snprintf(list + length, size - length, "%s%s", length ? "," : "",
                                        kv_column_info((enum kv_column)key)->name);
-    }
+    free(texts);
 }
 
-static bool is_measured(const struct kv_comparison *comparison, const struct kv_side *side)
+static bool is_measured(const struct kv_side *side)
 {
-    for (size_t i = 0; i < side->run->n_cells; i++)
-        if (side->run->cells[i].n && is_on(comparison, side, &side->run->cells[i]))
+    for (size_t i = 0; i < side->n_cells; i++)
+        if (side->cells[i]->n)
             return true;
     return false;
 }
@@ -311,7 +344,7 @@ static kv_status fail_without_pairs(const struct kv_comparison *comparison, stru
     const struct kv_side *base = comparison->sides;
     char columns[160];
     for (size_t i = 0; i < comparison->n_sides; i++)
-        if (!is_measured(comparison, &base[i]))
+        if (!is_measured(&base[i]))
             return kv_fail(error, KV_ERROR_ARGUMENT, "nothing to compare: %s has no row that is ok%s%s; see its errors",
                            base[i].run->file, base[i].value ? " of " : "", base[i].value ? base[i].label : "");
     if (base->value)
@@ -331,14 +364,24 @@ static kv_status fail_without_pairs(const struct kv_comparison *comparison, stru
 
 static kv_status find_pairs(struct kv_comparison *comparison, struct kv_error *error)
 {
-    for (size_t i = 1; i < comparison->n_sides; i++) {
-        kv_status status = match(comparison, comparison->sides, &comparison->sides[i], error);
+    const kv_column_set columns = matched(comparison);
+    struct kv_side *base = comparison->sides, *last = base + comparison->n_sides - 1;
+    const kv_column_set lacking = kv_lacking_axes(base->run) | kv_lacking_axes(last->run);
+    struct kv_matcher *of_base, *of_side;
+    kv_status status = kv_matcher_create(&of_base, base->cells, base->n_cells, columns, lacking, error);
+    for (size_t i = 1; !status && i < comparison->n_sides; i++) {
+        struct kv_side *side = &comparison->sides[i];
+        side->first_pair = comparison->n_pairs;
+        status = kv_matcher_create(&of_side, side->cells, side->n_cells, columns, lacking, error);
         if (!status)
-            status = match(comparison, &comparison->sides[i], comparison->sides, error);
-        if (status)
-            return status;
+            status = match(comparison, base, side, of_side, error);
+        side->n_pairs = comparison->n_pairs - side->first_pair;
+        if (!status)
+            status = match(comparison, side, base, of_base, error);
+        kv_matcher_free(of_side);
     }
-    return comparison->n_pairs ? KV_OK : fail_without_pairs(comparison, error);
+    kv_matcher_free(of_base);
+    return status || comparison->n_pairs ? status : fail_without_pairs(comparison, error);
 }
 
 /* An axis that does not apply to a pair, such as the cache of a path that keeps nothing, varies from nothing. */
@@ -355,8 +398,26 @@ static bool pairs_vary(const struct kv_comparison *comparison, enum kv_column ke
     return false;
 }
 
+/* What does not apply to a cell differs from nothing. */
+static bool cells_vary(const struct kv_comparison *comparison, int key)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < comparison->n_sides; i++) {
+        const struct kv_side *side = &comparison->sides[i];
+        for (size_t k = 0; k < side->n_cells; k++) {
+            const char *value = side->cells[k]->texts[key];
+            if (first && *value && strcmp(value, first) != 0)
+                return true;
+            first = *value ? value : first;
+        }
+    }
+    return false;
+}
+
 static void find_shown(struct kv_comparison *comparison)
 {
+    for (int key = 0; key < KV_N_COLUMNS; key++)
+        comparison->varying |= cells_vary(comparison, key) ? KV_BIT(key) : 0;
     for (int key = 0; key < KV_N_COLUMNS; key++)
         if (comparison->keys >> key & 1 && comparison->settings.by != (enum kv_column)key &&
             (key == KV_COLUMN_PATH || key == KV_COLUMN_BATCH || pairs_vary(comparison, (enum kv_column)key)))
@@ -401,9 +462,10 @@ static kv_status fill_section(const struct kv_comparison *comparison, struct kv_
                               struct kv_result *results, struct kv_error *error)
 {
     section->results = results;
-    for (size_t i = 0; i < comparison->n_pairs; i++) {
+    const struct kv_side *other = section->other;
+    for (size_t i = other->first_pair; i < other->first_pair + other->n_pairs; i++) {
         const struct kv_pair *pair = &comparison->pairs[i];
-        if (pair->other_side != section->other || !(columns_of(pair->base->file) & KV_BIT(section->metric)))
+        if (!(columns_of(pair->base->file) & KV_BIT(section->metric)))
             continue;
         if (!pair->base->figures[section->metric].n || !pair->other->figures[section->metric].n) {
             section->n_unknown++;
@@ -475,6 +537,7 @@ void kv_comparison_free(struct kv_comparison *comparison)
     if (!comparison)
         return;
     free(comparison->sides);
+    free(comparison->cells);
     free(comparison->pairs);
     free(comparison->unmatched);
     free(comparison->sections);

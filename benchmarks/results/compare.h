@@ -42,8 +42,11 @@ struct kv_compare_settings {
 
 struct kv_side {
     const struct kv_results *run;
-    char label[64];    /* "A", "B", "cached", "batch 8" */
-    const char *value; /* of the column `by`; NULL: the whole run */
+    char label[64];                       /* "A", "B", "cached", "batch 8" */
+    const char *value;                    /* of the column `by`; NULL: the whole run */
+    const struct kv_cell_results **cells; /* [n_cells] of the run, on this side */
+    size_t n_cells;
+    size_t first_pair, n_pairs; /* with the base, in the comparison's pairs */
 };
 
 struct kv_pair {
@@ -89,9 +92,11 @@ struct kv_comparison {
     uint64_t files;        /* those whose cells are looked at, a bit (1 << enum kv_file_kind) each */
     kv_column_set keys;    /* the columns that tell the compared cells apart: all that their files have */
     kv_column_set shown;   /* those in which the pairs differ, and path and batch: columns of tables for people */
+    kv_column_set varying; /* those in which any of the sides' cells differ */
     struct kv_side *sides; /* [n_sides], the base first */
     size_t n_sides;
-    struct kv_pair *pairs; /* [n_pairs] side after side */
+    const struct kv_cell_results **cells; /* holds those of the sides */
+    struct kv_pair *pairs;                /* [n_pairs] side after side */
     size_t n_pairs;
     struct kv_unmatched *unmatched; /* [n_unmatched] */
     size_t n_unmatched;

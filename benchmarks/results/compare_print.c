@@ -48,24 +48,6 @@ void kv_pair_key(const struct kv_pair *pair, enum kv_column key, char *text, siz
         snprintf(text, size, "%s>%s", base, other);
 }
 
-/* What does not apply to a cell differs from nothing. */
-static bool cells_vary(const struct kv_comparison *comparison, int key)
-{
-    const char *first = NULL;
-    for (size_t i = 0; i < comparison->n_sides; i++) {
-        const struct kv_results *run = comparison->sides[i].run;
-        for (size_t j = 0; j < run->n_cells; j++) {
-            const char *value = run->cells[j].texts[key];
-            if (!*value || !kv_compare_looks_at(comparison, &run->cells[j]))
-                continue;
-            if (first && strcmp(value, first) != 0)
-                return true;
-            first = value;
-        }
-    }
-    return false;
-}
-
 void kv_compare_name(const struct kv_comparison *comparison, const struct kv_cell_results *cell, char *text,
                      size_t size)
 {
@@ -75,7 +57,7 @@ void kv_compare_name(const struct kv_comparison *comparison, const struct kv_cel
         if (!is_key(comparison, key) || is_by(comparison, (enum kv_column)key) || !*cell->texts[key] ||
             comparison->settings.ignored >> key & 1)
             continue;
-        if (key == KV_COLUMN_PATH || key == KV_COLUMN_BATCH || cells_vary(comparison, key))
+        if (key == KV_COLUMN_PATH || key == KV_COLUMN_BATCH || comparison->varying >> key & 1)
             length += (size_t)snprintf(text + length, size - length, "%s%s %s", length ? ", " : "", name_of(key),
                                        cell->texts[key]);
     }

@@ -2,6 +2,7 @@
 #include "results/csv.h"
 
 #include "base/error.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -278,6 +279,10 @@ void kv_csv_close(struct kv_csv_writer *writer)
 
 /* ---- Reading ------------------------------------------------------------------------------------- */
 
+/* Nothing that is measured here is larger: a year in nanoseconds is 3e16, the arithmetic of a run 1e20. */
+#define MAX_NUMBER 1e30
+#define MAX_WHOLE  9007199254740992.0 /* 2^53: whole numbers above it are not exact */
+
 struct kv_csv_table {
     char *file;
     char *bytes; /* the whole file, its last byte a newline; fields are unquoted and ended in place */
@@ -501,12 +506,43 @@ kv_status kv_csv_number(const struct kv_csv_table *table, size_t row, size_t col
     *value = NAN;
     if (*text == '\0')
         return KV_OK;
-    char *end = NULL;
-    /* strtod also takes spaces, hexadecimal, "inf" and "nan", none of which these files hold. */
-    const double number = strspn(text, "+-.0123456789eE") == strlen(text) ? strtod(text, &end) : NAN;
-    if (!end || *end != '\0' || end == text || !isfinite(number))
+    const char *at = text;
+    double number;
+    if (!kv_number_decimal(&at, -HUGE_VAL, HUGE_VAL, &number) || *at)
         return kv_fail(error, KV_ERROR_FORMAT, "%s line %zu has \"%s\" where column \"%s\" needs a number: correct it",
                        table->file, table->starts[row + 1], text, table->fields[column]);
     *value = number;
     return KV_OK;
+}
+
+kv_status kv_csv_refuse(const struct kv_csv_table *table, size_t row, size_t column, const char *expected,
+                        struct kv_error *error)
+{
+    return kv_fail(error, KV_ERROR_FORMAT, "%s line %zu has \"%.60s\" in column \"%s\", which %s: correct it",
+                   table->file, kv_csv_line(table, row), kv_csv_text(table, row, column), table->fields[column],
+                   expected);
+}
+
+kv_status kv_csv_amount(const struct kv_csv_table *table, size_t row, size_t column, double *value,
+                        struct kv_error *error)
+{
+    const kv_status status = kv_csv_number(table, row, column, value, error);
+    if (status || isnan(*value))
+        return status;
+    if (*value < 0)
+        return kv_csv_refuse(table, row, column, "is never negative", error);
+    return *value > MAX_NUMBER ? kv_csv_refuse(table, row, column, "nothing measured can be", error) : KV_OK;
+}
+
+kv_status kv_csv_count(const struct kv_csv_table *table, size_t row, size_t column, double low, double *value,
+                       struct kv_error *error)
+{
+    const kv_status status = kv_csv_amount(table, row, column, value, error);
+    if (status)
+        return status;
+    if (isnan(*value))
+        return kv_csv_refuse(table, row, column, "every row has", error);
+    if (*value != floor(*value) || *value > MAX_WHOLE)
+        return kv_csv_refuse(table, row, column, "is a whole number", error);
+    return *value < low ? kv_csv_refuse(table, row, column, "counts from 1", error) : KV_OK;
 }

@@ -66,4 +66,16 @@ const char *kv_csv_text(const struct kv_csv_table *table, size_t row, size_t col
 kv_status kv_csv_number(const struct kv_csv_table *table, size_t row, size_t column, double *value,
                         struct kv_error *error);
 
+/* What a column of measured numbers takes: NaN when unknown, else 0..1e30, more than anything measured here. */
+kv_status kv_csv_amount(const struct kv_csv_table *table, size_t row, size_t column, double *value,
+                        struct kv_error *error);
+
+/* A whole number of low..2^53, which every row has. */
+kv_status kv_csv_count(const struct kv_csv_table *table, size_t row, size_t column, double low, double *value,
+                       struct kv_error *error);
+
+/* FORMAT: the field is quoted, with its line and column, "which EXPECTED: correct it". */
+kv_status kv_csv_refuse(const struct kv_csv_table *table, size_t row, size_t column, const char *expected,
+                        struct kv_error *error);
+
 #endif

@@ -212,7 +212,8 @@ static void find_speeds_of(struct finder *finder, enum kv_column axis)
     for (size_t i = 0; !finder->status && i < n; i++)
         cells[i] = &results->cells[i];
     if (!finder->status)
-        finder->status = kv_matcher_create(&matcher, cells, n, kv_key_columns() & ~KV_BIT(axis), finder->error);
+        finder->status = kv_matcher_create(&matcher, cells, n, kv_key_columns() & ~KV_BIT(axis),
+                                           kv_lacking_axes(results), finder->error);
     for (size_t i = 0; !finder->status && i < n; i++) {
         const char *base = base_value(results, cells[i]->texts[KV_COLUMN_SUITE], axis);
         if (told[i] || !*cells[i]->texts[axis] || kv_cell_is(cells[i], axis, base))

@@ -16,7 +16,8 @@ static kv_status read_training(const struct kv_csv_table *table, double (*rows)[
         size_t column;
         kv_status status = kv_csv_column(table, names[i], &column, error);
         for (size_t row = 0; !status && row < kv_csv_rows(table); row++)
-            status = kv_csv_number(table, row, column, &rows[row][i], error);
+            status = i <= TOKENS ? kv_csv_count(table, row, column, 0, &rows[row][i], error)
+                                 : kv_csv_amount(table, row, column, &rows[row][i], error);
         if (status)
             return status;
     }

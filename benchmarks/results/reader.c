@@ -10,9 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Nothing that is measured here is larger: a year in nanoseconds is 3e16, the arithmetic of a run 1e20. */
-#define MAX_NUMBER 1e30
-#define MAX_BYTES  9007199254740992.0 /* 2^53: whole numbers above it are not exact */
+#define MAX_BYTES 9007199254740992.0 /* 2^53: whole numbers above it are not exact */
 
 static const char *const status_names[] = {"ok", "failed", "skipped", "stalled"};
 enum { N_STATUSES = sizeof status_names / sizeof *status_names };
@@ -86,9 +84,7 @@ const char *kv_reader_text(const struct reader *reader, size_t row, enum kv_colu
 
 kv_status kv_reader_fail(const struct reader *reader, size_t row, enum kv_column column, const char *expected)
 {
-    return kv_fail(reader->error, KV_ERROR_FORMAT, "%s line %zu has \"%.60s\" in column \"%s\", which %s: correct it",
-                   reader->file, kv_csv_line(reader->table, row), kv_reader_text(reader, row, column),
-                   kv_column_info(column)->name, expected);
+    return kv_csv_refuse(reader->table, row, reader->at[column], expected, reader->error);
 }
 
 /* NaN when unknown. */
@@ -98,15 +94,11 @@ kv_status kv_reader_number(const struct reader *reader, size_t row, enum kv_colu
     *value = NAN;
     if (reader->at[column] == MISSING)
         return KV_OK;
-    const kv_status status = kv_csv_number(reader->table, row, reader->at[column], value, reader->error);
+    const kv_status status = kv_csv_amount(reader->table, row, reader->at[column], value, reader->error);
     if (status || isnan(*value))
         return status;
-    if (*value < 0)
-        return kv_reader_fail(reader, row, column, "is never negative");
     if (*value == 0 && (info->role == KV_ROLE_TIME || info->role == KV_ROLE_RATE))
         return kv_reader_fail(reader, row, column, "is above 0");
-    if (*value > MAX_NUMBER)
-        return kv_reader_fail(reader, row, column, "nothing measured can be");
     if (info->type != KV_TYPE_COUNT)
         return KV_OK;
     if (*value != floor(*value) || *value > (info->role == KV_ROLE_SIZE ? MAX_BYTES : INT_MAX))

@@ -142,11 +142,14 @@ kv_column_set kv_key_columns(void);
  * the context of a generation follows from its prompt and new tokens and is not looked at. */
 bool kv_cells_agree(const struct kv_cell_results *a, const struct kv_cell_results *b, kv_column_set columns);
 
-/* Finds the cells that agree with another one, each in about log n steps. The cells [n] must outlive it.
- * Errors: MEMORY. */
+/* The axes that do not apply to some cell of the run. */
+kv_column_set kv_lacking_axes(const struct kv_results *run);
+
+/* Finds the cells that agree with another one, each in about log n steps. The cells [n] must outlive it; lacking: the
+ * kv_lacking_axes of them, and of those that are looked for. Errors: MEMORY. */
 struct kv_matcher;
 kv_status kv_matcher_create(struct kv_matcher **matcher, const struct kv_cell_results *const *cells, size_t n,
-                            kv_column_set columns, struct kv_error *error);
+                            kv_column_set columns, kv_column_set lacking, struct kv_error *error);
 void kv_matcher_free(struct kv_matcher *matcher);
 /* The next one, in the order of cells, that agrees with `wanted`; NULL after the last. *at is 0 at first. `wanted` may
  * be of another run. */

@@ -17,7 +17,7 @@
 
 static const char *const columns[] = {"step",          "tokens", "learning_rate", "train_loss", "validation_loss",
                                       "gradient_norm", "seconds"};
-enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+enum { STEP, TOKENS, N_COLUMNS = sizeof columns / sizeof columns[0] };
 
 kv_status kv_training_history_add(struct kv_training_history *history, const struct kv_training_row *row,
                                   struct kv_error *error)
@@ -75,11 +75,12 @@ static kv_status read_row(const struct kv_csv_table *table, size_t at, struct kv
         size_t column;
         status = kv_csv_column(table, columns[i], &column, error);
         if (!status)
-            status = kv_csv_number(table, at, column, &values[i], error);
+            status = i <= TOKENS ? kv_csv_count(table, at, column, 0, &values[i], error)
+                                 : kv_csv_amount(table, at, column, &values[i], error);
     }
     if (!status)
-        *row = (struct kv_training_row){(int64_t)values[0], (int64_t)values[1], values[2], values[3],
-                                        values[4],          values[5],          values[6]};
+        *row = (struct kv_training_row){
+            (int64_t)values[STEP], (int64_t)values[TOKENS], values[2], values[3], values[4], values[5], values[6]};
     return status;
 }
 
@@ -92,6 +93,9 @@ kv_status kv_training_history_read(struct kv_training_history *history, const ch
     for (size_t i = 0; !status && i < kv_csv_rows(table); i++) {
         struct kv_training_row row;
         status = read_row(table, i, &row, error);
+        if (!status && history->n_rows && row.step <= history->rows[history->n_rows - 1].step)
+            status = kv_fail(error, KV_ERROR_FORMAT, "%s line %zu has a step that is not after the one before", file,
+                             kv_csv_line(table, i));
         if (!status && row.step <= last_step)
             status = kv_training_history_add(history, &row, error);
     }

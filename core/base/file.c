@@ -1,14 +1,21 @@
 #include "base/file.h"
 
 #include "base/error.h"
+#include "base/number.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Behind a file's name and before the writer's process id. */
+#define PART ".kvbench-part-"
 
 static kv_status refuse(const struct kv_file *output, int reason, struct kv_error *error)
 {
@@ -37,6 +44,41 @@ static char *follow(const char *file)
     return NULL;
 }
 
+/* The folder of a file, ended by a slash; NULL: no memory. */
+static char *folder_of(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    return slash ? strndup(file, (size_t)(slash - file) + 1) : strdup("./");
+}
+
+/* Whether a file of that name belongs to a process that has ended. */
+static bool is_stale(int folder, const char *name)
+{
+    const char *part = strstr(name, PART), *end = part ? part + strlen(PART) : NULL;
+    uint64_t process;
+    if (!part || !kv_number_whole(&end, 1, INT_MAX, &process) || *end || kill((pid_t)process, 0) == 0 || errno != ESRCH)
+        return false;
+    /* A process of another container has a number that says nothing here, but holds its lock. */
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    const int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const bool is_known = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is_known && lock.l_type == F_UNLCK;
+}
+
+static void remove_stale(const char *target)
+{
+    char *folder = folder_of(target);
+    DIR *entries = folder ? opendir(folder) : NULL;
+    for (const struct dirent *entry; entries && (entry = readdir(entries));)
+        if (is_stale(dirfd(entries), entry->d_name))
+            unlinkat(dirfd(entries), entry->d_name, 0);
+    if (entries)
+        closedir(entries);
+    free(folder);
+}
+
 kv_status kv_file_open(struct kv_file *output, const char *file, struct kv_error *error)
 {
     struct stat there;
@@ -44,14 +86,19 @@ kv_status kv_file_open(struct kv_file *output, const char *file, struct kv_error
     *output = (struct kv_file){.file = file};
     if (!direct && !(output->target = follow(file)))
         return refuse(output, errno, error);
-    if (!direct && asprintf(&output->temporary, "%s.part-%ld", output->target, (long)getpid()) < 0) {
+    if (!direct && asprintf(&output->temporary, "%s" PART "%ld", output->target, (long)getpid()) < 0) {
         output->temporary = NULL;
         kv_file_close(output);
         return kv_fail(error, KV_ERROR_MEMORY, "%s: no memory to write it", file);
     }
+    if (!direct)
+        remove_stale(output->target);
     output->stream = fopen(direct ? file : output->temporary, "wbe");
-    if (output->stream)
+    if (output->stream) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; /* tells others that the writer lives */
+        fcntl(fileno(output->stream), F_OFD_SETLK, &lock);
         return KV_OK;
+    }
     const kv_status status = refuse(output, errno, error);
     free(output->temporary); /* there is no such file to remove */
     output->temporary = NULL;
@@ -80,8 +127,7 @@ kv_status kv_file_finish(struct kv_file *output, struct kv_error *error)
 /* Brings the new name to the disk, where the file system can do that. */
 static void sync_folder(const char *file)
 {
-    const char *slash = strrchr(file, '/');
-    char *folder = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup(".");
+    char *folder = folder_of(file);
     const int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd >= 0) {
         fsync(fd);
@@ -111,6 +157,17 @@ void kv_file_close(struct kv_file *output)
     free(output->temporary);
     free(output->target);
     *output = (struct kv_file){0};
+}
+
+kv_status kv_folder_lock(int *descriptor, const char *folder, struct kv_error *error)
+{
+    *descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*descriptor < 0)
+        return kv_fail(error, KV_ERROR_IO, "%.300s: cannot be opened: %s", folder, strerror(errno));
+    /* A file system without locks is no reason to refuse. */
+    if (flock(*descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return KV_OK;
+    return kv_fail(error, KV_ERROR_IO, "%.300s: another kvbench is at work in it; wait until it ends", folder);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */

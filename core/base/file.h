@@ -1,6 +1,6 @@
 /* A file that appears under its name whole or not at all: it is written under another one in the same folder, brought
  * to the disk, and renamed. A link is followed, to where it leads; what is no regular file, a device or a pipe, is
- * written to as it is and never replaced. */
+ * written to as it is and never replaced. What a killed process left in the folder goes with the next file there. */
 #ifndef KV_BASE_FILE_H
 #define KV_BASE_FILE_H
 
@@ -26,6 +26,10 @@ kv_status kv_file_finish(struct kv_file *output, struct kv_error *error);
 kv_status kv_file_publish(struct kv_file *output, struct kv_error *error);
 /* Removes what was not published. */
 void kv_file_close(struct kv_file *output);
+
+/* Takes the folder for this process, where the file system knows locks, until *descriptor is closed; -1: it is not open.
+ * Errors: IO, also when another process has it. */
+kv_status kv_folder_lock(int *descriptor, const char *folder, struct kv_error *error);
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* All that a run needs to go on with the same bits: weights, both moments, the count of steps, in one file. */
 #include "base/error.h"
+#include "base/number.h"
 #include "train/trainer.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,12 +78,13 @@ kv_status kv_trainer_save(const struct kv_trainer *t, const char *file, const st
 static kv_status read_steps(const struct kv_safetensors *file, const char *path, int64_t *steps, struct kv_error *error)
 {
     const char *note = kv_safetensors_note(file, "steps");
-    char *end = NULL;
+    uint64_t number = 0;
     if (!note)
         return kv_fail(error, KV_ERROR_FORMAT, "%s: not a checkpoint of a training run: it has no note 'steps'", path);
-    errno = 0;
-    *steps = strtoll(note, &end, 10);
-    if (note[0] < '0' || note[0] > '9' || *end || errno)
+    const char *end = note;
+    const bool good = kv_number_whole(&end, 0, INT64_MAX, &number) && !*end;
+    *steps = (int64_t)number;
+    if (!good)
         return kv_fail(error, KV_ERROR_FORMAT, "%s: note 'steps' is '%.40s', it must be a whole number of at least 0",
                        path, note);
     return KV_OK;
