@@ -17,7 +17,7 @@ int command_tables(int argc, char **argv)
     const char *folder = NULL, *out = NULL;
     bool lists = false;
     const struct option_row rows[] = {
-        {.name = "DIR", .help = "folder of a run, or of a training", .operand = &folder},
+        {.name = "DIR", .help = "folder of a run, its pack, or folder of a training", .operand = &folder},
         {.name = "OUT", .help = "folder that is there, for the tables: OUT/FIGURE/TABLE.tsv", .operand = &out},
         {.name = "list", .help = "list the figures, and write nothing", .flag = &lists},
     };

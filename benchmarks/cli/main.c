@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "machine/context.h"
+#include "results/pack.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,6 +23,7 @@ static const struct command commands[] = {
     {"logits", "write the logits of every position to a file", command_logits, true},
     {"tokenize", "text on stdin to token ids, or ids to text", command_tokenize, false},
     {"train", "train a small GPT on a text, on this CPU", command_train, true},
+    {"pack", "make one file of a run, to keep or to send", command_pack, false},
     {"report", "write a run as one HTML page: findings, figures, tables", command_report, false},
     {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true},
@@ -61,6 +63,7 @@ static void on_signal(int number)
 {
     if (received) {
         write_text(STDOUT_FILENO, at_the_end);
+        kv_pack_remove_all();
         signal(number, SIG_DFL);
         raise(number);
     }
@@ -68,15 +71,29 @@ static void on_signal(int number)
     write_text(STDERR_FILENO, first_notice);
 }
 
-void signals_listen(const char *notice)
+/* Of the signals that end a program, the first `n`. */
+static void set_handler(void (*handler)(int number), size_t n)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
-    first_notice = notice;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+    for (size_t i = 0; i < n; i++)
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
+}
+
+void signals_listen(const char *notice)
+{
+    first_notice = notice;
+    set_handler(on_signal, 3);
+}
+
+/* What a command that does not listen leaves behind. */
+static void on_end(int number)
+{
+    kv_pack_remove_all();
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 int signals_received(void)
@@ -141,6 +158,7 @@ static int run(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "--help";
+    set_handler(on_end, 5);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is told of like a full disk */
     const int status = run(name, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout))

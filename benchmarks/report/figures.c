@@ -41,9 +41,9 @@ static kv_status print_figure(const struct kv_report *report, const struct kv_fi
 {
     char name[NAME_SIZE], prefix[64], number[16], *path, *text;
     size_t n;
-    snprintf(name, sizeof name, "figures/%s.svg", figure->name);
+    snprintf(name, sizeof name, "%s.svg", figure->name);
     snprintf(prefix, sizeof prefix, "%s-", figure->name);
-    kv_status status = read_file(report->folder, name, &path, &text, &n, error);
+    kv_status status = read_file(report->figures, name, &path, &text, &n, error);
     if (text) {
         snprintf(number, sizeof number, "%d", ++report->outcome->n_figures);
         kv_html_part(page, "figure", "name", figure->name, "title", figure->title, "reading", figure->reading, NULL);
@@ -88,11 +88,11 @@ static bool is_gif(const unsigned char *bytes, size_t n)
 
 /* A GIF's size stands behind its signature, lowest byte first. */
 static kv_status print_animation(const struct kv_report *report, const struct kv_figure_text *animation,
-                                 const char *name, FILE *page, struct kv_error *error)
+                                 const char *folder, const char *name, FILE *page, struct kv_error *error)
 {
     char width[16], height[16], *path, *text, *data = NULL;
     size_t n;
-    kv_status status = read_file(report->folder, name, &path, &text, &n, error);
+    kv_status status = read_file(folder, name, &path, &text, &n, error);
     const unsigned char *const bytes = (const unsigned char *)text;
     if (text && !is_gif(bytes, n)) {
         status = kv_fail(error, KV_ERROR_FORMAT, "%s is not a whole GIF: make it again with kvbench dashboard", path);
@@ -126,23 +126,20 @@ static int is_animation(const struct dirent *entry)
     return find_animation(entry->d_name) != NULL;
 }
 
-/* Those in a folder of the run, "" or "figures/"; one that is not there has none. */
-static kv_status print_animations(const struct kv_report *report, const char *place, FILE *page, struct kv_error *error)
+/* Those in a folder; one that is not there has none. */
+static kv_status print_animations(const struct kv_report *report, const char *folder, FILE *page,
+                                  struct kv_error *error)
 {
-    char *folder, name[NAME_SIZE];
     struct dirent **entries = NULL;
     kv_status status = KV_OK;
-    if (asprintf(&folder, "%s/%s", report->folder, place) < 0)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory to look for animations: close other programs");
     const int n = scandir(folder, &entries, is_animation, alphasort);
     for (int i = 0; i < n; i++) {
-        snprintf(name, sizeof name, "%s%s", place, entries[i]->d_name);
         if (!status)
-            status = print_animation(report, find_animation(entries[i]->d_name), name, page, error);
+            status = print_animation(report, find_animation(entries[i]->d_name), folder, entries[i]->d_name, page,
+                                     error);
         free(entries[i]);
     }
     free(entries);
-    free(folder);
     return status;
 }
 
@@ -154,8 +151,8 @@ kv_status kv_report_figures(void *context, FILE *page, struct kv_error *error)
         if (figure->suite)
             status = print_figure(report, figure, page, error);
     if (!status)
-        status = print_animations(report, "", page, error);
+        status = print_animations(report, report->folder, page, error);
     if (!status)
-        status = print_animations(report, "figures/", page, error);
+        status = print_animations(report, report->figures, page, error);
     return status;
 }

@@ -10,7 +10,8 @@
 #include "results/results.h"
 
 struct kv_report {
-    const char *folder;
+    const char *folder; /* or pack, as it was named */
+    char *figures;      /* folder of the figures */
     struct kv_results *results;
     json_t *context;            /* context.json, NULL where there is none */
     struct kv_results *earlier; /* with --against; else NULL, as the comparison */

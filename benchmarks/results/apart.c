@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "results/csv.h"
+#include "results/pack.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -182,9 +183,12 @@ static kv_status find_calibrated(const struct kv_results *a, const struct kv_res
     if (!*a->context->cpu || strcmp(machine, other) != 0)
         return KV_OK;
     for (int i = 0; !status && i < 6; i++) {
+        const struct kv_results *run = i < 3 ? a : b;
         double log_factor = 0, nearest = 0;
         char *file;
-        if (asprintf(&file, "%s%s/calibration.csv", (i < 3 ? a : b)->folder, places[i % 3]) < 0)
+        if (kv_pack_is(run->file)) /* its folder stands nowhere near other runs */
+            continue;
+        if (asprintf(&file, "%s%s/calibration.csv", run->folder, places[i % 3]) < 0)
             return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
         if (access(file, F_OK) == 0)
             status = read_calibration(file, machine, apart->seconds, &log_factor, &nearest, reaches, error);

@@ -1,4 +1,5 @@
 /* Reading a run's folder: which files it has, its tokens, its limits and its context. */
+#include "results/pack.h"
 #include "results/reader.h"
 
 #include "base/error.h"
@@ -293,7 +294,8 @@ static kv_status find_files(struct kv_results *results, const char *place, char 
     return results->file ? KV_OK : kv_reader_fail_memory(place, error);
 }
 
-kv_status kv_results_load(struct kv_results **results, const char *place, struct kv_error *error)
+/* `place`, which is no pack. */
+static kv_status load_place(struct kv_results **results, const char *place, struct kv_error *error)
 {
     char *files[KV_N_FILES] = {NULL};
     *results = NULL;
@@ -316,6 +318,34 @@ kv_status kv_results_load(struct kv_results **results, const char *place, struct
     else
         *results = created;
     return status;
+}
+
+kv_status kv_results_load(struct kv_results **results, const char *place, struct kv_error *error)
+{
+    char *folder, *name;
+    if (!kv_pack_is(place))
+        return load_place(results, place, error);
+    *results = NULL;
+    kv_status status = kv_pack_open(&folder, place, error);
+    if (status)
+        return status;
+    status = load_place(results, folder, error);
+    if (status) {
+        kv_pack_name(error, folder, place);
+        kv_pack_close(folder);
+        return status;
+    }
+    (*results)->own->unpacked = folder;
+    name = strdup(place);
+    if (!name) {
+        kv_results_free(*results);
+        *results = NULL;
+        return kv_reader_fail_memory(place, error);
+    }
+    free((*results)->own->file);
+    (*results)->own->file = name;
+    (*results)->file = name;
+    return KV_OK;
 }
 
 void kv_results_free(struct kv_results *results)
@@ -341,6 +371,7 @@ void kv_results_free(struct kv_results *results)
     free(own->spans);
     free(own->file);
     free(own->folder);
+    kv_pack_close(own->unpacked);
     free(own);
     free(results->cells);
     free(results->limits);
