@@ -5,6 +5,7 @@
 #include "results/pack.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +117,17 @@ static void print_help(void)
     printf("\nkvbench COMMAND --help lists a command's options. Exit status: 0 done, 1 the run failed, 2 bad usage.\n");
 }
 
+/* The same for scripts. */
+static void print_help_json(void)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < N_COMMANDS; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", commands[i].name, "summary", commands[i].summary));
+    json_dumpf(list, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(list);
+}
+
 /* OpenBLAS reads OPENBLAS_CORETYPE when it is loaded, so the program starts over when the kernels it chose fall
  * short of the CPU. A value that a person set is left alone, and so is ours: there is no second restart. */
 static void restart_with_better_openblas(char **argv)
@@ -138,6 +150,10 @@ static int run(const char *name, int argc, char **argv)
         print_help();
         return CLI_OK;
     }
+    if (strcmp(name, "--help=json") == 0) {
+        print_help_json();
+        return CLI_OK;
+    }
     if (strcmp(name, "--version") == 0) {
         struct kv_build_info build;
         kv_build_info_get(&build);
@@ -146,7 +162,7 @@ static int run(const char *name, int argc, char **argv)
     }
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(commands[i].name, name) == 0) {
-            const bool wants_help = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+            const bool wants_help = argc > 2 && (strncmp(argv[2], "--help", 6) == 0 || strcmp(argv[2], "-h") == 0);
             if (commands[i].computes && !wants_help)
                 restart_with_better_openblas(argv);
             return commands[i].run(argc - 1, argv + 1);
