@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"tokenize", "text on stdin to token ids, or ids to text", command_tokenize, false},
     {"train", "train a small GPT on a text, on this CPU", command_train, true},
     {"pack", "make one file of a run, to keep or to send", command_pack, false},
+    {"plan", "what this machine serves at a time-per-token goal", command_plan, false},
     {"report", "write a run as one HTML page: findings, figures, tables", command_report, false},
     {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true},

@@ -131,7 +131,8 @@ def zsh(commands):
 
     lines = ["#compdef kvbench", "", "local -a commands=("]
     lines += [f"    {shlex.quote(name + ':' + clean(summary))}" for name, summary, _ in commands]
-    lines += [")", "if ((CURRENT == 2)); then", "    _describe command commands", "    return", "fi", "case $words[2] in"]
+    lines += [")", "if ((CURRENT == 2)); then", "    _describe command commands", "    return", "fi",
+              "case $words[2] in"]
     for name, _, table in commands:
         lines.append(f"{name})")
         specs = []

@@ -31,6 +31,7 @@ const char *kv_report_context_text(const struct kv_report *report, const char *n
 kv_status kv_report_findings(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_figures(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_tables(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_capacity(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_machine(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_limits(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_warnings(void *report, FILE *page, struct kv_error *error);

@@ -208,13 +208,20 @@ static void copy_text(char *text, size_t size, const json_t *object, const char 
         *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
 }
 
+static double memory_of(const json_t *memory)
+{
+    const json_t *total = json_object_get(memory, "total_bytes"), *limit = json_object_get(memory, "limit_bytes");
+    const double bytes = json_is_integer(total) ? (double)json_integer_value(total) : NAN;
+    return json_is_integer(limit) ? fmin(bytes, (double)json_integer_value(limit)) : bytes;
+}
+
 /* A run without context.json is read all the same, and one that cannot be read is no error: `problem` says so. */
 static kv_status load_context(struct kv_results *results, struct kv_error *error)
 {
     struct kv_results_own *own = results->own;
     json_error_t problem;
     char *file;
-    own->facts = (struct kv_context_facts){own->cpu, own->core, own->commit, -1, -1, own->problem};
+    own->facts = (struct kv_context_facts){own->cpu, own->core, own->commit, -1, -1, NAN, own->problem};
     results->context = &own->facts;
     if (asprintf(&file, "%s/context.json", results->folder) < 0)
         return kv_reader_fail_memory(results->folder, error);
@@ -229,6 +236,7 @@ static kv_status load_context(struct kv_results *results, struct kv_error *error
         copy_text(own->commit, sizeof own->commit, json_object_get(context, "build"), "commit");
         if (json_is_integer(json_object_get(cpu, "cpus_online")))
             own->facts.cpus = (int)json_integer_value(json_object_get(cpu, "cpus_online"));
+        own->facts.memory_bytes = memory_of(json_object_get(json_object_get(context, "machine"), "memory"));
         if (json_is_integer(threads))
             own->facts.threads = (int)json_integer_value(threads);
         json_decref(context);

@@ -112,6 +112,7 @@ struct kv_results {
 struct kv_context_facts {
     const char *cpu, *openblas_core, *commit;
     int threads, cpus;
+    double memory_bytes; /* of the machine, or the limit of the control group; NaN unknown */
     const char *problem; /* why a context.json that is there could not be read, or "" */
 };
 
