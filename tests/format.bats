@@ -26,6 +26,9 @@ for row in rows:
     rows_of figure,file,suite "$program" tables --list --format json
     rows_of context_tokens,goal_ms "$program" plan "$reference" --format json
     rows_of metric "$program" compare "$reference" --by path --format json
+    printf 'And it came to pass in the days of the king.' >text
+    rows_of path,cache,kv,weights,chunk "$program" evaluate --text text --kv int8 --format json
+    has "$out" '"top_agreement":' '"tokens":43,'
     rows_of suite,shape,arm,batch "$program" bench --dry-run --model "$tiny" --suite batch,kernels --batch 1,2 --format json
     rows_of run_id,cell "$program" bench --model "$tiny" --suite batch --batch 1 --new 4 --reps 1 -q --format json --out run
     rows_of a,b,metric,median_a_ms "$program" ab "$program" "$program" --model kjv --time 4s -q --format json

@@ -23,6 +23,7 @@ int command_compare(int argc, char **argv);
 int command_dashboard(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
 int command_generate(int argc, char **argv);
+int command_history(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
 int command_logits(int argc, char **argv);

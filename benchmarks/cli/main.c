@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"pack", "make one file of a run, to keep or to send", command_pack, false},
     {"plan", "what this machine serves at a time-per-token goal", command_plan, false},
     {"report", "write a run as one HTML page: findings, figures, tables", command_report, false},
+    {"history", "all runs over time: where what became slower or faster", command_history, false},
     {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true},
     {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false},

@@ -30,7 +30,7 @@ struct kv_results_own {
     struct kv_context_facts facts;
     char *file, *folder;
     char *unpacked; /* the folder of a pack, which goes when the results do; NULL */
-    char cpu[96], core[64], commit[64], problem[256];
+    char cpu[96], core[64], commit[64], program[24], problem[256];
 };
 
 struct reader {

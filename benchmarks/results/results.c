@@ -221,7 +221,8 @@ static kv_status load_context(struct kv_results *results, struct kv_error *error
     struct kv_results_own *own = results->own;
     json_error_t problem;
     char *file;
-    own->facts = (struct kv_context_facts){own->cpu, own->core, own->commit, -1, -1, NAN, own->problem};
+    own->facts = (struct kv_context_facts){own->cpu, own->core,    own->commit,  -1,   -1,
+                                           NAN,      own->problem, own->program, false};
     results->context = &own->facts;
     if (asprintf(&file, "%s/context.json", results->folder) < 0)
         return kv_reader_fail_memory(results->folder, error);
@@ -234,6 +235,8 @@ static kv_status load_context(struct kv_results *results, struct kv_error *error
         copy_text(own->cpu, sizeof own->cpu, cpu, "name");
         copy_text(own->core, sizeof own->core, json_object_get(context, "libraries"), "openblas_core");
         copy_text(own->commit, sizeof own->commit, json_object_get(context, "build"), "commit");
+        copy_text(own->program, sizeof own->program, json_object_get(context, "build"), "program");
+        own->facts.dirty = json_is_true(json_object_get(json_object_get(context, "build"), "dirty"));
         if (json_is_integer(json_object_get(cpu, "cpus_online")))
             own->facts.cpus = (int)json_integer_value(json_object_get(cpu, "cpus_online"));
         own->facts.memory_bytes = memory_of(json_object_get(json_object_get(context, "machine"), "memory"));

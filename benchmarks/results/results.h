@@ -114,6 +114,8 @@ struct kv_context_facts {
     int threads, cpus;
     double memory_bytes; /* of the machine, or the limit of the control group; NaN unknown */
     const char *problem; /* why a context.json that is there could not be read, or "" */
+    const char *program; /* hash of the program's file */
+    bool dirty;          /* its tree was not that of the commit, as far as is known */
 };
 
 /* `place` is the folder of a run, a pack of one (pack.h), or a file such as its runs.csv, whose folder may have the rest. There must be a
