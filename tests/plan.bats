@@ -108,6 +108,14 @@ for pair in sys.argv[2:]:
     refuses 2 'not a whole number' "$program" plan "$run" --context 0
 }
 
+@test "what a file holds is no command to the terminal" {
+    cp -r "$run" odd
+    sed -i $'s/,gpt2,/,\x1b[2Jgpt2,/' odd/runs.csv
+    ends 0 "$program" plan odd
+    has "$out" '?[2Jgpt2 on'
+    lacks "$out" $'\x1b'
+}
+
 @test "the page has the table and a planner that says the same" {
     command -v node >/dev/null || skip 'no node, which runs the script of the page'
     ends 0 "$program" report "$run" --out page.html

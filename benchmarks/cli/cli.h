@@ -131,6 +131,9 @@ bool options_set(const struct option_table *table, const char *name, const char 
 struct option_row format_row(const char **name);
 enum kv_format format_of(const char *name);
 
+/* A copy of what a file holds, in copy [size], which must not reach a terminal as an escape sequence; returned. */
+const char *printable(const char *text, char *copy, size_t size);
+
 /* Prints the table (NULL: there was no memory for it) to stdout, frees it, and returns the exit status. */
 int print_and_free(const char *command, struct kv_table *table, enum kv_format format);
 

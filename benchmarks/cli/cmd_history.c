@@ -93,13 +93,14 @@ static int print_text(const struct kv_history *history)
         const struct kv_history_step *step = &history->steps[i];
         const struct kv_history_line *line = &history->lines[step->line];
         const struct kv_history_point *point = &line->points[step->point];
+        char cell[200];
         if (history->n_steps > MOST_TOLD && i == MOST_TOLD / 2) { /* the worst and the best half of them */
             printf("..\n");
             i = history->n_steps - MOST_TOLD / 2 - 1;
             continue;
         }
         printf("%s: %.3f x the time, %s of %s, between %.12s and %.12s%s\n", step->ratio > 1 ? "slower" : "faster",
-               step->ratio, kv_column_info(line->column)->name, point->cell->id,
+               step->ratio, kv_column_info(line->column)->name, printable(point->cell->id, cell, sizeof cell),
                history->runs[point[-1].run].results->context->commit,
                history->runs[point->run].results->context->commit, step->is_last ? "" : " (changed again since)");
     }

@@ -73,7 +73,7 @@ static void print_limit(const struct kv_capacity_plan *plan)
 static int print_plan(const char *command, const struct kv_capacity *capacity, double goal_ms, double context)
 {
     const struct kv_capacity_plan plan = kv_capacity_plan(capacity, goal_ms, context);
-    char text[160], asked[KV_NUMBER_SIZE];
+    char text[160], model[160], arm[160], asked[KV_NUMBER_SIZE];
     double low = INFINITY, high = 0;
     for (size_t i = 0; i < capacity->n_arms; i++)
         for (size_t k = 0; k < capacity->arms[i].n_points; k++) {
@@ -86,9 +86,10 @@ static int print_plan(const char *command, const struct kv_capacity *capacity, d
                         "with kvbench bench --suite grid",
                         context, ceil(low), floor(high));
     printf("goal    %g ms a token at context %s: %s on %s, %s\n", goal_ms,
-           kv_integer_text(context, asked, sizeof asked), plan.arm->cell->texts[KV_COLUMN_MODEL],
+           kv_integer_text(context, asked, sizeof asked),
+           printable(plan.arm->cell->texts[KV_COLUMN_MODEL], model, sizeof model),
            *capacity->results->context->cpu ? capacity->results->context->cpu : "an unknown CPU",
-           kv_capacity_arm_text(plan.arm, text, sizeof text));
+           printable(kv_capacity_arm_text(plan.arm, text, sizeof text), arm, sizeof arm));
     print_serves(&plan);
     print_fits(capacity, &plan);
     print_limit(&plan);

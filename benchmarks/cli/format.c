@@ -3,6 +3,7 @@
 
 #include "results/table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct option_row format_row(const char **name)
@@ -21,6 +22,14 @@ enum kv_format format_of(const char *name)
     while (strcmp(kv_format_choice(format)->name, name) != 0)
         format++;
     return (enum kv_format)format;
+}
+
+const char *printable(const char *text, char *copy, size_t size)
+{
+    snprintf(copy, size, "%s", text);
+    for (char *c = copy; *c; c++)
+        *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
+    return copy;
 }
 
 int print_and_free(const char *command, struct kv_table *table, enum kv_format format)
