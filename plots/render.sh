@@ -14,7 +14,8 @@ usage()
 Usage: render.sh [DIR]
 
 Renders every figure of a run as DIR/figures/NAME.png and NAME.svg, from the CSV files in DIR alone.
-DIR is a folder that ./kvbench bench or ./kvbench train wrote; default: $KVBENCH_RESULTS/latest, or results/latest in
+DIR is a folder that ./kvbench bench or ./kvbench train wrote, or NAME.kvbench, a pack of a run, whose figures go
+into the folder NAME-figures beside it; default: $KVBENCH_RESULTS/latest, or results/latest in
 the project. A figure whose rows are lacking is skipped, and the suite that measures them is named. kvbench itself is
 taken from $KVBENCH_PROGRAM (default: build/benchmarks/kvbench).
 
@@ -62,11 +63,11 @@ render()
         complaint=$(cat "$work"/log.??? | grep -v -e '^[ ^]*$' -e iconv -e Skipping | tail -n 1)
         fail "$1: gnuplot failed: ${complaint:-it could not write to $folder; check its free space}"
     fi
-    if ! { portable_svg "$1" && mkdir -p -- "$run/figures" &&
-        mv -f -- "$work/$1.png" "$work/$1.svg" "$run/figures/"; } 2>"$work/log"; then
-        fail "cannot write to $folder/figures; check its permissions and free space"
+    if ! { portable_svg "$1" && mkdir -p -- "$run$figures" &&
+        mv -f -- "$work/$1.png" "$work/$1.svg" "$run$figures/"; } 2>"$work/log"; then
+        fail "cannot write to $shown$figures; check its permissions and free space"
     fi
-    printf '%s/figures/%s.png and .svg\n' "$folder" "$1" 2>/dev/null || fail "stdout cannot be written"
+    printf '%s%s/%s.png and .svg\n' "$shown" "$figures" "$1" 2>/dev/null || fail "stdout cannot be written"
 }
 
 case ${1-} in
@@ -80,8 +81,18 @@ esac
 [ $# -le 1 ] || fail "one folder at most; see --help" 2
 folder=${1-$results/latest}
 
-[ -d "$folder" ] || fail "$folder is not a folder; run ./kvbench bench, or name the folder of a run"
-run=$(cd -- "$folder" && pwd -P) || fail "$folder cannot be entered; check its permissions"
+# The figures of $run are in $run$figures, which is called $shown$figures.
+shown=$folder figures=/figures near=$folder
+case $folder in
+*.kvbench)
+    if [ -f "$folder" ]; then
+        near=$(dirname -- "$folder")
+        shown=${folder%.kvbench} figures=-figures
+    fi
+    ;;
+esac
+[ -d "$near" ] || fail "$folder is not a folder; run ./kvbench bench, or name the folder of a run"
+run=$(cd -- "$near" && pwd -P) || fail "$folder cannot be entered; check its permissions"
 [ -x "$program" ] || fail "$program is not there; build it, or name one in KVBENCH_PROGRAM"
 command -v gnuplot >/dev/null || fail "gnuplot is not installed; install the package gnuplot-nox"
 
@@ -90,6 +101,7 @@ for stale in "$run"/.figures.*[0-9]; do
     [ -e "/proc/${stale##*.}" ] || rm -rf -- "$stale"
 done
 work=$run/.figures.$$
+[ $figures = /figures ] || run=$run/$(basename -- "$shown")
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 mkdir -- "$work" 2>/dev/null || fail "cannot write to $folder; check its permissions and free space"

@@ -260,6 +260,9 @@ no_build() {
     ends 0 door report --against other run
     has "$err" 'kvbench: the figures of run are not complete'
     has "$calls" 'program report'
+    : >run.kvbench
+    ends 0 door report run.kvbench
+    is "$calls" $'render run.kvbench\nprogram report run.kvbench'
     ends 0 door report --help
     is "$calls" 'program report --help'
 }

@@ -90,7 +90,7 @@ static void repeat(struct run *run, struct machine *m, int cell, int round, doub
 static void make_run(struct run *run, struct machine *m, double slowdown)
 {
     memset(run, 0, sizeof *run);
-    run->facts = (struct kv_context_facts){"", "", "", -1, -1, ""};
+    run->facts = (struct kv_context_facts){"", "", "", -1, -1, NAN, "", "", false};
     run->results = (struct kv_results){.folder = "/nowhere",
                                        .cells = run->cells,
                                        .n_cells = N_CELLS,

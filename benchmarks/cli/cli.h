@@ -3,6 +3,7 @@
 #define KV_CLI_CLI_H
 
 #include "kvbench.h"
+#include "results/table.h"
 
 /* Exit statuses. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_UNSTEADY = 3 /* of bench --require-steady */ };
@@ -23,9 +24,12 @@ int command_compare(int argc, char **argv);
 int command_dashboard(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
 int command_generate(int argc, char **argv);
+int command_history(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
 int command_logits(int argc, char **argv);
+int command_pack(int argc, char **argv);
+int command_plan(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_tables(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
@@ -135,6 +139,16 @@ bool options_parse(const struct option_table *table, int argc, char **argv, int 
 /* Sets the option `name`, as from --name TEXT; texts and choices are kept by address. The table has no tables in it.
  * False: the error says what is wrong. */
 bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error);
+
+/* The row of --format, whose value, *name, is set to its default; and what that name means. */
+struct option_row format_row(const char **name);
+enum kv_format format_of(const char *name);
+
+/* A copy of what a file holds, in copy [size], which must not reach a terminal as an escape sequence; returned. */
+const char *printable(const char *text, char *copy, size_t size);
+
+/* Prints the table (NULL: there was no memory for it) to stdout, frees it, and returns the exit status. */
+int print_and_free(const char *command, struct kv_table *table, enum kv_format format);
 
 /* ---- Prompts ----------------------------------------------------------------------------------------- */
 

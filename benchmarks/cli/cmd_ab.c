@@ -30,7 +30,7 @@ static const struct kv_choice *fail_choice(int index)
 
 struct ab {
     struct ab_pair pair;
-    const char *metric_name, *fail_if, *csv_file;
+    const char *metric_name, *fail_if, *csv_file, *format_name;
     double seconds, threshold;
     uint64_t coins;
     bool quiet;
@@ -154,6 +154,48 @@ static void print_undecided(const struct kv_contest *c)
                seconds < 7200 ? "minutes" : "hours");
 }
 
+/* For programs: a row a metric; the one that was asked for has the verdict. */
+static int print_data(const struct ab *ab, const struct kv_contest *c)
+{
+    static const struct kv_table_column columns[] = {
+        {"a", NULL, true},
+        {"b", NULL, true},
+        {"metric", NULL, true},
+        {"median_a_ms", NULL, false},
+        {"median_b_ms", NULL, false},
+        {"ratio", NULL, false},
+        {"low", NULL, false},
+        {"high", NULL, false},
+        {"starts", NULL, false},
+        {"verdict", NULL, true},
+    };
+    struct kv_error error = {""};
+    struct kv_table *table;
+    kv_status status = kv_table_create(&table, NULL, columns, sizeof columns / sizeof *columns, &error);
+    for (int m = 0; !status && m < KV_PEER_N_METRICS; m++) {
+        const bool is_judged = m == (int)ab->pair.metric;
+        struct kv_effect effect = c->effect;
+        if (!is_judged || !effect.n)
+            status = kv_contest_estimate(c, (enum kv_peer_metric)m, &effect, &error);
+        if (status || !effect.n)
+            continue;
+        kv_table_add_text(table, ab->pair.sides[0].name);
+        kv_table_add_text(table, ab->pair.sides[1].name);
+        kv_table_add_text(table, kv_peer_metric_choice(m)->name);
+        kv_table_add_number(table, kv_contest_median(c, 0, (enum kv_peer_metric)m), NULL);
+        kv_table_add_number(table, kv_contest_median(c, 1, (enum kv_peer_metric)m), NULL);
+        kv_table_add_number(table, effect.ratio, NULL);
+        kv_table_add_number(table, isfinite(effect.high) ? effect.low : NAN, NULL);
+        kv_table_add_number(table, effect.high, NULL);
+        kv_table_add_number(table, (double)effect.n, NULL);
+        kv_table_add_text(table, is_judged ? kv_effect_verdict_name(c->effect.verdict) : "");
+    }
+    if (!status)
+        return print_and_free(ab->pair.command, table, format_of(ab->format_name));
+    kv_table_free(table);
+    return cli_fail(ab->pair.command, CLI_FAILED, "%s", error.message);
+}
+
 static void print_verdict(const struct ab *ab, const struct kv_contest *c)
 {
     const struct kv_effect *e = &c->effect;
@@ -168,7 +210,7 @@ static void print_verdict(const struct ab *ab, const struct kv_contest *c)
         print_undecided(c);
 }
 
-static int conclude(const struct ab *ab, const struct kv_contest *c)
+static int print_text(const struct ab *ab, const struct kv_contest *c)
 {
     struct kv_error error = {""};
     char machine[160];
@@ -178,6 +220,14 @@ static int conclude(const struct ab *ab, const struct kv_contest *c)
     if (print_table(ab, c, &error) != KV_OK)
         return cli_fail(ab->pair.command, CLI_FAILED, "%s", error.message);
     print_verdict(ab, c);
+    return CLI_OK;
+}
+
+static int conclude(const struct ab *ab, const struct kv_contest *c)
+{
+    const int status = format_of(ab->format_name) == KV_FORMAT_TEXT ? print_text(ab, c) : print_data(ab, c);
+    if (status)
+        return status;
     fflush(stdout);
     const enum kv_effect_verdict v = c->effect.verdict;
     const bool differs = v == KV_EFFECT_FASTER || v == KV_EFFECT_SLOWER;
@@ -291,6 +341,7 @@ int command_ab(int argc, char **argv)
          .chosen = &ab->fail_if,
          .choice = fail_choice},
         {.name = "csv", .argument = "FILE", .help = "write a row a repetition there", .text = &ab->csv_file},
+        format_row(&ab->format_name),
         {.name = "coins", .argument = "N", .help = "seed of the order (default: drawn anew)", .seed = &ab->coins},
         {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &ab->quiet},
         {.table = worker_texts(&ab->pair.texts)},

@@ -278,6 +278,39 @@ static int conclude(const struct bench *bench)
 
 /* ---- The ways to go ---------------------------------------------------------------------------------- */
 
+/* The plan for programs: a row a cell, with the seconds of all its repetitions. */
+static int print_plan(struct bench *bench)
+{
+    static const struct kv_table_column columns[] = {
+        {"suite", NULL, true},        {"shape", NULL, true},          {"arm", NULL, true},
+        {"batch", NULL, false},       {"prompt_tokens", NULL, false}, {"new_tokens", NULL, false},
+        {"repetitions", NULL, false}, {"seconds", NULL, false},
+    };
+    struct kv_table *table;
+    if (kv_table_create(&table, NULL, columns, sizeof columns / sizeof *columns, NULL) != KV_OK)
+        table = NULL;
+    for (int i = 0; table && i < bench->plan.n_cells; i++) {
+        const struct kv_cell *cell = &bench->plan.cells[i];
+        const bool is_generation = cell->kind == KV_KIND_GENERATION;
+        char value[KV_AXIS_TEXT_SIZE], arm[256] = "";
+        for (int k = 0; kv_axis_at(k); k++) {
+            const size_t n = strlen(arm);
+            if (*kv_axis_text(kv_axis_at(k), &cell->arm, value))
+                snprintf(arm + n, sizeof arm - n, "%s%s %s", n ? ", " : "", kv_column_info(kv_axis_at(k)->column)->name,
+                         value);
+        }
+        kv_table_add_text(table, cell->suite);
+        kv_table_add_text(table, is_generation ? "" : cell->point.shape);
+        kv_table_add_text(table, arm);
+        kv_table_add_number(table, is_generation ? cell->point.batch : NAN, NULL);
+        kv_table_add_number(table, is_generation ? cell->point.n_prompt : NAN, NULL);
+        kv_table_add_number(table, is_generation ? cell->point.n_new : NAN, NULL);
+        kv_table_add_number(table, cell->repetitions, NULL);
+        kv_table_add_number(table, kv_predict_seconds(&bench->run, i) * cell->repetitions, NULL);
+    }
+    return print_and_free(bench->command, table, bench->asked->format);
+}
+
 /* Prints the plan and how long it will take, by the machine's limits. */
 static int dry_run(struct bench *bench)
 {
@@ -289,6 +322,8 @@ static int dry_run(struct bench *bench)
     if (kv_run_measure_limits(&bench->run, &error) != KV_OK)
         return cli_fail(bench->command, CLI_FAILED, "%s", error.message);
     const int n_misfits = kv_run_leave_misfits(&bench->run, &error);
+    if (bench->asked->format != KV_FORMAT_TEXT)
+        return print_plan(bench);
     printf("suite   path      batch  prompt    new  reps    seconds\n");
     for (int i = 0; i < bench->plan.n_cells; i++) {
         const struct kv_cell *cell = &bench->plan.cells[i];

@@ -34,7 +34,7 @@ struct calibration {
     struct ab_pair pair;
     double seconds;
     uint64_t coins;
-    const char *out;
+    const char *out, *format_name;
     bool quiet;
     struct kv_recorded *recorded; /* [n] */
     size_t n, room;
@@ -250,6 +250,30 @@ static void print(const struct calibration *c)
     printf("\nFiles in %s: recording.csv, power.csv, calibration.csv\n", c->folder.path);
 }
 
+/* For programs: the table of verdicts, as power.csv has it. */
+static int print_data(const struct calibration *c, enum kv_format format)
+{
+    static const struct kv_table_column columns[] = {
+        {"seconds", NULL, false},       {"slowdown_pct", NULL, false}, {"contests", NULL, false},
+        {"slower_pct", NULL, false},    {"faster_pct", NULL, false},   {"equal_pct", NULL, false},
+        {"undecided_pct", NULL, false},
+    };
+    struct kv_table *table;
+    if (kv_table_create(&table, NULL, columns, sizeof columns / sizeof *columns, NULL) != KV_OK)
+        table = NULL;
+    for (int i = 0; table && i < N_TIMES * N_SLOWDOWNS; i++) {
+        const struct kv_power *p = &c->powers[i / N_SLOWDOWNS][i % N_SLOWDOWNS];
+        kv_table_add_number(table, p->seconds, NULL);
+        kv_table_add_number(table, p->slowdown_pct, NULL);
+        kv_table_add_number(table, p->n, NULL);
+        kv_table_add_number(table, percent(p, KV_EFFECT_SLOWER), NULL);
+        kv_table_add_number(table, percent(p, KV_EFFECT_FASTER), NULL);
+        kv_table_add_number(table, percent(p, KV_EFFECT_EQUAL), NULL);
+        kv_table_add_number(table, percent(p, KV_EFFECT_UNDECIDED), NULL);
+    }
+    return print_and_free(c->pair.command, table, format);
+}
+
 /* ---- The command ------------------------------------------------------------------------------------- */
 
 static int calibrate(struct calibration *c)
@@ -264,14 +288,17 @@ static int calibrate(struct calibration *c)
         status = evaluate(c, contest, &error);
     if (!status)
         status = write_files(c, &error);
-    if (!status)
+    int exit_status = CLI_OK;
+    if (!status && format_of(c->format_name) != KV_FORMAT_TEXT)
+        exit_status = print_data(c, format_of(c->format_name));
+    else if (!status)
         print(c);
     kv_run_folder_close(&c->folder);
     ab_close(&c->pair);
     free(contest);
     free(c->recorded);
     if (!status)
-        return CLI_OK;
+        return exit_status;
     return cli_fail(c->pair.command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
 }
 
@@ -295,6 +322,7 @@ int command_calibrate(int argc, char **argv)
          .text = &c->out},
         {.name = "coins", .argument = "N", .help = "seed of what is drawn (default: drawn anew)", .seed = &c->coins},
         {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &c->quiet},
+        format_row(&c->format_name),
         {.table = worker_texts(&c->pair.texts)},
     };
     const struct option_table table = {

@@ -123,7 +123,7 @@ int command_compare(int argc, char **argv)
     };
     const struct option_row rows[] = {
         {.name = "A",
-         .help = "the base: the folder of a run, or its runs.csv",
+         .help = "the base: the folder of a run, its runs.csv or its pack",
          .operand = &s.base_place,
          .required = true},
         {.name = "B", .help = "the run to hold against it", .operand = &s.other_place},

@@ -17,6 +17,7 @@ struct settings {
     int batch;   /* 0: as many as suit the model */
     int context; /* 0: n_positions */
     bool csv;
+    const char *format_name;
 };
 
 /* What is to be predicted: every id but the first. */
@@ -127,6 +128,62 @@ static void print_csv(const struct settings *s, const struct text *text, const s
     putchar('\n');
 }
 
+static void add_estimate(struct kv_table *table, const struct kv_estimate *e, bool known)
+{
+    kv_table_add_number(table, known ? e->value : NAN, NULL);
+    kv_table_add_number(table, known ? e->low : NAN, NULL);
+    kv_table_add_number(table, known ? e->high : NAN, NULL);
+}
+
+/* The same as a table of --format. */
+static kv_status print_table(const struct settings *s, const struct text *text, const struct kv_session *session,
+                             const char *format, const struct outcome *outcome, bool compared, struct kv_error *error)
+{
+#define ESTIMATE(name)                                                                                                 \
+    {name, NULL, false}, {name "_low", NULL, false},                                                                   \
+    {                                                                                                                  \
+        name "_high", NULL, false                                                                                      \
+    }
+    static const struct kv_table_column columns[] = {
+        {"path", NULL, true},           {"cache", NULL, true},       {"kv", NULL, true},
+        {"weights", NULL, true},        {"chunk", NULL, false},      {"context", NULL, false},
+        {"batch", NULL, false},         {"tokens", NULL, false},     {"bytes", NULL, false},
+        {"bits_per_byte", NULL, false}, {"seconds", NULL, false},    {"tokens_per_second", NULL, false},
+        ESTIMATE("loss_nats"),          ESTIMATE("perplexity"),      {"divergence_largest", NULL, false},
+        ESTIMATE("perplexity_change"),  ESTIMATE("divergence_mean"), ESTIMATE("divergence_p99"),
+        ESTIMATE("top_agreement"),
+    };
+#undef ESTIMATE
+    const struct kv_quality *q = &outcome->quality;
+    const double n = (double)(text->n_ids - 1);
+    struct kv_table *table;
+    kv_status status = kv_table_create(&table, NULL, columns, sizeof columns / sizeof *columns, error);
+    if (status)
+        return status;
+    kv_table_add_text(table, kv_session_path(session));
+    kv_table_add_text(table, kv_session_cache(session));
+    kv_table_add_text(table, kv_session_kv(session));
+    kv_table_add_text(table, format);
+    kv_table_add_number(table, s->chunk, NULL);
+    kv_table_add_number(table, s->context, NULL);
+    kv_table_add_number(table, s->batch, NULL);
+    kv_table_add_number(table, n, NULL);
+    kv_table_add_number(table, (double)text->n_bytes, NULL);
+    kv_table_add_number(table, q->loss.value * n / (log(2) * (double)text->n_bytes), NULL);
+    kv_table_add_number(table, outcome->seconds, NULL);
+    kv_table_add_number(table, n / outcome->seconds, NULL);
+    add_estimate(table, &q->loss, true);
+    add_estimate(table, &q->perplexity, true);
+    kv_table_add_number(table, compared ? q->divergence_largest : NAN, NULL);
+    add_estimate(table, &q->perplexity_change, compared);
+    add_estimate(table, &q->divergence, compared);
+    add_estimate(table, &q->divergence_p99, compared);
+    add_estimate(table, &q->same_top, compared);
+    status = kv_table_print(table, format_of(s->format_name), stdout, error);
+    kv_table_free(table);
+    return status;
+}
+
 /* "VALUE UNIT (LOW to HIGH)", each times `scale`, or without the interval where there is none. */
 static void print_estimate(const char *name, const struct kv_estimate *e, int decimals, double scale, const char *unit)
 {
@@ -205,7 +262,9 @@ static kv_status evaluate_model(const char *command, const struct settings *s, c
         status = open_reference(command, s, model, pool, &exact, &reference, error);
     if (!status)
         status = evaluate(command, s, session, reference, kv_model_config(model), text, &outcome, error);
-    if (!status)
+    if (!status && format_of(s->format_name) != KV_FORMAT_TEXT)
+        status = print_table(s, text, session, kv_model_format(model), &outcome, lossy, error);
+    else if (!status)
         (s->csv ? print_csv : print)(s, text, session, kv_model_format(model), &outcome, lossy);
     free(outcome.scores);
     kv_session_free(reference);
@@ -287,6 +346,7 @@ int command_evaluate(int argc, char **argv)
          .low = 1,
          .high = INT32_MAX},
         {.name = "csv", .help = "print a header and a row of CSV", .flag = &s.csv},
+        format_row(&s.format_name),
     };
     const struct option_table table = {
         .command = argv[0],

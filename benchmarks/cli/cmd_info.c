@@ -2,84 +2,130 @@
 
 #include "machine/context.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void print_choices(const char *title, const struct kv_choice *(*choice)(int index))
+/* A line at a time: what it is of, the name of a choice or NULL, and what is said. */
+struct info {
+    struct kv_table *table; /* NULL: text */
+    const char *last;       /* a text says it once */
+};
+
+__attribute__((format(printf, 5, 6))) static void tell(struct info *info, const char *item, const char *name, int width,
+                                                       const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (info->table) {
+        kv_table_add_text(info->table, item);
+        kv_table_add_text(info->table, name ? name : "");
+        kv_table_add_text(info->table, text);
+        return;
+    }
+    printf("%-12s ", info->last && strcmp(info->last, item) == 0 ? "" : item);
+    info->last = item;
+    if (name)
+        printf("%-*s ", width, name);
+    puts(text);
+}
+
+static void tell_choices(struct info *info, const char *title, const struct kv_choice *(*choice)(int index))
 {
     for (int i = 0; choice(i); i++)
-        printf("%-12s %-10s %s\n", i ? "" : title, choice(i)->name, choice(i)->summary);
+        tell(info, title, choice(i)->name, 10, "%s", choice(i)->summary);
 }
 
-static void print_isa(void)
+static void tell_isa(struct info *info)
 {
     for (int i = 0; kv_isa_choice(i); i++)
-        printf("%-12s %-10s %s%s\n", i ? "" : "isa", kv_isa_choice(i)->name, kv_isa_choice(i)->summary,
-               kv_isa_supported(kv_isa_choice(i)->name) ? "" : " (not on this machine)");
+        tell(info, "isa", kv_isa_choice(i)->name, 10, "%s%s", kv_isa_choice(i)->summary,
+             kv_isa_supported(kv_isa_choice(i)->name) ? "" : " (not on this machine)");
 }
 
-static void print_models(void)
+static void tell_models(struct info *info)
 {
     struct kv_config config;
     for (int i = 0; kv_config_preset_name(i); i++)
         if (kv_config_preset(kv_config_preset_name(i), &config, NULL) == KV_OK)
-            printf("%-12s %-12s %3d layers, %2d heads, %4d wide, %5.0f M parameters, %5.1f KiB of cache a token\n",
-                   i ? "" : "models", kv_config_preset_name(i), config.n_layer, config.n_head, config.n_embd,
-                   (double)kv_config_parameters(&config) * 1e-6, (double)kv_config_kv_bytes_per_token(&config) / 1024);
+            tell(info, "models", kv_config_preset_name(i), 12,
+                 "%3d layers, %2d heads, %4d wide, %5.0f M parameters, %5.1f KiB of cache a token", config.n_layer,
+                 config.n_head, config.n_embd, (double)kv_config_parameters(&config) * 1e-6,
+                 (double)kv_config_kv_bytes_per_token(&config) / 1024);
 }
 
-static void print_cache(const char *name, const struct kv_machine_cache *cache)
+/* Adds "L2 1024 KiB x 2" to text. */
+static void add_cache(char *text, size_t size, const char *name, const struct kv_machine_cache *cache)
 {
+    const size_t n = strlen(text);
     if (cache->bytes > 0)
-        printf(" %s %lld KiB x %d", name, (long long)(cache->bytes / 1024), cache->instances);
+        snprintf(text + n, size - n, "%s%s %lld KiB x %d", n ? " " : "", name, (long long)(cache->bytes / 1024),
+                 cache->instances);
 }
 
-static void print_machine(void)
+static void tell_machine(struct info *info)
 {
     struct kv_machine machine;
+    char caches[128] = "", quota[40] = "";
     kv_machine_read(&machine, NULL);
-    printf("%-12s %s, this process may use %d of %d cores", "cpu", machine.cpu_name, machine.cores_affinity,
-           machine.cores_online);
     if (machine.cpu_quota > 0)
-        printf(", with a quota of %.3g CPUs", machine.cpu_quota);
-    putchar('\n');
-    printf("%-12s", "caches");
-    print_cache("L1d", &machine.l1d);
-    print_cache("L2", &machine.l2);
-    print_cache("L3", &machine.l3);
-    printf("\n%-12s %.1f GiB, %.1f GiB available\n", "memory", (double)machine.memory_total_bytes / (1 << 30),
-           (double)machine.memory_available_bytes / (1 << 30));
-    printf("%-12s %s, Linux %s\n", "system", machine.os, machine.kernel);
+        snprintf(quota, sizeof quota, ", with a quota of %.3g CPUs", machine.cpu_quota);
+    tell(info, "cpu", NULL, 0, "%s, this process may use %d of %d cores%s", machine.cpu_name, machine.cores_affinity,
+         machine.cores_online, quota);
+    add_cache(caches, sizeof caches, "L1d", &machine.l1d);
+    add_cache(caches, sizeof caches, "L2", &machine.l2);
+    add_cache(caches, sizeof caches, "L3", &machine.l3);
+    tell(info, "caches", NULL, 0, "%s", caches);
+    tell(info, "memory", NULL, 0, "%.1f GiB, %.1f GiB available", (double)machine.memory_total_bytes / (1 << 30),
+         (double)machine.memory_available_bytes / (1 << 30));
+    tell(info, "system", NULL, 0, "%s, Linux %s", machine.os, machine.kernel);
+}
+
+static void tell_all(struct info *info)
+{
+    struct kv_build_info build;
+    kv_build_info_get(&build);
+    tell(info, "kvbench", NULL, 0, "%s, commit %s, %s, %s%s%s", build.version, build.commit, build.compiler,
+         build.build_type, strcmp(build.sanitizers, "none") == 0 ? "" : ", sanitizers ",
+         strcmp(build.sanitizers, "none") == 0 ? "" : build.sanitizers);
+    tell_machine(info);
+    tell(info, "threads", NULL, 0, "%d unless --threads says otherwise: the cores, or the quota rounded up",
+         kv_default_threads());
+    const char *better = kv_openblas_better_core();
+    tell(info, "OpenBLAS", NULL, 0, "%s kernels%s%s", kv_openblas_core(),
+         better ? ", better here: OPENBLAS_CORETYPE=" : "", better ? better : "");
+    tell_choices(info, "paths", kv_path_choice);
+    tell_choices(info, "weights", kv_weights_choice);
+    tell_choices(info, "cache", kv_cache_choice);
+    tell_choices(info, "kv", kv_kv_choice);
+    tell_choices(info, "gemm", kv_matmul_choice);
+    tell_isa(info);
+    tell_models(info);
 }
 
 int command_info(int argc, char **argv)
 {
+    static const struct kv_table_column columns[] = {{"item", NULL, true}, {"name", NULL, true}, {"text", NULL, true}};
+    const char *format_name;
+    const struct option_row rows[] = {format_row(&format_name)};
     const struct option_table table = {
         .command = argv[0],
-        .usage = "",
+        .usage = "[OPTIONS]",
         .summary = "Shows this machine, this build and what can be chosen.",
+        .rows = rows,
+        .n_rows = sizeof rows / sizeof *rows,
     };
-    struct kv_build_info build;
+    struct info info = {.table = NULL};
+    struct kv_error error = {""};
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;
-    kv_build_info_get(&build);
-    printf("%-12s %s, commit %s, %s, %s%s%s\n", "kvbench", build.version, build.commit, build.compiler,
-           build.build_type, strcmp(build.sanitizers, "none") == 0 ? "" : ", sanitizers ",
-           strcmp(build.sanitizers, "none") == 0 ? "" : build.sanitizers);
-    print_machine();
-    printf("%-12s %d unless --threads says otherwise: the cores, or the quota rounded up\n", "threads",
-           kv_default_threads());
-    const char *better = kv_openblas_better_core();
-    printf("%-12s %s kernels%s%s\n", "OpenBLAS", kv_openblas_core(), better ? ", better here: OPENBLAS_CORETYPE=" : "",
-           better ? better : "");
-    print_choices("paths", kv_path_choice);
-    print_choices("weights", kv_weights_choice);
-    print_choices("cache", kv_cache_choice);
-    print_choices("kv", kv_kv_choice);
-    print_choices("gemm", kv_matmul_choice);
-    print_isa();
-    print_models();
-    return CLI_OK;
+    if (format_of(format_name) != KV_FORMAT_TEXT && kv_table_create(&info.table, NULL, columns, 3, &error) != KV_OK)
+        return cli_fail(argv[0], CLI_FAILED, "%s", error.message);
+    tell_all(&info);
+    return info.table ? print_and_free(argv[0], info.table, format_of(format_name)) : CLI_OK;
 }

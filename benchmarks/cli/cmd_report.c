@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "report/report.h"
+#include "results/pack.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,16 +40,16 @@ int command_report(int argc, char **argv)
     char latest[4096], file[4096 + 16];
     const struct option_row rows[] = {
         {.name = "DIR",
-         .help = "folder of a run (default: latest in $KVBENCH_RESULTS, or in results)",
+         .help = "folder of a run, or its pack (default: latest in $KVBENCH_RESULTS, or in results)",
          .operand = &settings.folder},
         {.name = "against",
          .argument = "DIR",
-         .help = "an earlier run, to tell what changed",
+         .help = "an earlier run, or its pack, to tell what changed",
          .text = &settings.against},
         {.name = "out",
          .letter = 'o',
          .argument = "FILE",
-         .help = "the page (default: DIR/report.html)",
+         .help = "the page (default: DIR/report.html, of NAME.kvbench NAME.html)",
          .text = &settings.file},
     };
     const struct option_table table = {
@@ -66,6 +67,10 @@ int command_report(int argc, char **argv)
     if (!settings.folder) {
         snprintf(latest, sizeof latest, "%s/latest", results && *results ? results : "results");
         settings.folder = latest;
+    }
+    if (!settings.file && kv_pack_is(settings.folder)) {
+        snprintf(file, sizeof file, "%.*s.html", (int)(strlen(settings.folder) - strlen(".kvbench")), settings.folder);
+        settings.file = file;
     }
     if (!settings.file) {
         if (snprintf(file, sizeof file, "%s/report.html", settings.folder) >= (int)sizeof file)

@@ -3,6 +3,7 @@
 
 #include "machine/context.h"
 #include "measure/measure.h"
+#include "results/pack.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -25,7 +26,10 @@ static const struct command commands[] = {
     {"logits", "write the logits of every position to a file", command_logits, true, false},
     {"tokenize", "text on stdin to token ids, or ids to text", command_tokenize, false, false},
     {"train", "train a small GPT on a text, on this CPU", command_train, true, true},
+    {"pack", "make one file of a run, to keep or to send", command_pack, false, false},
+    {"plan", "what this machine serves at a time-per-token goal", command_plan, false, false},
     {"report", "write a run as one HTML page: findings, figures, tables", command_report, false, false},
+    {"history", "all runs over time: where what became slower or faster", command_history, false, false},
     {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false, false},
     {"info", "show this machine, this build and what can be chosen", command_info, true, false},
     {"limits", "measure this machine's memory bandwidth and arithmetic peak", command_limits, false, true},
@@ -65,6 +69,7 @@ static void on_signal(int number)
 {
     if (received) {
         write_text(STDOUT_FILENO, at_the_end);
+        kv_pack_remove_all();
         signal(number, SIG_DFL);
         raise(number);
     }
@@ -72,15 +77,29 @@ static void on_signal(int number)
     write_text(STDERR_FILENO, first_notice);
 }
 
-void signals_listen(const char *notice)
+/* Of the signals that end a program, the first `n`. */
+static void set_handler(void (*handler)(int number), size_t n)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
-    first_notice = notice;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+    for (size_t i = 0; i < n; i++)
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
+}
+
+void signals_listen(const char *notice)
+{
+    first_notice = notice;
+    set_handler(on_signal, 3);
+}
+
+/* What a command that does not listen leaves behind. */
+static void on_end(int number)
+{
+    kv_pack_remove_all();
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 int signals_received(void)
@@ -101,6 +120,17 @@ static void print_help(void)
     for (int i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %s\n", commands[i].name, commands[i].summary);
     printf("\nkvbench COMMAND --help lists a command's options. Exit status: 0 done, 1 the run failed, 2 bad usage.\n");
+}
+
+/* The same for scripts. */
+static void print_help_json(void)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < N_COMMANDS; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", commands[i].name, "summary", commands[i].summary));
+    json_dumpf(list, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(list);
 }
 
 /* OpenBLAS reads OPENBLAS_CORETYPE when it is loaded, so the program starts over when the kernels it chose fall
@@ -136,6 +166,10 @@ static int run(const char *name, int argc, char **argv)
         print_help();
         return CLI_OK;
     }
+    if (strcmp(name, "--help=json") == 0) {
+        print_help_json();
+        return CLI_OK;
+    }
     if (strcmp(name, "--version") == 0) {
         struct kv_build_info build;
         kv_build_info_get(&build);
@@ -144,7 +178,7 @@ static int run(const char *name, int argc, char **argv)
     }
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(commands[i].name, name) == 0) {
-            const bool wants_help = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+            const bool wants_help = argc > 2 && (strncmp(argv[2], "--help", 6) == 0 || strcmp(argv[2], "-h") == 0);
             if (commands[i].computes && !wants_help)
                 restart_with_better_openblas(argv);
             if (commands[i].times && !wants_help && !clock_runs())
@@ -165,6 +199,7 @@ int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "--help";
     json_set_alloc_funcs(json_memory, free);
+    set_handler(on_end, 5);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is told of like a full disk */
     const int status = run(name, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout))

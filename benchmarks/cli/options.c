@@ -4,6 +4,7 @@
 #include "base/number.h"
 
 #include <getopt.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,27 @@ static void print_help(const struct option_table *table)
     for (int i = 0; i < table->n_rows; i++)
         print_row(&table->rows[i]);
     printf("  %-24s %s\n", "-h, --help", "show this and stop");
+}
+
+/* What help says, for benchmarks/docs/docs.py, which makes manual pages and completions of it. */
+static void print_help_json(const struct option_table *table)
+{
+    json_t *options = json_array();
+    for (int i = 0; i < table->n_rows; i++) {
+        const struct option_row *row = &table->rows[i];
+        const char letter[] = {row->letter, '\0'};
+        json_t *choices = json_array();
+        for (int k = 0; row->choice && row->choice(k); k++)
+            json_array_append_new(choices, json_string(row->choice(k)->name));
+        json_array_append_new(options, json_pack("{s:s, s:s, s:s?, s:s, s:b, s:o}", "name", row->name, "letter", letter,
+                                                 "argument", row->argument, "help", row->help, "operand",
+                                                 row->operand != NULL, "choices", choices));
+    }
+    json_t *help = json_pack("{s:s, s:s, s:s, s:o}", "command", table->command, "usage", table->usage, "summary",
+                             table->summary, "options", options);
+    json_dumpf(help, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(help);
 }
 
 static bool parse_integer(const struct option_row *row, const char *text, struct kv_error *error)
@@ -192,7 +214,7 @@ static void make_tables(const struct option_table *table, struct option *long_op
         }
     }
     *letters = '\0';
-    *long_options++ = (struct option){"help", no_argument, NULL, HELP};
+    *long_options++ = (struct option){"help", optional_argument, NULL, HELP};
     *long_options = (struct option){0};
 }
 
@@ -222,8 +244,12 @@ static int refuse(const struct option_table *table, int found, char **argv)
 static bool take(const struct option_table *table, int found, char **argv, int *status)
 {
     struct kv_error error = {""};
+    if (found == HELP && optarg && strcmp(optarg, "json") != 0) {
+        *status = usage_error(table, "help is text, or --help=json, not", optarg);
+        return false;
+    }
     if (found == HELP || found == 'h') {
-        print_help(table);
+        (found == HELP && optarg ? print_help_json : print_help)(table);
         *status = CLI_OK;
         return false;
     }

@@ -87,12 +87,15 @@ static const struct kv_figure_text *figure_text(void)
 static kv_status print_calibration(const struct kv_report *report, const char *folder, const struct kv_power_row *rows,
                                    size_t n, FILE *page, struct kv_error *error)
 {
-    char alarms[256] = "", found[512] = "";
+    char alarms[256] = "", found[512] = "", *figures;
     bool is_drawn;
+    if (asprintf(&figures, "%s/figures", folder) < 0)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
     tell_alarms(rows, n, alarms, sizeof alarms);
     tell_found(rows, n, found, sizeof found);
     kv_html_part(page, "calibration", "alarms", alarms, "found", found, NULL);
-    const kv_status status = kv_report_figure(report, folder, figure_text(), page, &is_drawn, error);
+    const kv_status status = kv_report_figure(report, figures, figure_text(), page, &is_drawn, error);
+    free(figures);
     if (!status && !is_drawn)
         kv_html_part(page, "calibration not drawn", "folder", folder, NULL);
     return status;

@@ -1,4 +1,6 @@
-"""Makes the C file that holds the style sheet, the parts of page.html, what is said of figures, and which facts are told."""
+"""Makes the C file that holds the style sheet, the script, the parts of page.html, what is said of figures, and which facts are told."""
+import base64
+import hashlib
 import re
 import sys
 
@@ -28,10 +30,13 @@ def sections(text):
     return found
 
 
-style, page, figures, facts = (open(name, encoding="utf-8").read() for name in sys.argv[1:5])
-with open(sys.argv[5], "w", encoding="utf-8") as file:
+style, page, figures, facts, script = (open(name, encoding="utf-8").read() for name in sys.argv[1:6])
+with open(sys.argv[6], "w", encoding="utf-8") as file:
     print('/* Made by embed.py. */\n#include "report/html.h"\n', file=file)
     print("const char *const kv_page_style = %s;" % literal(style), file=file)
+    print("const char *const kv_page_script = %s;" % literal(script), file=file)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    print('const char *const kv_page_script_hash = "sha256-%s";' % digest, file=file)
     print("const struct kv_page_part kv_page_parts[] = {", file=file)
     for name, text in parts(page):
         print("{%s,%s}," % (literal(name), literal(text)), file=file)

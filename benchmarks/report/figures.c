@@ -41,7 +41,7 @@ kv_status kv_report_figure(const struct kv_report *report, const char *folder, c
 {
     char name[NAME_SIZE], prefix[64], number[16], *path, *text;
     size_t n;
-    snprintf(name, sizeof name, "figures/%s.svg", figure->name);
+    snprintf(name, sizeof name, "%s.svg", figure->name);
     snprintf(prefix, sizeof prefix, "%s-", figure->name);
     kv_status status = read_file(folder, name, &path, &text, &n, error);
     *found = text != NULL;
@@ -63,7 +63,7 @@ static kv_status print_figure(const struct kv_report *report, const struct kv_fi
                               struct kv_error *error)
 {
     bool found;
-    const kv_status status = kv_report_figure(report, report->folder, figure, page, &found, error);
+    const kv_status status = kv_report_figure(report, report->figures, figure, page, &found, error);
     if (!status && !found)
         print_missing(report, figure, page);
     return status;
@@ -97,11 +97,11 @@ static bool is_gif(const unsigned char *bytes, size_t n)
 
 /* A GIF's size stands behind its signature, lowest byte first. */
 static kv_status print_animation(const struct kv_report *report, const struct kv_figure_text *animation,
-                                 const char *name, FILE *page, struct kv_error *error)
+                                 const char *folder, const char *name, FILE *page, struct kv_error *error)
 {
     char width[16], height[16], *path, *text, *data = NULL;
     size_t n;
-    kv_status status = read_file(report->folder, name, &path, &text, &n, error);
+    kv_status status = read_file(folder, name, &path, &text, &n, error);
     const unsigned char *const bytes = (const unsigned char *)text;
     if (text && !is_gif(bytes, n)) {
         status = kv_fail(error, KV_ERROR_FORMAT, "%s is not a whole GIF: make it again with kvbench dashboard", path);
@@ -135,23 +135,20 @@ static int is_animation(const struct dirent *entry)
     return find_animation(entry->d_name) != NULL;
 }
 
-/* Those in a folder of the run, "" or "figures/"; one that is not there has none. */
-static kv_status print_animations(const struct kv_report *report, const char *place, FILE *page, struct kv_error *error)
+/* Those in a folder; one that is not there has none. */
+static kv_status print_animations(const struct kv_report *report, const char *folder, FILE *page,
+                                  struct kv_error *error)
 {
-    char *folder, name[NAME_SIZE];
     struct dirent **entries = NULL;
     kv_status status = KV_OK;
-    if (asprintf(&folder, "%s/%s", report->folder, place) < 0)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory to look for animations: close other programs");
     const int n = scandir(folder, &entries, is_animation, alphasort);
     for (int i = 0; i < n; i++) {
-        snprintf(name, sizeof name, "%s%s", place, entries[i]->d_name);
         if (!status)
-            status = print_animation(report, find_animation(entries[i]->d_name), name, page, error);
+            status = print_animation(report, find_animation(entries[i]->d_name), folder, entries[i]->d_name, page,
+                                     error);
         free(entries[i]);
     }
     free(entries);
-    free(folder);
     return status;
 }
 
@@ -163,8 +160,8 @@ kv_status kv_report_figures(void *context, FILE *page, struct kv_error *error)
         if (figure->suite && strcmp(figure->name, KV_REPORT_CALIBRATION) != 0)
             status = print_figure(report, figure, page, error);
     if (!status)
-        status = print_animations(report, "", page, error);
+        status = print_animations(report, report->folder, page, error);
     if (!status)
-        status = print_animations(report, "figures/", page, error);
+        status = print_animations(report, report->figures, page, error);
     return status;
 }

@@ -5,9 +5,10 @@
 
 #include "results/table.h"
 
-/* ---- What embed.py makes of page.css, page.html, figures.txt and facts.txt when the program is built ------------- */
+/* ---- What embed.py makes of page.css, planner.js, page.html, figures.txt and facts.txt when the program is built ------------- */
 
 extern const char *const kv_page_style;
+extern const char *const kv_page_script, *const kv_page_script_hash; /* the hash as the page's policy names it */
 
 struct kv_page_part {
     const char *name;

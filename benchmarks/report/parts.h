@@ -11,7 +11,8 @@
 #include "results/results.h"
 
 struct kv_report {
-    const char *folder;
+    const char *folder; /* or pack, as it was named */
+    char *figures;      /* folder of the figures */
     struct kv_results *results;
     json_t *context;            /* context.json, NULL where there is none */
     struct kv_results *earlier; /* with --against; else NULL, as the comparison */
@@ -31,6 +32,7 @@ const char *kv_report_context_text(const struct kv_report *report, const char *n
 kv_status kv_report_findings(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_figures(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_tables(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_capacity(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_machine(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_limits(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_calibration(void *report, FILE *page, struct kv_error *error);
@@ -41,7 +43,7 @@ kv_status kv_report_changes(void *report, FILE *page, struct kv_error *error);
 /* The figure that is no run's, and has a section of its own. */
 #define KV_REPORT_CALIBRATION "calibration"
 
-/* Shows folder/figures/NAME.svg with its title and caption; *found: it is there. Errors: IO, FORMAT, MEMORY. */
+/* Shows folder/NAME.svg with its title and caption; *found: it is there. Errors: IO, FORMAT, MEMORY. */
 kv_status kv_report_figure(const struct kv_report *report, const char *folder, const struct kv_figure_text *figure,
                            FILE *page, bool *found, struct kv_error *error);
 

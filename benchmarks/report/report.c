@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "report/html.h"
+#include "results/pack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,7 @@ static kv_status load_context(struct kv_report *report, struct kv_error *error)
 {
     json_error_t problem;
     char *file;
-    if (asprintf(&file, "%s/context.json", report->folder) < 0)
+    if (asprintf(&file, "%s/context.json", report->results->folder) < 0)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory to read context.json: close other programs");
     const bool is_there = access(file, F_OK) == 0;
     report->context = is_there ? json_load_file(file, JSON_REJECT_DUPLICATES, &problem) : NULL;
@@ -130,7 +131,14 @@ static kv_status load_context(struct kv_report *report, struct kv_error *error)
 static kv_status load(struct kv_report *report, const struct kv_report_settings *settings, struct kv_error *error)
 {
     struct kv_error reason = {""};
+    const bool is_pack = kv_pack_is(settings->folder);
     kv_status status = kv_results_load(&report->results, settings->folder, error);
+    if (is_pack)
+        report->figures = kv_pack_beside(settings->folder, "-figures");
+    else if (asprintf(&report->figures, "%s/figures", settings->folder) < 0)
+        report->figures = NULL;
+    if (!status && !report->figures)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
     if (!status)
         status = load_context(report, error);
     if (status || !settings->against)
@@ -145,6 +153,7 @@ static void unload(struct kv_report *report)
     kv_results_free(report->earlier);
     json_decref(report->context);
     kv_results_free(report->results);
+    free(report->figures);
 }
 
 static kv_status print_page(struct kv_report *report, FILE *page, struct kv_error *error)
@@ -165,6 +174,9 @@ static kv_status print_page(struct kv_report *report, FILE *page, struct kv_erro
         {"findings", .print = kv_report_findings},
         {"figures", .print = kv_report_figures},
         {"tables", .print = kv_report_tables},
+        {"capacity", .print = kv_report_capacity},
+        {"script", .markup = kv_page_script},
+        {"script hash", .markup = kv_page_script_hash},
         {"machine", .print = kv_report_machine},
         {"limits", .print = kv_report_limits},
         {"calibration", .print = kv_report_calibration},

@@ -8,7 +8,8 @@
 enum { KV_REPORT_MAX_FIGURES = 16 };
 
 struct kv_report_settings {
-    const char *folder;  /* of the run: runs.csv or kernels.csv, and what else there is of context.json, limits.csv,
+    const char *
+        folder; /* of the run, or its pack, whose figures are in NAME-figures: runs.csv or kernels.csv, and what else there is of context.json, limits.csv,
                             tokens.csv, figures/NAME.svg, kv_dashboard_*.gif */
     const char *against; /* an earlier run, its folder or runs.csv; NULL: none */
     const char *file;    /* the page; one that is there is replaced */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "results/calibrated.h"
 #include "results/csv.h"
+#include "results/pack.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -174,10 +175,12 @@ static kv_status find_calibrated(const struct kv_results *a, const struct kv_res
     if (!*kv_calibrated_machine(a, machine) || strcmp(machine, kv_calibrated_machine(b, other)) != 0)
         return KV_OK;
     for (int i = 0; !status && i < N_PLACES; i++) {
+        const struct kv_results *run = i < KV_CALIBRATED_PLACES ? a : b;
         double log_factor = 0, nearest = 0;
         char *file;
-        if (asprintf(&file, "%s%s/calibration.csv", (i < KV_CALIBRATED_PLACES ? a : b)->folder,
-                     kv_calibrated_places[i % KV_CALIBRATED_PLACES]) < 0)
+        if (kv_pack_is(run->file)) /* its folder stands nowhere near other runs */
+            continue;
+        if (asprintf(&file, "%s%s/calibration.csv", run->folder, kv_calibrated_places[i % KV_CALIBRATED_PLACES]) < 0)
             return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
         if (access(file, F_OK) == 0)
             status = read_calibration(file, machine, apart->seconds, &log_factor, &nearest, reaches, error);

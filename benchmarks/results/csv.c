@@ -480,6 +480,16 @@ size_t kv_csv_rows(const struct kv_csv_table *table)
     return table->n_lines - 1;
 }
 
+size_t kv_csv_columns(const struct kv_csv_table *table)
+{
+    return table->n_columns;
+}
+
+const char *kv_csv_name(const struct kv_csv_table *table, size_t column)
+{
+    return table->fields[column];
+}
+
 size_t kv_csv_line(const struct kv_csv_table *table, size_t row)
 {
     return table->starts[row + 1];

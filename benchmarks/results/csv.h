@@ -56,6 +56,10 @@ size_t kv_csv_rows(const struct kv_csv_table *table);
 /* The line of the file at which that row begins, from 1 (the header). */
 size_t kv_csv_line(const struct kv_csv_table *table, size_t row);
 
+/* Columns, and the name of each; column < kv_csv_columns. */
+size_t kv_csv_columns(const struct kv_csv_table *table);
+const char *kv_csv_name(const struct kv_csv_table *table, size_t column);
+
 /* Number of the column of that name, for the two functions below. Errors: FORMAT (no such column). */
 kv_status kv_csv_column(const struct kv_csv_table *table, const char *name, size_t *column, struct kv_error *error);
 

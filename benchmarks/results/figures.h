@@ -30,9 +30,9 @@ struct kv_figure {
 /* In the order in which they are drawn; NULL past the end. */
 const struct kv_figure *kv_figure(int index);
 
-/* Writes the tables of the figures of a run, or of a training, in `folder` into the folder `out`, and a line a figure
+/* Writes the tables of the figures of a run, or of a training, in the folder or pack `place` into the folder `out`, and a line a figure
  * to `list`: its name, or "NAME: skipped, WHY; run COMMAND". Nothing is said of figures of a run where there is only a
  * training, or the other way round. Errors: IO, FORMAT (each naming the file and the line), MEMORY. */
-kv_status kv_figures_write(const char *folder, const char *out, FILE *list, struct kv_error *error);
+kv_status kv_figures_write(const char *place, const char *out, FILE *list, struct kv_error *error);
 
 #endif

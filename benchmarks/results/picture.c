@@ -1,6 +1,7 @@
 #include "results/picture.h"
 
 #include "base/error.h"
+#include "results/pack.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -329,7 +330,7 @@ static kv_status write_figure(const struct source *source, const struct kv_figur
     return KV_OK;
 }
 
-kv_status kv_figures_write(const char *folder, const char *out, FILE *list, struct kv_error *error)
+static kv_status write_figures(const char *folder, const char *out, FILE *list, struct kv_error *error)
 {
     const bool has_run = has_file(folder, "runs.csv") || has_file(folder, "kernels.csv");
     bool has_any = has_run;
@@ -359,5 +360,17 @@ kv_status kv_figures_write(const char *folder, const char *out, FILE *list, stru
             status = write_figure(source, kv_figure(i), out, list, error);
     kv_results_free(results);
     free(source);
+    return status;
+}
+
+kv_status kv_figures_write(const char *place, const char *out, FILE *list, struct kv_error *error)
+{
+    char *folder;
+    if (!kv_pack_is(place))
+        return write_figures(place, out, list, error);
+    kv_status status = kv_pack_open(&folder, place, error);
+    if (!status && (status = write_figures(folder, out, list, error)) != KV_OK)
+        kv_pack_name(error, folder, place);
+    kv_pack_close(folder);
     return status;
 }

@@ -30,7 +30,8 @@ struct kv_results_own {
     struct kv_cell_parts *parts; /* [n_cells], NULL: there is no parts.csv */
     struct kv_context_facts facts;
     char *file, *folder;
-    char cpu[96], core[64], commit[64], problem[256];
+    char *unpacked; /* the folder of a pack, which goes when the results do; NULL */
+    char cpu[96], core[64], commit[64], program[24], problem[256];
 };
 
 struct reader {

@@ -1,4 +1,5 @@
 /* Reading a run's folder: which files it has, its tokens, its limits and its context. */
+#include "results/pack.h"
 #include "results/reader.h"
 
 #include "base/error.h"
@@ -207,13 +208,21 @@ static void copy_text(char *text, size_t size, const json_t *object, const char 
         *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
 }
 
+static double memory_of(const json_t *memory)
+{
+    const json_t *total = json_object_get(memory, "total_bytes"), *limit = json_object_get(memory, "limit_bytes");
+    const double bytes = json_is_integer(total) ? (double)json_integer_value(total) : NAN;
+    return json_is_integer(limit) ? fmin(bytes, (double)json_integer_value(limit)) : bytes;
+}
+
 /* A run without context.json is read all the same, and one that cannot be read is no error: `problem` says so. */
 static kv_status load_context(struct kv_results *results, struct kv_error *error)
 {
     struct kv_results_own *own = results->own;
     json_error_t problem;
     char *file;
-    own->facts = (struct kv_context_facts){own->cpu, own->core, own->commit, -1, -1, own->problem};
+    own->facts = (struct kv_context_facts){own->cpu, own->core,    own->commit,  -1,   -1,
+                                           NAN,      own->problem, own->program, false};
     results->context = &own->facts;
     if (asprintf(&file, "%s/context.json", results->folder) < 0)
         return kv_reader_fail_memory(results->folder, error);
@@ -226,8 +235,11 @@ static kv_status load_context(struct kv_results *results, struct kv_error *error
         copy_text(own->cpu, sizeof own->cpu, cpu, "name");
         copy_text(own->core, sizeof own->core, json_object_get(context, "libraries"), "openblas_core");
         copy_text(own->commit, sizeof own->commit, json_object_get(context, "build"), "commit");
+        copy_text(own->program, sizeof own->program, json_object_get(context, "build"), "program");
+        own->facts.dirty = json_is_true(json_object_get(json_object_get(context, "build"), "dirty"));
         if (json_is_integer(json_object_get(cpu, "cpus_online")))
             own->facts.cpus = (int)json_integer_value(json_object_get(cpu, "cpus_online"));
+        own->facts.memory_bytes = memory_of(json_object_get(json_object_get(context, "machine"), "memory"));
         if (json_is_integer(threads))
             own->facts.threads = (int)json_integer_value(threads);
         json_decref(context);
@@ -295,7 +307,8 @@ static kv_status find_files(struct kv_results *results, const char *place, char 
     return results->file ? KV_OK : kv_reader_fail_memory(place, error);
 }
 
-kv_status kv_results_load(struct kv_results **results, const char *place, struct kv_error *error)
+/* `place`, which is no pack. */
+static kv_status load_place(struct kv_results **results, const char *place, struct kv_error *error)
 {
     char *files[KV_N_FILES] = {NULL};
     *results = NULL;
@@ -318,6 +331,34 @@ kv_status kv_results_load(struct kv_results **results, const char *place, struct
     else
         *results = created;
     return status;
+}
+
+kv_status kv_results_load(struct kv_results **results, const char *place, struct kv_error *error)
+{
+    char *folder, *name;
+    if (!kv_pack_is(place))
+        return load_place(results, place, error);
+    *results = NULL;
+    kv_status status = kv_pack_open(&folder, place, error);
+    if (status)
+        return status;
+    status = load_place(results, folder, error);
+    if (status) {
+        kv_pack_name(error, folder, place);
+        kv_pack_close(folder);
+        return status;
+    }
+    (*results)->own->unpacked = folder;
+    name = strdup(place);
+    if (!name) {
+        kv_results_free(*results);
+        *results = NULL;
+        return kv_reader_fail_memory(place, error);
+    }
+    free((*results)->own->file);
+    (*results)->own->file = name;
+    (*results)->file = name;
+    return KV_OK;
 }
 
 void kv_results_free(struct kv_results *results)
@@ -344,6 +385,7 @@ void kv_results_free(struct kv_results *results)
     free(own->parts);
     free(own->file);
     free(own->folder);
+    kv_pack_close(own->unpacked);
     free(own);
     free(results->cells);
     free(results->limits);

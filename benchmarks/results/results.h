@@ -103,7 +103,8 @@ struct kv_limits_row {
 };
 
 struct kv_results {
-    const char *folder, *file;     /* file: its runs.csv, or its kernels.csv where there is no runs.csv */
+    const char *folder, *file;     /* file: its runs.csv, or its kernels.csv where there is no runs.csv; of a pack its
+                                      name, and the folder that of its files meanwhile */
     const char *run_id;            /* of its first row, "" without rows */
     struct kv_cell_results *cells; /* [n_cells] generations first: by suite, size and arm, or, without rounds of random
                                       order, in order of first appearance */
@@ -121,10 +122,13 @@ struct kv_results {
 struct kv_context_facts {
     const char *cpu, *openblas_core, *commit;
     int threads, cpus;
+    double memory_bytes; /* of the machine, or the limit of the control group; NaN unknown */
     const char *problem; /* why a context.json that is there could not be read, or "" */
+    const char *program; /* hash of the program's file */
+    bool dirty;          /* its tree was not that of the commit, as far as is known */
 };
 
-/* `place` is the folder of a run, or a file such as its runs.csv, whose folder may have the rest. There must be a
+/* `place` is the folder of a run, a pack of one (pack.h), or a file such as its runs.csv, whose folder may have the rest. There must be a
  * runs.csv or a kernels.csv. Errors: IO, FORMAT (each naming the file, the row and the column), MEMORY. */
 kv_status kv_results_load(struct kv_results **results, const char *place, struct kv_error *error);
 void kv_results_free(struct kv_results *results);
