@@ -33,7 +33,7 @@ generate_a_little() {
         is "$err" ''
     done
     commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' <<<"$help")
-    for command in bench compare dashboard evaluate generate logits tokenize train report info limits; do
+    for command in bench compare race dashboard evaluate generate logits tokenize train report info limits; do
         has "$commands" "$command"
     done
     for command in $commands; do

@@ -102,7 +102,7 @@ helps() {
     at_the_door --help >"$work/made/help-door.txt"
     at_the_door plots --help >"$work/made/help-plots.txt"
     kv --help >"$work/made/help-program.txt"
-    for command in ab bench calibrate compare dashboard evaluate generate info limits logits report tables tokenize train worker; do
+    for command in ab bench calibrate compare dashboard evaluate generate info limits logits race report tables tokenize train worker; do
         kv "$command" --help >"$work/made/help-$command.txt"
     done
 }
@@ -200,6 +200,8 @@ dashboards() {
     cat layers.csv
     kv dashboard "${exact[@]}" -n 1 --model data/reference/tiny-f32 --tokens 1,2,3 --heads all --out heads.gif
     cat heads.csv
+    kv race "${exact[@]}" -n 3 --out race.gif
+    cut -d , -f 1-5,8-13 race.csv
 }
 
 # A small run of every suite: its rows without times, its tables without numbers, known or not (whether a share of the
@@ -319,6 +321,9 @@ dashboard --head 9
 dashboard --layers all --heads all
 dashboard --new 0
 dashboard --out picture.png
+race --out picture.png
+race --new 20
+race --prompt "a b c d e f" --new 11
 evaluate
 evaluate --text no/such/file
 evaluate --text README.md --path nothing

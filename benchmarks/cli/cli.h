@@ -25,6 +25,7 @@ int command_generate(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
 int command_logits(int argc, char **argv);
+int command_race(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_tables(int argc, char **argv);
 int command_tokenize(int argc, char **argv);

@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"ab", "which of two programs, commits or settings is faster", command_ab, false},
     {"compare", "hold one run against another, or the arms of one run", command_compare, false},
     {"columns", "what the columns of the result files mean", command_columns, false},
+    {"race", "record one text without and with a KV cache, for an animated picture", command_race, true},
     {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true},
     {"evaluate", "how well a model predicts a text: loss, bits a byte", command_evaluate, true},
     {"generate", "continue a text, or token ids", command_generate, true},
