@@ -201,17 +201,18 @@ no_build() {
 
 # ---- Bench, report and their figures
 
-@test "bench draws the figures of its run" {
+@test "bench draws the figures of its run, writes its page and says where that is" {
     no_build
     ends 0 door bench --quick
-    is "$calls" $'program bench --quick\n'"render $home/results/latest"
+    is "$calls" $'program bench --quick\n'"render $home/results/latest"$'\n'"program report $home/results/latest"
+    is "$err" "Page: $home/results/latest/report.html"
     ends 0 door bench --out one --quick
-    is "$calls" $'program bench --out one --quick\nrender one'
+    is "$calls" $'program bench --out one --quick\nrender one\nprogram report one'
     ends 0 door bench --out='two words'
-    is "$calls" $'program bench --out=two words\nrender two words'
+    is "$calls" $'program bench --out=two words\nrender two words\nprogram report two words'
     settings+=(KVBENCH_RESULTS=elsewhere)
     ends 0 door bench
-    is "$calls" $'program bench\nrender elsewhere/latest'
+    is "$calls" $'program bench\nrender elsewhere/latest\nprogram report elsewhere/latest'
 }
 
 @test "a bench that measures nothing draws nothing" {

@@ -209,7 +209,7 @@ dashboards() {
 fresh_run() {
     local file
     # of shares of the limit a clock decides how many there are
-    kv bench "${pinned[@]}" --quick --reps 1 --seed 1 --time 0 --model data/reference/tiny-f32 --out fresh |
+    kv bench "${pinned[@]}" --quick --reps 1 --seed 1 --time 0 --verbose --model data/reference/tiny-f32 --out fresh |
         sed '/^! /d; /^Findings/,/^$/d; /^The instrument/d; s/^The machine was .*/The machine was ~/' | mask_numbers |
         sed -E 's/ (-|#) \(# of #\)/ #/; / portable # (GFLOPS|GB.s) /s/# -( |$)/# # %\1/g' |
         sed -E '/^[$=]/!{s/ # %/ #/g; s/ -( |$)/ #\1/g; s/ -( |$)/ #\1/g}' >"$work/made/bench-tables.txt"
@@ -218,7 +218,7 @@ fresh_run() {
     done
     py keys fresh/context.json >"$work/made/bench-context.txt"
     kv bench "${pinned[@]}" --quick --reps 2 --seed 1 --time 0 --suite batch --batch 1,3 --prompt 5-9+4 -n 4 --path cached \
-        --model data/reference/odd-f16 --out swept --quiet | sed -n '1p; $p' >"$work/made/bench-swept.txt"
+        --model data/reference/odd-f16 --out swept --quiet --verbose | sed -n '1p; $p' >"$work/made/bench-swept.txt"
     py rows swept/runs.csv >>"$work/made/bench-swept.txt"
 }
 
@@ -243,7 +243,9 @@ committed_run() {
     py of-one-thread again
     py otherwise earlier
     rm again/summary.csv
-    kv bench --resume again | sed -E '/^! /{/varies by|vary by|Tukey|repetitions/!d}' >"$work/made/reference-bench.txt"
+    kv bench --resume again | sed -E 's/ and [0-9]+ warnings?//; /^! /d' >"$work/made/reference-brief.txt"
+    rm again/summary.csv
+    kv bench --resume again --verbose | sed -E '/^! /{/varies by|vary by|Tukey|repetitions/!d}' >"$work/made/reference-bench.txt"
     cp again/summary.csv "$work/made/reference-summary.csv" || true
     kv report committed --out page.html >"$work/made/reference-report.txt"
     py page page.html | tee words >>"$work/made/reference-report.txt"

@@ -182,6 +182,10 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .flag = &s->require_steady},
         {.name = "dry-run", .help = "print the plan and how long it will take, and stop", .flag = &s->dry_run},
         {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &s->quiet},
+        {.name = "verbose",
+         .letter = 'v',
+         .help = "at the end all tables, findings and warnings, not just what matters most",
+         .flag = &s->verbose},
     };
     const struct option_table table = {
         .command = "bench",
