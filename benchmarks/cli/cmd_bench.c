@@ -5,6 +5,7 @@
 #include "machine/context.h"
 #include "measure/measure.h"
 #include "measure/run.h"
+#include "measure/status_line.h"
 #include "results/findings.h"
 #include "results/table.h"
 
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void stop_on_signal(int number)
 {
@@ -98,9 +98,9 @@ static void set_up(struct bench *bench)
         .n_prompt = default_prompt_length,
         .kernel_min_time_s = asked->quick ? 0.02 : 0.05,
         .resume = asked->resume != NULL,
-        .progress = asked->quiet            ? KV_PROGRESS_NONE
-                    : isatty(STDERR_FILENO) ? KV_PROGRESS_BAR
-                                            : KV_PROGRESS_LINES,
+        .progress = asked->quiet                ? KV_PROGRESS_NONE
+                    : kv_status_line_possible() ? KV_PROGRESS_BAR
+                                                : KV_PROGRESS_LINES,
     };
 }
 
