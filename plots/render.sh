@@ -11,9 +11,9 @@ program=${KVBENCH_PROGRAM:-$(dirname -- "$plots")/build/benchmarks/kvbench}
 usage()
 {
     cat <<'END'
-Usage: render.sh [DIR]
+Usage: ./kvbench plots [DIR]        (plots/render.sh [DIR] is the same)
 
-Renders every figure of a run as DIR/figures/NAME.png and NAME.svg, from the CSV files in DIR alone.
+Draws every figure of a run as DIR/figures/NAME.png and NAME.svg, from the CSV files in DIR alone.
 DIR is a folder that ./kvbench bench or ./kvbench train wrote; default: $KVBENCH_RESULTS/latest, or results/latest in
 the project. A figure whose rows are lacking is skipped, and the suite that measures them is named. kvbench itself is
 taken from $KVBENCH_PROGRAM (default: build/benchmarks/kvbench).

@@ -299,3 +299,10 @@ started_over() {
         refuses 1 "model/$file: not a regular file" timeout 20 "$program" logits --model ./model --tokens 1 -o out
     done
 }
+
+@test "a command that is nearly one" {
+    refuses 2 'did you mean generate?' "$program" genrate
+    refuses 2 'did you mean bench?' "$program" bnech
+    refuses 2 'see kvbench --help' "$program" nothing
+    lacks "$err" 'did you mean'
+}

@@ -280,3 +280,15 @@ END
     refuses 1 /nowhere/gpt2/vocab.bpe generate
     ends 0 generate --tokens 1 -n 1
 }
+
+@test "the prompt comes from stdin, too, and a text that stands alone is told of" {
+    model=kjv
+    ends 0 generate --prompt 'And the LORD' -n 5
+    expected=$out
+    for dash in - '--prompt -'; do
+        is "$(printf 'And the LORD\n' | generate $dash -n 5 2>/dev/null)" "$expected"
+    done
+    refuses 2 "--prompt 'And the LORD'" generate 'And the LORD'
+    refuses 2 'exclude each other' generate - --prompt text
+    refuses 2 'the text is empty' generate -
+}

@@ -201,7 +201,7 @@ dashboards() {
     kv dashboard "${exact[@]}" -n 1 --model data/reference/tiny-f32 --tokens 1,2,3 --heads all --out heads.gif
     cat heads.csv
     kv race "${exact[@]}" -n 3 --out race.gif
-    cut -d , -f 1-5,8-13 race.csv
+    cut -d , -f 1-5,8-11,13 race.csv
 }
 
 # A small run of every suite: its rows without times, its tables without numbers, known or not (whether a share of the

@@ -434,7 +434,7 @@ END
 
 @test "usage" {
     ends 0 draw --help
-    has "$out" 'Usage: render.sh [DIR]'
+    has "$out" 'Usage: ./kvbench plots [DIR]'
     for figure in $all training; do
         has "$out" "  $figure "
     done

@@ -19,14 +19,23 @@ static void print_isa(void)
                kv_isa_supported(kv_isa_choice(i)->name) ? "" : " (not on this machine)");
 }
 
+static void print_model(const char *heading, const char *name, const struct kv_config *config)
+{
+    const double millions = (double)kv_config_parameters(config) * 1e-6;
+    printf("%-12s %-12s %3d layers, %2d heads, %4d wide, %5.*f M parameters, %5.1f KiB of cache a token\n", heading,
+           name, config->n_layer, config->n_head, config->n_embd, millions < 10 ? 1 : 0, millions,
+           (double)kv_config_kv_bytes_per_token(config) / 1024);
+}
+
 static void print_models(void)
 {
+    struct model_options embedded = model_options_default(EMBEDDED_MODEL);
     struct kv_config config;
     for (int i = 0; kv_config_preset_name(i); i++)
         if (kv_config_preset(kv_config_preset_name(i), &config, NULL) == KV_OK)
-            printf("%-12s %-12s %3d layers, %2d heads, %4d wide, %5.0f M parameters, %5.1f KiB of cache a token\n",
-                   i ? "" : "models", kv_config_preset_name(i), config.n_layer, config.n_head, config.n_embd,
-                   (double)kv_config_parameters(&config) * 1e-6, (double)kv_config_kv_bytes_per_token(&config) / 1024);
+            print_model(i ? "" : "models", kv_config_preset_name(i), &config);
+    if (model_shape("info", &embedded, &config) == CLI_OK)
+        print_model("", EMBEDDED_MODEL, &config);
 }
 
 static void print_cache(const char *name, const struct kv_machine_cache *cache)
