@@ -13,7 +13,7 @@ set multiplot layout 2,2 margins screen 0.065,0.98,0.125,legend_y - 49.0 / heigh
 call "panel.gp" "ttft" "batch" "Time to first token (TTFT)" "ms" "auto"
 unset label
 unset arrow
-call "panel.gp" "ttpt" "batch" "Time per token (TTPT)" "ms" "auto"
+call "panel.gp" "ttpt" "batch" "Time per token, TTPT (TPOT)" "ms" "auto"
 set xlabel "Batch size" offset 0,0.4 textcolor rgb ink
 call "panel.gp" "throughput" "batch" "Decode throughput" "tokens/s" "auto"
 call "panel.gp" "kv_memory" "batch" "Peak KV memory" "MiB" "linear"

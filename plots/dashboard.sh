@@ -80,7 +80,7 @@ race_table()
 }
 
 case $(head -n 1 -- "$csv") in
-step,word,*)
+turn,word,*)
     picture=race
     race_table || fail "$csv cannot be read"
     ;;

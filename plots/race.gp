@@ -1,25 +1,25 @@
 # gnuplot -c race.gp FOLDER
-# One text without and with a KV cache, a step a word, from FOLDER/race.tsv, what kvbench race recorded. On the left the
-# rows of all words are lit at each step, on the right that of the new one; below, how much was computed and the time.
+# One text without and with a KV cache, a turn a word, from FOLDER/race.tsv, what kvbench race recorded. On the left the
+# rows of all words are lit at each turn, on the right that of the new one; below, how much was computed and the time.
 #
-# A step has three frames: in the first the word has come, in the others its keys and values are computed.
+# A turn has three frames: in the first the word has come, in the others its keys and values are computed.
 call "animation.gp" ARG1 800 800 36
 file = table("race")
 
 stats file using 0 nooutput
 n_words = int(STATS_records)
 array text[n_words]
-array step_of_row[n_words]
+array turn_of_row[n_words]
 array computed[2 * n_words]
 array ms[2 * n_words]
 unit = ""; model = ""; threads = 0; runs = 0; kv_bytes = 0
-stats file using (i = int($0) + 1, text[i] = strcol("word"), step_of_row[i] = int(column("step")), \
+stats file using (i = int($0) + 1, text[i] = strcol("word"), turn_of_row[i] = int(column("turn")), \
     computed[i] = column("naive_rows"), computed[n_words + i] = column("cached_rows"), \
     ms[i] = column("naive_ms"), ms[n_words + i] = column("cached_ms"), \
     unit = strcol("unit"), model = strcol("model"), threads = int(column("threads")), runs = int(column("runs")), \
     kv_bytes = column("kv_bytes"), 0) nooutput
-n_steps = step_of_row[n_words]
-n_prompt = sum [i = 1:n_words] (step_of_row[i] == 1)
+n_turns = turn_of_row[n_words]
+n_prompt = sum [i = 1:n_words] (turn_of_row[i] == 1)
 
 # ---- Words -------------------------------------------------------------------------------------------------
 thousands(n) = n < 1000 ? sprintf("%d", n) : sprintf("%d,%03d", int(n) / 1000, int(n) % 1000)
@@ -36,7 +36,7 @@ said(line, last, newest) = line_from(1, line, last, newest)
 line_from(i, line, last, newest) = i > last ? "" : (line_of[i] != line ? "" : i == newest ? \
     "{/:Bold ".escaped(word_at(i))."} " : escaped(word_at(i))." ").line_from(i + 1, line, last, newest)
 
-story(step, last) = step == 1 ? \
+story(turn, last) = turn == 1 ? \
     "The prompt: both compute the keys and values of its ".counted(sprintf("%d", last), "word")."." : \
     sprintf("Adds “%s”: left computes all %d words, right only this one.", word_at(last), last)
 total = sprintf("Same text, %s × as fast. The price: %s of memory.", \
@@ -63,10 +63,10 @@ colour_of(side) = side == 1 ? red : blue
 # gnuplot centres the text a little too high.
 middle_of(y) = down(y + 5)
 
-# What a row shows: 0 nothing, 1 it is empty, 2 kept, 3 computed in this step.
+# What a row shows: 0 nothing, 1 it is empty, 2 kept, 3 computed in this turn.
 lit_colour(side, state) = state == 1 ? "#ececec" : state == 2 ? "#b5d6ea" : colour_of(side)
-state_of(side, row, step, lit) = step_of_row[row] > step ? 0 : \
-    lit && (side == 1 || step_of_row[row] == step) ? 3 : side == 2 && step_of_row[row] < step ? 2 : 1
+state_of(side, row, turn, lit) = turn_of_row[row] > turn ? 0 : \
+    lit && (side == 1 || turn_of_row[row] == turn) ? 3 : side == 2 && turn_of_row[row] < turn ? 2 : 1
 array shown[2 * n_words]
 do for [i = 1:2 * n_words] { shown[i] = 0 }
 
@@ -77,13 +77,13 @@ set lmargin at screen 0; set rmargin at screen 1; set tmargin at screen 1; set b
 set xrange [0:1]
 set yrange [0:1]
 
-n_frames = 3 * n_steps + 9
+n_frames = 3 * n_turns + 9
 do for [frame = 1:n_frames] {
-    over = frame > 3 * n_steps
-    step = over ? n_steps : (frame + 2) / 3
+    over = frame > 3 * n_turns
+    turn = over ? n_turns : (frame + 2) / 3
     lit = over || frame % 3 != 1
-    last = int(sum [i = 1:n_words] (step_of_row[i] <= step))
-    done = lit ? last : int(sum [i = 1:n_words] (step_of_row[i] < step))
+    last = int(sum [i = 1:n_words] (turn_of_row[i] <= turn))
+    done = lit ? last : int(sum [i = 1:n_words] (turn_of_row[i] < turn))
     unset label
     unset object
     n = 1
@@ -112,7 +112,7 @@ do for [frame = 1:n_frames] {
         x = left_of(side)
         do for [row = 1:last] {
             i = (side - 1) * n_words + row
-            state = state_of(side, row, step, lit)
+            state = state_of(side, row, turn, lit)
             if (state != shown[i]) {
                 y = rows_top + pitch * (row - 1)
                 if (shown[i] == 0) {
@@ -136,14 +136,14 @@ do for [frame = 1:n_frames] {
             set label n time_text(ms[at]) at screen across(end + 10),middle_of(y) font bold_font textcolor rgb ink; n = n + 1
         }
     }
-    if (frame % 3 == 1 && !over || frame == 3 * n_steps + 1) {
+    if (frame % 3 == 1 && !over || frame == 3 * n_turns + 1) {
         eval fill(n, 0, 76, width, 144, "#ffffff"); n = n + 1
         do for [line = 1:2] {
             set label n said(line, last, over ? 0 : last) at screen across(18),down(66 + 28 * line) font text_font \
                 textcolor rgb ink; n = n + 1
         }
         eval fill(n, 0, 722, width, 764, "#ffffff"); n = n + 1
-        set label n over ? total : story(step, last) at screen across(18),down(744) font over ? bold_font : text_font \
+        set label n over ? total : story(turn, last) at screen across(18),down(744) font over ? bold_font : text_font \
             textcolor rgb ink noenhanced; n = n + 1
     }
     plot -1 notitle

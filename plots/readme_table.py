@@ -5,7 +5,8 @@
     plots/readme_table.py --check    exit 1 when a file does not hold what it should
 
 README.md and core/README.md get theirs from the run in data/results/reference (summary.csv, kernels.csv, context.json),
-benchmarks/README.md its glossary from `kvbench columns`. KVBENCH_PROGRAM names the program, otherwise the one in build/.
+core/README.md also the cache in plain C from its test, benchmarks/README.md its glossary from `kvbench columns`.
+KVBENCH_PROGRAM names the program, otherwise the one in build/.
 """
 import csv
 import json
@@ -73,7 +74,7 @@ def batch_table(program):
     ratios = speeds(program)
     cells = {(int(r["batch"]), r["path"]): r for r in read("summary.csv") if r["suite"] == "batch" and r["status"] == "ok"}
     lines = [
-        "| batch | TTFT naive, ms | TTFT cached, ms | TTPT naive, ms | TTPT cached, ms | decode cached, tok/s | cached "
+        "| batch | TTFT naive, ms | TTFT cached, ms | TTPT (TPOT) naive, ms | TTPT (TPOT) cached, ms | decode cached, tok/s | cached "
         "over naive | of the limit | KV memory, MiB |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -119,6 +120,13 @@ def glossary(program):
     return run(program, "columns", "--format", "markdown")
 
 
+def plain():
+    """The cache in plain C, between its marks in the test."""
+    with open(os.path.join(ROOT, "tests", "test_plain_cache.c"), encoding="utf-8") as file:
+        source = file.read().split("/* README: begin */\n")[1].split("/* README: end */")[0]
+    return ["```c", *source.strip().split("\n"), "```"]
+
+
 def filled(text, file, origin, name, lines):
     begin, end = f"<!-- from {origin} by plots/readme_table.py: {name} -->", f"<!-- end of {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
@@ -134,6 +142,7 @@ def main():
     for file, origin, name, lines in (
         ("README.md", "data/results/reference", "batch", batch_table(program)),
         ("core/README.md", "data/results/reference", "kernels", kernel_table()),
+        ("core/README.md", "tests/test_plain_cache.c", "plain", plain()),
         ("benchmarks/README.md", "kvbench columns", "glossary", glossary(program)),
     ):
         path = os.path.join(ROOT, file)

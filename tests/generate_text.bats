@@ -207,7 +207,7 @@ END
 
 # table TOKENS: the figures of both paths, and how they compare; naive keeps no cache.
 table() {
-    awk -v n="$1" '/^path  *tokens  *TTFT, ms  *TTPT, ms  *tokens\/s  *cache, MiB$/ { head = NR }
+    awk -v n="$1" '/^path  *tokens  *TTFT, ms  *TTPT \(TPOT\), ms  *tokens\/s  *cache, MiB$/ { head = NR }
         head && NR == head + 1 { naive = $1 == "naive" && $2 == n && $3 >= 0 && $4 >= 0 && $5 > 0 && $6 < 0.001 }
         head && NR == head + 2 { cached = $1 == "cached" && $2 == n && $3 >= 0 && $4 >= 0 && $5 > 0 && $6 > 0 }
         head && NR == head + 3 { faster = /^cached is [0-9.]+ times as fast/ && $3 > 0 }

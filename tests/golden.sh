@@ -256,6 +256,7 @@ committed_run() {
     mkdir -p readme/{plots,core,benchmarks,data/results}
     cp "$root/plots/readme_table.py" readme/plots/
     ln -s "$root/data/results/reference" readme/data/results/reference
+    ln -s "$root/tests" readme/tests
     for readme in README.md core/README.md benchmarks/README.md; do
         grep -E '^<!-- (from|end of) ' "$root/$readme" >"readme/$readme"
     done

@@ -19,18 +19,18 @@ import csv, sys
 
 rows = list(csv.DictReader(open(sys.argv[1])))
 assert [r["word"] for r in rows[:3]] == ["The", "voice", "of"] and len(rows) == 7
-assert [int(r["step"]) for r in rows] == [1, 1, 1, 2, 3, 4, 5]
+assert [int(r["turn"]) for r in rows] == [1, 1, 1, 2, 3, 4, 5]
 n_prompt = sum(int(r["positions"]) for r in rows[:3])
 assert n_prompt == len("The voice of")
 window, naive, times = n_prompt, n_prompt, {"naive_ms": 0, "cached_ms": 0}
 for r in rows:
-    if int(r["step"]) > 1:
+    if int(r["turn"]) > 1:
         for _ in range(int(r["positions"])):
             window += 1
             naive += window
     assert (int(r["naive_rows"]), int(r["cached_rows"])) == (naive, window), r
     for name in times:
-        assert float(r[name]) > times[name] or r["step"] == "1", r
+        assert float(r[name]) > times[name] or r["turn"] == "1", r
         times[name] = float(r[name])
 assert times["naive_ms"] > times["cached_ms"]
 assert {r["unit"] for r in rows} == {"letter"} and {r["runs"] for r in rows} == {"15"}
@@ -58,8 +58,8 @@ END
 END
 }
 
-@test "the picture: three frames a step and a pause, under 500 KB, drawn again the same" {
-    printf '%s\n' 'step,word,positions,naive_rows,cached_rows,naive_ms,cached_ms,model,weights,threads,unit,runs,kv_bytes' \
+@test "the picture: three frames a turn and a pause, under 500 KB, drawn again the same" {
+    printf '%s\n' 'turn,word,positions,naive_rows,cached_rows,naive_ms,cached_ms,model,weights,threads,unit,runs,kv_bytes' \
         '1,"It'\''s,",4,9,9,0.2,0.2,a/model,BF16,1,letter,15,61440' '1,{/:Bold x}_2^3,5,9,9,0.2,0.2,a/model,BF16,1,letter,15,61440' \
         '2,end.,5,60,14,28.5,8.1,a/model,BF16,1,letter,15,61440' >r.csv
     export KVBENCH_PROGRAM=$program

@@ -122,7 +122,7 @@ static void print_figures(const struct generate_job *job, const struct kv_decode
             sequences, kv_generation_tokens(g), kv_generation_tokens(g) == 1 ? "" : "s",
             d->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
     if (!isnan(f.ttpt_ms))
-        fprintf(stderr, ", TTPT %.2f ms, %s tokens/s", f.ttpt_ms,
+        fprintf(stderr, ", TTPT (TPOT) %.2f ms, %s tokens/s", f.ttpt_ms,
                 generate_rate_text(kv_generation_rate(&d->generation), rate));
     fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
 }

@@ -208,7 +208,7 @@ static kv_status plan_limits(const struct kv_suite *suite, const struct kv_sweep
 }
 
 static const struct kv_suite suites[] = {
-    {{"batch", "batch 1 to 32: TTFT, TTPT, throughput, memory"}, plan_batch},
+    {{"batch", "batch 1 to 32: TTFT, TTPT (TPOT), throughput, memory"}, plan_batch},
     {{"trace", "one long generation: every token's latency"}, plan_trace},
     {{"grid", "batch x sequence length: TTFT, a step at that depth, memory"}, plan_grid},
     {{"depth", "context 1 to n_positions: step latency against context"}, plan_depth},

@@ -231,7 +231,7 @@ kv_status kv_race_record(struct kv_race *race, const struct kv_model *model, str
 
 /* ---- The file ------------------------------------------------------------------------------------------ */
 
-static const char *const columns[] = {"step",     "word",      "positions", "naive_rows", "cached_rows",
+static const char *const columns[] = {"turn",     "word",      "positions", "naive_rows", "cached_rows",
                                       "naive_ms", "cached_ms", "model",     "weights",    "threads",
                                       "unit",     "runs",      "kv_bytes"};
 

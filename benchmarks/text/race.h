@@ -1,13 +1,13 @@
 /* The same text on the naive and on the cached path, word by word, with what each has computed and how long it took,
  * recorded for plots/race.gp to draw.
  *
- * A step of the record puts one word into the window: all of its tokens are run, and for each of them the path computes
- * keys and values, the naive one of the whole window, the cached one of that token. Step 1 runs the prompt, whose words
- * are all of step 1. The CSV has a row a word:
- *   step         1..
+ * A turn of the record puts one word into the window: all of its tokens are run, and for each of them the path computes
+ * keys and values, the naive one of the whole window, the cached one of that token. Turn 1 runs the prompt, whose words
+ * are all of turn 1. The CSV has a row a word:
+ *   turn         1..
  *   word         as it is shown: printable ASCII, otherwise the id of its first token
  *   positions    tokens of the word
- *   naive_rows, cached_rows   positions whose keys and values were computed until the end of the step (per layer and
+ *   naive_rows, cached_rows   positions whose keys and values were computed until the end of the turn (per layer and
  *                head: a row of K and one of V each)
  *   naive_ms, cached_ms       time in the model until then, on the path's own clock (measure/decoder.h)
  *   model, weights, threads   of all rows; `weights` is where they come from
