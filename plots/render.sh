@@ -50,7 +50,8 @@ portable_svg()
         mv -f -- "$work/portable.svg" "$work/$1.svg"
 }
 
-# render NAME: both formats are drawn at once, and are whole before the first takes its final name.
+# render NAME: both formats are drawn at once, and are whole before the first takes its final name. A figure that knows
+# "narrow" is drawn for phones, too, as NAME-narrow.svg, which the page shows there.
 render()
 {
     draw "$1" svg &
@@ -60,8 +61,14 @@ render()
     # An iconv warning, of a degree sign that no figure has, opens every log.
     [ $status -eq 0 ] ||
         fail "$1: gnuplot failed: $(cat "$work"/log.??? | grep -v -e '^[ ^]*$' -e iconv -e Skipping | tail -n 1)"
+    narrow=
+    if grep -q narrow "$plots/$1.gp"; then
+        draw "$1" narrow || fail "$1, narrow: gnuplot failed: $(grep -v -e '^[ ^]*$' "$work/log.narrow" | tail -n 1)"
+        narrow=$work/$1-narrow.svg
+        mv -f -- "$work/$1.narrow" "$narrow" && portable_svg "$1-narrow" || fail "$1, narrow: cannot be written"
+    fi
     if ! { portable_svg "$1" && mkdir -p -- "$run/figures" &&
-        mv -f -- "$work/$1.png" "$work/$1.svg" "$run/figures/"; } 2>"$work/log"; then
+        mv -f -- "$work/$1.png" "$work/$1.svg" ${narrow:+"$narrow"} "$run/figures/"; } 2>"$work/log"; then
         fail "cannot write to $folder/figures; check its permissions and free space"
     fi
     printf '%s/figures/%s.png and .svg\n' "$folder" "$1"

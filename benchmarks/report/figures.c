@@ -36,6 +36,27 @@ static void print_missing(const struct kv_report *report, const struct kv_figure
         report->outcome->missing[report->outcome->n_missing++] = figure->name;
 }
 
+/* The drawing for phones, where there is one. */
+static kv_status print_narrow(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page,
+                              struct kv_error *error)
+{
+    char name[NAME_SIZE], prefix[80], *path, *text;
+    size_t n;
+    snprintf(name, sizeof name, "figures/%s-narrow.svg", figure->name);
+    snprintf(prefix, sizeof prefix, "%s-narrow-", figure->name);
+    kv_status status = read_file(report->folder, name, &path, &text, &n, error);
+    if (text) {
+        kv_html_part(page, "figure narrow", "title", figure->title, NULL);
+        const char *const defect = kv_html_svg(page, text, prefix, figure->caption);
+        if (defect)
+            status = kv_fail(error, KV_ERROR_FORMAT, "%s cannot be shown, %s: draw it again with kvbench plots", path,
+                             defect);
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
 static kv_status print_figure(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page,
                               struct kv_error *error)
 {
@@ -51,6 +72,8 @@ static kv_status print_figure(const struct kv_report *report, const struct kv_fi
         if (defect)
             status = kv_fail(error, KV_ERROR_FORMAT, "%s cannot be shown, %s: draw it again with kvbench plots", path,
                              defect);
+        if (!status)
+            status = print_narrow(report, figure, page, error);
         kv_html_part(page, "figure end", "number", number, "caption", figure->caption, "suite", figure->suite, NULL);
     } else if (!status) {
         print_missing(report, figure, page);
