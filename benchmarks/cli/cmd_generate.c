@@ -352,8 +352,9 @@ static int read_prompt(const char *command, struct settings *s)
     struct kv_error error = {""};
     size_t n;
     if (s->operand && strcmp(s->operand, "-") != 0)
-        return cli_fail(command, CLI_USAGE, "'%.60s' stands alone; the text to continue is given as --prompt '%.60s'",
-                        s->operand, s->operand);
+        return cli_fail(command, CLI_USAGE,
+                        "unexpected argument '%.60s'; a text to continue is given as --prompt '%.60s'", s->operand,
+                        s->operand);
     if (s->operand && s->prompt)
         return cli_fail(command, CLI_USAGE, "--prompt and - exclude each other; choose one");
     if (!s->operand && !(s->prompt && strcmp(s->prompt, "-") == 0))
