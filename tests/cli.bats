@@ -311,10 +311,10 @@ started_over() {
     reference=$project/data/results/reference
     for pair in TTFT=ttft_ms tpot=ttpt_ms decode=decode_tok_s; do
         ends 0 "$program" compare "$reference" --by path --metric "${pair%=*}" --format csv
-        is "$(sed '1d; /^$/d' <<<"$out" | cut -d , -f 1 | sort -u)" "${pair#*=}"
+        is "$(sed '1d; /^,/d; /^$/d' <<<"$out" | cut -d , -f 1 | sort -u)" "${pair#*=}"
     done
     ends 0 "$program" compare "$reference" --by gemm --format csv
-    is "$(sed '1d; /^$/d' <<<"$out" | cut -d , -f 1 | sort -u)" gflops
+    is "$(sed '1d; /^,/d; /^$/d' <<<"$out" | cut -d , -f 1 | sort -u)" gflops
     ends 2 "$program" compare "$reference" --by path --metric TTFT,ttft_ms
     has "$err" 'not a list of different names'
 }

@@ -27,12 +27,13 @@ static kv_status read_file(const char *folder, const char *name, char **path, ch
 
 /* ---- Figures ---------------------------------------------------------------------------------------------- */
 
+/* Of suites that were not measured nobody asked. */
 static void print_missing(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page)
 {
-    const bool can_be_drawn = kv_report_has_suite(report, figure->suite);
-    kv_html_part(page, can_be_drawn ? "figure not drawn" : "figure not measured", "title", figure->title, "folder",
-                 report->folder, "suite", figure->suite, NULL);
-    if (can_be_drawn && report->outcome->n_missing < KV_REPORT_MAX_FIGURES)
+    if (!kv_report_has_suite(report, figure->suite))
+        return;
+    kv_html_part(page, "figure not drawn", "title", figure->title, "folder", report->folder, NULL);
+    if (report->outcome->n_missing < KV_REPORT_MAX_FIGURES)
         report->outcome->missing[report->outcome->n_missing++] = figure->name;
 }
 
