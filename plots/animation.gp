@@ -1,6 +1,6 @@
 # call "animation.gp" FOLDER WIDTH HEIGHT DELAY
-# What the animated pictures share: the picture itself, FOLDER/dashboard.gif, of so many pixels and hundredths of a second
-# a frame, and where things are on it.
+# What the animated pictures share: the picture itself, FOLDER/dashboard.gif, of so many pixels and hundredths of a
+# second a frame, and where things are on it.
 #
 # A frame is laid over the ones before it: what it does not draw is transparent, and stays. So a frame draws only what
 # is new, on white that wipes out what was there. The colour of the terminal's background is the transparent one.

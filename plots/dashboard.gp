@@ -111,7 +111,8 @@ do for [step = 1:n_steps] {
         (shade($3, key_limit)) with boxxyerror lc rgb variable, \
         for [c = 0:columns - 1] folder."/tokens" using \
         (-0.5):(row_is_labelled($1) && column_of($1) == c ? $1 : NaN):(cut(token[int($1) + 1], 9)):(row_colour($1)) \
-        with labels right offset char left_of_row(c),0 font font("DejaVu Sans", row_points) textcolor rgb variable noenhanced
+        with labels right offset char left_of_row(c),0 font font("DejaVu Sans", row_points) \
+        textcolor rgb variable noenhanced
     unset label
     eval panel(values_left, panel_top, values_left + panel_width, panel_bottom)
     plot folder."/value.".step using 2:1:($2 - 0.5):($2 + 0.5):($1 - 0.5):($1 + 0.5): \

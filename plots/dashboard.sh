@@ -12,8 +12,8 @@ usage()
     cat <<'END'
 Usage: dashboard.sh FILE.csv FILE.gif
 
-Draws what kvbench dashboard or kvbench race recorded in FILE.csv as an animated picture. Nothing but that file is needed,
-so a picture can be drawn again; kvbench, which reads a dashboard's, is taken from $KVBENCH_PROGRAM (default:
+Draws what kvbench dashboard or kvbench race recorded in FILE.csv as an animated picture. Nothing but that file is
+needed, so a picture can be drawn again; kvbench, which reads a dashboard's, is taken from $KVBENCH_PROGRAM (default:
 build/benchmarks/kvbench).
 
 Exit status: 0 drawn, 1 failed, 2 bad usage.

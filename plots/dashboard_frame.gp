@@ -1,5 +1,5 @@
 # call "dashboard_frame.gp" FOLDER
-# What the pictures of kvbench dashboard share: what it left in FOLDER with --tables, colours, and what is said of a step.
+# What the pictures of kvbench dashboard share: what it left in FOLDER with --tables, colours, what is said of a step.
 folder = ARG1
 load folder."/view"
 call "animation.gp" folder 960 600 60

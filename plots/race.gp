@@ -100,12 +100,13 @@ do for [frame = 1:n_frames] {
                 at screen across(left_of(side)),down(190) font note_font textcolor rgb faint; n = n + 1
             set label n "keys" at screen across(left_of(side) + 190),down(213) center font note_font textcolor rgb faint
             n = n + 1
-            set label n "values" at screen across(left_of(side) + 302),down(213) center font note_font textcolor rgb faint
+            set label n "values" at screen across(left_of(side) + 302),down(213) center font note_font \
+                textcolor rgb faint
             n = n + 1
             set label n unit."s computed" at screen across(left_of(side) + 110),middle_of(counters) font text_font \
                 textcolor rgb faint; n = n + 1
-            set label n side == 1 ? "without" : "with" at screen across(18),middle_of(bars + 32 * (side - 1)) font text_font \
-                textcolor rgb colour_of(side); n = n + 1
+            set label n side == 1 ? "without" : "with" at screen across(18),middle_of(bars + 32 * (side - 1)) \
+                font text_font textcolor rgb colour_of(side); n = n + 1
         }
     }
     do for [side = 1:2] {
@@ -133,7 +134,8 @@ do for [frame = 1:n_frames] {
             y = bars + 32 * (side - 1)
             eval fill(n, bar_left, y - 16, width, y + 16, "#ffffff"); n = n + 1
             eval fill(n, bar_left, y - 11, end, y + 11, colour_of(side)); n = n + 1
-            set label n time_text(ms[at]) at screen across(end + 10),middle_of(y) font bold_font textcolor rgb ink; n = n + 1
+            set label n time_text(ms[at]) at screen across(end + 10),middle_of(y) font bold_font \
+                textcolor rgb ink; n = n + 1
         }
     }
     if (frame % 3 == 1 && !over || frame == 3 * n_turns + 1) {

@@ -116,7 +116,8 @@ static void restart_with_better_openblas(char **argv)
             strerror(errno), kv_openblas_core(), better);
 }
 
-/* How many characters have to be put in, taken out, replaced or swapped to make `b` of `a`; more than `most`: most + 1. */
+/* How many characters have to be put in, taken out, replaced or swapped to make `b` of `a`; most + 1 for more than
+ * that. */
 static int distance(const char *a, const char *b, int most)
 {
     while (*a && *a == *b) {

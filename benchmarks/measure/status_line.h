@@ -1,5 +1,5 @@
-/* One line on stderr that is drawn over while something goes on. It never wraps: what is wider than the terminal is cut at
- * its end. For one thread at a time. */
+/* One line on stderr that is drawn over while something goes on. It never wraps: what is wider than the terminal is cut
+ * at its end. For one thread at a time. */
 #ifndef KV_MEASURE_STATUS_LINE_H
 #define KV_MEASURE_STATUS_LINE_H
 

@@ -42,7 +42,7 @@ static double size_of(const struct kv_finding *f)
     return 0;
 }
 
-/* The next to tell of findings [n]: from the first rank that has not been told, or, when all have, any; NULL: no more. */
+/* The next to tell of findings [n]: from the first rank that has not been told, or, when all have, any; NULL: none. */
 static const struct kv_finding *next_finding(const struct kv_finding *findings, size_t n, const bool *told,
                                              unsigned ranks_told)
 {

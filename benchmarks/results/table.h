@@ -83,7 +83,7 @@ void kv_table_add_key(struct kv_table *table, const struct kv_cell_results *cell
 kv_status kv_results_print(const struct kv_results *results, enum kv_format format, FILE *stream,
                            struct kv_error *error);
 
-/* The same for people in a hurry: the three findings that matter most, what is incomplete and how steady the machine was;
+/* The same for people in a hurry: the three findings that matter most, what is incomplete, how steady the machine was;
  * *n_more findings were not told. Errors: MEMORY. */
 kv_status kv_results_brief(const struct kv_results *results, FILE *stream, size_t *n_more, struct kv_error *error);
 

@@ -111,7 +111,7 @@ static kv_status open_sides(struct recorder *r, const struct kv_model *model, st
     return status;
 }
 
-/* The text, by the cached path alone, and where its words are: all that end before the room does, up to those wanted. */
+/* The text, by the cached path alone, and where its words are: all that end before the room does, as many as wanted. */
 static kv_status write_text(struct recorder *r, struct kv_error *error)
 {
     struct kv_race *race = r->race;

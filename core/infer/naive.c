@@ -14,8 +14,8 @@ static int plan(struct kv_cache *cache, int capacity)
     return cache->capacity;
 }
 
-/* The point of this path: a cache in which nothing is kept, every length 0. So the first position that the pass runs is 0,
- * and all keys and values of the window are computed again. Room for sequences of n positions each. */
+/* The point of this path: a cache in which nothing is kept, every length 0. So the first position that a pass runs is
+ * 0, and all keys and values of the window are computed again. Room for sequences of n positions each. */
 static struct kv_cache empty_cache(const struct kv_session *s, int n_positions, int *nothing_kept)
 {
     struct kv_cache cache = s->cache;
