@@ -1,20 +1,39 @@
-# Four panels against batch size: TTFT, TTPT, decode throughput and KV memory of every arm.
+# Four panels against batch size: TTFT, TTPT, decode throughput and KV memory of every arm. For phones ("narrow") they
+# stand below each other, the time per token first.
 load ARG1."/settings"
-call "theme.gp" 900 720 ARG1 ARG2 ARG3
+narrow = ARG3 eq "narrow"
+if (narrow) { call "theme.gp" 420 1330 ARG1 ARG2 "svg" } else { call "theme.gp" 900 720 ARG1 ARG2 ARG3 }
 call "log2_axis.gp" batch_keys 0.06
 
-title = "With and without a KV cache: ".model
-subtitle = setting."; ".workload
-footnote = medians_note(0).left_out(0)
+# Broken at spaces into lines of so many characters.
+space_before(text, n) = n < 2 || text[n:n] eq " " ? n : space_before(text, n - 1)
+broken(text, most) = !narrow || strlen(text) <= most ? text : text[1:space_before(text, most + 1) - 1]."\n" \
+    .broken(text[space_before(text, most + 1) + 1:*], most)
+
+title = (narrow ? "KV cache or none: " : "With and without a KV cache: ").model
+subtitle = setting.(narrow ? "\n" : "; ").workload
+footnote = broken(medians_note(0).left_out(0), 54)
+steadiness = broken(steadiness, 54)
 call "title.gp" title subtitle footnote
+if (narrow) { legend_y = legend_y - 18.0 / height }
 call "legend.gp" ""
 
-set multiplot layout 2,2 margins screen 0.065,0.98,0.125,legend_y - 49.0 / height spacing screen 0.08,0.115
-call "panel.gp" "ttft" "batch" "Time to first token (TTFT)" "ms" "auto"
-unset label
-unset arrow
-call "panel.gp" "ttpt" "batch" "Time per token (TTPT)" "ms" "auto"
-set xlabel "Batch size" offset 0,0.4 textcolor rgb ink
-call "panel.gp" "throughput" "batch" "Decode throughput" "tokens/s" "auto"
-call "panel.gp" "kv_memory" "batch" "Peak KV memory" "MiB" "linear"
+bottom = narrow ? 172.0 / height : 0.125
+top = legend_y - 49.0 / height
+if (narrow) {
+    set multiplot layout 4,1 margins screen 0.13,0.95,bottom,top spacing screen 0,82.0 / height
+} else {
+    set multiplot layout 2,2 margins screen 0.065,0.98,bottom,top spacing screen 0.08,0.115
+}
+order = narrow ? "ttpt throughput kv_memory ttft" : "ttft ttpt throughput kv_memory"
+do for [i = 1:4] {
+    name = word(order, i)
+    if (i > (narrow ? 3 : 2)) { set xlabel "Batch size" offset 0,0.4 textcolor rgb ink }
+    if (name eq "ttft") { call "panel.gp" name "batch" "Time to first token (TTFT)" "ms" "auto" }
+    if (name eq "ttpt") { call "panel.gp" name "batch" "Time per token, TTPT (TPOT)" "ms" "auto" }
+    if (name eq "throughput") { call "panel.gp" name "batch" "Decode throughput" "tokens/s" "auto" }
+    if (name eq "kv_memory") { call "panel.gp" name "batch" "Peak KV memory" "MiB" "linear" }
+    unset label
+    unset arrow
+}
 unset multiplot

@@ -24,6 +24,12 @@ column_of(row) = int(row) % columns
 row_is_labelled(row) = columns > 1 ? row < last_row : row <= last_row - lines_apart && int(row) % lines_apart == 0
 left_of_row(column) = -0.8 - 1.5 * (columns - 1 - column)
 row_colour(row) = row < n_prompt ? 0x333333 : 0x0072b2
+row_height = (panel_bottom - panel_top) / (n_positions * 1.0)
+row_points = row_height < 18 ? 9 : 11
+# Points at the newest row, from the gaps between the panels.
+middle_of(row) = panel_top + (row + 0.5) * row_height
+mark(number, x) = sprintf("set label %d '▶' at screen %.9g,%.9g center font '%s' textcolor rgb blue", \
+    number, across(x), down(middle_of(last_row) + 1), font("DejaVu Sans", row_points))
 
 inside(weight) = weight > bar_limit * 0.75
 bar_step = tick_step(bar_limit * 2)
@@ -80,7 +86,11 @@ do for [step = 1:n_steps] {
         eval fill(2, 0, 38, width, 62, "#ffffff")
         eval fill(3, 0, panel_top - 8, keys_left - 1, panel_bottom + 8, "#ffffff")
         eval fill(4, bars_left - 1, panel_top - 6, width, panel_bottom + 1, "#ffffff")
+        eval fill(5, keys_left + panel_width + 2, panel_top - 8, values_left - 1, panel_bottom + 8, "#ffffff")
+        eval fill(6, values_left + panel_width + 2, panel_top - 8, bars_left - 2, panel_bottom + 8, "#ffffff")
     }
+    eval mark(4, (keys_left + panel_width + values_left) / 2)
+    eval mark(5, (values_left + panel_width + bars_left) / 2)
     set label 1 counted_steps(step) at screen across(bars_right),down(24) right font title_font \
         textcolor rgb blue noenhanced
     set label 2 story(step) at screen across(18),down(50) textcolor rgb faint noenhanced
@@ -94,13 +104,15 @@ do for [step = 1:n_steps] {
 
     set yrange [n_positions - 0.5:-0.5]
     eval panel(keys_left, panel_top, keys_left + panel_width, panel_bottom)
-    set label 1 cut(token[last_row + 1], 10) at -0.5,last_row right \
-        offset char left_of_row(column_of(last_row)),0 font bold_font textcolor rgb row_colour(last_row) noenhanced
+    set label 1 cut(token[last_row + 1], 9) at -0.5,last_row right \
+        offset char left_of_row(column_of(last_row)),0 \
+        font font("DejaVu Sans:Bold", row_points) textcolor rgb row_colour(last_row) noenhanced
     plot folder."/key.".step using 2:1:($2 - 0.5):($2 + 0.5):($1 - 0.5):($1 + 0.5): \
         (shade($3, key_limit)) with boxxyerror lc rgb variable, \
         for [c = 0:columns - 1] folder."/tokens" using \
-        (-0.5):(row_is_labelled($1) && column_of($1) == c ? $1 : NaN):(cut(token[int($1) + 1], 10)):(row_colour($1)) \
-        with labels right offset char left_of_row(c),0 textcolor rgb variable noenhanced
+        (-0.5):(row_is_labelled($1) && column_of($1) == c ? $1 : NaN):(cut(token[int($1) + 1], 9)):(row_colour($1)) \
+        with labels right offset char left_of_row(c),0 font font("DejaVu Sans", row_points) \
+        textcolor rgb variable noenhanced
     unset label
     eval panel(values_left, panel_top, values_left + panel_width, panel_bottom)
     plot folder."/value.".step using 2:1:($2 - 0.5):($2 + 0.5):($1 - 0.5):($1 + 0.5): \

@@ -12,8 +12,8 @@ usage()
     cat <<'END'
 Usage: dashboard.sh FILE.csv FILE.gif
 
-Draws what kvbench dashboard recorded in FILE.csv as an animated picture, a frame a generated token. Nothing but that
-file is needed, so a picture can be drawn again; kvbench, which reads it, is taken from $KVBENCH_PROGRAM (default:
+Draws what kvbench dashboard or kvbench race recorded in FILE.csv as an animated picture. Nothing but that file is
+needed, so a picture can be drawn again; kvbench, which reads a dashboard's, is taken from $KVBENCH_PROGRAM (default:
 build/benchmarks/kvbench).
 
 Exit status: 0 drawn, 1 failed, 2 bad usage.
@@ -35,7 +35,7 @@ draw()
 # 3, in the frame's header), so that a frame holds only what is new: a tenth of the size.
 accumulate()
 {
-    sed "s/$(printf '!\371\004\015<')/$(printf '!\371\004\005<')/g" "$work/dashboard.gif" >"$work/accumulated.gif" &&
+    sed "s/$(printf '!\371\004\015')/$(printf '!\371\004\005')/g" "$work/dashboard.gif" >"$work/accumulated.gif" &&
         ! cmp -s "$work/dashboard.gif" "$work/accumulated.gif"
 }
 
@@ -68,10 +68,32 @@ trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 mkdir -- "$work" 2>/dev/null || fail "cannot write to the folder of $gif; check its permissions and free space"
 
-complaint=$("$program" dashboard --from "$csv" --tables "$work" 2>&1) ||
-    fail "$(printf '%s\n' "$complaint" | sed 's/^kvbench dashboard: //' | tail -n 1)"
-picture=dashboard_panels
-[ ! -e "$work/key.1" ] || picture=dashboard
+# The file of a race is small and plain; gnuplot takes tabs, because it cuts a quoted field at its first comma.
+race_table()
+{
+    awk '{
+        quoted = 0
+        for (i = 1; i <= length($0); i++) {
+            c = substr($0, i, 1)
+            if (c == "\"") quoted = !quoted
+            else printf "%s", c == "," && !quoted ? "\t" : c
+        }
+        print ""
+    }' "$csv" >"$work/race.tsv"
+}
+
+case $(head -n 1 -- "$csv") in
+turn,word,*)
+    picture=race
+    race_table || fail "$csv cannot be read"
+    ;;
+*)
+    complaint=$("$program" dashboard --from "$csv" --tables "$work" 2>&1) ||
+        fail "$(printf '%s\n' "$complaint" | sed 's/^kvbench dashboard: //' | tail -n 1)"
+    picture=dashboard_panels
+    [ ! -e "$work/key.1" ] || picture=dashboard
+    ;;
+esac
 draw "$picture" || fail "gnuplot failed: $(grep -v '^[ ^]*$' "$work/log" | tail -n 1)"
 accumulate || fail "this gnuplot writes another kind of GIF; use gnuplot 5.4"
 mv -f -- "$work/accumulated.gif" "$gif" 2>"$work/log" || fail "$gif cannot be written: $(tail -n 1 "$work/log")"

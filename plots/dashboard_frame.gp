@@ -1,17 +1,9 @@
 # call "dashboard_frame.gp" FOLDER
-# What the animated pictures share: what kvbench dashboard --tables left in FOLDER, the picture itself, and where things are on it.
-#
-# A frame is laid over the ones before it: what it does not draw is transparent, and stays. So a frame draws only what
-# is new, on white that wipes out what was there. The colour of the terminal's background is the transparent one.
+# What the pictures of kvbench dashboard share: what it left in FOLDER with --tables, colours, what is said of a step.
 folder = ARG1
 load folder."/view"
-picture = folder."/dashboard.gif"
-call "theme.gp" 960 600 folder picture "svg" 0 0
+call "animation.gp" folder 960 600 60
 set datafile nocolumnheaders
-set terminal gif animate transparent delay 60 loop 0 size width,height font "DejaVu Sans,9" \
-    background "#fefefe" enhanced
-font(face, points) = sprintf("%s,%g", face, points)
-blue = "#0072b2"
 unused = "#f2f2f2"
 
 # From orange (-limit) over white to blue, in steps: a palette of gnuplot's would use up the 256 colours of a GIF.
@@ -20,22 +12,11 @@ between(share) = mixed(16, 0xb3, 0x00, share) + mixed(8, 0x5f, 0x72, share) + mi
 step_towards(share) = floor((share < -1 ? -1 : share > 1 ? 1 : share) * 12 + 0.5) / 12.0
 shade(value, limit) = between(step_towards(value / limit))
 
-# All places are in pixels from the upper left corner. These are commands for `eval`: a panel whose axes fill a box, and
-# a filled box behind what the next plot draws.
-across(pixels) = 1.0 * pixels / width
-down(pixels) = 1 - 1.0 * pixels / height
-panel(left, top, right, bottom) = sprintf("set lmargin at screen %.9g; set rmargin at screen %.9g; ".\
-    "set tmargin at screen %.9g; set bmargin at screen %.9g", across(left), across(right), down(top), down(bottom))
-fill(number, left, top, right, bottom, colour) = sprintf("set object %d rectangle from screen %.9g,%.9g ".\
-    "to screen %.9g,%.9g behind fillcolor rgb '%s' fillstyle solid noborder", \
-    number, across(left), down(bottom), across(right), down(top), colour)
-
 # Whole pixels to each of n cells, as far as they go.
 whole(pixels, n) = n > pixels ? pixels : pixels / n * n
 
 array token[n_positions + 1]
 stats folder."/tokens" using (token[int($1) + 1] = strcol(2), 0) nooutput
-cut(text, most) = strlen(text) > most ? text[1:most - 1]."…" : text
 weights_in_words = weights[1:10] eq "synthetic:" ? "Synthetic weights, seed ".weights[11:*] : "Weights: ".weights
 
 title_font = font("DejaVu Sans:Bold", 14)

@@ -29,7 +29,7 @@ scale = steps_low > 0 && steps_high > 5 * steps_low ? "log" : "linear"
 call "axis.gp" "x" steps_low steps_high scale
 set xlabel "Time per token (ms".scale_note.")" offset 0,0.2 textcolor rgb ink
 scale_note = ""
-call "panel_title.gp" "Share of the steps that took at most so long" ""
+call "panel_title.gp" "Share of the steps done within that time" ""
 set yrange [0:1.02]
 set ytics ("0" 0, "25 %%" 0.25, "50 %%" 0.5, "75 %%" 0.75, "95 %%" 0.95)
 small = font("DejaVu Sans", 11)

@@ -1,7 +1,8 @@
 # Memory by batch and length: keys and values in use and reserved, and the whole process. A panel a batch.
 load ARG1."/settings"
 n_panels = words(batch_keys)
-n_columns = n_panels < 3 ? n_panels : 3
+# Full rows, where there are some: four panels are two by two.
+n_columns = n_panels < 3 ? n_panels : n_panels % 3 == 0 || n_panels > 4 ? 3 : 2
 n_rows = (n_panels + n_columns - 1) / n_columns
 height_of_rows = 212 + 250 * n_rows
 call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3

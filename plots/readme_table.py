@@ -5,7 +5,8 @@
     plots/readme_table.py --check    exit 1 when a file does not hold what it should
 
 README.md and core/README.md get theirs from the run in data/results/reference (summary.csv, kernels.csv, context.json),
-benchmarks/README.md its glossary from `kvbench columns`. KVBENCH_PROGRAM names the program, otherwise the one in build/.
+core/README.md also the cache in plain C from its test, benchmarks/README.md its glossary from `kvbench columns`.
+KVBENCH_PROGRAM names the program, otherwise the one in build/.
 """
 import csv
 import json
@@ -73,7 +74,7 @@ def batch_table(program):
     ratios = speeds(program)
     cells = {(int(r["batch"]), r["path"]): r for r in read("summary.csv") if r["suite"] == "batch" and r["status"] == "ok"}
     lines = [
-        "| batch | TTFT naive, ms | TTFT cached, ms | TTPT naive, ms | TTPT cached, ms | decode cached, tok/s | cached "
+        "| batch | TTFT naive, ms | TTFT cached, ms | TTPT (TPOT) naive, ms | TTPT (TPOT) cached, ms | decode cached, tok/s | cached "
         "over naive | of the limit | KV memory, MiB |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -119,6 +120,43 @@ def glossary(program):
     return run(program, "columns", "--format", "markdown")
 
 
+def gain(program):
+    """What the cache buys and costs at the longest text, one sequence and the largest batch that both paths ran."""
+    ok = [r for r in read("summary.csv") if r["suite"] == "grid" and r["status"] == "ok"]
+    length = max(int(r["context_tokens"]) for r in ok)
+    cells = {(int(r["batch"]), r["path"]): r for r in ok if int(r["context_tokens"]) == length}
+    batch = max(b for b, path in cells if path == "naive" and (b, "cached") in cells)
+    rows = csv.DictReader(run(program, "compare", RUN, "--by", "path", "--base", "naive", "--metric", "ttpt_ms",
+                              "--format", "csv"))
+    ratios = {int(r["batch"]): 1 / float(r["ratio"]) for r in rows
+              if r["suite"] == "grid" and r["ratio"] and int(r["prompt_tokens"]) + int(r["new_tokens"]) - 1 == length}
+    with open(os.path.join(RUN, "context.json"), encoding="utf-8") as file:
+        cpu = json.load(file)["machine"]["cpu"]["name"]
+    some = cells[1, "cached"]
+
+    def time(b, path):
+        ms = float(cells[b, path]["ttpt_ms_median"])
+        return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{number(ms)} ms"
+
+    def mib(b):
+        return f"{float(cells[b, 'cached']['kv_live_bytes']) / 2**20:,.0f} MiB"
+
+    return [
+        f"**What it buys**: at the end of {length:,} tokens, a token of {some['model']} takes {time(1, 'naive')} without the "
+        f"cache and {time(1, 'cached')} with it, **{number(ratios[1])} times as fast**; in a batch of {batch}, "
+        f"{time(batch, 'naive')} and {time(batch, 'cached')}, **{number(ratios[batch])} times** ({some['threads']} threads "
+        f"on an {cpu}). **What it costs**: {mib(1)} of memory for that text, {mib(batch)} for the batch; and the first token "
+        f"comes no sooner, because the whole prompt has to be run either way."
+    ]
+
+
+def plain():
+    """The cache in plain C, between its marks in the test."""
+    with open(os.path.join(ROOT, "tests", "test_plain_cache.c"), encoding="utf-8") as file:
+        source = file.read().split("/* README: begin */\n")[1].split("/* README: end */")[0]
+    return ["```c", *source.strip().split("\n"), "```"]
+
+
 def filled(text, file, origin, name, lines):
     begin, end = f"<!-- from {origin} by plots/readme_table.py: {name} -->", f"<!-- end of {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
@@ -133,7 +171,9 @@ def main():
     program = os.environ.get("KVBENCH_PROGRAM", os.path.join(ROOT, "build", "benchmarks", "kvbench"))
     for file, origin, name, lines in (
         ("README.md", "data/results/reference", "batch", batch_table(program)),
+        ("README.md", "data/results/reference", "gain", gain(program)),
         ("core/README.md", "data/results/reference", "kernels", kernel_table()),
+        ("core/README.md", "tests/test_plain_cache.c", "plain", plain()),
         ("benchmarks/README.md", "kvbench columns", "glossary", glossary(program)),
     ):
         path = os.path.join(ROOT, file)

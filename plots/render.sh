@@ -11,9 +11,9 @@ program=${KVBENCH_PROGRAM:-$(dirname -- "$plots")/build/benchmarks/kvbench}
 usage()
 {
     cat <<'END'
-Usage: render.sh [DIR]
+Usage: ./kvbench plots [DIR]        (plots/render.sh [DIR] is the same)
 
-Renders every figure of a run as DIR/figures/NAME.png and NAME.svg, from the CSV files in DIR alone.
+Draws every figure of a run as DIR/figures/NAME.png and NAME.svg, from the CSV files in DIR alone.
 DIR is a folder that ./kvbench bench or ./kvbench train wrote, or NAME.kvbench, a pack of a run, whose figures go
 into the folder NAME-figures beside it; default: $KVBENCH_RESULTS/latest, or results/latest in
 the project. A figure whose rows are lacking is skipped, and the suite that measures them is named. kvbench itself is
@@ -51,7 +51,8 @@ portable_svg()
         mv -f -- "$work/portable.svg" "$work/$1.svg"
 }
 
-# render NAME: both formats are drawn at once, and are whole before the first takes its final name.
+# render NAME: both formats are drawn at once, and are whole before the first takes its final name. A figure that knows
+# "narrow" is drawn for phones, too, as NAME-narrow.svg, which the page shows there.
 render()
 {
     draw "$1" svg &
@@ -63,8 +64,14 @@ render()
         complaint=$(cat "$work"/log.??? | grep -v -e '^[ ^]*$' -e iconv -e Skipping | tail -n 1)
         fail "$1: gnuplot failed: ${complaint:-it could not write to $folder; check its free space}"
     fi
+    narrow=
+    if grep -q narrow "$plots/$1.gp"; then
+        draw "$1" narrow || fail "$1, narrow: gnuplot failed: $(grep -v -e '^[ ^]*$' "$work/log.narrow" | tail -n 1)"
+        narrow=$work/$1-narrow.svg
+        { mv -f -- "$work/$1.narrow" "$narrow" && portable_svg "$1-narrow"; } || fail "$1, narrow: cannot be written"
+    fi
     if ! { portable_svg "$1" && mkdir -p -- "$run$figures" &&
-        mv -f -- "$work/$1.png" "$work/$1.svg" "$run$figures/"; } 2>"$work/log"; then
+        mv -f -- "$work/$1.png" "$work/$1.svg" ${narrow:+"$narrow"} "$run$figures/"; } 2>"$work/log"; then
         fail "cannot write to $shown$figures; check its permissions and free space"
     fi
     printf '%s%s/%s.png and .svg\n' "$shown" "$figures" "$1" 2>/dev/null || fail "stdout cannot be written"

@@ -71,13 +71,15 @@ tick_step(high) = step_of(high / 6.0, 10.0 ** floor(log10(high / 6.0)))
 tick_label(value) = value < 1e4 ? sprintf("%.10g", value) : value < 1e6 ? sprintf("%gk", value / 1e3) : \
     sprintf("%gM", value / 1e6)
 
-# Of kernels: colour and points tell the instruction set, dashes and open points who computes the products.
+# Of kernels: colour and points tell the instruction set, dashes and open points who computes the products. Attention
+# (form -1) has the colours with points of its own, so that no two series look alike.
 kernel_style(i) = 50 + i
 do for [i = 1:exists("is_rows") ? n_arms : 0] {
     nth = (arm_style[i] - 1) % 8 + 1
     set style line kernel_style(i) lc rgb word("#000000 #009e73 #cc79a7 #56b4e9 #e69f00 #d55e00 #0072b2 #7f7f7f", nth) \
         lw 1.6 ps 0.75 \
-        pt int(word("4 8 6 12 10 14 2 1", nth)) + (arm_form[i] > 1)
+        pt arm_form[i] < 0 ? int(word("9 7 13 11 15 5 1 2", nth)) : \
+        int(word("4 8 6 12 10 14 2 1", nth)) + (arm_form[i] > 1)
     if (arm_form[i] == 1) { set style line kernel_style(i) dt (7,4) }
     if (arm_form[i] > 2) { set style line kernel_style(i) dt (2,2) }
 }

@@ -54,7 +54,7 @@ $(cat)" "$1"
 # ---- A run, looked at from all sides
 
 @test "a run's rows say what was measured, and how" {
-    ends 0 bench --suite batch --batch 1,4 --new 8 --reps 2 --threads 2 --gemm reference --out run
+    ends 0 bench --suite batch --batch 1,4 --new 8 --reps 2 --threads 2 --gemm reference --out run --verbose
     has "$out" naive cached
     counts 1 runs.csv "$out"
     [[ $(grep -vc 'warning: ' <<<"$err") -ge 8 ]]
@@ -203,7 +203,7 @@ PY
 @test "a run ends in its time, whole" {
     ends 0 bench --suite batch --batch 1,2 --new 8 --reps 9999 --precision 0.000001 --time 8s --out run
     has "$err" '--time'
-    has "$out" 'Files in run'
+    has "$out" 'Files: run'
     rows run <<'PY'
 assert rows and {r['status'] for r in rows} <= {'ok', 'stalled'} and context['run']['end']
 start = datetime.datetime.fromisoformat(context['run']['start']).timestamp()
@@ -314,12 +314,24 @@ for b, r in zip(out['benchmarks'], rows):
 PY
 }
 
+@test "the end is ten lines at most, and --verbose tells the rest of the same run" {
+    ends 0 bench --suite batch --batch 1,2 --new 8 --reps 6 --time 0 --threads 1 --out run --quiet
+    [[ $(grep -c . <<<"$out$err") -le 10 ]]
+    has "$out" 'What was found' $'\nThe machine was ' $'\nFiles: run' $'\nNext: '
+    counts 3 '- ' "$out"
+    lacks "$out" 'Suite batch' skipped
+    ends 0 bench --resume run --quiet --verbose
+    has "$out" 'Suite batch' 'Files in run'
+    ends 0 bench --suite kernels --quick --reps 1 --threads 1 --out kernels --quiet --benchmark_filter=c_attn.*rows:8/
+    counts 1 '- kernels: the fastest is matmul' "$out"
+}
+
 # ---- The results folder
 
 @test "results/latest leads to the last run" {
     export KVBENCH_RESULTS=$box/kept/here
     for i in 1 2; do
-        ends 0 bench --suite batch --batch 1 --new 2 --reps 1 --quiet
+        ends 0 bench --suite batch --batch 1 --new 2 --reps 1 --quiet --verbose
         counts "$(grep -c '' <<<"$err")" 'kvbench bench: warning: ' "$err"
         has "$out" cached
         target=$(readlink kept/here/latest)

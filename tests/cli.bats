@@ -33,7 +33,7 @@ generate_a_little() {
         is "$err" ''
     done
     commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' <<<"$help")
-    for command in bench compare dashboard evaluate generate logits tokenize train report info limits; do
+    for command in bench compare race dashboard evaluate generate logits tokenize train report info limits; do
         has "$commands" "$command"
     done
     for command in $commands; do
@@ -312,4 +312,23 @@ started_over() {
         mkfifo model/$file
         refuses 1 "model/$file: not a regular file" timeout 20 "$program" logits --model ./model --tokens 1 -o out
     done
+}
+
+@test "a command that is nearly one" {
+    refuses 2 'did you mean generate?' "$program" genrate
+    refuses 2 'did you mean bench?' "$program" bnech
+    refuses 2 'see kvbench --help' "$program" nothing
+    lacks "$err" 'did you mean'
+}
+
+@test "compare takes metrics as they are called, and reads kernels where they alone are told apart" {
+    reference=$project/data/results/reference
+    for pair in TTFT=ttft_ms tpot=ttpt_ms decode=decode_tok_s; do
+        ends 0 "$program" compare "$reference" --by path --metric "${pair%=*}" --format csv
+        is "$(sed '1d; /^,/d; /^$/d' <<<"$out" | cut -d , -f 1 | sort -u)" "${pair#*=}"
+    done
+    ends 0 "$program" compare "$reference" --by gemm --format csv
+    is "$(sed '1d; /^,/d; /^$/d' <<<"$out" | cut -d , -f 1 | sort -u)" gflops
+    ends 2 "$program" compare "$reference" --by path --metric TTFT,ttft_ms
+    has "$err" 'not a list of different names'
 }

@@ -21,7 +21,7 @@ NEW = {"naive": 10, "cached": 40} # tokens; so that a generation is too short to
 PROMPT = 21 # tokens
 CELL = ["--model", "kjv", "--gemm", "openblas", "--threads", "1", "--batch", "4"] # as many products in every step
 STARTED_WITHIN_S = 0.0006 # as exactly as runs.csv has it
-FIGURES = re.compile(r"TTFT ([\d.]+) ms, TTPT ([\d.]+) ms")
+FIGURES = re.compile(r"TTFT ([\d.]+) ms, TTPT \(TPOT\) ([\d.]+) ms")
 
 
 def run(program, library, stamps, *arguments):

@@ -45,8 +45,8 @@ ROWS
     is "$err" ''
     text=$(<kv_dashboard_l2_h0.csv)
     has "$text" $'\n,model,,,,,,,kjv\n'
-    is "$(grep -c ^0,token, <<<"$text")" 31
-    is "$(sed -n 's/^0,token,.*,//p' <<<"$text" | tr -d '\n')" '␣vibe␣coding␣to␣learn␣kv␣cache.'
+    is "$(grep -c ^0,token, <<<"$text")" 7
+    is "$(sed -n 's/^0,token,.*,//p' <<<"$text" | tr -d '\n')" 'And␣God'
 }
 
 @test "mistakes leave nothing behind" {

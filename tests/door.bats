@@ -40,23 +40,22 @@ no_build() {
 
 # ---- Help and usage
 
-@test "help lists the door's commands, then the program's" {
-    fake_program 'echo PROGRAM COMMANDS'
-    for request in '' help --help -h; do
-        ends 0 door ${request:+"$request"}
-        is "$err" ''
-        is "$calls" 'program --help'
-        has "$out" $'\n  bench '
-        [[ $out == *$'\n  setup '*'PROGRAM COMMANDS'* ]]
-    done
-}
-
-@test "help needs no build" {
+@test "help lists every command of the program and the door, and needs no build" {
     rm "$home/build/benchmarks/kvbench"
-    for request in help 'setup --help' 'build --help' 'test -h'; do
+    for request in '' help --help -h 'setup --help' 'build --help'; do
         ends 0 door $request
-        is "$calls" ''
-        has "$out" 'Usage: ./kvbench COMMAND' $'\n  test '
+        is "$err$calls" ''
+        has "$out" 'Usage: ./kvbench COMMAND' $'\n  setup ' $'\n  test ' $'\n  plots '
+    done
+    "$program" --help | sed -n 's/^  \([a-z]*\) .*/\1/p' >"$BATS_TEST_TMPDIR/commands"
+    [[ $(wc -l <"$BATS_TEST_TMPDIR/commands") -ge 17 ]]
+    while read -r command; do
+        has "$out" $'\n  '"$command "
+    done <"$BATS_TEST_TMPDIR/commands"
+    for request in 'test -h' 'test --help'; do
+        ends 0 door $request
+        is "$err$calls" ''
+        has "$out" 'Usage: ./kvbench test'
     done
 }
 
@@ -99,6 +98,57 @@ no_build() {
     has "$err" 'kvbench: installing gnuplot-nox fonts-dejavu-core (sudo apt-get)'
     lacks "$err" noise
     [[ $out == 'in '* ]]
+}
+
+# answers TEXT COMMAND...: with a terminal, on which a person types that; $out is what it shows.
+answers() {
+    out=$(python3 - "$@" <<'END'
+import os, pty, sys
+
+answer, command = sys.argv[1], sys.argv[2:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp(command[0], command)
+shown = b""
+try:
+    while part := os.read(terminal, 4096):
+        shown += part
+        if shown.endswith(b"] "):
+            os.write(terminal, answer.encode() + b"\n")
+except OSError:
+    pass
+print(shown.decode().replace("\r", ""))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+END
+    )
+}
+
+@test "on a terminal a person is asked before anything is installed" {
+    fake sudo 'exec "$@"'
+    fake apt-get 'case $* in *install*) exec /bin/ln -s /bin/sh "${CALLS%/*}/bin/gnuplot" ;; esac'
+    door=(env -i "PATH=$bin" "CALLS=$CALLS" "$home/kvbench")
+    for word in '' y n CI --yes; do
+        rm -f "$bin/gnuplot"
+        : >"$CALLS"
+        status=0
+        case $word in
+        CI) answers n env -i "PATH=$bin" "CALLS=$CALLS" CI=true "$home/kvbench" info || status=$? ;;
+        --yes) answers n "${door[@]}" --yes info || status=$? ;;
+        *) answers "$word" "${door[@]}" info || status=$? ;;
+        esac
+        asked=$(grep -c 'Install with sudo apt-get?' <<<"$out") || true
+        if [[ $word == n ]]; then
+            is "$status $asked" '1 1'
+            has "$out" 'missing here: gnuplot-nox fonts-dejavu-core' 'by hand: sudo apt-get update'
+            lacks "$(<"$CALLS")" apt-get
+        else
+            is "$status" 0
+            [[ $word == CI || $word == --yes ]] && is "$asked" 0 || is "$asked" 1
+            has "$(<"$CALLS")" 'install -y --no-install-recommends gnuplot-nox'
+        fi
+        calls=$(grep '^sudo ' "$CALLS") || calls=
+        is "$(grep -vc '^sudo env DEBIAN_FRONTEND=noninteractive apt-get ' <<<"${calls:-sudo env DEBIAN_FRONTEND=noninteractive apt-get }")" 0
+    done
 }
 
 @test "root needs no sudo, and what apt-get said is shown when it fails" {
@@ -201,17 +251,18 @@ no_build() {
 
 # ---- Bench, report and their figures
 
-@test "bench draws the figures of its run" {
+@test "bench draws the figures of its run, writes its page and says where that is" {
     no_build
     ends 0 door bench --quick
-    is "$calls" $'program bench --quick\n'"render $home/results/latest"
+    is "$calls" $'program bench --quick\n'"render $home/results/latest"$'\n'"program report $home/results/latest"
+    is "$err" "Page: $home/results/latest/report.html"
     ends 0 door bench --out one --quick
-    is "$calls" $'program bench --out one --quick\nrender one'
+    is "$calls" $'program bench --out one --quick\nrender one\nprogram report one'
     ends 0 door bench --out='two words'
-    is "$calls" $'program bench --out=two words\nrender two words'
+    is "$calls" $'program bench --out=two words\nrender two words\nprogram report two words'
     settings+=(KVBENCH_RESULTS=elsewhere)
     ends 0 door bench
-    is "$calls" $'program bench\nrender elsewhere/latest'
+    is "$calls" $'program bench\nrender elsewhere/latest\nprogram report elsewhere/latest'
 }
 
 @test "a bench that measures nothing draws nothing" {

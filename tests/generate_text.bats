@@ -207,7 +207,7 @@ END
 
 # table TOKENS: the figures of both paths, and how they compare; naive keeps no cache.
 table() {
-    awk -v n="$1" '/^path  *tokens  *TTFT, ms  *TTPT, ms  *tokens\/s  *cache, MiB$/ { head = NR }
+    awk -v n="$1" '/^path  *tokens  *TTFT, ms  *TTPT \(TPOT\), ms  *tokens\/s  *cache, MiB$/ { head = NR }
         head && NR == head + 1 { naive = $1 == "naive" && $2 == n && $3 >= 0 && $4 >= 0 && $5 > 0 && $6 < 0.001 }
         head && NR == head + 2 { cached = $1 == "cached" && $2 == n && $3 >= 0 && $4 >= 0 && $5 > 0 && $6 > 0 }
         head && NR == head + 3 { faster = /^cached is [0-9.]+ times as fast/ && $3 > 0 }
@@ -279,4 +279,16 @@ END
     export KVBENCH_DATA=/nowhere
     refuses 1 /nowhere/gpt2/vocab.bpe generate
     ends 0 generate --tokens 1 -n 1
+}
+
+@test "the prompt comes from stdin, too, and a text that stands alone is told of" {
+    model=kjv
+    ends 0 generate --prompt 'And the LORD' -n 5
+    expected=$out
+    for dash in - '--prompt -'; do
+        is "$(printf 'And the LORD\n' | generate $dash -n 5 2>/dev/null)" "$expected"
+    done
+    refuses 2 "--prompt 'And the LORD'" generate 'And the LORD'
+    refuses 2 'exclude each other' generate - --prompt text
+    refuses 2 'the text is empty' generate -
 }

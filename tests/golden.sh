@@ -102,7 +102,7 @@ helps() {
     at_the_door --help >"$work/made/help-door.txt"
     at_the_door plots --help >"$work/made/help-plots.txt"
     kv --help >"$work/made/help-program.txt"
-    for command in ab bench calibrate compare dashboard evaluate generate history info limits logits pack plan report tables tokenize train worker; do
+    for command in ab bench calibrate compare dashboard evaluate generate history info limits logits pack plan race report tables tokenize train worker; do
         kv "$command" --help >"$work/made/help-$command.txt"
     done
 }
@@ -200,6 +200,8 @@ dashboards() {
     cat layers.csv
     kv dashboard "${exact[@]}" -n 1 --model data/reference/tiny-f32 --tokens 1,2,3 --heads all --out heads.gif
     cat heads.csv
+    kv race "${exact[@]}" -n 3 --out race.gif
+    cut -d , -f 1-5,8-11,13 race.csv
 }
 
 # A small run of every suite: its rows without times, its tables without numbers, known or not (whether a share of the
@@ -207,7 +209,7 @@ dashboards() {
 fresh_run() {
     local file
     # of shares of the limit a clock decides how many there are
-    kv bench "${pinned[@]}" --quick --reps 1 --seed 1 --time 0 --model data/reference/tiny-f32 --out fresh |
+    kv bench "${pinned[@]}" --quick --reps 1 --seed 1 --time 0 --verbose --model data/reference/tiny-f32 --out fresh |
         sed '/^! /d; /^Findings/,/^$/d; /^The instrument/d; s/^The machine was .*/The machine was ~/' | mask_numbers |
         sed -E 's/ (-|#) \(# of #\)/ #/; / portable # (GFLOPS|GB.s) /s/# -( |$)/# # %\1/g' |
         sed -E '/^[$=]/!{s/ # %/ #/g; s/ -( |$)/ #\1/g; s/ -( |$)/ #\1/g}' >"$work/made/bench-tables.txt"
@@ -216,7 +218,7 @@ fresh_run() {
     done
     py keys fresh/context.json >"$work/made/bench-context.txt"
     kv bench "${pinned[@]}" --quick --reps 2 --seed 1 --time 0 --suite batch --batch 1,3 --prompt 5-9+4 -n 4 --path cached \
-        --model data/reference/odd-f16 --out swept --quiet | sed -n '1p; $p' >"$work/made/bench-swept.txt"
+        --model data/reference/odd-f16 --out swept --quiet --verbose | sed -n '1p; $p' >"$work/made/bench-swept.txt"
     py rows swept/runs.csv >>"$work/made/bench-swept.txt"
 }
 
@@ -241,7 +243,9 @@ committed_run() {
     py of-one-thread again
     py otherwise earlier
     rm again/summary.csv
-    kv bench --resume again | sed -E '/^! /{/varies by|vary by|Tukey|repetitions/!d}' >"$work/made/reference-bench.txt"
+    kv bench --resume again | sed -E 's/ and [0-9]+ warnings?//; /^! /d' >"$work/made/reference-brief.txt"
+    rm again/summary.csv
+    kv bench --resume again --verbose | sed -E '/^! /{/varies by|vary by|Tukey|repetitions/!d}' >"$work/made/reference-bench.txt"
     cp again/summary.csv "$work/made/reference-summary.csv" || true
     kv report committed --out page.html >"$work/made/reference-report.txt"
     py page page.html | tee words >>"$work/made/reference-report.txt"
@@ -252,6 +256,7 @@ committed_run() {
     mkdir -p readme/{plots,core,benchmarks,data/results}
     cp "$root/plots/readme_table.py" readme/plots/
     ln -s "$root/data/results/reference" readme/data/results/reference
+    ln -s "$root/tests" readme/tests
     for readme in README.md core/README.md benchmarks/README.md; do
         grep -E '^<!-- (from|end of) ' "$root/$readme" >"readme/$readme"
     done
@@ -319,6 +324,9 @@ dashboard --head 9
 dashboard --layers all --heads all
 dashboard --new 0
 dashboard --out picture.png
+race --out picture.png
+race --new 20
+race --prompt "a b c d e f" --new 11
 evaluate
 evaluate --text no/such/file
 evaluate --text README.md --path nothing

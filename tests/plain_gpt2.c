@@ -12,8 +12,7 @@ static double *allocate(size_t n)
     return values;
 }
 
-/* y [n] = x [k] w [k, n] + bias */
-static void linear(const double *x, int k, const float *w, const float *bias, double *y, int n)
+void plain_linear(const double *x, int k, const float *w, const float *bias, double *y, int n)
 {
     for (int j = 0; j < n; j++) {
         double sum = (double)bias[j];
@@ -23,7 +22,7 @@ static void linear(const double *x, int k, const float *w, const float *bias, do
     }
 }
 
-static void layer_norm(const double *x, const float *gain, const float *bias, double epsilon, double *y, int n)
+void plain_layer_norm(const double *x, const float *gain, const float *bias, double epsilon, double *y, int n)
 {
     double mean = 0, variance = 0;
     for (int i = 0; i < n; i++)
@@ -34,7 +33,7 @@ static void layer_norm(const double *x, const float *gain, const float *bias, do
         y[i] = (x[i] - mean) / sqrt(variance + epsilon) * (double)gain[i] + (double)bias[i];
 }
 
-static double gelu(enum kv_activation activation, double x)
+double plain_gelu(enum kv_activation activation, double x)
 {
     if (activation == KV_GELU)
         return 0.5 * x * (1 + erf(x / sqrt(2)));
@@ -76,9 +75,9 @@ static void run_layer(struct plain_gpt2 *g, const struct kv_model *model, int la
     const double epsilon = (double)c->layer_norm_epsilon;
     double *h = allocate((size_t)C), *y = allocate((size_t)C), *inner = allocate((size_t)I);
     for (int i = 0; i < g->n; i++) {
-        layer_norm(x + (size_t)i * (size_t)C, w->ln_1_weight, w->ln_1_bias, epsilon, h, C);
-        linear(h, C, kv_matrix_floats(&w->c_attn_weight), w->c_attn_bias,
-               g->qkv + ((size_t)layer * (size_t)g->n + (size_t)i) * 3 * (size_t)C, 3 * C);
+        plain_layer_norm(x + (size_t)i * (size_t)C, w->ln_1_weight, w->ln_1_bias, epsilon, h, C);
+        plain_linear(h, C, kv_matrix_floats(&w->c_attn_weight), w->c_attn_bias,
+                     g->qkv + ((size_t)layer * (size_t)g->n + (size_t)i) * 3 * (size_t)C, 3 * C);
     }
     for (int i = 0; i < g->n; i++) {
         double *row = x + (size_t)i * (size_t)C;
@@ -86,14 +85,14 @@ static void run_layer(struct plain_gpt2 *g, const struct kv_model *model, int la
             h[d] = 0;
         for (int head = 0; head < g->n_head; head++)
             attend(g, layer, head, i, h + head * g->head_size);
-        linear(h, C, kv_matrix_floats(&w->attn_proj_weight), w->attn_proj_bias, y, C);
+        plain_linear(h, C, kv_matrix_floats(&w->attn_proj_weight), w->attn_proj_bias, y, C);
         for (int d = 0; d < C; d++)
             row[d] += y[d];
-        layer_norm(row, w->ln_2_weight, w->ln_2_bias, epsilon, h, C);
-        linear(h, C, kv_matrix_floats(&w->c_fc_weight), w->c_fc_bias, inner, I);
+        plain_layer_norm(row, w->ln_2_weight, w->ln_2_bias, epsilon, h, C);
+        plain_linear(h, C, kv_matrix_floats(&w->c_fc_weight), w->c_fc_bias, inner, I);
         for (int d = 0; d < I; d++)
-            inner[d] = gelu(c->activation, inner[d]);
-        linear(inner, I, kv_matrix_floats(&w->mlp_proj_weight), w->mlp_proj_bias, y, C);
+            inner[d] = plain_gelu(c->activation, inner[d]);
+        plain_linear(inner, I, kv_matrix_floats(&w->mlp_proj_weight), w->mlp_proj_bias, y, C);
         for (int d = 0; d < C; d++)
             row[d] += y[d];
     }

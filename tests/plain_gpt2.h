@@ -11,6 +11,12 @@ struct plain_gpt2 {
     double *weights; /* [L, H, n, n] attention of position i (row) to position t (column), 0 where t > i */
 };
 
+/* y [n] = x [k] w [k, n] + bias */
+void plain_linear(const double *x, int k, const float *w, const float *bias, double *y, int n);
+/* y [n] = layer_norm(x [n]) */
+void plain_layer_norm(const double *x, const float *gain, const float *bias, double epsilon, double *y, int n);
+double plain_gelu(enum kv_activation activation, double x);
+
 /* Fails the running test without memory. */
 void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n);
 void plain_gpt2_free(struct plain_gpt2 *g);

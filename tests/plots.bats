@@ -435,7 +435,7 @@ END
 
 @test "usage" {
     ends 0 draw --help
-    has "$out" 'Usage: render.sh [DIR]'
+    has "$out" 'Usage: ./kvbench plots [DIR]'
     for figure in $all training; do
         has "$out" "  $figure "
     done
@@ -475,4 +475,22 @@ END
 @test "without the program it is said what to do" {
     cut_runs '$suite == "batch"'
     KVBENCH_PROGRAM=/nonexistent/kvbench refused '/nonexistent/kvbench is not there; build it'
+}
+
+@test "for phones the panels stand below each other, the time per token first" {
+    [[ -s $BATS_FILE_TMPDIR/run/figures/benchmark_results-narrow.svg ]]
+    python3 - "$BATS_FILE_TMPDIR/run/figures" <<'END'
+import re, sys
+
+narrow, wide, kernels = (open(f"{sys.argv[1]}/{name}.svg", encoding="utf-8").read()
+                         for name in ("benchmark_results-narrow", "benchmark_results", "kernels"))
+size = re.search(r'<svg[^>]*viewBox="0 0 (\d+) (\d+)"', narrow, re.S)
+assert int(size[1]) <= 420 and int(size[2]) > 3 * int(size[1]), size[0]
+titles = ["Time per token", "Decode throughput", "Peak KV memory", "Time to first token"]
+assert sorted(titles, key=narrow.index) == titles
+assert sorted(titles, key=wide.index)[0] == titles[3]
+# Of five series of kernels no two have the same mark and colour.
+marks = set(re.findall(r"<use xlink:href='#(\w+Pt\d+)' [^>]*color='([^']*)'", kernels))
+assert len(marks) == 5, marks
+END
 }

@@ -85,8 +85,8 @@ def no_console_message(page):
 def check_pictures(page):
     """Each figure is there, in order, and so is what is drawn in it; the animated picture comes last."""
     boxes = page.value(
-        "[...document.querySelectorAll('figure')].map(f => { const p = f.querySelector('svg, img'),"
-        "b = p.getBoundingClientRect(); return [f.id, b.width, b.height, p.getBBox ? p.getBBox().width : b.width] })"
+        "[...document.querySelectorAll('figure')].map(f => { const p = [...f.querySelectorAll("
+        "'svg, img')].find(e => e.checkVisibility()), b = p.getBoundingClientRect(); return [f.id, b.width, b.height, p.getBBox ? p.getBBox().width : b.width] })"
     )
     assert [box[0] for box in boxes[:-1]] == ["figure-" + name for name in FIGURES.split()], boxes
     assert all(side >= 200 for box in boxes for side in box[1:]), boxes
@@ -104,6 +104,42 @@ def pictures_are_visible(page):
         "u.getAttribute('xlink:href') || u.getAttribute('href'))))"
     )
     assert len(uses) > 50 and all(uses)
+
+
+# Of the drawing of a figure that is seen: its box, and the middle of each text by its words.
+DRAWING = """(() => {
+    const seen = [...document.querySelectorAll('#figure-%s svg')].filter(s => s.checkVisibility());
+    const box = e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] };
+    const texts = [...seen[0].querySelectorAll('text')].map(t => [t.textContent.trim(), box(t)]);
+    return [seen.length, box(seen[0]), texts];
+})()"""
+
+
+def place_of(texts, words):
+    found = [box for text, box in texts if text.startswith(words)]
+    assert len(found) == 1, f"{len(found)} texts begin with {words}"
+    return found[0]
+
+
+def phones_have_one_column(page):
+    page.resize(390)
+    n, box, texts = page.value(DRAWING % "benchmark_results")
+    assert n == 1 and 0 <= box[0] and box[2] <= 390 and box[3] - box[1] > 2 * (box[2] - box[0]), box
+    panels = [place_of(texts, words) for words in (
+        "Time per token", "Decode throughput", "Peak KV memory", "Time to first token")]
+    assert all(abs(panel[0] - panels[0][0]) < 1 for panel in panels), panels
+    assert all(below[1] - above[1] > 150 for above, below in zip(panels, panels[1:])), panels
+    page.resize(1200)
+    n, box, texts = page.value(DRAWING % "benchmark_results")
+    assert n == 1 and box[2] - box[0] > box[3] - box[1], box
+
+
+def memory_fills_its_rows(page):
+    page.resize(1200)
+    n, box, texts = page.value(DRAWING % "memory")
+    one, two, four, eight = (place_of(texts, f"Batch {b}") for b in (1, 2, 4, 8))
+    assert abs(one[1] - two[1]) < 1 and abs(four[1] - eight[1]) < 1 and four[1] - one[1] > 100, texts
+    assert two[0] - one[0] > 0.4 * (box[2] - box[0]) and abs(eight[0] - two[0]) < 1, texts
 
 
 def fits_the_window(page):
@@ -157,7 +193,8 @@ def prints(page):
 
 def run_tests(page):
     """Returns whether one failed."""
-    tests = (no_console_message, pictures_are_visible, fits_the_window, light_and_dark, prints)
+    tests = (no_console_message, pictures_are_visible, phones_have_one_column, memory_fills_its_rows, fits_the_window,
+             light_and_dark, prints)
     failed = False
     print(f"1..{len(tests)}")
     for number, test in enumerate(tests, 1):

@@ -295,7 +295,7 @@ static void test_outliers_are_kept(void **state)
     assert_int_equal(warnings[0].severity, KV_SEVERITY_INFO);
     assert_string_equal(warnings[0].text,
                         "2 of 24 values of TTFT, TTPT and E2E lie beyond Tukey's fences, 2 of them far: they are kept, "
-                        "and a median hardly feels them; where they matter, run again with nothing else running here");
+                        "and the medians barely move; where they matter, run again with nothing else running here");
 }
 
 static void test_few_repetitions(void **state)
@@ -308,9 +308,9 @@ static void test_few_repetitions(void **state)
     PUT_RUNS(*state, {.ttpt_ms = {5, 5, 5}}, {.batch = 2, .ttpt_ms = {5, 5, 5, 5, 5}}, {.batch = 4, .ttpt_ms = {5}});
     assert_int_equal(warn(*state, warnings), 2);
     assert_string_equal(warnings[0].text,
-                        "2 cells have fewer than 6 repetitions, at the least 3: even from the smallest to the "
-                        "largest of 3 the true median is missed 25 % of the time, so a 95 % interval promises less "
-                        "than its name; use --reps 6 or more");
+                        "2 cells have fewer than 6 repetitions, at the least 3: the true median lies outside the "
+                        "smallest and the largest of 3 in 25 % of cases, so their interval covers less than 95 %; use "
+                        "--reps 6 or more");
     assert_string_equal(warnings[1].text, "1 cell was measured once: one value has no spread and supports no "
                                           "finding; use --reps 6 or more");
 }

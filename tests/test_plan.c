@@ -129,14 +129,14 @@ static void suites_sweep_their_points(void **state)
         int first[3], last[3]; /* batch, prompt, new */
         int repetitions;
     } expected[] = {
-        {"batch", KV_EXTENT_QUICK, 4, {1, 21, 8}, {8, 21, 8}, 4},
+        {"batch", KV_EXTENT_QUICK, 2, {1, 21, 50}, {2, 21, 50}, 4},
         {"batch", KV_EXTENT_REPORT, 6, {1, 21, 50}, {32, 21, 50}, 4},
-        {"trace", KV_EXTENT_QUICK, 1, {1, 21, 24}, {1, 21, 24}, 5},
-        {"trace", KV_EXTENT_FULL, 1, {1, 21, 1004}, {1, 21, 1004}, 5}, /* the whole window */
+        {"trace", KV_EXTENT_QUICK, 1, {1, 21, 128}, {1, 21, 128}, 4},
+        {"trace", KV_EXTENT_FULL, 1, {1, 21, 1004}, {1, 21, 1004}, 4}, /* the whole window */
         {"grid", KV_EXTENT_QUICK, 4, {1, 63, 2}, {4, 255, 2}, 4},
         {"grid", KV_EXTENT_REPORT, 9, {1, 63, 2}, {16, 1023, 2}, 4},
         {"grid", KV_EXTENT_FULL, 30, {1, 63, 2}, {32, 1023, 2}, 4},
-        {"depth", KV_EXTENT_QUICK, 3, {1, 1, 3}, {1, 510, 3}, 4},
+        {"depth", KV_EXTENT_QUICK, 3, {1, 1, 3}, {1, 511, 3}, 4},
         {"depth", KV_EXTENT_FULL, 33, {1, 1, 3}, {1, 1022, 3}, 4},
         {"memory", KV_EXTENT_REPORT, 12, {1, 64, 1}, {8, 1024, 1}, 1},
         {"parts", KV_EXTENT_QUICK, 3, {1, 64, 3}, {1, 126, 3}, 4},
@@ -163,6 +163,24 @@ static void suites_sweep_their_points(void **state)
             assert_int_equal(first->repetitions, expected[i].repetitions);
         }
         kv_plan_free(&plan);
+    }
+}
+
+/* So a quick run and a whole one can be compared. */
+static void quick_cells_are_some_of_all_cells(void **state)
+{
+    struct kv_sweep quick = plain_sweep(), all = plain_sweep();
+    struct kv_plan some, whole;
+    (void)state;
+    quick.extent = KV_EXTENT_QUICK;
+    all.extent = KV_EXTENT_REPORT;
+    for (int i = 0; kv_suite_at(i); i++) {
+        plan_suite(kv_suite_at(i)->choice.name, &quick, &some);
+        plan_suite(kv_suite_at(i)->choice.name, &all, &whole);
+        for (int k = 0; k < some.n_cells; k++)
+            assert_true(kv_plan_find(&whole, some.cells[k].id) >= 0);
+        kv_plan_free(&some);
+        kv_plan_free(&whole);
     }
 }
 
@@ -289,6 +307,7 @@ int main(void)
         cmocka_unit_test(nothing_is_measured_twice),
         cmocka_unit_test(ids_are_made_of_what_tells_cells_apart),
         cmocka_unit_test(suites_sweep_their_points),
+        cmocka_unit_test(quick_cells_are_some_of_all_cells),
         cmocka_unit_test(sizes_that_are_asked_for_take_the_place_of_the_suites),
         cmocka_unit_test(fewer_bits_in_combinations_that_make_sense),
         cmocka_unit_test(kernels_have_arms_of_their_own),

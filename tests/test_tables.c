@@ -130,11 +130,11 @@ static void test_table_is_aligned(void **state)
     ASSERT_PRINTED(*state, KV_FORMAT_TEXT,
                    "model tiny, weights synthetic:1 as f32, gemm openblas, isa avx2, threads 2\n",
                    "\nSuite batch: 6 prompt tokens, 11 new tokens\n\n"
-                   "  batch  path    TTFT ms  +- %  TTPT ms  +- %  decode tok/s  KV MiB  % of limit  n\n"
-                   "      1  naive      10.0   0.0     1010   0.6         0.990       0      0.0990  3\n"
-                   "      1  cached     10.0   0.0     2.50  10.0           400    1.25        40.0  3\n"
+                   "  batch  path    TTFT ms  +- %  TTPT (TPOT) ms  +- %  decode tok/s  KV MiB  % of limit  n\n"
+                   "      1  naive      10.0   0.0            1010   0.6         0.990       0      0.0990  3\n"
+                   "      1  cached     10.0   0.0            2.50  10.0           400    1.25        40.0  3\n"
                    "     32  naive   skipped: would take 90 s\n"
-                   "     32  cached     10.0     -     12.5     -          2560    36.0        8.00  1\n"
+                   "     32  cached     10.0     -            12.5     -          2560    36.0        8.00  1\n"
                    "     64  cached  failed after 2 repetitions: a logit is not a number\n"
                    "     64  naive   failed: no reason was given\n"
                    "\nOf 6 cells 2 failed and 1 was skipped: the reasons stand in the tables.\n");
@@ -149,8 +149,8 @@ static void test_every_suite_has_its_columns(void **state)
              {.suite = "memory", .new_tokens = 1, .ttpt_ms = {2}, .live_bytes = 1048576},
              {.suite = "novel", .path = "a_path_of_tomorrow", .ttpt_ms = {2}});
     ASSERT_PRINTED(*state, KV_FORMAT_TEXT,
-                   "  batch  path    TTFT ms  TTPT ms  +- %  p50 ms  p95 ms  p99 ms  slope us/token  n\n"
-                   "      1  cached     10.0     2.50  20.0    2.50    5.00       -               -  2\n",
+                   "  batch  path    TTFT ms  TTPT (TPOT) ms  +- %  p50 ms  p95 ms  p99 ms  slope us/token  n\n"
+                   "      1  cached     10.0            2.50  20.0    2.50    5.00       -               -  2\n",
                    "Suite grid: 11 new tokens\n\n"
                    "  batch  context  path    TTFT ms  +- %  step ms  +- %  KV MiB  n\n"
                    "      1       16  cached     10.0     -     2.00     -       0  1\n"

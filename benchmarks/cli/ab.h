@@ -11,7 +11,7 @@ struct worker_settings {
     int batch;
     int n_prompt; /* 0: the benchmark's prompt */
     int n_new;
-    int chunk; /* 0: as the path likes */
+    int chunk; /* 0: the path's own choice */
     double extra_pct;
 };
 

@@ -33,7 +33,7 @@ struct bench_settings {
     enum kv_format format; /* of the tables on stdout */
     const char *out;
     const char *resume;
-    bool quiet;
+    bool quiet, verbose;
     int argc; /* as typed (of the first part, when a run is resumed), for the record */
     char **argv;
     char **first_argv; /* of the run that is resumed; owned */

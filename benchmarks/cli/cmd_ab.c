@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "measure/decoder.h"
+#include "measure/status_line.h"
 #include "results/csv.h"
 
 #include <errno.h>
@@ -91,16 +92,19 @@ static const char *ratio_text(const struct kv_effect *effect, char text[64])
 static void show_progress(void *context, const struct kv_contest *c)
 {
     struct ab *ab = context;
-    char ratio[64], gone[32], all[32];
-    const bool terminal = isatty(STDERR_FILENO);
+    char ratio[64], gone[32], all[32], line[256];
+    const bool terminal = kv_status_line_possible();
     if (ab->quiet || (ab->drawn_s > 0 && c->elapsed_s - ab->drawn_s < (terminal ? 0.2 : 10)))
         return;
     ab->drawn_s = c->elapsed_s;
     kv_clock_text(c->elapsed_s, gone);
     kv_clock_text(ab->seconds, all);
-    fprintf(stderr, "%s%s of %s, start %d, B / A %s%s", terminal ? "\r\033[K" : "kvbench ab: ", gone, all,
-            c->n_starts + 1, ratio_text(&c->shown, ratio), terminal ? "" : "\n");
-    fflush(stderr);
+    snprintf(line, sizeof line, "%s of %s, start %d, B / A %s", gone, all, c->n_starts + 1,
+             ratio_text(&c->shown, ratio));
+    if (terminal)
+        kv_status_line(line, false);
+    else
+        fprintf(stderr, "kvbench ab: %s\n", line);
 }
 
 /* ---- What is said at the end ------------------------------------------------------------------------- */
@@ -268,8 +272,8 @@ static int compare(struct ab *ab)
     kv_status status = open_csv(ab, &error);
     if (!status)
         status = kv_contest_run(contest, sides, &settings, &error);
-    if (!ab->quiet && isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
+    if (!ab->quiet && kv_status_line_possible())
+        kv_status_line_end();
     const int exit_status = status ? cli_fail(ab->pair.command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED,
                                               "%s", error.message)
                                    : conclude(ab, contest);

@@ -5,6 +5,7 @@
 #include "machine/context.h"
 #include "measure/measure.h"
 #include "measure/run.h"
+#include "measure/status_line.h"
 #include "results/findings.h"
 #include "results/table.h"
 
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void stop_on_signal(int number)
 {
@@ -113,9 +113,9 @@ static void set_up(struct bench *bench)
         .n_prompt = default_prompt_length,
         .kernel_min_time_s = asked->quick ? 0.02 : 0.05,
         .resume = asked->resume != NULL,
-        .progress = asked->quiet            ? KV_PROGRESS_NONE
-                    : isatty(STDERR_FILENO) ? KV_PROGRESS_BAR
-                                            : KV_PROGRESS_LINES,
+        .progress = asked->quiet                ? KV_PROGRESS_NONE
+                    : kv_status_line_possible() ? KV_PROGRESS_BAR
+                                                : KV_PROGRESS_LINES,
     };
 }
 
@@ -142,15 +142,32 @@ static void start_context(struct bench *bench)
     kv_context_start(&bench->context, &build, &libraries, &run, NULL);
 }
 
-static void print_warnings(const char *command, const struct kv_warning *warnings, int n)
+/* What is not told in full counts here. */
+struct untold {
+    size_t findings;
+    int warnings;
+};
+
+/* The short end is for people who did not ask for more; other formats are for other programs. */
+static bool is_brief(const struct bench *bench)
 {
-    for (int i = 0; i < n; i++)
-        fprintf(stderr, "kvbench %s: %s: %s\n", command,
-                warnings[i].severity == KV_SEVERITY_WARNING ? "warning" : "note", warnings[i].text);
+    return !bench->asked->verbose && bench->asked->format == KV_FORMAT_TEXT;
+}
+
+static void print_warnings(const struct bench *bench, const struct kv_warning *warnings, int n, struct untold *untold)
+{
+    for (int i = 0; i < n; i++) {
+        const bool is_warning = warnings[i].severity == KV_SEVERITY_WARNING;
+        if (is_brief(bench))
+            untold->warnings += is_warning;
+        else
+            fprintf(stderr, "kvbench %s: %s: %s\n", bench->command, is_warning ? "warning" : "note", warnings[i].text);
+    }
 }
 
 /* Of what stands in the folder: summary.csv, the tables and findings on stdout, the warnings on stderr, the machine. */
-static kv_status summarize(const struct bench *bench, struct kv_steadiness *machine, struct kv_error *error)
+static kv_status summarize(const struct bench *bench, struct kv_steadiness *machine, struct untold *untold,
+                           struct kv_error *error)
 {
     struct kv_results *results;
     struct kv_warning warnings[KV_MAX_WARNINGS];
@@ -160,9 +177,10 @@ static kv_status summarize(const struct bench *bench, struct kv_steadiness *mach
     if (kv_plan_has(&bench->plan, KV_FILE_RUNS))
         status = kv_summary_write(results, error);
     if (!status)
-        status = kv_results_print(results, bench->asked->format, stdout, error);
+        status = is_brief(bench) ? kv_results_brief(results, stdout, &untold->findings, error)
+                                 : kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);
-    print_warnings(bench->command, warnings, kv_results_warnings(results, warnings));
+    print_warnings(bench, warnings, kv_results_warnings(results, warnings), untold);
     *machine = kv_steadiness(results);
     kv_results_free(results);
     return status;
@@ -182,8 +200,10 @@ static void warn_if_moved(const char *command, const char *what, const char *uni
                 command, what, start * 1e-9, unit, end * 1e-9);
 }
 
-static void warn_of_limits(const char *command, const struct kv_run *run)
+static void warn_of_limits(const struct bench *bench)
 {
+    const char *command = bench->command;
+    const struct kv_run *run = &bench->run;
     char whose[32] = "", what[64];
     int n = 0;
     for (int threads = 1; threads <= KV_MAX_THREADS; threads++)
@@ -233,6 +253,40 @@ static void tell_of_time(const struct bench *bench)
                 100 * run->widest);
 }
 
+/* The last lines of the short end: where the rest is, and what to type next. */
+static void tell_what_next(const struct bench *bench, const struct untold *untold)
+{
+    const char *folder = bench->folder.path;
+    char findings[48] = "", warnings[48] = "";
+    if (untold->findings)
+        snprintf(findings, sizeof findings, "%zu more finding%s, ", untold->findings, untold->findings == 1 ? "" : "s");
+    if (untold->warnings)
+        snprintf(warnings, sizeof warnings, " and %d warning%s", untold->warnings, untold->warnings == 1 ? "" : "s");
+    if (bench->plan.n_cells)
+        printf("%s%s tables%s: in the page, or kvbench bench --resume %s --verbose\n", findings,
+               *findings ? "the" : "The", warnings, folder);
+    printf("Files: %s\n", folder);
+    if (bench->asked->quick)
+        puts("Next: kvbench bench measures all sizes, in a quarter of an hour");
+    else if (bench->plan.n_cells)
+        printf("Next: kvbench compare %s --by path\n", folder);
+}
+
+/* The whole end: how exact it is, and all files. */
+static void tell_files(const struct bench *bench, int n_runs)
+{
+    /* In a format for programs stdout is theirs. */
+    FILE *to = kv_format_is_data(bench->asked->format) ? stderr : stdout;
+    const double share = kv_run_instrument_share(&bench->run);
+    if (!isnan(share))
+        fprintf(to, "\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
+    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s%s%s\n", bench->folder.path,
+            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "",
+            kv_plan_has(&bench->plan, KV_FILE_KERNELS) ? ", kernels.csv" : "",
+            kv_plan_has(&bench->plan, KV_FILE_PARTS) ? ", parts.csv" : "",
+            kv_plan_has(&bench->plan, KV_FILE_QUALITY) ? ", quality.csv" : "");
+}
+
 /* What is said at the end; returns the exit status. */
 static int conclude(const struct bench *bench)
 {
@@ -242,22 +296,17 @@ static int conclude(const struct bench *bench)
     struct kv_error error = {""};
     struct kv_warning warnings[KV_CONTEXT_MAX_WARNINGS];
     struct kv_steadiness machine = {.grade = KV_GRADE_UNKNOWN, .line = "not graded: nothing was measured"};
-    const double share = kv_run_instrument_share(run);
-    FILE *to = stdout;
-    if (bench->plan.n_cells && summarize(bench, &machine, &error) != KV_OK)
+    struct untold untold = {0, 0};
+    if (bench->plan.n_cells && summarize(bench, &machine, &untold, &error) != KV_OK)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
-    print_warnings(command, warnings, kv_context_warnings(&bench->context, warnings));
-    warn_of_limits(command, run);
+    print_warnings(bench, warnings, kv_context_warnings(&bench->context, warnings), &untold);
+    if (!is_brief(bench))
+        warn_of_limits(bench);
     tell_of_time(bench);
-    if (kv_format_is_data(bench->asked->format))
-        to = stderr; /* stdout is another program's */
-    if (!isnan(share))
-        fprintf(to, "\nThe instrument reads the clock once a token: %.4f %% of the shortest step.\n", share);
-    fprintf(to, "Files in %s: %slimits.csv, context.json, datapackage.json%s%s%s\n", bench->folder.path,
-            n_runs ? "runs.csv, tokens.csv, summary.csv, " : "",
-            kv_plan_has(&bench->plan, KV_FILE_KERNELS) ? ", kernels.csv" : "",
-            kv_plan_has(&bench->plan, KV_FILE_PARTS) ? ", parts.csv" : "",
-            kv_plan_has(&bench->plan, KV_FILE_QUALITY) ? ", quality.csv" : "");
+    if (is_brief(bench))
+        tell_what_next(bench, &untold);
+    else
+        tell_files(bench, n_runs);
     fflush(stdout);
     if (gb_stop_requested())
         return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "measure/decoder.h"
 #include "measure/run.h"
+#include "measure/status_line.h"
 #include "results/csv.h"
 
 #include <errno.h>
@@ -84,15 +85,17 @@ static kv_status keep(void *context, const struct kv_repetition *repetition, str
 static void show_progress(void *context, const struct kv_contest *contest)
 {
     struct calibration *c = context;
-    char gone[32], all[32];
-    const bool terminal = isatty(STDERR_FILENO);
+    char gone[32], all[32], line[128];
+    const bool terminal = kv_status_line_possible();
     if (c->quiet || (c->drawn_s > 0 && contest->elapsed_s - c->drawn_s < (terminal ? 0.5 : 30)))
         return;
     c->drawn_s = contest->elapsed_s;
-    fprintf(stderr, "%s%s of %s, start %d, %zu repetitions%s",
-            terminal ? "\r\033[K" : "kvbench calibrate: ", kv_clock_text(contest->elapsed_s, gone),
-            kv_clock_text(c->seconds, all), contest->n_starts + 1, c->n, terminal ? "" : "\n");
-    fflush(stderr);
+    snprintf(line, sizeof line, "%s of %s, start %d, %zu repetitions", kv_clock_text(contest->elapsed_s, gone),
+             kv_clock_text(c->seconds, all), contest->n_starts + 1, c->n);
+    if (terminal)
+        kv_status_line(line, false);
+    else
+        fprintf(stderr, "kvbench calibrate: %s\n", line);
 }
 
 static kv_status record(struct calibration *c, struct kv_contest *contest, struct kv_error *error)
@@ -118,8 +121,8 @@ static kv_status record(struct calibration *c, struct kv_contest *contest, struc
     ab_contest_sides(&c->pair, sides);
     sides[1].repeat = repeat_slowed;
     status = kv_contest_run(contest, sides, &settings, error);
-    if (!c->quiet && isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
+    if (!c->quiet && kv_status_line_possible())
+        kv_status_line_end();
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* As diff does: 1 only for a regression, so that a script can tell it from a comparison that could not be made. */
 enum { REGRESSED = CLI_FAILED, NOT_COMPARED = CLI_USAGE };
@@ -21,12 +22,56 @@ struct settings {
 
 /* ---- Options ------------------------------------------------------------------------------------ */
 
+/* A metric may be named as it is spoken of, in any case and without its unit: "TTFT", "decode", "tpot". */
+static const char *metric_name(const char *text, size_t n)
+{
+    if (n == strlen("tpot") && strncasecmp(text, "tpot", n) == 0)
+        return kv_column_info(KV_COLUMN_TTPT_MS)->name;
+    for (int i = 0; kv_compare_metric_choice(i); i++) {
+        const char *name = kv_compare_metric_choice(i)->name, *rest = name + n;
+        if (strncasecmp(name, text, n) == 0 && (!*rest || strcmp(rest, "_ms") == 0 || strcmp(rest, "_tok_s") == 0))
+            return name;
+    }
+    return NULL;
+}
+
+static bool parse_metrics(const char *text, void *value, struct kv_error *error)
+{
+    char names[1024] = "";
+    size_t at = 0;
+    for (const char *from = text; at < sizeof names; from++) {
+        const size_t n = strcspn(from, ",");
+        const char *name = metric_name(from, n);
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%.*s", at ? "," : "",
+                               name ? (int)strlen(name) : (int)n, name ? name : from);
+        from += n;
+        if (!*from)
+            break;
+    }
+    return name_list_parse(names, kv_compare_metric_choice, NULL, value, error);
+}
+
+/* Without --metric: times of generations; of a run that has none, or none that --by tells apart, rates of kernels. */
+static void choose_metrics(struct settings *s, const struct kv_results *base)
+{
+    const char *first = NULL;
+    bool told_apart = false;
+    for (size_t i = 0; i < base->n_cells && !told_apart; i++) {
+        const struct kv_cell_results *cell = &base->cells[i];
+        if (cell->file != KV_FILE_RUNS || !cell->n)
+            continue;
+        const char *text = s->by ? cell->texts[s->compare.by] : "";
+        told_apart = !s->by || (first && *text && strcmp(first, text) != 0);
+        first = !first && *text ? text : first;
+    }
+    s->metrics = told_apart ? (struct name_list){.names = {"ttpt_ms", "ttft_ms"}, .n = 2}
+                            : (struct name_list){.names = {"gflops"}, .n = 1};
+}
+
 /* What the names of options mean for the comparison. */
 static void take_names(struct settings *s)
 {
     struct kv_compare_settings *compare = &s->compare;
-    for (int i = 0; i < s->metrics.n; i++)
-        compare->metrics[compare->n_metrics++] = kv_column_find(s->metrics.names[i]);
     for (int i = 0; i < s->ignored.n; i++)
         compare->ignored |= KV_BIT(kv_column_find(s->ignored.names[i]));
     compare->by = s->by ? kv_column_find(s->by) : KV_N_COLUMNS;
@@ -85,7 +130,7 @@ static int apply_gate(const char *command, const struct settings *s, const struc
                     kv_column_info(section->metric)->name, name, (1 / worst->judgement.speed - 1) * 100);
 }
 
-static int compare(const char *command, const struct settings *s)
+static int compare(const char *command, struct settings *s)
 {
     struct kv_error error = {""};
     struct kv_results *base = NULL, *other = NULL;
@@ -94,6 +139,12 @@ static int compare(const char *command, const struct settings *s)
     kv_status status = kv_results_load(&base, s->base_place, &error);
     if (status == KV_OK && s->other_place)
         status = kv_results_load(&other, s->other_place, &error);
+    if (status == KV_OK) {
+        if (s->metrics.n == 0)
+            choose_metrics(s, base);
+        for (int i = 0; i < s->metrics.n; i++)
+            s->compare.metrics[s->compare.n_metrics++] = kv_column_find(s->metrics.names[i]);
+    }
     if (status == KV_OK)
         status = kv_compare(&comparison, base, other, &s->compare, &error);
     if (status == KV_OK && s->csv)
@@ -117,7 +168,6 @@ int command_compare(int argc, char **argv)
 {
     struct settings s = {
         .compare = {.threshold = KV_JUDGE_THRESHOLD},
-        .metrics = {.names = {"ttpt_ms", "ttft_ms"}, .n = 2},
         .format_name = "text",
         .fail_above = -1,
     };
@@ -143,8 +193,10 @@ int command_compare(int argc, char **argv)
          .choice = kv_compare_key_choice},
         {.name = "metric",
          .argument = "LIST",
-         .help = "columns to compare (default ttpt_ms,ttft_ms):",
-         .names = &s.metrics,
+         .help = "what to compare, by column or as it is called, such as TTFT (default ttpt_ms,ttft_ms; of kernels "
+                 "gflops):",
+         .value = &s.metrics,
+         .parse = parse_metrics,
          .choice = kv_compare_metric_choice},
         {.name = "threshold",
          .argument = "SHARE",

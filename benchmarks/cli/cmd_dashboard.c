@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNSET = -2, DEFAULT_LAYER = 5, DEFAULT_HEAD = 0, DEFAULT_NEW = 20 };
+enum { UNSET = -2, DEFAULT_LAYER = 5, DEFAULT_HEAD = 0, DEFAULT_NEW = 12 };
 
 /* Short, so that rows of the picture stay high enough to read. */
-static const char default_text[] = " vibe coding to learn kv cache.";
+static const char default_text[] = "And God";
 /* Of the benchmark's prompt, for a model without a known tokenizer. */
 enum { DEFAULT_PROMPT_LENGTH = 10 };
 
@@ -214,10 +214,7 @@ int command_dashboard(int argc, char **argv)
     const struct option_row rows[] = {
         {.table = model_source_rows(&source, &s.model, NULL)},
         {.table = engine_rows(&engine, &s.model)},
-        {.name = "prompt",
-         .argument = "TEXT",
-         .help = "the prompt (default: \" vibe coding to learn kv cache.\")",
-         .text = &s.prompt},
+        {.name = "prompt", .argument = "TEXT", .help = "the prompt (default \"And God\")", .text = &s.prompt},
         {.name = "tokens",
          .argument = "IDS",
          .help = "the prompt as ids: \"1,2,3\"",
@@ -246,7 +243,7 @@ int command_dashboard(int argc, char **argv)
         {.name = "new",
          .letter = 'n',
          .argument = "N",
-         .help = "new tokens, each a frame (default 20)",
+         .help = "new tokens, each a frame (default 12)",
          .integer = &s.n_new,
          .low = 1,
          .high = 1000},

@@ -1,13 +1,13 @@
 #include "cli/cli.h"
 
 #include "base/error.h"
+#include "measure/status_line.h"
 #include "text/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct settings {
     struct model_options model;
@@ -63,10 +63,12 @@ struct outcome {
 static void show_progress(const char *command, const struct outcome *so_far, size_t n, const struct text *text)
 {
     double nats = 0;
+    char line[128];
     for (size_t i = 0; i < n; i++)
         nats += so_far->scores[i].loss;
-    fprintf(stderr, "\r\033[Kkvbench %s: %.0f %%, %.4f nats a token so far", command,
-            100.0 * (double)n / (double)(text->n_ids - 1), nats / (double)n);
+    snprintf(line, sizeof line, "kvbench %s: %.0f %%, %.4f nats a token so far", command,
+             100.0 * (double)n / (double)(text->n_ids - 1), nats / (double)n);
+    kv_status_line(line, false);
 }
 
 /* On a terminal `batch` windows at a time, to show progress; else all in one call, which allocates logits once. */
@@ -74,7 +76,7 @@ static kv_status evaluate(const char *command, const struct settings *s, struct 
                           struct kv_session *reference, const struct kv_config *config, const struct text *text,
                           struct outcome *outcome, struct kv_error *error)
 {
-    const bool watched = isatty(STDERR_FILENO);
+    const bool watched = kv_status_line_possible();
     const size_t n = text->n_ids - 1, step = watched ? (size_t)s->batch * (size_t)s->context : n;
     kv_status status = KV_OK;
     outcome->scores = calloc(n, sizeof *outcome->scores);
@@ -90,7 +92,7 @@ static kv_status evaluate(const char *command, const struct settings *s, struct 
             show_progress(command, outcome, at + part, text);
     }
     if (watched && outcome->seconds > 1)
-        fputs("\r\033[K", stderr);
+        kv_status_line_end();
     return status ? status : kv_quality_of(outcome->scores, n, &outcome->quality, error);
 }
 

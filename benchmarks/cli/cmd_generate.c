@@ -2,8 +2,11 @@
  * side are in generate_both.c. */
 #include "cli/generate.h"
 
+#include "base/file.h"
+
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_TOP_K       40
@@ -119,7 +122,7 @@ static void print_figures(const struct generate_job *job, const struct kv_decode
             sequences, kv_generation_tokens(g), kv_generation_tokens(g) == 1 ? "" : "s",
             d->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
     if (!isnan(f.ttpt_ms))
-        fprintf(stderr, ", TTPT %.2f ms, %s tokens/s", f.ttpt_ms,
+        fprintf(stderr, ", TTPT (TPOT) %.2f ms, %s tokens/s", f.ttpt_ms,
                 generate_rate_text(kv_generation_rate(&d->generation), rate));
     fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
 }
@@ -176,7 +179,8 @@ enum { UNSET = -1, IDS_NEW = 50, TEXT_NEW = 200 };
 
 struct settings {
     struct model_options model;
-    const char *prompt;
+    const char *prompt, *operand;
+    char *read;             /* of stdin; owned */
     struct token_rows rows; /* of --tokens, later of any prompt */
     int n_new;              /* UNSET: depends on what is printed, as with the next three */
     double temperature;     /* NaN: unset */
@@ -342,6 +346,29 @@ static int run(const char *command, struct settings *s)
     return status;
 }
 
+/* Of `-`, all of stdin but the line break at its end. */
+static int read_prompt(const char *command, struct settings *s)
+{
+    struct kv_error error = {""};
+    size_t n;
+    if (s->operand && strcmp(s->operand, "-") != 0)
+        return cli_fail(command, CLI_USAGE,
+                        "unexpected argument '%.60s'; a text to continue is given as --prompt '%.60s'", s->operand,
+                        s->operand);
+    if (s->operand && s->prompt)
+        return cli_fail(command, CLI_USAGE, "--prompt and - exclude each other; choose one");
+    if (!s->operand && !(s->prompt && strcmp(s->prompt, "-") == 0))
+        return CLI_OK;
+    if (kv_stream_read(stdin, "stdin", &s->read, &n, &error) != KV_OK)
+        return cli_fail(command, CLI_FAILED, "%s", error.message);
+    if (n != strlen(s->read))
+        return cli_fail(command, CLI_USAGE, "the text on stdin has a zero byte in it; give plain text");
+    if (n > 0 && s->read[n - 1] == '\n')
+        s->read[n - 1] = '\0';
+    s->prompt = s->read;
+    return CLI_OK;
+}
+
 int command_generate(int argc, char **argv)
 {
     struct settings s = {.model = model_options_default(EMBEDDED_MODEL),
@@ -358,8 +385,9 @@ int command_generate(int argc, char **argv)
          .letter = 'p',
          .argument = "TEXT",
          .help = "what is continued (default: \"" BYTES_PROMPT "\" for a model on bytes, else the\n"
-                 "                           benchmark's prompt)",
+                 "                           benchmark's prompt); -: the text on stdin",
          .text = &s.prompt},
+        {.name = "-", .help = "the same as --prompt -", .operand = &s.operand},
         {.name = "tokens",
          .argument = "IDS",
          .help = "prompts as ids, \"1,2,3\" or \"1,2,3;4,5,6\": ids are printed, too",
@@ -410,7 +438,7 @@ int command_generate(int argc, char **argv)
     };
     const struct option_table table = {
         .command = argv[0],
-        .usage = "[OPTIONS]",
+        .usage = "[OPTIONS] [-]",
         .summary = "Continues a text and writes it as it is made. The same seed gives the same text, on every path and "
                    "with any\n"
                    "number of threads. --path both runs the naive and the cached path side by side. Figures go to "
@@ -420,8 +448,12 @@ int command_generate(int argc, char **argv)
         .n_rows = sizeof rows / sizeof rows[0],
     };
     int status;
-    if (options_parse(&table, argc, argv, &status))
-        status = run(argv[0], &s);
+    if (options_parse(&table, argc, argv, &status)) {
+        status = read_prompt(argv[0], &s);
+        if (!status)
+            status = run(argv[0], &s);
+    }
     token_rows_free(&s.rows);
+    free(s.read);
     return status;
 }

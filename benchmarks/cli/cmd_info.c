@@ -47,15 +47,24 @@ static void tell_isa(struct info *info)
              kv_isa_supported(kv_isa_choice(i)->name) ? "" : " (not on this machine)");
 }
 
+static void tell_model(struct info *info, const char *name, const struct kv_config *config)
+{
+    const double millions = (double)kv_config_parameters(config) * 1e-6;
+    tell(info, "models", name, 12,
+         "%3d layers, %2d heads, %4d wide, %5.*f M parameters, %5.1f KiB of cache a token", config->n_layer,
+         config->n_head, config->n_embd, millions < 10 ? 1 : 0, millions,
+         (double)kv_config_kv_bytes_per_token(config) / 1024);
+}
+
 static void tell_models(struct info *info)
 {
+    struct model_options embedded = model_options_default(EMBEDDED_MODEL);
     struct kv_config config;
     for (int i = 0; kv_config_preset_name(i); i++)
         if (kv_config_preset(kv_config_preset_name(i), &config, NULL) == KV_OK)
-            tell(info, "models", kv_config_preset_name(i), 12,
-                 "%3d layers, %2d heads, %4d wide, %5.0f M parameters, %5.1f KiB of cache a token", config.n_layer,
-                 config.n_head, config.n_embd, (double)kv_config_parameters(&config) * 1e-6,
-                 (double)kv_config_kv_bytes_per_token(&config) / 1024);
+            tell_model(info, kv_config_preset_name(i), &config);
+    if (model_shape("info", &embedded, &config) == CLI_OK)
+        tell_model(info, EMBEDDED_MODEL, &config);
 }
 
 /* Adds "L2 1024 KiB x 2" to text. */

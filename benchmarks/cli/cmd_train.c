@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "measure/measure.h"
+#include "measure/status_line.h"
 #include "text/evaluate.h"
 
 #include <errno.h>
@@ -198,52 +199,58 @@ static bool stopped(void *context)
     return signals_received() != 0;
 }
 
-/* "51,234 tokens/s, 12:03 left", by the steps of this process. */
-static void print_rate(const struct progress *p, const struct kv_training *t)
+/* ", 51234 tokens/s, 12:03 left", by the steps of this process; nothing before the first. */
+static const char *rate_text(const struct progress *p, const struct kv_training *t, char text[96])
 {
     const int64_t step = kv_trainer_steps(t->trainer), done = step - p->first_step;
     const double seconds = (double)(kv_now_ns() - p->began_ns) / 1e9;
     char left[32];
+    *text = '\0';
     if (done > 0)
-        fprintf(stderr, ", %.0f tokens/s, %s left", (double)(done * t->options->batch * t->n_positions) / seconds,
-                kv_clock_text((double)(t->options->steps - step) * seconds / (double)done, left));
+        snprintf(text, 96, ", %.0f tokens/s, %s left", (double)(done * t->options->batch * t->n_positions) / seconds,
+                 kv_clock_text((double)(t->options->steps - step) * seconds / (double)done, left));
+    return text;
 }
 
 static void on_step(void *context, const struct kv_training *t)
 {
     struct progress *p = context;
     const int64_t now = kv_now_ns();
+    char line[192], rate[96];
     if (p->first_step < 0) /* resumed between two evaluations */
         p->first_step = kv_trainer_steps(t->trainer) - 1;
     if (!p->redraws || now - p->drawn_ns < REDRAW_NS)
         return;
     p->drawn_ns = now;
-    fprintf(stderr, "\r\033[Kstep %lld of %d, loss %.3f", (long long)kv_trainer_steps(t->trainer), t->options->steps,
-            t->state.smooth_loss);
-    print_rate(p, t);
+    snprintf(line, sizeof line, "step %lld of %d, loss %.3f%s", (long long)kv_trainer_steps(t->trainer),
+             t->options->steps, t->state.smooth_loss, rate_text(p, t, rate));
+    kv_status_line(line, false);
 }
 
 static void on_evaluation(void *context, const struct kv_training *t, const struct kv_training_row *row)
 {
     struct progress *p = context;
+    char line[256], training[48] = "", rate[96];
     if (p->first_step < 0) { /* what comes before the first step, an evaluation, is no part of the steps' rate */
         p->first_step = row->step;
         p->began_ns = kv_now_ns();
     }
-    fprintf(stderr, "%sstep %lld of %d: ", p->redraws ? "\r\033[K" : "", (long long)row->step, t->options->steps);
     if (!isnan(row->train_loss))
-        fprintf(stderr, "training loss %.4f, ", row->train_loss);
-    fprintf(stderr, "validation loss %.4f%s", row->validation_loss,
-            row->step && t->state.best_step == (double)row->step ? " (lowest)" : "");
-    print_rate(p, t);
-    fputc('\n', stderr);
+        snprintf(training, sizeof training, "training loss %.4f, ", row->train_loss);
+    snprintf(line, sizeof line, "step %lld of %d: %svalidation loss %.4f%s%s", (long long)row->step, t->options->steps,
+             training, row->validation_loss, row->step && t->state.best_step == (double)row->step ? " (lowest)" : "",
+             rate_text(p, t, rate));
+    if (p->redraws)
+        kv_status_line(line, true);
+    else
+        fprintf(stderr, "%s\n", line);
 }
 
 static void progress_begin(struct progress *p)
 {
     *p = (struct progress){
         .watcher = {on_step, on_evaluation, stopped, p},
-        .redraws = isatty(STDERR_FILENO),
+        .redraws = kv_status_line_possible(),
         .began_ns = kv_now_ns(),
         .first_step = -1,
     };
@@ -254,7 +261,7 @@ static void progress_begin(struct progress *p)
 static void progress_end(const struct progress *p)
 {
     if (p->redraws)
-        fputs("\r\033[K", stderr);
+        kv_status_line_end();
 }
 
 /* ---- Run ----------------------------------------------------------------------------------------------- */

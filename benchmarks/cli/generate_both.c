@@ -260,7 +260,7 @@ static const char *milliseconds_text(double ms, char text[32])
 
 static void print_table(const struct race *r)
 {
-    fprintf(stderr, "%-8s %8s %10s %10s %10s %11s\n", "path", "tokens", "TTFT, ms", "TTPT, ms", "tokens/s",
+    fprintf(stderr, "%-8s %8s %10s %16s %10s %11s\n", "path", "tokens", "TTFT, ms", "TTPT (TPOT), ms", "tokens/s",
             "cache, MiB");
     for (int i = 0; i < N_SIDES; i++) {
         const struct kv_decoder *d = &r->sides[i];
@@ -268,7 +268,7 @@ static void print_table(const struct race *r)
         struct kv_figures f;
         if (kv_figures_of(&d->generation, &f, NULL) != KV_OK)
             continue;
-        fprintf(stderr, "%-8s %8d %10s %10s %10s %11.2f\n", path_names[i], kv_generation_tokens(&d->generation),
+        fprintf(stderr, "%-8s %8d %10s %16s %10s %11.2f\n", path_names[i], kv_generation_tokens(&d->generation),
                 milliseconds_text(f.ttft_ms, ttft), milliseconds_text(f.ttpt_ms, ttpt),
                 generate_rate_text(kv_generation_rate(&d->generation), rate),
                 (double)d->generation.kv_live_bytes / (1024 * 1024));

@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"ab", "which of two programs, commits or settings is faster", command_ab, false, true},
     {"compare", "hold one run against another, or the arms of one run", command_compare, false, false},
     {"columns", "what the columns of the result files mean", command_columns, false, false},
+    {"race", "record one text without and with a KV cache, for an animated picture", command_race, true, true},
     {"dashboard", "record attention and the cache, token by token, for an animated picture", command_dashboard, true,
      true},
     {"evaluate", "how well a model predicts a text: loss, bits a byte", command_evaluate, true, true},
@@ -160,6 +161,44 @@ static bool clock_runs(void)
     return false;
 }
 
+/* How many characters have to be put in, taken out, replaced or swapped to make `b` of `a`; most + 1 for more than
+ * that. */
+static int distance(const char *a, const char *b, int most)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    if (!*a && !*b)
+        return 0;
+    if (most == 0)
+        return 1;
+    int least = most;
+    const int tries[] = {*a ? distance(a + 1, b, most - 1) : most, *b ? distance(a, b + 1, most - 1) : most,
+                         *a && *b ? distance(a + 1, b + 1, most - 1) : most,
+                         *a && *b && a[0] == b[1] && a[1] == b[0] ? distance(a + 2, b + 2, most - 1) : most};
+    for (int i = 0; i < 4; i++)
+        least = tries[i] < least ? tries[i] : least;
+    return least + 1;
+}
+
+static int refuse(const char *name)
+{
+    enum { MOST_TYPOS = 2 };
+    const char *nearest = NULL;
+    int least = MOST_TYPOS + 1;
+    for (int i = 0; i < N_COMMANDS; i++) {
+        const int d = distance(name, commands[i].name, MOST_TYPOS);
+        if (d < least) {
+            least = d;
+            nearest = commands[i].name;
+        }
+    }
+    if (nearest)
+        return cli_fail("", CLI_USAGE, "'%s' is not a command; did you mean %s? See kvbench --help", name, nearest);
+    return cli_fail("", CLI_USAGE, "'%s' is not a command; see kvbench --help", name);
+}
+
 static int run(const char *name, int argc, char **argv)
 {
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
@@ -186,7 +225,7 @@ static int run(const char *name, int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    return cli_fail("", CLI_USAGE, "'%s' is not a command; see kvbench --help", name);
+    return refuse(name);
 }
 
 /* jansson takes what it could not allocate for a mistake in the text, or leaves it out. */

@@ -178,7 +178,9 @@ kv_status model_load(const char *command, const struct model_options *options, s
         if (!status)
             status = kv_model_synthesize(model, &config, options->seed, options->weights, options->gemm, pool, error);
         if (!status)
-            fprintf(stderr, "kvbench %s: %s: synthetic weights, seed %llu (timings are as real, texts are not%s)\n",
+            fprintf(stderr,
+                    "kvbench %s: %s: synthetic weights, seed %llu (times are those of real weights, the text makes no "
+                    "sense%s)\n",
                     command, options->model, (unsigned long long)options->seed,
                     options->synthetic ? "" : "; data/fetch_gpt2.sh fetches real ones");
     }

@@ -1,9 +1,11 @@
 /* How long the rest will take, and what is said of it meanwhile. */
 #include "measure/fixture.h"
+#include "measure/status_line.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of the limits, what an untried arm is taken to reach, and the limits when they are unknown. */
@@ -100,18 +102,17 @@ double kv_predict_left(const struct kv_run *run, int rounds)
 
 /* ---- Progress --------------------------------------------------------------------------------------- */
 
-static void print_bar(const struct kv_run *run)
+static void print_bar(FILE *line, const struct kv_run *run)
 {
-    enum { WIDTH = 24 };
-    char bar[WIDTH + 1];
-    for (int i = 0; i < WIDTH; i++)
-        bar[i] = i < (long)run->n_finished * WIDTH / run->n_total ? '#' : '.';
-    bar[WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] ", bar);
+    const int width = kv_status_line_width() < 100 ? 10 : 24;
+    fputc('[', line);
+    for (int i = 0; i < width; i++)
+        fputc(i < (long)run->n_finished * width / run->n_total ? '#' : '.', line);
+    fputs("] ", line);
 }
 
 /* Of the arm, what more than one value is measured of; the path is said anyway, as are a kernel's backend and level. */
-static void print_arm(const struct kv_cell_run *cell)
+static void print_arm(FILE *line, const struct kv_cell_run *cell)
 {
     char text[KV_AXIS_TEXT_SIZE];
     for (int i = 0; kv_axis_at(i); i++) {
@@ -120,7 +121,7 @@ static void print_arm(const struct kv_cell_run *cell)
             !kv_plan_varies(cell->run->plan, cell->cell->kind, axis) ||
             (cell->cell->kind != KV_KIND_GENERATION && axis->choice))
             continue;
-        fprintf(stderr, ", %s %s", kv_column_info(axis->column)->name, text);
+        fprintf(line, ", %s %s", kv_column_info(axis->column)->name, text);
     }
 }
 
@@ -136,41 +137,52 @@ static void count_repetitions(struct kv_run *run)
     }
 }
 
+static void print_progress(FILE *line, const struct kv_cell_run *cell)
+{
+    struct kv_run *run = cell->run;
+    char left[32], text[KV_CELL_TEXT_SIZE];
+    const double seconds = fmin(kv_predict_left(run, INT_MAX), fmax(kv_run_time_left(run), 0));
+    cell->fixture->describe(cell->cell, text);
+    fprintf(line, "%d/%d, %s left; ", run->n_finished, run->n_total, kv_clock_text(seconds, left));
+    if (run->round == 0)
+        fputs("opening ", line);
+    else
+        fprintf(line, "round %d of %d; ", run->round, run->least_rounds > run->round ? run->least_rounds : run->round);
+    fprintf(line, "%s: %s", cell->cell->suite, text);
+    print_arm(line, cell);
+    if (cell->result.given_up) {
+        fprintf(line, " %s: %s", cell->result.failed ? "failed" : "skipped", cell->result.error);
+    } else if (run->round > 0) {
+        cell->fixture->tell(cell, text);
+        fprintf(line, " %d/%d: %s", cell->result.n_done, cell->wanted, text);
+    }
+}
+
 void kv_progress(const struct kv_cell_run *cell)
 {
     struct kv_run *run = cell->run;
-    const bool opening = run->round == 0;
-    char left[32], text[KV_CELL_TEXT_SIZE];
+    const bool has_bar = run->settings->progress == KV_PROGRESS_BAR;
+    char *text = NULL;
+    size_t n;
     count_repetitions(run);
-    if (run->settings->progress == KV_PROGRESS_NONE ||
-        (opening && !cell->result.given_up && run->settings->progress != KV_PROGRESS_BAR))
+    if (run->settings->progress == KV_PROGRESS_NONE || (run->round == 0 && !cell->result.given_up && !has_bar))
         return;
-    if (run->settings->progress == KV_PROGRESS_BAR)
-        print_bar(run);
-    const double seconds = fmin(kv_predict_left(run, INT_MAX), fmax(kv_run_time_left(run), 0));
-    cell->fixture->describe(cell->cell, text);
-    fprintf(stderr, "%d/%d, %s left; ", run->n_finished, run->n_total, kv_clock_text(seconds, left));
-    if (opening)
-        fputs("opening ", stderr);
-    else
-        fprintf(stderr, "round %d of %d; ", run->round,
-                run->least_rounds > run->round ? run->least_rounds : run->round);
-    fprintf(stderr, "%s: %s", cell->cell->suite, text);
-    print_arm(cell);
-    if (cell->result.given_up) {
-        fprintf(stderr, " %s: %s", cell->result.failed ? "failed" : "skipped", cell->result.error);
-    } else if (!opening) {
-        cell->fixture->tell(cell, text);
-        fprintf(stderr, " %d/%d: %s", cell->result.n_done, cell->wanted, text);
-    }
-    /* What was given up stays on the screen; a bar is drawn over by the next one. */
-    if (run->settings->progress == KV_PROGRESS_LINES || cell->result.given_up)
-        fputc('\n', stderr);
+    FILE *line = open_memstream(&text, &n);
+    if (line && has_bar)
+        print_bar(line, run);
+    if (line)
+        print_progress(line, cell);
+    /* What was given up stays on the screen. */
+    if (line && fclose(line) == 0 && has_bar)
+        kv_status_line(text, cell->result.given_up);
+    else if (text)
+        fprintf(stderr, "%s\n", text);
+    free(text);
 }
 
 void kv_progress_end(struct kv_run *run)
 {
     count_repetitions(run);
     if (run->settings->progress == KV_PROGRESS_BAR)
-        fputs("\r\033[K", stderr);
+        kv_status_line_end();
 }

@@ -42,7 +42,7 @@ static const struct kv_axis axes[] = {
      .field = offsetof(struct kv_arm, chunk),
      .low = 1,
      .high = INT32_MAX,
-     .help = "most positions of a prefill at once (default: as the path likes)"},
+     .help = "most positions of a prefill at once (default: the path's own choice)"},
 };
 enum { N_AXES = sizeof axes / sizeof *axes };
 _Static_assert(N_AXES <= KV_MAX_AXES, "kv_sweep.axes is too short");

@@ -22,7 +22,7 @@ struct kv_arm {
     const char *gemm;
     const char *isa;
     int threads;
-    int chunk; /* 0: as the path likes */
+    int chunk; /* 0: the path's own choice */
 };
 bool kv_arms_equal(const struct kv_arm *a, const struct kv_arm *b);
 

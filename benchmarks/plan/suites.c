@@ -62,21 +62,18 @@ static kv_status add_generations(struct kv_plan *plan, const char *suite, const 
 static kv_status plan_batch(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                             struct kv_error *error)
 {
-    static const int quick[] = {1, 2, 4, 8}, all[] = {1, 2, 4, 8, 16, 32};
-    const bool small = sweep->extent == KV_EXTENT_QUICK;
+    static const int quick[] = {1, 2}, all[] = {1, 2, 4, 8, 16, 32};
     return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, BY_EXTENT(sweep, quick, all, all)),
-                           prompts_of(sweep, (struct sizes){&sweep->default_prompt, 1}), small ? 8 : 50,
-                           sweep->repetitions, error);
+                           prompts_of(sweep, (struct sizes){&sweep->default_prompt, 1}), 50, sweep->repetitions, error);
 }
 
 static kv_status plan_trace(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                             struct kv_error *error)
 {
-    static const int new_tokens[] = {24, 128, INT32_MAX}; /* quick, report, full: the whole window */
-    enum { LEAST_REPETITIONS = 5 };                       /* fewer make no band around a token's latency */
+    static const int new_tokens[] = {128, 128, INT32_MAX}; /* quick, report, full: the whole window */
     return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, SIZES(one)),
                            prompts_of(sweep, (struct sizes){&sweep->default_prompt, 1}), new_tokens[sweep->extent],
-                           sweep->repetitions > LEAST_REPETITIONS ? sweep->repetitions : LEAST_REPETITIONS, error);
+                           sweep->repetitions, error);
 }
 
 /* ---- Lengths up to the window ------------------------------------------------------------------------ */
@@ -95,14 +92,14 @@ static struct sizes lengths_by_factor(int values[MAX_LENGTHS], int factor, int w
     return (struct sizes){values, n};
 }
 
-/* 1, then n_steps lengths in equal steps up to `last`; none twice. */
-static struct sizes lengths_by_step(int values[MAX_LENGTHS], int n_steps, int last)
+/* 1, then n_steps lengths in equal steps up to `last`, or every `every`th of them as far as `most`; none twice. */
+static struct sizes lengths_by_step(int values[MAX_LENGTHS], int n_steps, int every, int last, int most)
 {
     int n = 0;
     values[n++] = 1;
-    for (int i = 1; i <= n_steps && n < MAX_LENGTHS; i++) {
+    for (int i = every; i <= n_steps && n < MAX_LENGTHS; i += every) {
         const int length = (int)((long)last * i / n_steps);
-        if (length > values[n - 1])
+        if (length > values[n - 1] && length <= most)
             values[n++] = length;
     }
     return (struct sizes){values, n};
@@ -123,11 +120,12 @@ static kv_status plan_grid(const struct kv_suite *suite, const struct kv_sweep *
 static kv_status plan_depth(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                             struct kv_error *error)
 {
-    static const int steps[] = {[KV_EXTENT_QUICK] = 2, [KV_EXTENT_REPORT] = 8, [KV_EXTENT_FULL] = 32};
+    static const int steps[] = {[KV_EXTENT_QUICK] = 8, [KV_EXTENT_REPORT] = 8, [KV_EXTENT_FULL] = 32};
     const int n_new = sweep->n_new ? sweep->n_new : 3; /* two steps at nearly the same depth */
-    const int last = window_of(sweep, 512) - (n_new - 1);
+    const int last = sweep->config->n_positions - (n_new - 1);
     int values[MAX_LENGTHS];
-    const struct sizes lengths = lengths_by_step(values, steps[sweep->extent], last > 1 ? last : 1);
+    const struct sizes lengths = lengths_by_step(values, steps[sweep->extent], sweep->extent == KV_EXTENT_QUICK ? 2 : 1,
+                                                 last > 1 ? last : 1, window_of(sweep, 512));
     const struct sizes batches = batches_of(sweep, SIZES(one));
     kv_status status = KV_OK;
     for (int b = 0; !status && b < batches.n; b++) /* a curve of all lengths a batch */
@@ -327,7 +325,7 @@ static kv_status plan_limits(const struct kv_suite *suite, const struct kv_sweep
 }
 
 static const struct kv_suite suites[] = {
-    {{"batch", "batch 1 to 32: TTFT, TTPT, throughput, memory"}, false, plan_batch},
+    {{"batch", "batch 1 to 32: TTFT, TTPT (TPOT), throughput, memory"}, false, plan_batch},
     {{"trace", "one long generation: every token's latency"}, false, plan_trace},
     {{"grid", "batch x sequence length: TTFT, a step at that depth, memory"}, false, plan_grid},
     {{"depth", "context 1 to n_positions: step latency against context"}, false, plan_depth},

@@ -27,13 +27,35 @@ static kv_status read_file(const char *folder, const char *name, char **path, ch
 
 /* ---- Figures ---------------------------------------------------------------------------------------------- */
 
+/* Of suites that were not measured nobody asked. */
 static void print_missing(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page)
 {
-    const bool can_be_drawn = kv_report_has_suite(report, figure->suite);
-    kv_html_part(page, can_be_drawn ? "figure not drawn" : "figure not measured", "title", figure->title, "folder",
-                 report->folder, "suite", figure->suite, NULL);
-    if (can_be_drawn && report->outcome->n_missing < KV_REPORT_MAX_FIGURES)
+    if (!kv_report_has_suite(report, figure->suite))
+        return;
+    kv_html_part(page, "figure not drawn", "title", figure->title, "folder", report->folder, NULL);
+    if (report->outcome->n_missing < KV_REPORT_MAX_FIGURES)
         report->outcome->missing[report->outcome->n_missing++] = figure->name;
+}
+
+/* The drawing for phones, where there is one. */
+static kv_status print_narrow(const char *folder, const struct kv_figure_text *figure, FILE *page,
+                              struct kv_error *error)
+{
+    char name[NAME_SIZE], prefix[80], *path, *text;
+    size_t n;
+    snprintf(name, sizeof name, "%s-narrow.svg", figure->name);
+    snprintf(prefix, sizeof prefix, "%s-narrow-", figure->name);
+    kv_status status = read_file(folder, name, &path, &text, &n, error);
+    if (text) {
+        kv_html_part(page, "figure narrow", "title", figure->title, NULL);
+        const char *const defect = kv_html_svg(page, text, prefix, figure->caption);
+        if (defect)
+            status = kv_fail(error, KV_ERROR_FORMAT, "%s cannot be shown, %s: draw it again with kvbench plots", path,
+                             defect);
+    }
+    free(text);
+    free(path);
+    return status;
 }
 
 kv_status kv_report_figure(const struct kv_report *report, const char *folder, const struct kv_figure_text *figure,
@@ -52,6 +74,8 @@ kv_status kv_report_figure(const struct kv_report *report, const char *folder, c
         if (defect)
             status = kv_fail(error, KV_ERROR_FORMAT, "%s cannot be shown, %s: draw it again with kvbench plots", path,
                              defect);
+        if (!status)
+            status = print_narrow(folder, figure, page, error);
         kv_html_part(page, "figure end", "number", number, "caption", figure->caption, "suite", figure->suite, NULL);
     }
     free(text);

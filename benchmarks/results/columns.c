@@ -53,7 +53,8 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_GEMM] = {.name = "gemm", NAME_AXIS("", "who computes the matrix products")},
     [KV_COLUMN_ISA] = {.name = "isa", NAME_AXIS("", "instruction set of the kernels")},
     [KV_COLUMN_THREADS] = {.name = "threads", COUNT_AXIS("t", "threads that compute")},
-    [KV_COLUMN_CHUNK] = {.name = "chunk", COUNT_AXIS("c", "most positions of a prefill at once; 0: as the path likes")},
+    [KV_COLUMN_CHUNK] = {.name = "chunk",
+                         COUNT_AXIS("c", "most positions of a prefill at once; 0: the path's own choice")},
 
     [KV_COLUMN_BATCH] = {.name = "batch", POINT("b", "sequences", "sequences that run in step, B")},
     [KV_COLUMN_PROMPT_TOKENS] = {.name = "prompt_tokens", POINT("p", "tokens", "tokens of the prompt")},
@@ -102,9 +103,9 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                                 FIGURE(KV_ROLE_TIME, "ms", "cold TTFT", "TTFT of the cell's very first run")},
     [KV_COLUMN_TTFT_MS] = {.name = "ttft_ms", FIGURE(KV_ROLE_TIME, "ms", "TTFT", "time to first token: t_1 - t_0")},
     [KV_COLUMN_TTPT_MS] = {.name = "ttpt_ms",
-                           FIGURE(KV_ROLE_TIME, "ms", "TTPT",
-                                  "time per token after the first (TPOT "
-                                  "elsewhere): (t_N - t_1) / (N - 1)")},
+                           FIGURE(KV_ROLE_TIME, "ms", "TTPT (TPOT)",
+                                  "time per token after the first, elsewhere "
+                                  "TPOT: (t_N - t_1) / (N - 1)")},
     [KV_COLUMN_TTPT_P50_MS] = {.name = "ttpt_p50_ms", FIGURE(KV_ROLE_TIME, "ms", "TTPT p50", "median step latency")},
     [KV_COLUMN_TTPT_P95_MS] = {.name = "ttpt_p95_ms",
                                FIGURE(KV_ROLE_TIME, "ms", "TTPT p95", "95th percentile of the step latency")},

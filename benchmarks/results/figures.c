@@ -278,7 +278,7 @@ static double *steps_of(struct kv_picture *p, const struct kv_picture_cell *cell
     return steps;
 }
 
-/* The share of steps that took at most so long, at 400 of them at most. */
+/* The share of steps that were done within a time, at 400 of them at most. */
 static void write_distribution_rows(struct kv_picture *p, int arm, const double *steps, size_t n)
 {
     const double stride = n > 400 ? (double)n / 400 : 1;

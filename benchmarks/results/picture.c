@@ -120,7 +120,7 @@ static void style_kernels(struct kv_picture_run *run)
         struct kv_picture_arm *arm = &run->arms[i];
         const char *gemm = arm->cell->texts[KV_COLUMN_GEMM];
         arm->style = 0;
-        arm->form = *gemm ? 0 : 2;
+        arm->form = *gemm ? 0 : KV_PICTURE_ATTENTION;
         for (int k = 0; k < i; k++) {
             if (*gemm && kv_cell_is(run->arms[k].cell, KV_COLUMN_GEMM, gemm))
                 arm->form = run->arms[k].form;

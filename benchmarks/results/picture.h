@@ -11,7 +11,7 @@
 #define KV_PICTURE_SIZES                                                                                               \
     (KV_BIT(KV_COLUMN_BATCH) | KV_BIT(KV_COLUMN_PROMPT_TOKENS) | KV_BIT(KV_COLUMN_NEW_TOKENS) |                        \
      KV_BIT(KV_COLUMN_CONTEXT_TOKENS))
-enum { KV_PICTURE_MAX_ARMS = 64, KV_PICTURE_MAX_KEYS = 4096 };
+enum { KV_PICTURE_MAX_ARMS = 64, KV_PICTURE_MAX_KEYS = 4096, KV_PICTURE_ATTENTION = -1 };
 
 struct kv_range {
     double low, high; /* NaN: nothing yet */
@@ -21,7 +21,7 @@ void kv_range_add(struct kv_range *range, double value); /* NaN: none */
 struct kv_picture_arm {
     const struct kv_cell_results *cell; /* its first */
     int style;                          /* from 1; of kernels, of the colour */
-    int form;                           /* of kernels, who computes the products: from 1 */
+    int form;                           /* of kernels, who computes the products: from 1; KV_PICTURE_ATTENTION */
     char label[200];
 };
 

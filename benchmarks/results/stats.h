@@ -72,7 +72,7 @@ double kv_stats_dependence(const double *values, size_t n);
  * 2 P(Binomial(n, 1/2) < k) <= 0.05 (David & Nagaraja 2003, section 7.1). With a `dependence` above 1 it also holds
  * median exp(+-1.96 dependence 1.2533 s / sqrt(n)), what a median of normal logarithms has, with s = 1.4826 MAD /
  * median. n = 1, or a value that is not positive: NaN. Below n = 6 the truth lies outside even [min, max], which is then
- * the interval, with a probability of 2^(1 - n), more than 5 %: such an interval promises less than its name. */
+ * the interval, with a probability of 2^(1 - n), more than 5 %: such an interval covers less than its level. */
 struct kv_stats_interval kv_stats_median_interval(const double *sorted, size_t n, double dependence);
 
 #endif

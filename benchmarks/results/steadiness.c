@@ -74,8 +74,8 @@ static void tell(struct kv_steadiness *s)
     static const char *const allowed[] = {
         [KV_GRADE_STEADY] = "ratios hold, and so do times and shares of the limit",
         [KV_GRADE_MOVING] =
-            "ratios hold, since they are taken within rounds; times and shares of the limit are of that "
-            "hour alone: for those measure again when nothing else runs here",
+            "ratios hold; times and shares of the limit are of that hour alone: for those measure again when nothing "
+            "else runs here",
         [KV_GRADE_UNUSABLE] = "times and shares of the limit say nothing, and ratios take very many rounds: measure "
                               "again when nothing else runs here, or elsewhere",
     };

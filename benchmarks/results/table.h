@@ -86,6 +86,10 @@ void kv_table_add_interval(struct kv_table *table, double value, struct kv_stats
 kv_status kv_results_print(const struct kv_results *results, enum kv_format format, FILE *stream,
                            struct kv_error *error);
 
+/* The same for people in a hurry: the three findings that matter most, what is incomplete, how steady the machine was;
+ * *n_more findings were not told. Errors: MEMORY. */
+kv_status kv_results_brief(const struct kv_results *results, FILE *stream, size_t *n_more, struct kv_error *error);
+
 /* Writes folder/summary.csv, a row a cell of runs.csv, whole or not at all. Errors: IO, MEMORY. */
 kv_status kv_summary_write(const struct kv_results *results, struct kv_error *error);
 

@@ -41,7 +41,7 @@ static void warn_of_outliers(struct list *list, const struct kv_results *results
     if (n)
         add(list, KV_SEVERITY_INFO,
             "%zu of %zu values of TTFT, TTPT and E2E lie%s beyond Tukey's fences, %zu of them far: they are kept, and "
-            "a median hardly feels them; where they matter, run again with nothing else running here",
+            "the medians barely move; where they matter, run again with nothing else running here",
             n, n_values, n == 1 ? "s" : "", n_extreme);
 }
 
@@ -62,9 +62,8 @@ static void warn_of_repetitions(struct list *list, const struct kv_results *resu
     }
     if (n_few)
         add(list, KV_SEVERITY_WARNING,
-            "%zu cell%s fewer than %d repetitions, at the least %zu: even from the smallest to the largest of "
-            "%zu the true median is missed %.0f %% of the time, so a 95 %% interval promises less than its name; use "
-            "--reps %d or more",
+            "%zu cell%s fewer than %d repetitions, at the least %zu: the true median lies outside the smallest and the "
+            "largest of %zu in %.0f %% of cases, so their interval covers less than 95 %%; use --reps %d or more",
             n_few, n_few == 1 ? " has" : "s have", KV_WARN_REPETITIONS, fewest, fewest,
             100 * pow(2, 1 - (double)fewest), KV_WARN_REPETITIONS);
     if (n_single)

@@ -125,6 +125,8 @@ INLINED size_t code_offset(enum kv_kept kept, int head_size, int part, int index
         *upper = kv_value_is_upper(kept, dimension);
         return (size_t)index * kv_value_bytes(kept, head_size) + kv_value_offset(kept, dimension);
     }
+    /* Keys lie transposed, [dimension][KV_KEY_BLOCK positions] of a block: a vector of scores then grows by one product
+     * a dimension, and no lanes have to be summed. The key of one position is a column. */
     const size_t block = (size_t)(index / KV_KEY_BLOCK), column = (size_t)(index % KV_KEY_BLOCK);
     const size_t row = (size_t)(kept == KV_KEPT_INT4 ? dimension / 2 : dimension);
     *upper = kept == KV_KEPT_INT4 && dimension % 2;

@@ -14,27 +14,42 @@ static int plan(struct kv_cache *cache, int capacity)
     return cache->capacity;
 }
 
-/* Sequences whose windows are equally long share a pass. */
+/* The point of this path: a cache in which nothing is kept, every length 0. So the first position that a pass runs is
+ * 0, and all keys and values of the window are computed again. Room for sequences of n positions each. */
+static struct kv_cache empty_cache(const struct kv_session *s, int n_positions, int *nothing_kept)
+{
+    struct kv_cache cache = s->cache;
+    cache.lengths = nothing_kept;
+    cache.layer_stride = 0; /* a layer's keys and values overwrite those of the layer before */
+    cache.capacity = kv_round_to_key_block(n_positions);
+    cache.batch = s->engine.max_rows / cache.capacity;
+    return cache;
+}
+
+/* How many sequences from `i` on have windows as long as that one's, `most` at most: they share a pass. */
+static int equally_long(const int *lengths, int i, int n_sequences, int most)
+{
+    int n = 1;
+    while (n < most && i + n < n_sequences && lengths[i + n] == lengths[i])
+        n++;
+    return n;
+}
+
 static void extend(struct kv_session *s, const struct kv_extension *x)
 {
     const int *lengths = s->cache.lengths + x->first_sequence;
-    int empty[KV_PASS_ROWS / KV_KEY_BLOCK] = {0};                       /* lengths of the scratch cache before a pass */
+    int nothing_kept[KV_PASS_ROWS / KV_KEY_BLOCK] = {0};
     for (int i = 0, n; x->n_logits > 0 && i < x->n_sequences; i += n) { /* without logits there is nothing to run */
         const int b = x->first_sequence + i, window = lengths[i] + x->n_positions;
-        struct kv_cache scratch = s->cache;
-        scratch.lengths = empty;
-        scratch.layer_stride = 0;
-        scratch.capacity = kv_round_to_key_block(window);
-        scratch.batch = s->engine.max_rows / scratch.capacity;
-        for (n = 1; n < scratch.batch && i + n < x->n_sequences && lengths[i + n] == lengths[i];)
-            n++;
+        const struct kv_cache empty = empty_cache(s, window, nothing_kept);
+        n = equally_long(lengths, i, x->n_sequences, empty.batch);
         const struct kv_pass pass = {
             .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
             .token_stride = (size_t)s->capacity,
             .first_sequence = b,
             .n_sequences = n,
-            .n_positions = window,
-            .cache = &scratch,
+            .n_positions = window, /* all of it, not just what is new */
+            .cache = &empty,
             .first_in_cache = 0,
             .n_logits = x->n_logits,
             .logits = x->logits + (size_t)i * x->logits_stride,

@@ -45,6 +45,8 @@ struct tile_part {
     float *scores; /* [n_queries][SCORE_STRIDE] */
 };
 
+/* The causal mask: query i stands i positions behind query 0 and sees i more, up to its own; no score is computed and
+ * then struck out, the loops over positions just end here. */
 static int seen_by(const struct tile_part *p, int query)
 {
     const int n = p->n_seen + query;
