@@ -1,4 +1,5 @@
 #include "cli/bench.h"
+#include "cli/engines.h"
 
 #include "base/random.h"
 #include "gbench/gbench.h"
@@ -46,6 +47,13 @@ static kv_status load_model(void *context, const char *weights, const char *gemm
     return model_load(bench->command, &options, pool, model, error);
 }
 
+/* kv_run_settings.start_engine */
+static kv_status start_engine(void *context, const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error)
+{
+    const struct bench *bench = context;
+    return engine_start(bench->command, &bench->asked->model, arm->engine, arm->weights, arm->threads, peer, error);
+}
+
 /* The thread counts that were asked for: the first, 0 being the default, and the largest. */
 static int threads_asked(const struct bench_settings *asked, bool largest)
 {
@@ -86,6 +94,7 @@ static void set_up(struct bench *bench)
         .model_name = asked->model.model,
         .config = &bench->config,
         .load = load_model,
+        .start_engine = start_engine,
         .load_context = bench,
         .limits_isa = isas->n == 1 ? isas->names[0] : NULL,
         .default_threads = threads_asked(asked, false),
@@ -325,7 +334,7 @@ static int load_first_model(struct bench *bench)
     struct kv_pool *pool;
     const struct kv_arm *arm = NULL;
     for (int i = 0; !arm && i < bench->plan.n_cells; i++)
-        if (bench->plan.cells[i].kind == KV_KIND_GENERATION)
+        if (bench->plan.cells[i].kind == KV_KIND_GENERATION && kv_engine_is_own(bench->plan.cells[i].arm.engine))
             arm = &bench->plan.cells[i].arm;
     kv_status status = kv_run_pool(&bench->run, arm ? arm->threads : bench->settings.default_threads, &pool, &error);
     if (!status && arm)

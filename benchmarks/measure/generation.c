@@ -19,27 +19,21 @@
 /* Between two steps of a long generation the machine is probed about so often. */
 #define PROBE_SECONDS 1.0
 
-/* Repetitions that progress takes its running median of; the results themselves are in the files. */
-enum { PROGRESS_SAMPLES = 32 };
-
 struct generation_state {
+    struct kv_generation_state common; /* first: what the shared parts see */
     struct kv_decoder decoder;
-    double ttft_ms[PROGRESS_SAMPLES], ttpt_ms[PROGRESS_SAMPLES]; /* of the first ones, sorted */
-    int n_samples;
-    double first_seconds; /* of the newest first token */
-    size_t rss_peak_bytes;
 };
 
-static void name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+void kv_generation_cell_name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
 {
     snprintf(text, KV_CELL_TEXT_SIZE, "%s/batch:%d/prompt:%d/new:%d", cell->arm.path, cell->point.batch,
              cell->point.n_prompt, cell->point.n_new);
 }
 
-static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+void kv_generation_describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
 {
     snprintf(text, KV_CELL_TEXT_SIZE, "batch %d, prompt %d, %s", cell->point.batch, cell->point.n_prompt,
-             cell->arm.path);
+             kv_engine_is_own(cell->arm.engine) ? cell->arm.path : cell->arm.engine);
 }
 
 static struct kv_session_options session_options(const struct kv_cell *cell)
@@ -77,12 +71,12 @@ static double least_of(const struct kv_run *run, const struct kv_cell *cell, con
     return seconds;
 }
 
-static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
+double kv_generation_least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
 {
     return least_of(run, cell, limits, cell->point.n_new);
 }
 
-static void expect(struct kv_cell_run *cell)
+void kv_generation_expect(struct kv_cell_run *cell)
 {
     const struct kv_point *p = &cell->cell->point;
     const struct kv_work prefill = work_of(cell->run, cell->cell, 0, p->n_prompt);
@@ -116,8 +110,7 @@ static double limit_ms(const struct kv_cell_run *cell)
 
 /* ---- Opening ---------------------------------------------------------------------------------------- */
 
-/* Ids [n_prompt] of the benchmark's prompt, over and over; a small model takes them modulo its vocabulary. */
-static int32_t *make_prompt(const struct kv_run_settings *settings, int n_prompt)
+int32_t *kv_generation_prompt(const struct kv_run_settings *settings, int n_prompt)
 {
     int32_t *prompt = malloc((size_t)n_prompt * sizeof *prompt);
     for (int i = 0; prompt && i < n_prompt; i++)
@@ -136,7 +129,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         status = kv_run_model(cell->run, arm->weights, arm->gemm, pool, &model, error);
     if (status)
         return status;
-    int32_t *prompt = make_prompt(cell->run->settings, p->n_prompt);
+    int32_t *prompt = kv_generation_prompt(cell->run->settings, p->n_prompt);
     if (!prompt)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a prompt of %d tokens", p->n_prompt);
     const struct kv_decoder_options options = {
@@ -205,23 +198,32 @@ static kv_status run_first_token(struct generation_state *state, struct kv_error
 {
     kv_decoder_reset(&state->decoder, 1);
     const kv_status status = kv_decoder_run(&state->decoder, error);
-    state->first_seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
+    state->common.first_seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
     return status;
+}
+
+kv_status kv_generation_fits(const struct kv_cell_run *cell, struct kv_error *error)
+{
+    const struct kv_point *p = &cell->cell->point;
+    const int n_positions = cell->run->settings->config->n_positions, used = p->n_prompt + p->n_new - 1;
+    if (used <= n_positions)
+        return KV_OK;
+    return kv_fail(error, KV_ERROR_ARGUMENT,
+                   "a prompt of %d and %d new tokens take %d positions, the model has %d: use fewer", p->n_prompt,
+                   p->n_new, used, n_positions);
 }
 
 static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 {
-    const struct kv_point *p = &cell->cell->point;
-    const int n_positions = cell->run->settings->config->n_positions, used = p->n_prompt + p->n_new - 1;
-    if (used > n_positions)
-        return kv_fail(error, KV_ERROR_ARGUMENT,
-                       "a prompt of %d and %d new tokens take %d positions, the model has %d: use fewer", p->n_prompt,
-                       p->n_new, used, n_positions);
+    kv_status status = kv_generation_fits(cell, error);
+    if (status)
+        return status;
     struct generation_state *state = calloc(1, sizeof *state);
     if (!state)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a generation");
     cell->state = state;
-    kv_status status = create_decoder(cell, &state->decoder, error);
+    state->common.generation = &state->decoder.generation;
+    status = create_decoder(cell, &state->decoder, error);
     if (!status)
         status = cell->opened ? run_first_token(state, error) : check_and_warm_up(cell, &state->decoder, error);
     return status;
@@ -230,7 +232,7 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 static kv_status settle(struct kv_cell_run *cell, struct kv_error *error)
 {
     struct generation_state *state = cell->state;
-    return state->first_seconds < KV_SETTLE_SECONDS ? run_first_token(state, error) : KV_OK;
+    return state->common.first_seconds < KV_SETTLE_SECONDS ? run_first_token(state, error) : KV_OK;
 }
 
 static void close(struct kv_cell_run *cell)
@@ -259,15 +261,17 @@ static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, st
         probed_ns = kv_generation_ns(g);
     }
     *seconds = (double)kv_generation_ns(g) * 1e-9;
-    state->first_seconds = (double)g->stamps[1] * 1e-9;
+    state->common.first_seconds = (double)g->stamps[1] * 1e-9;
     const size_t peak = kv_rss_peak(), foreign = kv_cell_foreign_bytes(cell);
-    state->rss_peak_bytes = peak > foreign ? peak - foreign : 0;
+    state->common.rss_peak_bytes = peak > foreign ? (double)(peak - foreign) : NAN;
+    state->common.kv_live_bytes = (double)g->kv_live_bytes;
+    state->common.kv_reserved_bytes = (double)kv_session_kv_reserved_bytes(state->decoder.session);
     return status;
 }
 
-static void keep_samples(struct generation_state *state, const struct kv_figures *f)
+static void keep_samples(struct kv_generation_state *state, const struct kv_figures *f)
 {
-    if (state->n_samples == PROGRESS_SAMPLES)
+    if (state->n_samples == KV_PROGRESS_SAMPLES)
         return;
     state->ttft_ms[state->n_samples] = f->ttft_ms;
     state->ttpt_ms[state->n_samples++] = f->ttpt_ms;
@@ -275,12 +279,12 @@ static void keep_samples(struct generation_state *state, const struct kv_figures
     kv_stats_sort(state->ttpt_ms, (size_t)state->n_samples);
 }
 
-static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
+kv_status kv_generation_fill(struct kv_cell_run *cell, struct kv_error *error)
 {
-    struct generation_state *state = cell->state;
+    struct kv_generation_state *state = cell->state;
     struct kv_row *row = &cell->newest;
     struct kv_figures f;
-    const kv_status status = kv_figures_of(&state->decoder.generation, &f, error);
+    const kv_status status = kv_figures_of(state->generation, &f, error);
     if (status)
         return status;
     const struct {
@@ -296,9 +300,9 @@ static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
         {KV_COLUMN_PREFILL_TOK_S, f.prefill_tok_s},
         {KV_COLUMN_DECODE_TOK_S, f.decode_tok_s},
         {KV_COLUMN_OUTPUT_TOK_S, f.output_tok_s},
-        {KV_COLUMN_KV_LIVE_BYTES, (double)state->decoder.generation.kv_live_bytes},
-        {KV_COLUMN_KV_RESERVED_BYTES, (double)kv_session_kv_reserved_bytes(state->decoder.session)},
-        {KV_COLUMN_RSS_PEAK_BYTES, state->rss_peak_bytes ? (double)state->rss_peak_bytes : NAN},
+        {KV_COLUMN_KV_LIVE_BYTES, state->kv_live_bytes},
+        {KV_COLUMN_KV_RESERVED_BYTES, state->kv_reserved_bytes},
+        {KV_COLUMN_RSS_PEAK_BYTES, state->rss_peak_bytes},
         {KV_COLUMN_LIMIT_MS, limit_ms(cell)},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
@@ -310,10 +314,10 @@ static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
 }
 
 /* A row a step: its latency, its work and its limit. */
-static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
+kv_status kv_generation_write_tokens(struct kv_cell_run *cell, struct kv_error *error)
 {
-    const struct generation_state *state = cell->state;
-    const struct kv_generation *g = &state->decoder.generation;
+    const struct kv_generation_state *state = cell->state;
+    const struct kv_generation *g = state->generation;
     const struct kv_limits *limits = &cell->limits;
     struct kv_row row = cell->newest;
     kv_status status = KV_OK;
@@ -335,9 +339,9 @@ static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
 }
 
 /* The running medians. */
-static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
+void kv_generation_tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
 {
-    const struct generation_state *state = cell->state;
+    const struct kv_generation_state *state = cell->state;
     const size_t n = (size_t)state->n_samples;
     const double ttpt_ms = kv_stats_median(state->ttpt_ms, n);
     const int used = snprintf(text, KV_CELL_TEXT_SIZE, "median TTFT %.2f ms", kv_stats_median(state->ttft_ms, n));
@@ -348,15 +352,15 @@ static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
 const struct kv_fixture kv_generation_fixture = {
     .unit = GB_MILLISECONDS,
     .calls = 1,
-    .name = name,
-    .describe = describe,
-    .least_seconds = least_seconds,
-    .expect = expect,
+    .name = kv_generation_cell_name,
+    .describe = kv_generation_describe,
+    .least_seconds = kv_generation_least_seconds,
+    .expect = kv_generation_expect,
     .open = open,
     .settle = settle,
     .repeat = repeat,
-    .fill = fill,
-    .write_details = write_tokens,
-    .tell = tell,
+    .fill = kv_generation_fill,
+    .write_details = kv_generation_write_tokens,
+    .tell = kv_generation_tell,
     .close = close,
 };

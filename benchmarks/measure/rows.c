@@ -15,21 +15,6 @@
 
 /* ---- The folder ------------------------------------------------------------------------------------- */
 
-static kv_status make_folders(const char *path, struct kv_error *error)
-{
-    char part[4096];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash)
-            *slash = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return kv_fail(error, KV_ERROR_IO, "folder %s cannot be made: %s", part, strerror(errno));
-        if (!slash)
-            return KV_OK;
-        *slash = '/';
-    }
-}
-
 static void make_id(char *id, size_t size)
 {
     char host[256] = "", date[64];
@@ -67,7 +52,7 @@ kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, stru
         length = name_in_results(folder);
     if (length < 1 || length >= (int)sizeof folder->path)
         return kv_fail(error, KV_ERROR_ARGUMENT, "--out: '%.60s' is not a folder's name", out ? out : folder->results);
-    const kv_status status = make_folders(folder->path, error);
+    const kv_status status = kv_folder_make(folder->path, error);
     if (status)
         return status;
     snprintf(runs, sizeof runs, "%s/runs.csv", folder->path);

@@ -113,6 +113,21 @@ void kv_file_close(struct kv_file *output)
     *output = (struct kv_file){0};
 }
 
+kv_status kv_folder_make(const char *path, struct kv_error *error)
+{
+    char part[4096];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return kv_fail(error, KV_ERROR_IO, "folder %s cannot be made: %s", part, strerror(errno));
+        if (!slash)
+            return KV_OK;
+        *slash = '/';
+    }
+}
+
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 
 /* Grows as it reads: a pipe has no size. */

@@ -27,6 +27,9 @@ kv_status kv_file_publish(struct kv_file *output, struct kv_error *error);
 /* Removes what was not published. */
 void kv_file_close(struct kv_file *output);
 
+/* Makes the folder, and those above it, where there is none. Errors: IO. */
+kv_status kv_folder_make(const char *path, struct kv_error *error);
+
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 
 /* All that is left of the stream, *bytes [*n_bytes] ended by a zero, for the caller to free(); NULL only with an
