@@ -352,8 +352,7 @@ static kv_status read_times(const struct kv_peer *peer, const json_t *answer, st
     return KV_OK;
 }
 
-kv_status kv_peer_generate(struct kv_peer *peer, const int32_t *prompt, struct kv_generation *g,
-                           struct kv_error *error)
+kv_status kv_peer_generate(struct kv_peer *peer, const int32_t *prompt, struct kv_generation *g, struct kv_error *error)
 {
     json_t *answer = NULL;
     char *request = generate_request(prompt, g);

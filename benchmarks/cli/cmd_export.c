@@ -79,13 +79,14 @@ static kv_status write_text(const char *folder, const char *name, const char *te
     return status;
 }
 
-/* vocab.json, merges.txt and tokenizer_config.json. A byte tokenizer merges nothing. */
+/* vocab.json, merges.txt and tokenizer_config.json; none for a model whose tokenizer nobody named. A byte tokenizer merges
+ * nothing. */
 static kv_status write_tokenizer(const char *model, const char *folder, struct kv_error *error)
 {
     struct kv_tokenizer *tokenizer;
     kv_status status = text_tokenizer(NULL, model, &tokenizer, error);
     if (status)
-        return status;
+        return status == KV_ERROR_MEMORY ? status : KV_OK;
     char *vocabulary = vocabulary_text(tokenizer), *merges = NULL;
     size_t n_bytes;
     status = write_text(folder, "vocab.json", vocabulary, error);

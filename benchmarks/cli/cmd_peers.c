@@ -2,12 +2,16 @@
 #include "cli/engines.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_ARGUMENTS = 40 };
 
+/* The options that go on to bench, in the order of their rows. */
+enum { MODEL, BATCH, PROMPT, NEW, WEIGHTS, TIME, THREADS, REPS, OUT, N_TEXTS };
+
 struct peers {
-    const char *texts[9]; /* of the options that go on to bench, by their rows */
+    const char *texts[N_TEXTS];
     struct name_list with, install;
     bool list, quiet, dry_run;
 };
@@ -65,6 +69,18 @@ static const char *join_engines(const struct name_list *with, char *text, size_t
     return text;
 }
 
+/* The ratios, of the run that has just been written. */
+static int compare_engines(const char *out)
+{
+    static char compare[] = "compare", by[] = "--by", engine[] = "engine", base[] = "--base", own[] = "kvbench";
+    char latest[ENGINE_PATH_SIZE];
+    const char *results = getenv("KVBENCH_RESULTS");
+    snprintf(latest, sizeof latest, "%s/latest", results && *results ? results : "results");
+    char *argv[] = {compare, out ? (char *)(uintptr_t)out : latest, by, engine, base, own, NULL};
+    putchar('\n');
+    return command_compare(6, argv);
+}
+
 static int run_bench(const struct peers *p, const struct option_row *rows, int n_rows)
 {
     static char bench[] = "bench", suite[] = "--suite=batch", path[] = "--path=cached", engine[] = "--engine";
@@ -85,22 +101,35 @@ static int run_bench(const struct peers *p, const struct option_row *rows, int n
         argv[n++] = quiet;
     if (p->dry_run)
         argv[n++] = dry_run;
-    return command_bench(n, argv);
+    const int status = command_bench(n, argv);
+    return status || p->dry_run ? status : compare_engines(p->texts[OUT]);
 }
 
 int command_peers(int argc, char **argv)
 {
-    struct peers p = {.texts = {[1] = "1,8,32", [4] = "f32", [5] = "10m"}};
+    struct peers p = {.texts = {[BATCH] = "1,8,32", [WEIGHTS] = "f32", [TIME] = "10m"}};
     const struct option_row rows[] = {
-        {.name = "model", .letter = 'm', .argument = "MODEL", .help = "as of bench (default gpt2)", .text = &p.texts[0]},
-        {.name = "batch", .letter = 'b', .argument = "LIST", .help = "batch sizes (default 1,8,32)", .text = &p.texts[1]},
-        {.name = "prompt", .letter = 'p', .argument = "LIST", .help = "prompt lengths (default 21)", .text = &p.texts[2]},
-        {.name = "new", .letter = 'n', .argument = "N", .help = "new tokens (default 50)", .text = &p.texts[3]},
-        {.name = "weights", .argument = "LIST", .help = "f32, bf16, int8 (default f32)", .text = &p.texts[4]},
-        {.name = "time", .argument = "TIME", .help = "of the whole run (default 10m)", .text = &p.texts[5]},
-        {.name = "threads", .letter = 't', .argument = "N", .help = "of every engine", .text = &p.texts[6]},
-        {.name = "reps", .letter = 'r', .argument = "N", .help = "rounds at least (default 6)", .text = &p.texts[7]},
-        {.name = "out", .letter = 'o', .argument = "DIR", .help = "folder for the results", .text = &p.texts[8]},
+        {.name = "model",
+         .letter = 'm',
+         .argument = "MODEL",
+         .help = "as of bench (default gpt2)",
+         .text = &p.texts[MODEL]},
+        {.name = "batch",
+         .letter = 'b',
+         .argument = "LIST",
+         .help = "batch sizes (default 1,8,32)",
+         .text = &p.texts[BATCH]},
+        {.name = "prompt",
+         .letter = 'p',
+         .argument = "LIST",
+         .help = "prompt lengths (default 21)",
+         .text = &p.texts[PROMPT]},
+        {.name = "new", .letter = 'n', .argument = "N", .help = "new tokens (default 50)", .text = &p.texts[NEW]},
+        {.name = "weights", .argument = "LIST", .help = "f32, bf16, int8 (default f32)", .text = &p.texts[WEIGHTS]},
+        {.name = "time", .argument = "TIME", .help = "of the whole run (default 10m)", .text = &p.texts[TIME]},
+        {.name = "threads", .letter = 't', .argument = "N", .help = "of every engine", .text = &p.texts[THREADS]},
+        {.name = "reps", .letter = 'r', .argument = "N", .help = "rounds at least (default 6)", .text = &p.texts[REPS]},
+        {.name = "out", .letter = 'o', .argument = "DIR", .help = "folder for the results", .text = &p.texts[OUT]},
         {.name = "with",
          .argument = "LIST",
          .help = "peers (default: all that are installed):",
@@ -132,5 +161,5 @@ int command_peers(int argc, char **argv)
         list_peers();
         return CLI_OK;
     }
-    return p.install.n ? install(argv[0], &p.install) : run_bench(&p, rows, 9);
+    return p.install.n ? install(argv[0], &p.install) : run_bench(&p, rows, N_TEXTS);
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +65,7 @@ static kv_status provide_model(const char *command, const struct model_options *
         for (char *colon = folder; (colon = strchr(colon, ':'));)
             *colon = '-'; /* "synthetic:42" */
         status = kv_folder_make(folder, error);
-        if (!status && !exists(folder, "merges.txt"))
+        if (!status && !exists(folder, "model.safetensors"))
             status = export_model(&options, model, "hf", folder, error);
         if (!status && !exists(folder, "model.gguf"))
             status = export_model(&options, model, "gguf", folder, error);
@@ -116,7 +117,9 @@ kv_status engine_start(const char *command, const struct model_options *model, c
     for (char *dash = strrchr(adapter, '/'); (dash = strchr(dash, '-'));)
         *dash = '_';
     snprintf(n_threads, sizeof n_threads, "%d", threads);
-    const char *const argv[] = {python, "-I", adapter, "--model", folder, "--weights", weights, "--threads", n_threads, NULL};
+    const char *const argv[] = {python,      "-I",    adapter,     "--model", folder,
+                                "--weights", weights, "--threads", n_threads, NULL};
+    signal(SIGPIPE, SIG_IGN); /* one that has ended is told of by its stderr */
     const double patience = atof(setting("KVBENCH_PEER_SECONDS", "0"));
     status = kv_peer_start(peer, name, argv, patience > 0 ? patience : START_SECONDS, error);
     if (!status)

@@ -77,8 +77,8 @@ static kv_status find_process(struct kv_cell_run *cell, struct kv_engine_process
     struct kv_run *run = cell->run;
     const struct kv_arm *arm = &cell->cell->arm;
     struct kv_engine_process *p = run->engines;
-    while (p && (strcmp(p->engine, arm->engine) != 0 || strcmp(p->weights, arm->weights) != 0 ||
-                 p->threads != arm->threads))
+    while (p &&
+           (strcmp(p->engine, arm->engine) != 0 || strcmp(p->weights, arm->weights) != 0 || p->threads != arm->threads))
         p = p->next;
     *out = p;
     if (p && kv_peer_lives(p->peer))

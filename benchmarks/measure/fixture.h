@@ -48,9 +48,9 @@ enum { KV_PROGRESS_SAMPLES = 32 };
 
 /* What a cell->state of a generation begins with, and the parts of the fixture that need no more than that. */
 struct kv_generation_state {
-    const struct kv_generation *generation; /* the newest */
-    double first_seconds;                   /* of the newest first token */
-    double kv_live_bytes, kv_reserved_bytes, rss_peak_bytes;         /* NaN: unknown */
+    const struct kv_generation *generation;                            /* the newest */
+    double first_seconds;                                              /* of the newest first token */
+    double kv_live_bytes, kv_reserved_bytes, rss_peak_bytes;           /* NaN: unknown */
     double ttft_ms[KV_PROGRESS_SAMPLES], ttpt_ms[KV_PROGRESS_SAMPLES]; /* of the first repetitions, sorted */
     int n_samples;
 };

@@ -66,7 +66,7 @@ struct kv_run_settings {
                       struct kv_model **model, struct kv_error *error);
     /* Starts a peer that holds the same model; the run stops it. NULL: there are none. */
     kv_status (*start_engine)(void *context, const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error);
-    void *load_context; /* of both */
+    void *load_context;     /* of both */
     const char *limits_isa; /* what the machine's limits are measured with; NULL: the highest */
     int default_threads;    /* whose limits a plan without cells measures */
     uint64_t seed;          /* of the orders of the rounds */

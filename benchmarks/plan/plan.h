@@ -54,7 +54,7 @@ struct kv_axis_values {
  * the protocol of benchmarks/peers/README.md. */
 struct kv_engine {
     struct kv_choice choice;
-    const char *weights[4]; /* formats that it takes, by the names of kvbench's; ended by NULL */
+    const char *weights[4];  /* formats that it takes, by the names of kvbench's; ended by NULL */
     const char *environment; /* its Python's, below the folder of peers; several may share one */
 };
 const struct kv_engine *kv_engine_at(int index);

@@ -22,9 +22,9 @@ enum { GGUF_VERSION = 3, ALIGNMENT = 32, TYPE_UINT32 = 4, TYPE_FLOAT32 = 6, TYPE
 static const struct {
     const char *ours, *theirs;
 } names[] = {
-    {"wte.weight", "token_embd"},          {"wpe.weight", "position_embd"},    {"ln_f.", "output_norm"},
-    {"ln_1.", "attn_norm"},                {"attn.c_attn.", "attn_qkv"},       {"attn.c_proj.", "attn_output"},
-    {"ln_2.", "ffn_norm"},                 {"mlp.c_fc.", "ffn_up"},            {"mlp.c_proj.", "ffn_down"},
+    {"wte.weight", "token_embd"}, {"wpe.weight", "position_embd"}, {"ln_f.", "output_norm"},
+    {"ln_1.", "attn_norm"},       {"attn.c_attn.", "attn_qkv"},    {"attn.c_proj.", "attn_output"},
+    {"ln_2.", "ffn_norm"},        {"mlp.c_fc.", "ffn_up"},         {"mlp.c_proj.", "ffn_down"},
 };
 
 /* "h.3.attn.c_attn.bias" is "blk.3.attn_qkv.bias". */
@@ -175,7 +175,8 @@ kv_status kv_model_save_gguf(const struct kv_model *model, const char *file, con
 {
     const struct kv_config *c = &model->config;
     if (model->layout != KV_WEIGHTS_PLAIN || strcmp(model->format->choice.name, "f32") != 0)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "%s: make the model in float32 for matmul openblas or reference", file);
+        return kv_fail(error, KV_ERROR_ARGUMENT, "%s: make the model in float32 for matmul openblas or reference",
+                       file);
     struct gguf out = {0};
     float *row = malloc((size_t)(c->n_inner > c->n_embd ? c->n_inner : c->n_embd) * sizeof *row);
     kv_status status = row ? kv_file_open(&out.file, file, error)
