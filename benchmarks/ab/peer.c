@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "results/stats.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -302,6 +303,29 @@ double kv_peer_rss_peak(const struct kv_peer *peer)
     if (status)
         fclose(status);
     return kib * 1024;
+}
+
+int kv_peer_threads(const struct kv_peer *peer, struct kv_peer_thread threads[KV_PEER_MOST_THREADS])
+{
+    char path[80], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)peer->process);
+    DIR *tasks = opendir(path);
+    int n = 0;
+    for (const struct dirent *task; tasks && n < KV_PEER_MOST_THREADS && (task = readdir(tasks));) {
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/stat", (int)peer->process, task->d_name);
+        FILE *stat = *task->d_name == '.' ? NULL : fopen(path, "re");
+        const size_t length = stat ? fread(text, 1, sizeof text - 1, stat) : 0;
+        text[length] = '\0';
+        if (stat)
+            fclose(stat);
+        const char *end = strrchr(text, ')'); /* of a name that may hold anything */
+        long user, system;
+        if (end && sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system) == 2)
+            threads[n++] = (struct kv_peer_thread){atoi(task->d_name), user + system};
+    }
+    if (tasks)
+        closedir(tasks);
+    return n;
 }
 
 /* ---- An engine, which takes the sizes with the request ------------------------------------------------ */

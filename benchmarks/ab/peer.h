@@ -45,6 +45,13 @@ kv_status kv_peer_generate(struct kv_peer *peer, const int32_t *prompt, struct k
                            struct kv_error *error);
 /* Its peak of resident memory so far, in bytes; NaN unknown. */
 double kv_peer_rss_peak(const struct kv_peer *peer);
+/* CPU time of its threads so far, a row each; 0 where it cannot be read. */
+enum { KV_PEER_MOST_THREADS = 256 };
+struct kv_peer_thread {
+    int id;
+    long ticks;
+};
+int kv_peer_threads(const struct kv_peer *peer, struct kv_peer_thread threads[KV_PEER_MOST_THREADS]);
 /* False once it has ended. */
 bool kv_peer_lives(struct kv_peer *peer);
 /* How long it may take over an answer from now on. */

@@ -15,6 +15,9 @@
 #define WARM_UP_AGREEMENT 0.05
 #define WARM_UP_MOST      4
 
+/* Of CPU time, a hundredth of a second each: fewer say nothing of a thread. */
+#define LEAST_TICKS 5
+
 /* One process an engine, format and number of threads: cells of other sizes are other requests to it. */
 struct kv_engine_process {
     struct kv_engine_process *next;
@@ -190,6 +193,23 @@ static kv_status check_tokens(struct kv_cell_run *cell, const struct engine_stat
     return KV_OK;
 }
 
+/* Threads that computed since `before` [n_before]: at least a fifth of what the busiest did. 0: too short to tell. */
+static int count_threads(const struct kv_peer *peer, const struct kv_peer_thread *before, int n_before)
+{
+    struct kv_peer_thread now[KV_PEER_MOST_THREADS];
+    const int n = kv_peer_threads(peer, now);
+    long most = 0;
+    int n_busy = 0;
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < n_before; k++)
+            now[i].ticks -= before[k].id == now[i].id ? before[k].ticks : 0;
+        most = now[i].ticks > most ? now[i].ticks : most;
+    }
+    for (int i = 0; i < n && most >= LEAST_TICKS; i++)
+        n_busy += now[i].ticks * 5 >= most;
+    return n_busy;
+}
+
 /* ---- The fixture ------------------------------------------------------------------------------------- */
 
 static kv_status generate(struct engine_state *state, struct kv_error *error)
@@ -202,6 +222,8 @@ static kv_status generate(struct engine_state *state, struct kv_error *error)
 
 static kv_status check_and_warm_up(struct kv_cell_run *cell, struct engine_state *state, struct kv_error *error)
 {
+    struct kv_peer_thread before[KV_PEER_MOST_THREADS];
+    const int n_before = kv_peer_threads(state->process->peer, before);
     double previous = INFINITY;
     for (int i = 0; i < WARM_UP_MOST; i++) {
         kv_status status = generate(state, error);
@@ -216,6 +238,8 @@ static kv_status check_and_warm_up(struct kv_cell_run *cell, struct engine_state
             break;
         previous = cell->result.estimate;
     }
+    const int n_threads = count_threads(state->process->peer, before, n_before);
+    kv_row_set_number(&cell->row, KV_COLUMN_ENGINE_THREADS, n_threads ? n_threads : NAN);
     return KV_OK;
 }
 

@@ -77,6 +77,9 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_STARTUP_S] = {.name = "startup_s",
                              FIGURE(KV_ROLE_TIME, "s", "start-up",
                                     "from the start of the peer's process until its model was loaded")},
+    [KV_COLUMN_ENGINE_THREADS] = {.name = "engine_threads",
+                                  STATE(KV_TYPE_COUNT, "threads of the peer that computed in its warm-up: each did a "
+                                                       "fifth or more of what the busiest did")},
     [KV_COLUMN_SAME_TOKENS] = {.name = "same_tokens",
                                STATE(KV_TYPE_COUNT, "new tokens of the peer's first sequence, from the first on, that "
                                                     "are those of kvbench in float32")},
@@ -238,6 +241,7 @@ static const enum kv_column runs[] = {
     KV_COLUMN_STARTED_S,
     KV_COLUMN_STATUS,
     KV_COLUMN_STARTUP_S,
+    KV_COLUMN_ENGINE_THREADS,
     KV_COLUMN_SAME_TOKENS,
     KV_COLUMN_COLD_TTFT_MS,
     KV_COLUMN_TTFT_MS,
