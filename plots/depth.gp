@@ -2,6 +2,11 @@
 load ARG1."/settings"
 call "theme.gp" 900 512 ARG1 ARG2 ARG3
 
+# Times closer up are as if the machine had always been that fast.
+is_corrected(i) = corrected_gbytes_s[i] == corrected_gbytes_s[i] || corrected_gflops[i] == corrected_gflops[i]
+speed(i) = corrected_gbytes_s[i] == corrected_gbytes_s[i] ? sprintf("at %.3g GB/s", corrected_gbytes_s[i]) : \
+    sprintf("at %.3g GFLOPS", corrected_gflops[i])
+
 title = "Step latency against context: ".model
 subtitle = setting.", batch ".batch
 footnote = medians_note(0).left_out(0)."\n".(limit_high ne "" ? "Limit: the larger of bytes ÷ bandwidth and flops ÷ peak " \
@@ -26,6 +31,10 @@ do for [i = 1:n_arms] {
             slopes = slopes."\n    ".sprintf("its limit: %.3g µs", limit_slope_us[i])
             n_lines = n_lines + 1
         }
+        if (is_corrected(i)) {
+            slopes = slopes."\n    ".speed(i).", by the probes; ×: as measured"
+            n_lines = n_lines + 1
+        }
     }
 }
 n_panels = n_keeping == 0 || n_keeping == n_arms ? 1 : 2
@@ -34,7 +43,11 @@ set xlabel "Tokens in the sequence" offset 0,0.2 textcolor rgb ink
 set xrange [0:word(context_keys, words(context_keys)) * 1.03]
 set multiplot layout 1,n_panels margins screen 0.075,0.98,112.0 / height,legend_y - 47.0 / height spacing screen 0.09
 do for [panel = 1:n_panels] {
+    is_close = panel == n_panels && n_keeping > 0
     drawn(i) = of(i) && (panel < n_panels || n_panels == 1 || keeps[i]) ? column("context_tokens") : NaN
+    measured(i) = is_close && is_corrected(i) ? NaN : drawn(i)
+    close(i) = is_close && keeps[i] && of(i) ? column("context_tokens") : NaN
+    crosses(i) = is_close && is_corrected(i) ? drawn(i) : NaN
     if (panel < n_panels || n_keeping == 0) {
         low = smaller(limit_low, ttpt_low)
         call "axis.gp" "y" low ttpt_high "auto"
@@ -48,10 +61,15 @@ do for [panel = 1:n_panels] {
     plot for [i = 1:n_arms] table("fit") using (fitted(i)):"low":"high" \
         with filledcurves ls style_of(i) fs transparent solid 0.18 noborder, \
         for [i = 1:n_arms] table("fit") using (fitted(i)):"fit" with lines ls style_of(i) dt solid lw 0.8, \
-        for [i = 1:n_arms] table("points") using (drawn(i)):"limit_median" with lines ls limit_style, \
-        for [i = 1:n_arms] table("points") using (drawn(i)):"ttpt_low":(0):(column("ttpt_high") - column("ttpt_low")) \
+        for [i = 1:n_arms] table("points") using (measured(i)):"limit_median" with lines ls limit_style, \
+        for [i = 1:n_arms] table("corrected") using (close(i)):"limit" with lines ls limit_style, \
+        for [i = 1:n_arms] table("points") using (measured(i)):"ttpt_low":(0):(column("ttpt_high") - column("ttpt_low")) \
         with vectors heads size screen 4.0 / width,90 ls style_of(i) dt solid lw 1.2, \
-        for [i = 1:n_arms] table("points") using (drawn(i)):"ttpt_median" with linespoints ls style_of(i)
+        for [i = 1:n_arms] table("points") using (measured(i)):"ttpt_median" with linespoints ls style_of(i), \
+        for [i = 1:n_arms] table("points") using (crosses(i)):"ttpt_median" with points ls style_of(i) pt 2 lw 0.8, \
+        for [i = 1:n_arms] table("corrected") using (close(i)):"low":(0):(column("high") - column("low")) \
+        with vectors heads size screen 4.0 / width,90 ls style_of(i) dt solid lw 1.2, \
+        for [i = 1:n_arms] table("corrected") using (close(i)):"median" with linespoints ls style_of(i)
     unset label
     unset arrow
 }

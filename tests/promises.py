@@ -6,7 +6,8 @@
   repeat   two runs say how much faster the cached path is
 
 The short form checks what has to hold on a machine that is busy with other things as well; `full` has the numbers of the
-promise, and takes hours. KV_COUNT comparisons or runs, KV_SECONDS each, where others than these are wanted."""
+promise, and takes hours. KV_COUNT comparisons or runs, KV_SECONDS each, where others than these are wanted. KV_PART is
+`itself` or `slowed` for one part of `ab` alone, so that its hours can be had in two sittings."""
 
 import contextlib
 import itertools
@@ -92,29 +93,45 @@ class Proof:
 LAST_LINE = re.compile(r"B is (faster|slower): |(equal) within [\d.]+ %: |(undecided): ")
 
 
-def verdict_of(proof, *arguments):
-    start = time.monotonic()
-    last = proof.run("ab", proof.program, *proof.model, *arguments, "--quiet").splitlines()[-1]
-    print(f"  {time.monotonic() - start:.0f} s  {last}", flush=True)
-    found = LAST_LINE.match(last)
-    if not found:
-        sys.exit(f"ab ended with no verdict: {last}")
-    return next(filter(None, found.groups()))
+def verdicts_of(proof, what, n, *arguments):
+    """Of n comparisons; a line each, with the verdicts up to there."""
+    verdicts, begin = [], time.monotonic()
+    for i in range(n):
+        last = proof.run("ab", proof.program, *proof.model, *arguments, "--quiet").splitlines()[-1]
+        found = LAST_LINE.match(last)
+        if not found:
+            sys.exit(f"ab ended with no verdict: {last}")
+        verdicts.append(next(filter(None, found.groups())))
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+        print(f"  {time.monotonic() - begin:.0f} s  {what} {i + 1} of {n}: {counts}; {last}", flush=True)
+    return verdicts
 
 
-def prove_ab(proof):
-    limit = ["--time", f"{proof.seconds(5, 120):g}s"]
-    n, n_slowed = proof.count(3, 40), proof.count(1, 20)
-    with proof.under_noise(1):
-        same = [verdict_of(proof, proof.program, *limit) for _ in range(n)]
-        slowed = [verdict_of(proof, "--b", "--extra 3", *limit) for _ in range(n_slowed)]
+def prove_same(proof, *limit):
+    n = proof.count(3, 40)
+    same = verdicts_of(proof, "itself", n, proof.program, *limit)
     n_false = sum(verdict in FALSE for verdict in same)
     allowed = 2 * n // 40 if proof.full else most_false(n)
     proof.check(n_false <= allowed, f"{n_false} of {n} comparisons of a program with itself said faster or slower, "
                 f"{same.count('equal')} equal; at most {allowed}")
-    n_found, wanted = slowed.count("slower"), 18 * n_slowed // 20 if proof.full else 0
-    proof.check(n_found >= wanted, f"{n_found} of {n_slowed} true slow-downs of 3 % were found; at least {wanted}")
+
+
+def prove_slowed(proof, *limit):
+    n = proof.count(1, 20)
+    slowed = verdicts_of(proof, "slowed", n, "--b", "--extra 3", *limit)
+    n_found, wanted = slowed.count("slower"), 18 * n // 20 if proof.full else 0
+    proof.check(n_found >= wanted, f"{n_found} of {n} true slow-downs of 3 % were found; at least {wanted}")
     proof.check(slowed.count("faster") == 0, "none of them was called faster")
+
+
+def prove_ab(proof):
+    parts = {"itself": prove_same, "slowed": prove_slowed}
+    part = os.environ.get("KV_PART", "")
+    if part and part not in parts:
+        sys.exit(f"KV_PART is '{part}': it is one of {', '.join(parts)}")
+    with proof.under_noise(1):
+        for prove in [parts[part]] if part else parts.values():
+            prove(proof, "--time", f"{proof.seconds(5, 120):g}s")
 
 
 # ---- Separate runs ------------------------------------------------------------------------------------------------------

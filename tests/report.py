@@ -282,6 +282,38 @@ class Report(unittest.TestCase):
             self.assertIn(part, page.text)
         self.assertIn("run <code>echo 1</code>", page.source)
 
+    def test_calibration_of_this_machine(self):
+        def put(machine="A CPU, 4 CPUs", found=95):
+            (self.folder / "calibration.csv").write_text(
+                f"machine,separation_s,n,log_ratio_q95\n\"{machine}\",10,30,0.1\n")
+            (self.folder / "power.csv").write_text(
+                "time_s,slowdown_pct,n,faster,slower,equal,undecided\n15,0,200,1,0,99,100\n60,0,200,0,2,190,8\n"
+                f"15,10,100,0,{found},0,5\n60,10,100,0,100,0,0\n15,3,100,0,5,0,95\n60,3,100,0,40,0,60\n")
+
+        put_whole_run(self.folder)
+        self.assertNotIn("tells two programs apart", self.report().text)
+        put()
+        page = self.report()
+        self.assertIn("How surely this machine tells two programs apart Of 400 contests of a program with itself, put "
+                      "together from a recording, kvbench ab called 0.75 % faster or slower; it may 2 %. A slow-down of "
+                      "10 % is found in 15 s (95 of 100 times), 3 % in 40 of 100 times even in 1 min. Its figure is not "
+                      "here: kvbench plots .", page.text)
+        put_pictures(self.folder)
+        (self.folder / "figures" / "calibration.svg").write_text(DRAWING)
+        page = self.report()
+        self.assertEqual(page.tags.count("svg"), 10)
+        self.assertIn("Verdicts by time How to read it.", page.text)
+        put(machine="Another CPU, 2 CPUs")
+        page = self.report()
+        self.assertIn("is of another machine (Another CPU, 2 CPUs) and not used. kvbench calibrate measures it here.",
+                      page.text)
+        self.assertEqual(page.tags.count("svg"), 9)
+        put(found=96)
+        self.assertIn("cannot be read and is not used: ./power.csv: row 3 has verdicts that do not add up; calibrate again",
+                      self.report().text)
+        (self.folder / "calibration.csv").write_text("what\n")
+        self.assertIn('cannot be read and is not used: ./calibration.csv has no column "machine"', self.report().text)
+
     def test_terms_come_from_the_columns(self):
         put_runs(self.folder, generation())
         page = self.report()

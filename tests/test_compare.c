@@ -471,7 +471,7 @@ static void test_bad_options(void **state)
         {"--threshold", "2%%", "not a share"},
         {"--threshold", "1.5.2", "not a share"},
         {"--fail-above", "", "not a share"},
-        {"--threshold", "0", "'0' is not a share above 0"},
+        {"--threshold", "0", "--threshold is to be above 0"},
         {"--metric", "speed", "'speed' is not a list of different names of cold_ttft_ms, ttft_ms"},
         {"--metric", "ttpt_ms,ttpt_ms", "is not a list of different names"},
         {"--metric", "ttpt_ms,", "is not a list of different names"},

@@ -166,6 +166,25 @@ static void test_slopes(void **state)
     assert_near(number(*state, "depth/points.tsv", 0, "limit_n"), 1);
 }
 
+static void test_slopes_by_the_probes(void **state)
+{
+    PUT_RUNS(*state,
+             {.suite = "depth",
+              .prompt_tokens = 100,
+              .ttpt_ms = {20, 40, 20, 20, 40, 20},
+              .probe_read = {8e10, 4e10, 8e10, 8e10, 4e10, 8e10}},
+             {.suite = "depth",
+              .prompt_tokens = 200,
+              .ttpt_ms = {21, 21, 42, 21, 21, 42},
+              .probe_read = {8e10, 8e10, 4e10, 8e10, 8e10, 4e10}});
+    free(write_tables(*state));
+    assert_setting(*state, "depth", "array slope_us[1] = [10]\narray slope_low_us[1] = [10]\n");
+    assert_setting(*state, "depth", "array corrected_gbytes_s[1] = [80]\narray corrected_gflops[1] = [NaN]\n");
+    assert_near(number(*state, "depth/corrected.tsv", 0, "high"), 20);
+    assert_near(number(*state, "depth/corrected.tsv", 1, "median"), 21);
+    assert_near(number(*state, "depth/points.tsv", 1, "ttpt_high"), 42);
+}
+
 /* 100 steps of 1 to 100 ms after a first token; the second repetition's take 2 ms longer. */
 static void test_tokens(void **state)
 {
@@ -311,6 +330,7 @@ int main(void)
         RUN_TEST(test_an_arm_is_the_path_and_what_varies),
         RUN_TEST(test_speedups),
         RUN_TEST(test_slopes),
+        RUN_TEST(test_slopes_by_the_probes),
         RUN_TEST(test_tokens),
         RUN_TEST(test_phases_below_the_roof),
         RUN_TEST(test_kernels),

@@ -69,6 +69,25 @@ static void test_faster_slower_or_neither(void **state)
         "needed");
 }
 
+/* An arm that the run had no time for takes a ratio with it, and that is said. */
+static void test_an_arm_is_missing(void **state)
+{
+    PUT_RUNS(*state, {.batch = 8, .path = "naive", .status = "skipped", .error = "left out: it would take long"},
+             {.batch = 8, .ttpt_ms = {10, 10, 10, 10, 10, 10}});
+    ASSERT_FINDINGS(*state, "batch: ",
+                    "batch: at batch 8 there is no ratio of cached to naive, which was skipped: left out: it would "
+                    "take long");
+    PUT_RUNS(*state, {.batch = 1, .path = "naive", .ttpt_ms = {20, 20, 20, 20, 20, 20}},
+             {.batch = 1, .ttpt_ms = {10, 10, 10, 10, 10, 10}}, {.batch = 2, .path = "naive", .ttpt_ms = {20}},
+             {.batch = 2, .ttpt_ms = {10, 10, 10, 10, 10, 10}}, {.batch = 4, .path = "naive", .ttpt_ms = {20, 20}},
+             {.batch = 4, .status = "failed", .error = "gate"}, {.batch = 8, .path = "naive", .status = "skipped"},
+             {.batch = 8, .status = "skipped"});
+    ASSERT_FINDINGS(*state,
+                    "batch: ", "batch: cached decodes 2.0 times as fast as naive at batch 1 (95 % interval 2.0 to 2.0)",
+                    "batch: in 2 of 3 cells, as at batch 2, there is no ratio of cached to naive, which has too few "
+                    "repetitions");
+}
+
 static void test_nothing_to_compare(void **state)
 {
     PUT_RUNS(*state, {.path = "cached", .ttpt_ms = {10, 11, 12, 13}});
@@ -79,7 +98,8 @@ static void test_nothing_to_compare(void **state)
     assert_no_finding(*state, "batch: ");
     PUT_RUNS(*state, {.path = "naive", .ttpt_ms = {100, 101, 102, 103}},
              {.path = "cached", .ttpt_ms = {10, 11, 12, 13}, .status = "failed", .error = "the gate"});
-    assert_no_finding(*state, "batch: ");
+    ASSERT_FINDINGS(*state,
+                    "batch: ", "batch: at batch 1 there is no ratio of naive to cached, which failed: the gate");
     PUT_RUNS(*state, {.path = "naive", .gemm = "reference", .ttpt_ms = {100, 101, 102, 103}},
              {.path = "cached", .gemm = "openblas", .ttpt_ms = {10, 11, 12, 13}});
     assert_no_finding(*state, "batch: ");
@@ -190,6 +210,24 @@ static void test_depth_from_shortest_to_longest(void **state)
         "at batch 1");
 }
 
+/* Memory that changes its speed within rounds is taken out by the probes, and that is said. */
+static void test_depth_on_a_moving_machine(void **state)
+{
+    PUT_RUNS(*state,
+             {.suite = "depth",
+              .prompt_tokens = 6,
+              .ttpt_ms = {20, 40, 20, 20, 40, 20},
+              .probe_read = {8e10, 4e10, 8e10, 8e10, 4e10, 8e10}},
+             {.suite = "depth",
+              .prompt_tokens = 1006,
+              .ttpt_ms = {30, 30, 60, 30, 30, 60},
+              .probe_read = {8e10, 8e10, 4e10, 8e10, 8e10, 4e10}});
+    ASSERT_FINDINGS(*state, "depth: ",
+                    "depth: a step of cached takes 10.0 us more per token of context (95 % interval 10.0 to 10.0), at "
+                    "batch 1, with times corrected by the probes to reading at 80.0 GB/s; at context 1016 1.5000 times "
+                    "as long as at context 16 (95 % interval 1.5000 to 1.5000)");
+}
+
 /* ---- Memory and throughput ------------------------------------------------------------------------ */
 
 static void test_bytes_a_token(void **state)
@@ -284,10 +322,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_faster_slower_or_neither),
         TEST(test_nothing_to_compare),
+        TEST(test_an_arm_is_missing),
         TEST(test_axes),
         TEST(test_many_are_a_range),
         TEST(test_trace_grows_or_is_flat),
         TEST(test_depth_from_shortest_to_longest),
+        TEST(test_depth_on_a_moving_machine),
         TEST(test_bytes_a_token),
         TEST(test_highest_throughput),
         TEST(test_what_beats_its_limit),

@@ -346,12 +346,12 @@ static void test_trends(void **state)
     struct kv_results *results = load(*state);
     const struct kv_cell_results *cells[] = {&results->cells[1], &results->cells[0], &results->cells[2]};
     struct kv_trend trend;
-    assert_int_equal(kv_results_trend(cells, 3, KV_COLUMN_TTPT_MS, &trend, NULL), KV_OK);
+    assert_int_equal(kv_results_trend(cells, 3, KV_COLUMN_TTPT_MS, &trend, NULL, NULL), KV_OK);
     assert_int_equal(trend.n, 6); /* the seventh has one context */
     assert_true(fabs(trend.slope - 10) < 1e-9 && fabs(trend.interval.low - 10) < 1e-9);
     assert_ptr_equal(trend.first, cells[1]);
     assert_ptr_equal(trend.last, cells[2]);
-    assert_int_equal(kv_results_trend(cells, 1, KV_COLUMN_TTPT_MS, &trend, NULL), KV_OK);
+    assert_int_equal(kv_results_trend(cells, 1, KV_COLUMN_TTPT_MS, &trend, NULL, NULL), KV_OK);
     assert_true(isnan(trend.slope) && trend.n == 0);
     kv_results_free(results);
 }

@@ -16,7 +16,9 @@
  *   repetition is about 20 ms, and of its steps the middle one counts
  *   at 20 ms: median of pairs 0.59, of all neighbours 0.54, trimmed mean 0.73, mean 2.2, ratio of two medians 1.5,
  *   first quartiles 0.8; an order of A B B A instead of coins changed nothing that could be seen
- *   leaving out starts whose neighbours spread more than others found no more: there are too few to lose
+ *   leaving out starts whose neighbours spread much (1.4826 MAD / sqrt(n) above 3 %) found no more: of 400 on the
+ *   recorded products 1 % in 56.5 for 57.8 %, 3 % in 99.0 for 96.5 and 10 % in 97.8 for 98.5, on other machines the same
+ *   within 1 %; false verdicts of 4,200 were 1.4 for 1.5 %. There are too few starts to lose
  *   every look takes from the level of the last: with one more look, the last interval would be 6 % wider
  *
  * thread safety: no state but what is passed in */

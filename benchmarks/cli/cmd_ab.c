@@ -138,6 +138,22 @@ static kv_status print_table(const struct ab *ab, const struct kv_contest *c, st
     return KV_OK;
 }
 
+/* What is known where nothing is decided, and what would decide it. */
+static void print_undecided(const struct kv_contest *c)
+{
+    const struct kv_effect *known = c->effect.n ? &c->effect : &c->shown;
+    const double starts = known->rounds_needed, seconds = starts * c->elapsed_s / c->n_starts;
+    if (c->n_starts == 0)
+        printf("undecided: not one start was complete; give more --time\n");
+    else if (!(known->level > 0))
+        printf("undecided: %.3f so far, but %zu start%s too few for an interval: at least %.0f, as --time %.0fs has\n",
+               known->ratio, known->n, known->n == 1 ? " is" : "s are", starts, ceil(seconds));
+    else
+        printf("undecided: %.3f (%.3f to %.3f); about %.0f starts, %.*f %s, would tell\n", known->ratio, known->low,
+               known->high, starts, seconds < 600 ? 1 : 0, seconds < 7200 ? seconds / 60 : seconds / 3600,
+               seconds < 7200 ? "minutes" : "hours");
+}
+
 static void print_verdict(const struct ab *ab, const struct kv_contest *c)
 {
     const struct kv_effect *e = &c->effect;
@@ -148,15 +164,8 @@ static void print_verdict(const struct ab *ab, const struct kv_contest *c)
         printf("B is %s: %.3f x the time of A %s\n", kv_effect_verdict_name(e->verdict), e->ratio, interval);
     else if (e->verdict == KV_EFFECT_EQUAL)
         printf("equal within %g %%: %.3f x the time of A %s\n", 100 * ab->threshold, e->ratio, interval);
-    else if (c->n_starts == 0)
-        printf("undecided: not one start was complete; give more --time\n");
-    else {
-        const struct kv_effect *known = e->n ? e : &c->shown;
-        const double starts = known->rounds_needed, minutes = starts * c->elapsed_s / c->n_starts / 60;
-        printf("undecided: %.3f (%.3f to %.3f); about %.0f starts, %.*f %s, would tell\n", known->ratio, known->low,
-               known->high, starts, minutes < 10 ? 1 : 0, minutes < 120 ? minutes : minutes / 60,
-               minutes < 120 ? "minutes" : "hours");
-    }
+    else
+        print_undecided(c);
 }
 
 static int conclude(const struct ab *ab, const struct kv_contest *c)

@@ -21,34 +21,6 @@ struct settings {
 
 /* ---- Options ------------------------------------------------------------------------------------ */
 
-/* "5%" or "0.05"; a number of 1 or more without its sign may mean either and is refused. */
-static bool parse_share(const char *text, void *value, struct kv_error *error)
-{
-    const char *tail = text + strspn(text, "0123456789.");
-    const bool percent = strcmp(tail, "%") == 0;
-    char *end;
-    const double number = strtod(text, &end), share = percent ? number / 100 : number;
-    if (end == text || end != tail || (*tail && !percent) || share > (percent ? 100 : 0.999999)) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a share such as 5%% or 0.05", text);
-        return false;
-    }
-    *(double *)value = share;
-    return true;
-}
-
-static bool parse_threshold(const char *text, void *value, struct kv_error *error)
-{
-    double share;
-    if (!parse_share(text, &share, error))
-        return false;
-    if (!(share > 0)) {
-        snprintf(error->message, sizeof error->message, "'%.60s' is not a share above 0", text);
-        return false;
-    }
-    *(double *)value = share;
-    return true;
-}
-
 /* What the names of options mean for the comparison. */
 static void take_names(struct settings *s)
 {
@@ -67,6 +39,8 @@ static const char *check(const struct settings *s)
 {
     const struct kv_compare_settings *compare = &s->compare;
     const bool by = compare->by != KV_N_COLUMNS;
+    if (!(compare->threshold > 0))
+        return "--threshold is to be above 0";
     if (s->other_place && by)
         return "--by compares the values of a column within one run, and two runs are named: leave one of them out";
     if (!s->other_place && !by)
@@ -175,13 +149,11 @@ int command_compare(int argc, char **argv)
         {.name = "threshold",
          .argument = "SHARE",
          .help = "ratios closer to 1 than this are equal (default 2%)",
-         .value = &s.compare.threshold,
-         .parse = parse_threshold},
+         .share = &s.compare.threshold},
         {.name = "fail-above",
          .argument = "SHARE",
          .help = "exit 1 when any result has the verdict slower and takes so much longer, as 5%",
-         .value = &s.fail_above,
-         .parse = parse_share},
+         .share = &s.fail_above},
         {.name = "format",
          .argument = "FORMAT",
          .help = "of what is printed (default text):",

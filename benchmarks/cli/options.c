@@ -96,7 +96,7 @@ static bool parse_duration(double *seconds, const char *text, struct kv_error *e
 static bool parse_share(double *share, const char *text, struct kv_error *error)
 {
     char unit;
-    if (!parse_number(share, &unit, text, "%") || (!unit && *share >= 1))
+    if (text[strspn(text, "0123456789.%")] || !parse_number(share, &unit, text, "%") || (!unit && *share >= 1))
         return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a share such as 5%% or 0.05", text) == KV_OK;
     *share /= unit ? 100 : 1;
     return true;

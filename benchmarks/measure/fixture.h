@@ -97,8 +97,8 @@ void kv_probe_histories_free(struct kv_run *run);
 
 /* Rounds that a ratio needs to be told from 1 at all: kv_effect_least_rounds(0.05). */
 #define KV_LEAST_ROUNDS 6
-/* The error of a row that the run had no time for. */
-#define KV_LEFT_OUT "left out: the time of --time is over; give it more"
+/* Counts a cell that the run has no time for, and says what it would take: the error of its row, cut to `size`. */
+const char *kv_cell_leave_out(struct kv_cell_run *cell, int rounds, double seconds, char *text, size_t size);
 
 kv_status kv_rounds_measure(struct kv_run *run, struct kv_error *error);
 bool kv_cell_wants_more(const struct kv_cell_run *cell);

@@ -296,7 +296,9 @@ static bool is_too_long(struct kv_cell_run *cell, struct kv_error *error)
     struct kv_run *run = cell->run;
     const int index = (int)(cell - run->cells);
     const double budget = run->settings->cell_budget_s, once = kv_predict_seconds(run, index);
+    const double rounds = fmin(cell->wanted, KV_LEAST_ROUNDS);
     double needed = kv_predict_opening(run, index);
+    char reason[sizeof cell->result.error];
     if (cell->result.n_done)
         return false;
     if (budget > 0 && once * cell->wanted > budget) {
@@ -309,8 +311,8 @@ static bool is_too_long(struct kv_cell_run *cell, struct kv_error *error)
             needed += kv_predict_seconds(run, i) * fmin(run->cells[i].wanted, KV_LEAST_ROUNDS);
     if (needed <= kv_run_time_left(run))
         return false;
-    run->n_left_out++;
-    kv_fail(error, KV_ERROR_UNSUPPORTED, KV_LEFT_OUT);
+    kv_fail(error, KV_ERROR_UNSUPPORTED, "%s",
+            kv_cell_leave_out(cell, (int)rounds, once * rounds, reason, sizeof reason));
     return true;
 }
 

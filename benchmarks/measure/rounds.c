@@ -6,6 +6,7 @@
 #include "results/effect.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,20 @@ static int longest_cell(const struct kv_run *run, int rounds)
     return longest;
 }
 
+const char *kv_cell_leave_out(struct kv_cell_run *cell, int rounds, double seconds, char *text, size_t size)
+{
+    char time[32];
+    cell->skip = true;
+    cell->run->n_left_out++;
+    if (seconds < 60)
+        snprintf(time, sizeof time, "%.2g s", seconds);
+    else
+        kv_clock_text(seconds, time);
+    snprintf(text, size, "left out: its %d round%s would take %s, and --time has %s left; give it more", rounds,
+             rounds == 1 ? "" : "s", time, kv_run_time_left(cell->run) > 0 ? "less" : "nothing");
+    return text;
+}
+
 /* Fewer rounds, and when that is not enough fewer cells, until what is left fits into the time. */
 static void fit_into_time(struct kv_run *run)
 {
@@ -88,9 +103,10 @@ static void fit_into_time(struct kv_run *run)
     while (rounds > KV_LEAST_ROUNDS && kv_predict_left(run, rounds) > left)
         rounds--;
     for (int i; kv_predict_left(run, rounds) > left && (i = longest_cell(run, rounds)) >= 0;) {
-        run->cells[i].skip = true;
-        run->n_left_out++;
-        kv_cell_give_up(&run->cells[i], KV_LEFT_OUT);
+        struct kv_cell_run *cell = &run->cells[i];
+        char reason[sizeof cell->result.error];
+        const int n = (cell->wanted < rounds ? cell->wanted : rounds) - cell->result.n_done;
+        kv_cell_give_up(cell, kv_cell_leave_out(cell, n, kv_predict_seconds(run, i) * n, reason, sizeof reason));
     }
     run->n_rounds_less = run->least_rounds - rounds;
     run->least_rounds = rounds;

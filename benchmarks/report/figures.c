@@ -36,14 +36,15 @@ static void print_missing(const struct kv_report *report, const struct kv_figure
         report->outcome->missing[report->outcome->n_missing++] = figure->name;
 }
 
-static kv_status print_figure(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page,
-                              struct kv_error *error)
+kv_status kv_report_figure(const struct kv_report *report, const char *folder, const struct kv_figure_text *figure,
+                           FILE *page, bool *found, struct kv_error *error)
 {
     char name[NAME_SIZE], prefix[64], number[16], *path, *text;
     size_t n;
     snprintf(name, sizeof name, "figures/%s.svg", figure->name);
     snprintf(prefix, sizeof prefix, "%s-", figure->name);
-    kv_status status = read_file(report->folder, name, &path, &text, &n, error);
+    kv_status status = read_file(folder, name, &path, &text, &n, error);
+    *found = text != NULL;
     if (text) {
         snprintf(number, sizeof number, "%d", ++report->outcome->n_figures);
         kv_html_part(page, "figure", "name", figure->name, "title", figure->title, "reading", figure->reading, NULL);
@@ -52,11 +53,19 @@ static kv_status print_figure(const struct kv_report *report, const struct kv_fi
             status = kv_fail(error, KV_ERROR_FORMAT, "%s cannot be shown, %s: draw it again with kvbench plots", path,
                              defect);
         kv_html_part(page, "figure end", "number", number, "caption", figure->caption, "suite", figure->suite, NULL);
-    } else if (!status) {
-        print_missing(report, figure, page);
     }
     free(text);
     free(path);
+    return status;
+}
+
+static kv_status print_figure(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page,
+                              struct kv_error *error)
+{
+    bool found;
+    const kv_status status = kv_report_figure(report, report->folder, figure, page, &found, error);
+    if (!status && !found)
+        print_missing(report, figure, page);
     return status;
 }
 
@@ -151,7 +160,7 @@ kv_status kv_report_figures(void *context, FILE *page, struct kv_error *error)
     const struct kv_report *const report = context;
     kv_status status = KV_OK;
     for (const struct kv_figure_text *figure = kv_figure_texts; !status && figure->name; figure++)
-        if (figure->suite)
+        if (figure->suite && strcmp(figure->name, KV_REPORT_CALIBRATION) != 0)
             status = print_figure(report, figure, page, error);
     if (!status)
         status = print_animations(report, "", page, error);

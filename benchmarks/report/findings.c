@@ -92,7 +92,7 @@ static const char *topic_of(const struct kv_finding *finding)
 static bool says_something(const struct kv_finding *finding)
 {
     return finding->kind != KV_FINDING_EQUAL && finding->kind != KV_FINDING_UNDECIDED &&
-           finding->kind != KV_FINDING_FAULTS &&
+           finding->kind != KV_FINDING_FAULTS && finding->kind != KV_FINDING_NO_RATIO &&
            (finding->kind != KV_FINDING_GROWTH || finding->growth != KV_GROWTH_UNDECIDED);
 }
 

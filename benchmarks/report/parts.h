@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "report/html.h"
 #include "report/report.h"
 #include "results/compare.h"
 #include "results/results.h"
@@ -32,9 +33,17 @@ kv_status kv_report_figures(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_tables(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_machine(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_limits(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_calibration(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_warnings(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_terms(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_changes(void *report, FILE *page, struct kv_error *error);
+
+/* The figure that is no run's, and has a section of its own. */
+#define KV_REPORT_CALIBRATION "calibration"
+
+/* Shows folder/figures/NAME.svg with its title and caption; *found: it is there. Errors: IO, FORMAT, MEMORY. */
+kv_status kv_report_figure(const struct kv_report *report, const char *folder, const struct kv_figure_text *figure,
+                           FILE *page, bool *found, struct kv_error *error);
 
 /* One item of a list of warnings and notes. */
 void kv_report_print_warning(FILE *page, bool is_warning, const char *text);

@@ -167,6 +167,7 @@ static kv_status print_page(struct kv_report *report, FILE *page, struct kv_erro
         {"tables", .print = kv_report_tables},
         {"machine", .print = kv_report_machine},
         {"limits", .print = kv_report_limits},
+        {"calibration", .print = kv_report_calibration},
         {"warnings", .print = kv_report_warnings},
         {"terms", .print = kv_report_terms},
         {"changes", .print = kv_report_changes},

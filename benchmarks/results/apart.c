@@ -2,6 +2,7 @@
 #include "results/apart.h"
 
 #include "base/error.h"
+#include "results/calibrated.h"
 #include "results/csv.h"
 
 #include <math.h>
@@ -133,12 +134,6 @@ static kv_status find_by_runs(const struct kv_results *a, const struct kv_result
 
 /* ---- What was calibrated -------------------------------------------------------------------------------------------- */
 
-/* "CPU name, 2 CPUs", by which calibration.csv knows a machine. */
-static void fingerprint(const struct kv_results *run, char *text, size_t size)
-{
-    snprintf(text, size, "%s, %d CPUs", run->context->cpu, run->context->cpus);
-}
-
 /* The allowance of the rows that apply; *reaches: one of them is of so long a separation. 0: none applies. */
 static kv_status read_calibration(const char *file, const char *machine, double seconds, double *log_factor,
                                   double *nearest, bool *reaches, struct kv_error *error)
@@ -170,21 +165,19 @@ static kv_status read_calibration(const char *file, const char *machine, double 
     return status;
 }
 
-/* Where calibrate puts it by itself, beside the runs, and in their folders. */
 static kv_status find_calibrated(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
                                  bool *reaches, struct kv_error *error)
 {
-    static const char *const places[] = {"/../calibration", "/..", ""};
-    char machine[128], other[128];
+    enum { N_PLACES = 2 * KV_CALIBRATED_PLACES };
+    char machine[KV_CALIBRATED_MACHINE_SIZE], other[KV_CALIBRATED_MACHINE_SIZE];
     kv_status status = KV_OK;
-    fingerprint(a, machine, sizeof machine);
-    fingerprint(b, other, sizeof other);
-    if (!*a->context->cpu || strcmp(machine, other) != 0)
+    if (!*kv_calibrated_machine(a, machine) || strcmp(machine, kv_calibrated_machine(b, other)) != 0)
         return KV_OK;
-    for (int i = 0; !status && i < 6; i++) {
+    for (int i = 0; !status && i < N_PLACES; i++) {
         double log_factor = 0, nearest = 0;
         char *file;
-        if (asprintf(&file, "%s%s/calibration.csv", (i < 3 ? a : b)->folder, places[i % 3]) < 0)
+        if (asprintf(&file, "%s%s/calibration.csv", (i < KV_CALIBRATED_PLACES ? a : b)->folder,
+                     kv_calibrated_places[i % KV_CALIBRATED_PLACES]) < 0)
             return kv_fail(error, KV_ERROR_MEMORY, "no memory for the comparison: close other programs");
         if (access(file, F_OK) == 0)
             status = read_calibration(file, machine, apart->seconds, &log_factor, &nearest, reaches, error);
@@ -192,7 +185,7 @@ static kv_status find_calibrated(const struct kv_results *a, const struct kv_res
             apart->log_factor = fmax(log_factor, log(LEAST_FACTOR));
             snprintf(apart->source, sizeof apart->source, "%.160s: windows %.0f s apart on this machine", file,
                      nearest);
-            i = 6;
+            i = N_PLACES;
         }
         free(file);
     }

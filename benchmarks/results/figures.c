@@ -23,61 +23,6 @@ static void write_batch(struct kv_picture *p)
     kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
 }
 
-/* The trend of an arm, and the middle of its points, through which the line is drawn. */
-static struct kv_trend trend_of(struct kv_picture *p, int arm, enum kv_column column, double *x, double *y)
-{
-    const struct kv_cell_results **cells = malloc((p->n_cells + 1) * sizeof *cells);
-    struct kv_trend trend = {.slope = NAN, .interval = {NAN, NAN}};
-    size_t n = 0;
-    *x = *y = 0;
-    if (!cells)
-        kv_picture_fail_memory(p);
-    for (size_t i = 0; cells && i < p->n_cells; i++)
-        if (p->cells[i].arm == arm && p->cells[i].cell->figures[column].n) {
-            cells[n++] = p->cells[i].cell;
-            *x += p->cells[i].x;
-            *y += p->cells[i].cell->figures[column].median;
-        }
-    if (!p->status)
-        p->status = kv_results_trend(cells, n, column, &trend, p->error);
-    free(cells);
-    *x /= (double)n;
-    *y /= (double)n;
-    return trend;
-}
-
-/* Slopes as settings, and table `fit`: of every arm whose slope has an interval, a line at its first, middle and last
- * context, and the lines with the least and the largest slope through its middle. */
-static void write_trends(struct kv_picture *p)
-{
-    double slopes[KV_PICTURE_MAX_ARMS], lows[KV_PICTURE_MAX_ARMS], highs[KV_PICTURE_MAX_ARMS],
-        limits[KV_PICTURE_MAX_ARMS];
-    kv_picture_begin(p, "fit", "arm\tcontext_tokens\tfit\tlow\thigh");
-    for (int arm = 0; arm < p->n_arms; arm++) {
-        double middle, y;
-        const struct kv_trend limit = trend_of(p, arm, KV_COLUMN_LIMIT_MS, &middle, &y);
-        const struct kv_trend t = trend_of(p, arm, KV_COLUMN_TTPT_MS, &middle, &y);
-        slopes[arm] = t.slope;
-        lows[arm] = t.interval.low;
-        highs[arm] = t.interval.high;
-        limits[arm] = limit.interval.low > 0 ? limit.slope : NAN;
-        if (isnan(t.interval.low))
-            continue;
-        const double places[] = {t.first->numbers[KV_COLUMN_CONTEXT_TOKENS], middle,
-                                 t.last->numbers[KV_COLUMN_CONTEXT_TOKENS]};
-        for (int i = 0; i < 3; i++) {
-            const double away = 1e-3 * (places[i] - middle);
-            KV_PICTURE_ROW(p, arm + 1, places[i], y + t.slope * away, y + t.interval.low * away,
-                           y + t.interval.high * away);
-        }
-    }
-    kv_picture_end(p);
-    kv_picture_numbers(p, "slope_us", slopes, p->n_arms);
-    kv_picture_numbers(p, "slope_low_us", lows, p->n_arms);
-    kv_picture_numbers(p, "slope_high_us", highs, p->n_arms);
-    kv_picture_numbers(p, "limit_slope_us", limits, p->n_arms);
-}
-
 static bool arm_keeps(const struct kv_picture *p, int arm)
 {
     for (size_t i = 0; i < p->n_cells; i++)
@@ -113,7 +58,7 @@ static void write_depth(struct kv_picture *p)
     }
     kv_picture_number(p, "close_high", close.high);
     write_keeps(p);
-    write_trends(p);
+    kv_picture_trends(p);
 }
 
 static void write_memory(struct kv_picture *p)

@@ -59,6 +59,7 @@ struct comparisons {
     } * pairs;
     size_t n;
     enum kv_column axis;
+    struct kv_finding alone; /* of points where only one of both was timed */
 };
 
 static bool is_different(const struct pair *pair)
@@ -168,13 +169,30 @@ static bool has_speed(const struct kv_cell_results *cell)
     return cell->file == KV_FILE_RUNS && kv_cell_is_timed(cell) && cell->figures[KV_COLUMN_TTPT_MS].n > 1;
 }
 
+/* Of a cell whose other, or which itself, was not timed. */
+static void miss(struct comparisons *all, const struct kv_cell_results *cell, const struct kv_cell_results *other)
+{
+    struct kv_finding *alone = &all->alone;
+    if (!alone->n++)
+        *alone = (struct kv_finding){.kind = KV_FINDING_NO_RATIO,
+                                     .axis = all->axis,
+                                     .cell = has_speed(cell) ? other : cell,
+                                     .base = has_speed(cell) ? cell : other,
+                                     .n = 1};
+}
+
 static void compare(struct finder *finder, const struct kv_matcher *matcher, const struct kv_cell_results *cell,
                     const char *base, struct comparisons *all)
 {
     const struct kv_cell_results *other;
     for (size_t at = 0; !finder->status && (other = kv_matcher_next(matcher, cell, &at)) != NULL;) {
-        if (other == cell || !kv_cell_is(other, all->axis, base) || !has_speed(other))
+        if (other == cell || !kv_cell_is(other, all->axis, base))
             continue;
+        if (!has_speed(cell) || !has_speed(other)) {
+            if (has_speed(cell) || has_speed(other))
+                miss(all, cell, other);
+            continue;
+        }
         struct pair *pair = &all->pairs[all->n++];
         *pair = (struct pair){.base = other, .cell = cell};
         finder->status = kv_judge(other, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &pair->judged, finder->error);
@@ -188,7 +206,7 @@ static void find_speeds_of(struct finder *finder, enum kv_column axis)
     const struct kv_results *results = finder->results;
     const size_t n = results->n_cells;
     const struct kv_cell_results **cells = allocate(finder, n, sizeof *cells);
-    struct comparisons all = {allocate(finder, n, sizeof *all.pairs), 0, axis};
+    struct comparisons all = {.pairs = allocate(finder, n, sizeof *all.pairs), .axis = axis};
     bool *told = allocate(finder, n, sizeof *told);
     struct kv_matcher *matcher = NULL;
     for (size_t i = 0; !finder->status && i < n; i++)
@@ -199,18 +217,20 @@ static void find_speeds_of(struct finder *finder, enum kv_column axis)
         const char *base = base_value(results, cells[i]->texts[KV_COLUMN_SUITE], axis);
         if (told[i] || !*cells[i]->texts[axis] || kv_cell_is(cells[i], axis, base))
             continue;
-        all.n = 0;
+        all.n = all.alone.n = 0;
         for (size_t k = i; k < n; k++)
             if (same_arm(cells[k], cells[i], axis)) {
                 told[k] = true;
-                if (has_speed(cells[k]))
-                    compare(finder, matcher, cells[k], base, &all);
+                compare(finder, matcher, cells[k], base, &all);
             }
         if (all.n > MAX_LINES)
             find_range(finder, &all);
         else
             find_pairs(finder, &all);
         find_undecided(finder, &all);
+        all.alone.n_of = all.n + all.alone.n;
+        if (all.alone.n)
+            add(finder, all.alone);
     }
     kv_matcher_free(matcher);
     free(cells);
@@ -257,6 +277,7 @@ static void find_trace_growth(struct finder *finder)
                                         .interval = slope->interval,
                                         .value_2 = j.ratio,
                                         .interval_2 = j.interval,
+                                        .limit = NAN,
                                         .growth = growth_of(slope->interval, 0.75 * cell->numbers[KV_COLUMN_NEW_TOKENS],
                                                             early->median / 1e3),
                                         .n = slope->n});
@@ -269,8 +290,7 @@ static void find_curve_growth(struct finder *finder, size_t first, bool *told)
     const struct kv_results *results = finder->results;
     const struct kv_cell_results **curve = allocate(finder, results->n_cells, sizeof *curve);
     const kv_column_set columns = kv_key_columns() & ~KV_BIT(KV_COLUMN_PROMPT_TOKENS);
-    struct kv_trend trend;
-    struct kv_judgement j;
+    struct kv_trend trend, limit;
     size_t n = 0;
     for (size_t i = first; curve && i < results->n_cells; i++) {
         if (!kv_cells_agree(&results->cells[i], &results->cells[first], columns))
@@ -280,18 +300,22 @@ static void find_curve_growth(struct finder *finder, size_t first, bool *told)
             curve[n++] = &results->cells[i];
     }
     if (!finder->status)
-        finder->status = kv_results_trend(curve, n, KV_COLUMN_TTPT_MS, &trend, finder->error);
+        finder->status = kv_results_trend(curve, n, KV_COLUMN_TTPT_MS, &trend, NULL, finder->error);
+    if (!finder->status)
+        finder->status = kv_results_trend(curve, n, KV_COLUMN_LIMIT_MS, &limit, NULL, finder->error);
     free(curve);
-    if (finder->status || trend.first == trend.last)
+    if (finder->status || !trend.first)
         return;
-    finder->status = kv_judge(trend.first, trend.last, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &j, finder->error);
     add(finder, (struct kv_finding){.kind = KV_FINDING_GROWTH,
                                     .cell = trend.last,
                                     .base = trend.first,
                                     .value = trend.slope,
                                     .interval = trend.interval,
-                                    .value_2 = j.ratio,
-                                    .interval_2 = j.interval,
+                                    .value_2 = trend.ends.ratio,
+                                    .interval_2 = trend.ends.interval,
+                                    .corrected_by = trend.corrected_by,
+                                    .corrected_to = trend.corrected_to,
+                                    .limit = limit.interval.low > 0 ? limit.slope : NAN,
                                     .growth = growth_of(trend.interval,
                                                         trend.last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
                                                             trend.first->numbers[KV_COLUMN_CONTEXT_TOKENS],

@@ -12,6 +12,8 @@ enum kv_finding_kind {
     KV_FINDING_SPEED_RANGE, /* an arm over several points: from `value` (cell) to `value_2` (cell_2) times as fast */
     KV_FINDING_EQUAL,       /* n of n_of points of an arm are as fast within the threshold; of 1: value is the speed */
     KV_FINDING_UNDECIDED,   /* n of n_of points of an arm are not told apart */
+    KV_FINDING_NO_RATIO,    /* n of n_of points of an arm have no ratio to its base, such as that of cell, whose times are
+                               missing, to base, or of base to it */
     KV_FINDING_GROWTH,      /* a step takes `value` us more a token of context, and late in a sequence (cell) value_2
                                times as long as early: in the same generation, or in base, at a shorter context */
     KV_FINDING_MEMORY,      /* cell keeps `value` bytes of keys and values a token and sequence; value_2: the most in
@@ -36,6 +38,9 @@ struct kv_finding {
     double value, value_2;
     struct kv_stats_interval interval, interval_2; /* of value, of value_2; NaN: too few rounds */
     enum kv_growth growth;
+    const char *corrected_by; /* of growth: as in struct kv_trend */
+    double corrected_to;
+    double limit;         /* of growth: us more a token of context that bytes and flops take at least; NaN: not told */
     size_t n, n_of;       /* of growth, n: rounds */
     double rounds_needed; /* of what is undecided: the most of these points */
 };

@@ -148,6 +148,24 @@ static void tell_speed(const struct kv_results *results, const struct kv_finding
     }
 }
 
+/* What is missing stands in cell. */
+static void tell_no_ratio(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
+{
+    static const char *const states[] = {[KV_CELL_OK] = "has too few repetitions",
+                                         [KV_CELL_FAILED] = "failed",
+                                         [KV_CELL_SKIPPED] = "was skipped",
+                                         [KV_CELL_STALLED] = "was stalled"};
+    char where[KV_WHERE_SIZE], missing[64], other[64], count[64] = "at ";
+    kv_where_text(results, f->base, KV_BIT(f->axis), where, sizeof where);
+    arm_text(f->cell, f->axis, missing, sizeof missing);
+    arm_text(f->base, f->axis, other, sizeof other);
+    if (f->n > 1)
+        snprintf(count, sizeof count, "in %zu of %zu cells, as at ", f->n, f->n_of);
+    snprintf(text, size, "%s: %s%s%s there is no ratio of %s to %s, which %s%s%s", f->cell->texts[KV_COLUMN_SUITE],
+             count, where, f->n > 1 ? "," : "", other, missing, states[f->cell->status], *f->cell->error ? ": " : "",
+             f->cell->error);
+}
+
 /* "cached takes 0.9 us more per token of context (95 % interval 0.7 to 1.1)", or why that cannot be told */
 static void tell_slope(const struct kv_finding *f, char *text, size_t size)
 {
@@ -177,6 +195,20 @@ static void tell_slope(const struct kv_finding *f, char *text, size_t size)
                  falls ? "less" : "more", low, high);
 }
 
+/* Appends what the probes were used for, and what bytes and flops take at least. */
+static void tell_correction(const struct kv_finding *f, char *text, size_t size)
+{
+    char number[KV_NUMBER_SIZE];
+    const size_t used = strlen(text);
+    if (f->corrected_by)
+        snprintf(text + used, size - used, ", with times corrected by the probes to %s at %s %s", f->corrected_by,
+                 kv_number_text(f->corrected_to / 1e9, number, sizeof number),
+                 strcmp(f->corrected_by, "reading") == 0 ? "GB/s" : "GFLOPS");
+    const size_t end = strlen(text);
+    if (f->growth == KV_GROWTH_GROWS && !isnan(f->limit))
+        snprintf(text + end, size - end, "; its limit grows by %s us", kv_number_text(f->limit, number, sizeof number));
+}
+
 static void tell_growth(const struct kv_results *results, const struct kv_finding *f, char *text, size_t size)
 {
     char slope[256], where[KV_WHERE_SIZE], late[96], early[96];
@@ -184,6 +216,7 @@ static void tell_growth(const struct kv_results *results, const struct kv_findin
     tell_slope(f, slope, sizeof slope);
     kv_where_text(results, f->cell, f->base ? KV_BIT(KV_COLUMN_CONTEXT_TOKENS) : 0, where, sizeof where);
     snprintf(text, size, "%s: %s, at %s", f->cell->texts[KV_COLUMN_SUITE], slope, where);
+    tell_correction(f, text, size);
     if (isnan(f->interval_2.low) || f->growth == KV_GROWTH_UNDECIDED)
         return;
     if (f->base) {
@@ -245,6 +278,8 @@ const char *kv_finding_text(const struct kv_results *results, const struct kv_fi
 {
     if (finding->kind == KV_FINDING_GROWTH)
         tell_growth(results, finding, text, size);
+    else if (finding->kind == KV_FINDING_NO_RATIO)
+        tell_no_ratio(results, finding, text, size);
     else if (finding->kind == KV_FINDING_MEMORY)
         tell_memory(results, finding, text, size);
     else if (finding->kind == KV_FINDING_THROUGHPUT)

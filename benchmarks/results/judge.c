@@ -1,4 +1,4 @@
-/* The one rule of what differs, and trends by it. */
+/* The one rule of what differs. */
 #include "results/results.h"
 
 #include "base/error.h"
@@ -79,84 +79,5 @@ kv_status kv_results_speed(const struct kv_results *results, const struct kv_cel
             base = &results->cells[i];
     const kv_status status = kv_judge(base, cell, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, judgement, error);
     judgement->interval = (struct kv_stats_interval){1 / judgement->interval.high, 1 / judgement->interval.low};
-    return status;
-}
-
-/* ---- Trends ----------------------------------------------------------------------------------------------------------- */
-
-/* The shortest and the longest context that have the figure, and the last round; false: there are no two. */
-static bool find_ends(const struct kv_cell_results *const *cells, size_t n, enum kv_column column,
-                      struct kv_trend *trend, int *last_round)
-{
-    *last_round = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct kv_sample *sample = &cells[i]->figures[column];
-        const double context = cells[i]->numbers[KV_COLUMN_CONTEXT_TOKENS];
-        if (!sample->n || isnan(context))
-            continue;
-        if (!trend->first || context < trend->first->numbers[KV_COLUMN_CONTEXT_TOKENS])
-            trend->first = cells[i];
-        if (!trend->last || context > trend->last->numbers[KV_COLUMN_CONTEXT_TOKENS])
-            trend->last = cells[i];
-        const int round = sample->rounds[sample->n - 1].round;
-        *last_round = round > *last_round ? round : *last_round;
-    }
-    return trend->first != trend->last;
-}
-
-static bool find_round(const struct kv_sample *sample, int round, double *value)
-{
-    for (size_t i = 0; i < sample->n; i++)
-        if (sample->rounds[i].round == round) {
-            *value = sample->rounds[i].value;
-            return true;
-        }
-    return false;
-}
-
-/* Median of the slopes of all pairs of the round's cells, in us for figures in ms; NaN: they span less than half of
- * `span`. slopes [n (n - 1) / 2] is scratch. */
-static double slope_of_round(const struct kv_cell_results *const *cells, size_t n, enum kv_column column, int round,
-                             double span, double *slopes)
-{
-    size_t n_slopes = 0;
-    double widest = 0, a, b;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < i; k++) {
-            const double apart = cells[i]->numbers[KV_COLUMN_CONTEXT_TOKENS] -
-                                 cells[k]->numbers[KV_COLUMN_CONTEXT_TOKENS];
-            if (!(fabs(apart) > 0) || !find_round(&cells[i]->figures[column], round, &a) ||
-                !find_round(&cells[k]->figures[column], round, &b))
-                continue;
-            widest = fmax(widest, fabs(apart));
-            slopes[n_slopes++] = 1e3 * (a - b) / apart;
-        }
-    kv_stats_sort(slopes, n_slopes);
-    return widest >= span / 2 ? kv_stats_median(slopes, n_slopes) : NAN;
-}
-
-kv_status kv_results_trend(const struct kv_cell_results *const *cells, size_t n, enum kv_column column,
-                           struct kv_trend *trend, struct kv_error *error)
-{
-    int last_round;
-    double by_round[KV_EFFECT_MAX_ROUNDS];
-    struct kv_effect_middle middle;
-    *trend = (struct kv_trend){.slope = NAN, .interval = {NAN, NAN}};
-    if (!find_ends(cells, n, column, trend, &last_round))
-        return KV_OK;
-    const double span = trend->last->numbers[KV_COLUMN_CONTEXT_TOKENS] -
-                        trend->first->numbers[KV_COLUMN_CONTEXT_TOKENS];
-    double *slopes = malloc(n * n * sizeof *slopes);
-    if (!slopes)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the trend of %zu cells: close other programs", n);
-    for (int round = 1; round <= last_round && trend->n < KV_EFFECT_MAX_ROUNDS; round++) {
-        by_round[trend->n] = slope_of_round(cells, n, column, round, span, slopes);
-        trend->n += !isnan(by_round[trend->n]);
-    }
-    free(slopes);
-    const kv_status status = kv_effect_middle(by_round, trend->n, KV_JUDGE_LEVEL, &middle, error);
-    trend->slope = middle.value;
-    if (isfinite(middle.low))
-        trend->interval = (struct kv_stats_interval){middle.low, middle.high};
     return status;
 }

@@ -99,6 +99,10 @@ struct kv_picture_value {
  * the limit of the time per token that is drawn: median time x median share, which no point is below. Returns how many points there are. */
 size_t kv_picture_points(struct kv_picture *p, const struct kv_picture_value *values, int n_values);
 
+/* What the trends of times against the context are drawn from (picture_trends.c): tables fit and corrected, and
+ * slope_us[], slope_low_us[], slope_high_us[], limit_slope_us[], corrected_gbytes_s[], corrected_gflops[] of the arms. */
+void kv_picture_trends(struct kv_picture *p);
+
 /* What the figure `training` is drawn from: the whole of its file. (picture_training.c) */
 void kv_picture_training(struct kv_picture *p);
 void kv_picture_calibration(struct kv_picture *p);

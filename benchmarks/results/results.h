@@ -191,15 +191,26 @@ kv_status kv_results_speed(const struct kv_results *results, const struct kv_cel
  * 1968), of which a round that is slow as a whole says nothing, and one stalled cell next to nothing; then the middle of
  * the rounds' slopes and its interval (effect.h: the order of the cells within a round is random, so that a machine that
  * drifts tilts a round upwards as often as downwards). A round counts when its cells span at least half of the contexts.
- */
+ * Where the probes of the rows foretell the times of a cell, times are corrected by them first: trend.c says how, and
+ * why that invents no slope. */
 struct kv_trend {
     size_t n;                                   /* rounds that count */
     double slope;                               /* us a token of context; NaN without rounds */
     struct kv_stats_interval interval;          /* of slope; NaN: too few rounds for it */
-    const struct kv_cell_results *first, *last; /* of the shortest and the longest context */
+    const struct kv_cell_results *first, *last; /* of the shortest and the longest context; NULL: there are no two */
+    struct kv_judgement ends;                   /* of last against first, as corrected */
+    const char *corrected_by;                   /* "reading" or "arithmetic": times are as if that */
+    double corrected_to; /*   had been so many B/s or flop/s; NULL and NaN: they are as measured */
 };
-/* cells [n] that differ in their context alone. Errors: MEMORY. */
+
+/* What a cell has in its trend. */
+struct kv_trend_point {
+    double median; /* as corrected */
+    struct kv_stats_interval interval;
+};
+
+/* cells [n] that differ in their context alone; points [n], in their order, or NULL. Errors: MEMORY. */
 kv_status kv_results_trend(const struct kv_cell_results *const *cells, size_t n, enum kv_column column,
-                           struct kv_trend *trend, struct kv_error *error);
+                           struct kv_trend *trend, struct kv_trend_point *points, struct kv_error *error);
 
 #endif
