@@ -117,7 +117,7 @@ kv_status engine_start(const char *command, const struct model_options *model, c
     for (char *dash = strrchr(adapter, '/'); (dash = strchr(dash, '-'));)
         *dash = '_';
     snprintf(n_threads, sizeof n_threads, "%d", threads);
-    const char *const argv[] = {python,      "-IB",    adapter,     "--model", folder,
+    const char *const argv[] = {python,      "-IB",   adapter,     "--model", folder,
                                 "--weights", weights, "--threads", n_threads, NULL};
     signal(SIGPIPE, SIG_IGN); /* one that has ended is told of by its stderr */
     const double patience = atof(setting("KVBENCH_PEER_SECONDS", "0"));

@@ -81,8 +81,12 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                                   STATE(KV_TYPE_COUNT, "threads of the peer that computed in its warm-up: each did a "
                                                        "fifth or more of what the busiest did")},
     [KV_COLUMN_SAME_TOKENS] = {.name = "same_tokens",
-                               STATE(KV_TYPE_COUNT, "new tokens of the peer's first sequence, from the first on, that "
-                                                    "are those of kvbench in float32")},
+                               .type = KV_TYPE_COUNT,
+                               .role = KV_ROLE_SIZE,
+                               .unit = "tokens",
+                               .label = "same tokens",
+                               .meaning = "new tokens of the peer's first sequence, from the first on, that are "
+                                          "those of kvbench in float32"},
 
     [KV_COLUMN_REPETITION] = {.name = "repetition", STATE(KV_TYPE_COUNT, "number of the repetition, from 1")},
     [KV_COLUMN_ROUND] = {.name = "round",
