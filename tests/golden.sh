@@ -102,7 +102,8 @@ helps() {
     at_the_door --help >"$work/made/help-door.txt"
     at_the_door plots --help >"$work/made/help-plots.txt"
     kv --help >"$work/made/help-program.txt"
-    for command in ab bench calibrate compare dashboard evaluate generate info limits logits report tables tokenize train worker; do
+    for command in ab bench calibrate compare dashboard evaluate export generate info limits logits peers report tables tokenize \
+        train worker; do
         kv "$command" --help >"$work/made/help-$command.txt"
     done
 }

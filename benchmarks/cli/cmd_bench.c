@@ -27,6 +27,7 @@ static void stop_on_signal(int number)
 struct bench {
     const char *command;
     const struct bench_settings *asked;
+    bench_ending ending; /* NULL: tables and findings */
     struct kv_config config;
     struct kv_plan plan;
     struct kv_run_folder folder;
@@ -154,7 +155,8 @@ static kv_status summarize(const struct bench *bench, struct kv_steadiness *mach
     if (kv_plan_has(&bench->plan, KV_FILE_RUNS))
         status = kv_summary_write(results, error);
     if (!status)
-        status = kv_results_print(results, bench->asked->format, stdout, error);
+        status = bench->ending ? bench->ending(results, stdout, error)
+                               : kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);
     print_warnings(bench->command, warnings, kv_results_warnings(results, warnings));
     *machine = kv_steadiness(results);
@@ -344,7 +346,7 @@ static int load_first_model(struct bench *bench)
     return cli_fail(bench->command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
 }
 
-static int run(const char *command, const struct bench_settings *asked)
+static int run(const char *command, const struct bench_settings *asked, bench_ending ending)
 {
     struct kv_error error = {""};
     struct bench *bench = calloc(1, sizeof *bench);
@@ -352,6 +354,7 @@ static int run(const char *command, const struct bench_settings *asked)
         return cli_fail(command, CLI_FAILED, "no memory for a run");
     bench->command = command;
     bench->asked = asked;
+    bench->ending = ending;
     int exit_status = model_shape(command, &asked->model, &bench->config);
     if (!exit_status) {
         set_up(bench);
@@ -376,12 +379,17 @@ static int run(const char *command, const struct bench_settings *asked)
     return exit_status;
 }
 
-int command_bench(int argc, char **argv)
+int bench_run(int argc, char **argv, bench_ending ending)
 {
     struct bench_settings settings;
     int status;
     if (bench_parse(&settings, argc, argv, &status))
-        status = run(argv[0], &settings);
+        status = run(argv[0], &settings, ending);
     bench_settings_free(&settings);
     return status;
+}
+
+int command_bench(int argc, char **argv)
+{
+    return bench_run(argc, argv, NULL);
 }

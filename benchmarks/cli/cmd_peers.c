@@ -1,5 +1,8 @@
 /* kvbench peers: which engines there are, how they are installed, and a run of bench with them as one of its axes. */
+#include "cli/bench.h"
 #include "cli/engines.h"
+
+#include "results/peers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,18 +72,6 @@ static const char *join_engines(const struct name_list *with, char *text, size_t
     return text;
 }
 
-/* The ratios, of the run that has just been written. */
-static int compare_engines(const char *out)
-{
-    static char compare[] = "compare", by[] = "--by", engine[] = "engine", base[] = "--base", own[] = "kvbench";
-    char latest[ENGINE_PATH_SIZE];
-    const char *results = getenv("KVBENCH_RESULTS");
-    snprintf(latest, sizeof latest, "%s/latest", results && *results ? results : "results");
-    char *argv[] = {compare, out ? (char *)(uintptr_t)out : latest, by, engine, base, own, NULL};
-    putchar('\n');
-    return command_compare(6, argv);
-}
-
 static int run_bench(const struct peers *p, const struct option_row *rows, int n_rows)
 {
     static char bench[] = "bench", suite[] = "--suite=batch", path[] = "--path=cached", engine[] = "--engine";
@@ -101,8 +92,7 @@ static int run_bench(const struct peers *p, const struct option_row *rows, int n
         argv[n++] = quiet;
     if (p->dry_run)
         argv[n++] = dry_run;
-    const int status = command_bench(n, argv);
-    return status || p->dry_run ? status : compare_engines(p->texts[OUT]);
+    return bench_run(n, argv, kv_peers_print);
 }
 
 int command_peers(int argc, char **argv)

@@ -350,7 +350,8 @@ kv_status kv_figures_write(const char *folder, const char *out, FILE *list, stru
         init_run(&source->kernels, results, KV_FILE_KERNELS);
     }
     for (int i = 0; !status && kv_figure(i); i++)
-        if (command_alone(kv_figure(i)) ? has_file(folder, kv_figure(i)->files[0]) : has_run)
+        if (command_alone(kv_figure(i)) ? has_file(folder, kv_figure(i)->files[0])
+                                        : has_run && kv_figure_concerns(kv_figure(i), results))
             status = write_figure(source, kv_figure(i), out, list, error);
     kv_results_free(results);
     free(source);
