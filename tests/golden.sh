@@ -239,7 +239,7 @@ committed_run() {
     cp -r committed again
     chmod -R u+w again
     cp -r again earlier
-    py of-one-thread again
+    py of-one-thread again fresh/runs.csv
     py otherwise earlier
     rm again/summary.csv
     kv bench --resume again | sed -E '/^! /{/varies by|vary by|Tukey|repetitions/!d}' >"$work/made/reference-bench.txt"

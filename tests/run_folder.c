@@ -2,7 +2,7 @@
 
 #include "results/csv.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,19 +18,16 @@ int make_folder(void **state)
     return folder && mkdtemp(folder) ? 0 : -1;
 }
 
+static int remove_one(const char *name, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status, (void)type, (void)walk;
+    return remove(name);
+}
+
 int remove_folder(void **state)
 {
-    char *folder = *state, name[512];
-    DIR *directory = opendir(folder);
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        snprintf(name, sizeof name, "%s/%s", folder, entry->d_name);
-        if (entry->d_name[0] != '.')
-            remove(name);
-    }
-    if (directory)
-        closedir(directory);
-    const int result = rmdir(folder);
-    free(folder);
+    const int result = nftw(*state, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(*state);
     return result;
 }
 

@@ -1,5 +1,6 @@
 /* Other engines against kvbench, as the end of `kvbench peers` tells it and as its figure is drawn. */
 #include "run_folder.h"
+#include "unit.h"
 
 #include "results/figures.h"
 #include "results/peers.h"
@@ -53,7 +54,9 @@ static const char *line_of(const char *text, const char *part, char line[300])
     return line;
 }
 
-static void test_the_end_of_a_run(void **state)
+#define FOLDER_TEST(name) TEST_WITH(name, const char *folder, make_folder, remove_folder)
+
+FOLDER_TEST(the_end_of_a_run)
 {
     static const struct {
         const char *of, *holds[4];
@@ -71,8 +74,8 @@ static void test_the_end_of_a_run(void **state)
           "; its tokens are others than those of float32 from token 4 of 11 on."}},
         {"model tiny", {"weights synthetic:1, 2 threads, prompt of 6 tokens, 11 new ones"}},
     };
-    put_sample(*state);
-    char *text = printed(*state), line[300];
+    put_sample(folder);
+    char *text = printed(folder), line[300];
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         if (!line_of(text, lines[i].of, line))
             fail_msg("no \"%s\" in\n%s", lines[i].of, text);
@@ -83,11 +86,11 @@ static void test_the_end_of_a_run(void **state)
     free(text);
 }
 
-static void test_the_fastest_of_kvbench_counts(void **state)
+FOLDER_TEST(the_fastest_of_kvbench_counts)
 {
-    PUT_RUNS(*state, {.engine = "kvbench", .gemm = "reference", .ttpt_ms = SIX(40)},
+    PUT_RUNS(folder, {.engine = "kvbench", .gemm = "reference", .ttpt_ms = SIX(40)},
              {.engine = "kvbench", .gemm = "packed", .ttpt_ms = SIX(2)}, {.engine = "torch", .ttpt_ms = SIX(6)});
-    char *text = printed(*state);
+    char *text = printed(folder);
     assert_holds(text, "kvbench decodes 3.0 times as fast at batch 1");
     free(text);
 }
@@ -104,11 +107,11 @@ static char *figures_of(const char *folder)
     return list;
 }
 
-static void test_the_figure(void **state)
+FOLDER_TEST(the_figure)
 {
-    put_sample(*state);
-    char *list = figures_of(*state), *table = get_file(*state, "peers/ratios.tsv"),
-         *settings = get_file(*state, "peers/settings");
+    put_sample(folder);
+    char *list = figures_of(folder), *table = get_file(folder, "peers/ratios.tsv"),
+         *settings = get_file(folder, "peers/settings");
     assert_holds(list, "\npeers\n");
     /* rows: onnx and torch at batch 1, torch at batch 8; precisions f32 and bf16 */
     assert_holds(table, "panel\trow\tweights\tn\tratio\tlow\thigh\n");
@@ -124,31 +127,10 @@ static void test_the_figure(void **state)
     free(settings);
 }
 
-static void test_no_figure_of_one_engine(void **state)
+FOLDER_TEST(no_figure_of_one_engine)
 {
-    PUT_RUNS(*state, {.engine = "kvbench", .ttpt_ms = SIX(2)}, {.engine = "kvbench", .batch = 2, .ttpt_ms = SIX(2)});
-    char *list = figures_of(*state);
+    PUT_RUNS(folder, {.engine = "kvbench", .ttpt_ms = SIX(2)}, {.engine = "kvbench", .batch = 2, .ttpt_ms = SIX(2)});
+    char *list = figures_of(folder);
     assert_null(strstr(list, "peers"));
     free(list);
-}
-
-static int remove_figures(void **state)
-{
-    char command[600];
-    snprintf(command, sizeof command, "rm -r '%s'/*/", (const char *)*state);
-    return system(command) | remove_folder(state);
-}
-
-#define WITH_FOLDER(name)  cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
-#define WITH_FIGURES(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_figures)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_the_end_of_a_run),
-        WITH_FOLDER(test_the_fastest_of_kvbench_counts),
-        WITH_FIGURES(test_the_figure),
-        WITH_FIGURES(test_no_figure_of_one_engine),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }
