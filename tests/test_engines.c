@@ -71,7 +71,7 @@ FOLDER_TEST(the_end_of_a_run)
         {"- onnx, f32:", {"equally fast within 2 % at batch 1."}},
         {"- torch, bf16:",
          {"kvbench decodes 4.0 times as fast at batch 1",
-          "; its tokens are others than those of float32 from token 4 of 11 on."}},
+          "; its tokens differ from those of float32 from token 4 of 11 on."}},
         {"model tiny", {"weights synthetic:1, 2 threads, prompt of 6 tokens, 11 new ones"}},
     };
     put_sample(folder);

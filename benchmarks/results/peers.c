@@ -212,8 +212,8 @@ static void tell_tokens(const struct kv_cell_results *cell, char *text, size_t s
     if (same->values[0] >= n_new)
         append(text, size, "; all its tokens are those of float32");
     else
-        append(text, size, "; its tokens are others than those of float32 from token %.0f of %.0f on",
-               same->values[0] + 1, n_new);
+        append(text, size, "; its tokens differ from those of float32 from token %.0f of %.0f on", same->values[0] + 1,
+               n_new);
 }
 
 /* Of the cells from `first` on that have its weights and engine: the sentence, "" where none was measured. */
