@@ -44,7 +44,7 @@ do for [exponent = floor(log10(ratio_low)) - 1:ceil(log10(ratio_high))] {
 }
 set yrange [row_y[n_rows] - 0.7:-0.5]
 set ytics ()
-do for [i = 1:n_rows] { set ytics add (row[i] row_y[i]) }
+do for [i = 1:n_rows] { set ytics add (escaped(row[i]) row_y[i]) }
 set grid noytics
 set xlabel "Time of the peer ÷ time of kvbench" offset 0,0.2 textcolor rgb ink
 at_row(w) = row_y[int(column("row"))] - 0.26 * (w - (n_precisions + 1) / 2.0)
