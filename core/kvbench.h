@@ -404,6 +404,13 @@ kv_status kv_write_safetensors(const char *file, const char *name, const float *
 kv_status kv_model_save(const struct kv_model *model, const char *folder, const char *dtype, const char *tokenizer,
                         struct kv_error *error);
 
+/* Writes the model as one GGUF file of float32 tensors, for llama.cpp: ids in, ids out, since it holds no vocabulary. It
+ * appears whole or not at all.
+ *   model  of float32, made for matmul "openblas" or "reference"
+ *   name   what the file calls it
+ * Errors: ARGUMENT, IO, MEMORY. */
+kv_status kv_model_save_gguf(const struct kv_model *model, const char *file, const char *name, struct kv_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,8 +5,9 @@
     plots/readme_table.py --check    exit 1 when a file does not hold what it should
 
 README.md and core/README.md get theirs from the run in data/results/reference (summary.csv, kernels.csv, context.json),
-core/README.md also the cache in plain C from its test, benchmarks/README.md its glossary from `kvbench columns`.
-KVBENCH_PROGRAM names the program, otherwise the one in build/.
+core/README.md also the cache in plain C from its test, the one of other engines from data/results/peers where that is
+there; benchmarks/README.md its glossary from `kvbench columns`. KVBENCH_PROGRAM names the program, otherwise the one in
+build/.
 """
 import csv
 import json
@@ -18,10 +19,11 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RUN = os.path.join(ROOT, "data", "results", "reference")
+PEERS = os.path.join(ROOT, "data", "results", "peers")
 
 
-def read(name):
-    with open(os.path.join(RUN, name), newline="", encoding="utf-8") as file:
+def read(name, folder=RUN):
+    with open(os.path.join(folder, name), newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, strict=True))
 
 
@@ -99,6 +101,36 @@ def batch_table(program):
     return lines
 
 
+def peers_table(program):
+    """What the engines take as multiples of kvbench's; nothing where no such run is committed."""
+    if not os.path.isdir(PEERS):
+        return []
+    rows = run(program, "compare", PEERS, "--by", "engine", "--base", "kvbench", "--metric", "ttft_ms,ttpt_ms,output_tok_s",
+               "--format", "csv")
+    ratios = {(r["weights"], int(r["batch"]), r["other"], r["metric"]): f"{float(r['ratio']):.3g} × ({float(r['ratio_low']):.3g} "
+              f"to {float(r['ratio_high']):.3g})" for r in csv.DictReader(rows) if r["ratio_low"]}
+    cells = [r for r in read("summary.csv", PEERS) if r["suite"] == "batch" and r["ttpt_ms_median"]]
+    names = {"ttft_ms": "ms", "ttpt_ms": "ms", "output_tok_s": "tok/s"}
+    order = {name: i for i, name in enumerate(("f32", "bf16", "int8"))}
+    lines = ["| weights | batch | engine | TTFT | TTPT | tokens/s | peak MiB | start-up, s | same tokens |",
+             "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    for r in sorted(cells, key=lambda r: (order[r["weights"]], int(r["batch"]), r["engine"] != "kvbench", r["engine"])):
+        key, own = (r["weights"], int(r["batch"]), r["engine"]), r["engine"] == "kvbench"
+        figures = [f"{number(r[name + '_median'])} {unit}" if own else ratios.get((*key, name), "–")
+                   for name, unit in names.items()]
+        lines.append("| " + " | ".join([r["weights"], r["batch"], r["engine"], *figures,
+                     f"{float(r['rss_peak_bytes']) / 2**20:.0f}", number(r["startup_s_median"]) if not own else "–",
+                     f"{float(r['same_tokens']):.0f} of {r['new_tokens']}" if not own else "–"]) + " |")
+    versions = sorted({f"{r['engine']} {r['engine_version']}" for r in cells if r["engine_version"]})
+    with open(os.path.join(PEERS, "context.json"), encoding="utf-8") as file:
+        machine = json.load(file)["machine"]["cpu"]["name"]
+    some = cells[0]
+    lines += ["", f"{some['model']}, {some['threads']} threads on an {machine}; prompt of {some['prompt_tokens']} tokens. "
+              f"Of kvbench medians, of the others multiples of it in pairs of one round, with their 95 % interval: times "
+              f"above 1 are slower, tokens/s above 1 faster. {', '.join(versions)}."]
+    return lines
+
+
 def kernel_table():
     rates, shares = {}, {}
     for row in read("kernels.csv"):
@@ -172,6 +204,7 @@ def main():
     for file, origin, name, lines in (
         ("README.md", "data/results/reference", "batch", batch_table(program)),
         ("README.md", "data/results/reference", "gain", gain(program)),
+        ("README.md", "data/results/peers", "peers", peers_table(program)),
         ("core/README.md", "data/results/reference", "kernels", kernel_table()),
         ("core/README.md", "tests/test_plain_cache.c", "plain", plain()),
         ("benchmarks/README.md", "kvbench columns", "glossary", glossary(program)),

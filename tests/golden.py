@@ -5,8 +5,8 @@
     golden.py page FILE            the words of an HTML page, a line a block; no styles, drawings or pictures
     golden.py keys FILE            the keys of a JSON file, three levels deep, and what was asked for under `run`
     golden.py tensors FILE         the tensors of a safetensors file: name, type and shape; and its metadata's keys
-    golden.py of-one-thread DIR    makes of a copy of data/results/reference a finished run that every machine can resume:
-                                   one thread, portable, no kernels
+    golden.py of-one-thread DIR RUNS.CSV    makes of a copy of data/results/reference a finished run that every machine can
+                                   resume: one thread, portable, no kernels, with the columns of RUNS.CSV
     golden.py otherwise DIR        makes of such a copy one that was measured with other times: cached a quarter slower to
                                    the first token, naive a tenth faster at all others
     golden.py settle NEW OLD       NEW, but with OLD's numbers where they are as near as rounding can bring them
@@ -116,14 +116,17 @@ def edit(path, change):
     header, *body = read_rows(path)
     changed = [change(dict(zip(header, row))) for row in body]
     with open(path, "w", newline="", encoding="utf-8") as file:
-        write_rows(file, [header] + [list(row.values()) for row in changed if row])
+        write_rows(file, [list(changed[0]) if changed and changed[0] else header]
+                   + [list(row.values()) for row in changed if row])
 
 
-def of_one_thread(folder):
+def of_one_thread(folder, fresh):
     def cell(row):
         return row["cell"].replace("/avx512/t2/", "/portable/t1/")
 
-    edit(f"{folder}/runs.csv", lambda row: {**row, "cell": cell(row), "threads": "1", "isa": "portable"})
+    # the columns of today, in their order, where the run is from before some
+    columns = dict.fromkeys(read_rows(fresh)[0], "")
+    edit(f"{folder}/runs.csv", lambda row: {**columns, **row, "cell": cell(row), "threads": "1", "isa": "portable"})
     edit(f"{folder}/tokens.csv", lambda row: {**row, "cell": cell(row)})
     edit(f"{folder}/limits.csv", lambda row: {**row, "isa": "portable"} if row["threads"] == "1" else None)
     with open(f"{folder}/context.json", encoding="utf-8") as file:

@@ -102,7 +102,7 @@ helps() {
     at_the_door --help >"$work/made/help-door.txt"
     at_the_door plots --help >"$work/made/help-plots.txt"
     kv --help >"$work/made/help-program.txt"
-    for command in ab bench calibrate compare dashboard evaluate generate history info limits logits pack plan race report tables tokenize train worker; do
+    for command in ab bench calibrate compare dashboard evaluate export generate history info limits logits pack peers plan race report tables tokenize train worker; do
         kv "$command" --help >"$work/made/help-$command.txt"
     done
 }
@@ -240,7 +240,7 @@ committed_run() {
     cp -r committed again
     chmod -R u+w again
     cp -r again earlier
-    py of-one-thread again
+    py of-one-thread again fresh/runs.csv
     py otherwise earlier
     rm again/summary.csv
     kv bench --resume again | sed -E 's/ and [0-9]+ warnings?//; /^! /d' >"$work/made/reference-brief.txt"

@@ -212,6 +212,17 @@ as_arm() {
     shows time_vs_cache 'KV memory, cached and 1 more' 'rgb(152,  78, 163)'
 }
 
+@test "other engines, of a run that has any" {
+    cut_runs '$suite == "batch" && $path == "cached"'
+    ends 0 draw .
+    lacks "$out" peers
+    awk -v OFS=, 'NR == 1 { print $0, "engine"; next }
+        { print $0, "kvbench"; sub("batch/cached", "batch/e-torch/cached"); print $0, "torch" }' runs.csv >both
+    mv both runs.csv
+    ends 0 draw .
+    shows peers 'Other engines against kvbench' 'torch</tspan>' 'as fast as kvbench' '<text>f32</text>' 'n = 5'
+}
+
 # ---- What a run may lack
 
 @test "one path alone keeps its colour" {

@@ -2,7 +2,7 @@
 
 #include "results/csv.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,19 +18,16 @@ int make_folder(void **state)
     return folder && mkdtemp(folder) ? 0 : -1;
 }
 
+static int remove_one(const char *name, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status, (void)type, (void)walk;
+    return remove(name);
+}
+
 int remove_folder(void **state)
 {
-    char *folder = *state, name[512];
-    DIR *directory = opendir(folder);
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        snprintf(name, sizeof name, "%s/%s", folder, entry->d_name);
-        if (entry->d_name[0] != '.')
-            remove(name);
-    }
-    if (directory)
-        closedir(directory);
-    const int result = rmdir(folder);
-    free(folder);
+    const int result = nftw(*state, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(*state);
     return result;
 }
 
@@ -76,21 +73,31 @@ static int number_or(int number, int otherwise)
     return number ? number : otherwise;
 }
 
+static bool is_peer(const struct result *r)
+{
+    return r->engine && strcmp(r->engine, "kvbench") != 0;
+}
+
 static void describe(struct kv_row *row, const struct result *r, char id[KV_CELL_ID_SIZE])
 {
-    const bool naive = r->path && strcmp(r->path, "naive") == 0;
+    const bool peer = is_peer(r), keeps_nothing = peer || (r->path && strcmp(r->path, "naive") == 0);
     *row = (struct kv_row){.texts = {
                                [KV_COLUMN_RUN_ID] = "R1",
                                [KV_COLUMN_CELL] = id,
                                [KV_COLUMN_SUITE] = r->suite ? r->suite : "batch",
                                [KV_COLUMN_PATH] = r->path ? r->path : "cached",
                                [KV_COLUMN_MODEL] = "tiny",
-                               [KV_COLUMN_WEIGHTS] = "f32",
+                               [KV_COLUMN_ENGINE] = r->engine,
+                               [KV_COLUMN_WEIGHTS] = r->weights ? r->weights : "f32",
                                [KV_COLUMN_WEIGHTS_SOURCE] = "synthetic:1",
-                               [KV_COLUMN_CACHE] = naive ? "" : "contiguous",
-                               [KV_COLUMN_KV] = naive ? "" : "f32",
-                               [KV_COLUMN_GEMM] = r->gemm ? r->gemm : "openblas",
-                               [KV_COLUMN_ISA] = r->isa ? r->isa : "avx2",
+                               [KV_COLUMN_CACHE] = keeps_nothing ? "" : "contiguous",
+                               [KV_COLUMN_KV] = keeps_nothing ? "" : "f32",
+                               [KV_COLUMN_GEMM] = peer      ? ""
+                                                  : r->gemm ? r->gemm
+                                                            : "openblas",
+                               [KV_COLUMN_ISA] = peer     ? ""
+                                                 : r->isa ? r->isa
+                                                          : "avx2",
                            }};
     kv_row_set_number(row, KV_COLUMN_THREADS, number_or(r->threads, 2));
     kv_row_set_number(row, KV_COLUMN_CHUNK, 0);
@@ -131,6 +138,8 @@ static void set_figures(struct kv_row *row, const struct result *r, int repetiti
         {KV_COLUMN_ROUND, number_or(r->rounds[repetition - 1], repetition)},
         {KV_COLUMN_PROBE_READ_BYTES_PER_S, read > 0 ? read : NAN},
         {KV_COLUMN_PROBE_FMA_FLOP_PER_S, read > 0 ? 1e11 : NAN},
+        {KV_COLUMN_SAME_TOKENS, is_peer(r) ? r->same_tokens : NAN},
+        {KV_COLUMN_STARTUP_S, is_peer(r) ? 2.5 : NAN},
         {KV_COLUMN_RSS_PEAK_BYTES, (100 + repetition) << 20},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)

@@ -16,6 +16,9 @@
 /* A cell and its repetitions; what is 0 or NULL has the default in brackets. */
 struct result {
     const char *suite;             /* "batch" */
+    const char *engine;            /* none, as in files from before there were any */
+    const char *weights;           /* "f32" */
+    double same_tokens;            /* of a peer */
     const char *path;              /* "cached" */
     const char *gemm;              /* "openblas" */
     const char *isa;               /* "avx2" */

@@ -5,24 +5,10 @@
 #include "results/csv.h"
 #include "results/figures.h"
 
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int remove_one(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status, (void)type, (void)walk;
-    return remove(name);
-}
-
-static int remove_tree(void **state)
-{
-    const int result = nftw(*state, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    free(*state);
-    return result;
-}
 
 /* What kv_figures_write lists, with the tables in the folder itself; to be freed. */
 static char *write_tables(const char *folder)
@@ -324,7 +310,7 @@ static void test_every_figure_has_a_script(void **state)
 
 int main(void)
 {
-#define RUN_TEST(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_tree)
+#define RUN_TEST(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         RUN_TEST(test_points_are_medians_and_ranges_by_arm_and_size),
         RUN_TEST(test_an_arm_is_the_path_and_what_varies),

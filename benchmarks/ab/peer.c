@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "results/stats.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -38,6 +39,7 @@ struct kv_peer {
     int stderr_file;
     FILE *requests, *answers;
     json_t *ready;
+    int patience_ms;
     char *line;
     size_t capacity;
 };
@@ -143,11 +145,11 @@ static kv_status receive(struct kv_peer *peer, json_t **answer, struct kv_error 
     json_error_t json_error;
     int n;
     *answer = NULL;
-    while ((n = poll(&wait, 1, ANSWER_MS)) < 0 && errno == EINTR)
+    while ((n = poll(&wait, 1, peer->patience_ms)) < 0 && errno == EINTR)
         ;
     if (n < 1)
-        return kv_fail(error, KV_ERROR_IO, "%.60s did not answer within %d minutes: give it less to do", peer->name,
-                       ANSWER_MS / 60000);
+        return kv_fail(error, KV_ERROR_IO, "%.60s did not answer within %g s: give it less to do", peer->name,
+                       peer->patience_ms / 1e3);
     const ssize_t length = getline(&peer->line, &peer->capacity, peer->answers);
     if (length <= 0)
         return fail_silent(peer, error);
@@ -223,12 +225,15 @@ static kv_status open_pipes(struct kv_peer *peer, const char *const *argv, struc
     return kv_fail(error, KV_ERROR_IO, "%.60s: %.300s cannot be started: %s", peer->name, argv[0], strerror(problem));
 }
 
-kv_status kv_peer_start(struct kv_peer **out, const char *name, const char *const *argv, struct kv_error *error)
+kv_status kv_peer_start(struct kv_peer **out, const char *name, const char *const *argv, double patience_s,
+                        struct kv_error *error)
 {
     struct kv_peer *peer = calloc(1, sizeof *peer);
     *out = NULL;
-    if (peer)
+    if (peer) {
         peer->name = strdup(name);
+        peer->patience_ms = patience_s > 0 ? (int)(patience_s * 1e3) : ANSWER_MS;
+    }
     if (!peer || !peer->name) {
         free(peer);
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a worker");
@@ -271,6 +276,126 @@ void kv_peer_stop(struct kv_peer *peer)
 const json_t *kv_peer_ready(const struct kv_peer *peer)
 {
     return peer->ready;
+}
+
+bool kv_peer_lives(struct kv_peer *peer)
+{
+    int wait_status;
+    if (peer->process > 0 && waitpid(peer->process, &wait_status, WNOHANG) == peer->process)
+        peer->process = 0;
+    return peer->process > 0;
+}
+
+void kv_peer_set_patience(struct kv_peer *peer, double seconds)
+{
+    peer->patience_ms = (int)(seconds * 1e3);
+}
+
+double kv_peer_rss_peak(const struct kv_peer *peer)
+{
+    char file[40], line[200];
+    double kib = NAN;
+    snprintf(file, sizeof file, "/proc/%d/status", (int)peer->process);
+    FILE *status = fopen(file, "re");
+    while (status && isnan(kib) && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmHWM: %lf", &kib) != 1)
+            kib = NAN;
+    if (status)
+        fclose(status);
+    return kib * 1024;
+}
+
+int kv_peer_threads(const struct kv_peer *peer, struct kv_peer_thread threads[KV_PEER_MOST_THREADS])
+{
+    char path[80], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)peer->process);
+    DIR *tasks = opendir(path);
+    int n = 0;
+    for (const struct dirent *task; tasks && n < KV_PEER_MOST_THREADS && (task = readdir(tasks));) {
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/stat", (int)peer->process, task->d_name);
+        FILE *stat = *task->d_name == '.' ? NULL : fopen(path, "re");
+        const size_t length = stat ? fread(text, 1, sizeof text - 1, stat) : 0;
+        text[length] = '\0';
+        if (stat)
+            fclose(stat);
+        const char *end = strrchr(text, ')'); /* of a name that may hold anything */
+        long user, system;
+        if (end && sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system) == 2)
+            threads[n++] = (struct kv_peer_thread){atoi(task->d_name), user + system};
+    }
+    if (tasks)
+        closedir(tasks);
+    return n;
+}
+
+/* ---- An engine, which takes the sizes with the request ------------------------------------------------ */
+
+static char *generate_request(const int32_t *prompt, const struct kv_generation *g)
+{
+    json_t *ids = json_array();
+    for (int i = 0; i < g->n_prompt; i++)
+        json_array_append_new(ids, json_integer(prompt[i]));
+    json_t *request = json_pack("{s:s, s:i, s:i, s:o}", "do", "run", "batch", g->batch, "new", g->room, "prompt", ids);
+    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+    json_decref(request);
+    return text;
+}
+
+static void add_step(struct kv_generation *g, double ms, int n_tokens)
+{
+    const int i = ++g->n_steps;
+    g->stamps[i] = g->stamps[i - 1] + (int64_t)(ms * 1e6);
+    g->n_given[i] = n_tokens * g->batch;
+    g->n_running[i] = g->batch;
+}
+
+static kv_status read_times(const struct kv_peer *peer, const json_t *answer, struct kv_generation *g,
+                            struct kv_error *error)
+{
+    const json_t *steps = json_object_get(answer, "step_ms");
+    const double first_ms = number_of(answer, "ttft_ms"), whole_ms = number_of(answer, "e2e_ms");
+    if (isnan(first_ms))
+        return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered without a time to the first token", peer->name);
+    add_step(g, first_ms, 1);
+    if (g->room > 1 && !json_is_array(steps)) {
+        if (!(whole_ms > first_ms))
+            return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with neither steps nor a longer time of all",
+                           peer->name);
+        add_step(g, whole_ms - first_ms, g->room - 1);
+        return KV_OK;
+    }
+    if (json_array_size(steps) != (size_t)g->room - 1)
+        return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with %zu steps after the first token, not %d",
+                       peer->name, json_array_size(steps), g->room - 1);
+    for (int i = 0; i < g->room - 1; i++) {
+        const double ms = json_number_value(json_array_get(steps, (size_t)i));
+        if (!(ms > 0))
+            return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with a step that took no time", peer->name);
+        add_step(g, ms, 1);
+    }
+    return KV_OK;
+}
+
+kv_status kv_peer_generate(struct kv_peer *peer, const int32_t *prompt, struct kv_generation *g, struct kv_error *error)
+{
+    json_t *answer = NULL;
+    char *request = generate_request(prompt, g);
+    kv_status status = request ? ask(peer, request, &answer, error)
+                               : kv_fail(error, KV_ERROR_MEMORY, "no memory to ask %.60s", peer->name);
+    free(request);
+    if (status)
+        return status;
+    kv_generation_reset(g);
+    status = read_times(peer, answer, g, error);
+    const json_t *ids = json_object_get(answer, "ids");
+    if (!status && json_array_size(ids) != (size_t)g->room)
+        status = kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with %zu new tokens, not %d", peer->name,
+                         json_array_size(ids), g->room);
+    for (int i = 0; !status && i < g->room; i++)
+        g->tokens[i] = (int32_t)json_integer_value(json_array_get(ids, (size_t)i));
+    g->n_selected[0] = status ? 0 : g->room;
+    json_decref(answer);
+    return status;
 }
 
 bool kv_peer_has_steps(const struct kv_peer *peer)

@@ -111,7 +111,7 @@ kv_status ab_open(struct ab_pair *pair, struct kv_error *error)
 static kv_status start_worker(void *context, struct kv_error *error)
 {
     struct ab_side *side = context;
-    const kv_status status = kv_peer_start(&side->peer, side->letter, side->argv, error);
+    const kv_status status = kv_peer_start(&side->peer, side->letter, side->argv, 0, error);
     if (!status && !side->ready)
         side->ready = json_incref((json_t *)kv_peer_ready(side->peer));
     return status;

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "plan/plan.h"
+#include "results/results.h"
 #include "results/table.h"
 
 /* A seed of orders is a whole number that JSON keeps everywhere. */
@@ -65,5 +66,11 @@ int bench_text_read(const char *command, const struct bench_settings *settings, 
  * kv_plan_free after it, also after an error. Errors: MEMORY. */
 kv_status bench_plan(const struct bench_settings *settings, const struct kv_config *config,
                      const struct kv_config *text_config, struct kv_plan *plan, struct kv_error *error);
+
+/* Prints what a run found, from its files. Errors: IO, MEMORY. */
+typedef kv_status (*bench_ending)(const struct kv_results *results, FILE *stream, struct kv_error *error);
+
+/* The command, with `ending` in the place of the tables and findings on stdout; NULL: those. */
+int bench_run(int argc, char **argv, bench_ending ending);
 
 #endif

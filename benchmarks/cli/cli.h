@@ -23,12 +23,14 @@ int command_columns(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_dashboard(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
+int command_export(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_history(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_limits(int argc, char **argv);
 int command_logits(int argc, char **argv);
 int command_pack(int argc, char **argv);
+int command_peers(int argc, char **argv);
 int command_plan(int argc, char **argv);
 int command_race(int argc, char **argv);
 int command_report(int argc, char **argv);
@@ -156,6 +158,8 @@ int print_and_free(const char *command, struct kv_table *table, enum kv_format f
 /* The tokenizer of that name, or, where it is NULL, of that model (NULL: the first). KVBENCH_DATA names the folder with
  * gpt2/vocab.bpe. Errors: as kv_tokenizer_create and kv_tokenizer_of_config. */
 kv_status text_tokenizer(const char *name, const char *model, struct kv_tokenizer **tokenizer, struct kv_error *error);
+/* The list of merges published with GPT-2, for the caller to free(); NULL without memory. */
+char *text_merges_file(void);
 /* One sequence: the ids of the text. Errors: ARGUMENT (no text), as kv_tokenizer_encode. */
 kv_status text_rows(const struct kv_tokenizer *tokenizer, const char *text, struct token_rows *rows,
                     struct kv_error *error);
@@ -217,6 +221,10 @@ int model_shape(const char *command, const struct model_options *options, struct
  * kv_model_synthesize. */
 kv_status model_load(const char *command, const struct model_options *options, struct kv_pool *pool,
                      struct kv_model **model, struct kv_error *error);
+
+/* Writes the model, plain float32, to folder for that target of `kvbench export`. Errors: as kv_model_save. */
+kv_status export_model(const struct model_options *options, const struct kv_model *model, const char *target,
+                       const char *folder, struct kv_error *error);
 
 /* Starts the threads and loads or synthesizes the model; says so on stderr when weights are synthetic. On failure
  * says why and returns CLI_FAILED or CLI_USAGE. */

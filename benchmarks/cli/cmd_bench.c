@@ -1,4 +1,5 @@
 #include "cli/bench.h"
+#include "cli/engines.h"
 
 #include "base/random.h"
 #include "gbench/gbench.h"
@@ -32,6 +33,7 @@ struct model_source {
 struct bench {
     const char *command;
     const struct bench_settings *asked;
+    bench_ending ending; /* NULL: tables and findings */
     struct kv_config config;
     struct bench_text text;
     struct model_source source, text_source; /* of the run, and of its text */
@@ -52,6 +54,13 @@ static kv_status load_model(void *context, const char *weights, const char *gemm
     options.weights = weights;
     options.gemm = gemm;
     return model_load(source->command, &options, pool, model, error);
+}
+
+/* kv_run_settings.start_engine */
+static kv_status start_engine(void *context, const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error)
+{
+    const struct model_source *source = context;
+    return engine_start(source->command, &source->options, arm->engine, arm->weights, arm->threads, peer, error);
 }
 
 /* The thread counts that were asked for: the first, 0 being the default, and the largest. */
@@ -96,6 +105,7 @@ static void set_up(struct bench *bench)
         .model_name = asked->model.model,
         .config = &bench->config,
         .load = load_model,
+        .start_engine = start_engine,
         .load_context = &bench->source,
         .text = {.model_name = bench->text.model.model,
                  .config = &bench->text.config,
@@ -177,8 +187,9 @@ static kv_status summarize(const struct bench *bench, struct kv_steadiness *mach
     if (kv_plan_has(&bench->plan, KV_FILE_RUNS))
         status = kv_summary_write(results, error);
     if (!status)
-        status = is_brief(bench) ? kv_results_brief(results, stdout, &untold->findings, error)
-                                 : kv_results_print(results, bench->asked->format, stdout, error);
+        status = bench->ending     ? bench->ending(results, stdout, error)
+                 : is_brief(bench) ? kv_results_brief(results, stdout, &untold->findings, error)
+                                   : kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);
     print_warnings(bench, warnings, kv_results_warnings(results, warnings), untold);
     *machine = kv_steadiness(results);
@@ -438,7 +449,7 @@ static int load_first_model(struct bench *bench)
     struct kv_pool *pool;
     const struct kv_arm *arm = NULL;
     for (int i = 0; !arm && i < bench->plan.n_cells; i++)
-        if (bench->plan.cells[i].kind == KV_KIND_GENERATION)
+        if (bench->plan.cells[i].kind == KV_KIND_GENERATION && kv_engine_is_own(bench->plan.cells[i].arm.engine))
             arm = &bench->plan.cells[i].arm;
     kv_status status = kv_run_pool(&bench->run, arm ? arm->threads : bench->settings.default_threads, &pool, &error);
     if (!status && arm)
@@ -448,7 +459,7 @@ static int load_first_model(struct bench *bench)
     return cli_fail(bench->command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
 }
 
-static int run(const char *command, const struct bench_settings *asked)
+static int run(const char *command, const struct bench_settings *asked, bench_ending ending)
 {
     struct kv_error error = {""};
     struct bench *bench = calloc(1, sizeof *bench);
@@ -456,6 +467,7 @@ static int run(const char *command, const struct bench_settings *asked)
         return cli_fail(command, CLI_FAILED, "no memory for a run");
     bench->command = command;
     bench->asked = asked;
+    bench->ending = ending;
     int exit_status = model_shape(command, &asked->model, &bench->config);
     if (!exit_status)
         exit_status = bench_text_read(command, asked, &bench->config, &bench->text);
@@ -484,12 +496,17 @@ static int run(const char *command, const struct bench_settings *asked)
     return exit_status;
 }
 
-int command_bench(int argc, char **argv)
+int bench_run(int argc, char **argv, bench_ending ending)
 {
     struct bench_settings settings;
     int status;
     if (bench_parse(&settings, argc, argv, &status))
-        status = run(argv[0], &settings);
+        status = run(argv[0], &settings, ending);
     bench_settings_free(&settings);
     return status;
+}
+
+int command_bench(int argc, char **argv)
+{
+    return bench_run(argc, argv, NULL);
 }

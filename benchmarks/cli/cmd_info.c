@@ -50,9 +50,8 @@ static void tell_isa(struct info *info)
 static void tell_model(struct info *info, const char *name, const struct kv_config *config)
 {
     const double millions = (double)kv_config_parameters(config) * 1e-6;
-    tell(info, "models", name, 12,
-         "%3d layers, %2d heads, %4d wide, %5.*f M parameters, %5.1f KiB of cache a token", config->n_layer,
-         config->n_head, config->n_embd, millions < 10 ? 1 : 0, millions,
+    tell(info, "models", name, 12, "%3d layers, %2d heads, %4d wide, %5.*f M parameters, %5.1f KiB of cache a token",
+         config->n_layer, config->n_head, config->n_embd, millions < 10 ? 1 : 0, millions,
          (double)kv_config_kv_bytes_per_token(config) / 1024);
 }
 

@@ -242,15 +242,20 @@ static kv_status name_of_model(const char *model, const char **name, struct kv_e
     return status;
 }
 
-kv_status text_tokenizer(const char *name, const char *model, struct kv_tokenizer **tokenizer, struct kv_error *error)
+char *text_merges_file(void)
 {
     const char *data = getenv("KVBENCH_DATA");
+    return join(data && *data ? data : KV_DATA_DIR, "gpt2/vocab.bpe");
+}
+
+kv_status text_tokenizer(const char *name, const char *model, struct kv_tokenizer **tokenizer, struct kv_error *error)
+{
     *tokenizer = NULL;
     kv_status status = name || !model ? KV_OK : name_of_model(model, &name, error);
     if (status)
         return status;
-    char *file;
-    if (asprintf(&file, "%s/gpt2/vocab.bpe", data && *data ? data : KV_DATA_DIR) < 0)
+    char *file = text_merges_file();
+    if (!file)
         return no_memory(error);
     status = kv_tokenizer_create(tokenizer, name, file, error);
     free(file);

@@ -39,6 +39,7 @@ struct kv_fixture {
     void (*close)(struct kv_cell_run *cell);
 };
 extern const struct kv_fixture kv_generation_fixture;
+extern const struct kv_fixture kv_engine_fixture; /* a generation by another engine, in a process of its own */
 extern const struct kv_fixture kv_matmul_fixture;
 extern const struct kv_fixture kv_attention_fixture;
 extern const struct kv_fixture kv_quality_fixture;
@@ -46,6 +47,37 @@ void kv_kernel_memory_free(struct kv_kernel_memory *memory);
 
 /* What a generation's session is made with. */
 struct kv_session_options kv_cell_session_options(const struct kv_cell *cell);
+
+/* ---- Generations (generation.c, and by other engines engine.c) ---------------------------------------- */
+
+/* Repetitions that progress takes its running median of; the results themselves are in the files. */
+enum { KV_PROGRESS_SAMPLES = 32 };
+
+/* What a cell->state of a generation begins with, and the parts of the fixture that need no more than that. */
+struct kv_generation_state {
+    const struct kv_generation *generation;                            /* the newest */
+    double first_seconds;                                              /* of the newest first token */
+    double kv_live_bytes, kv_reserved_bytes, rss_peak_bytes;           /* NaN: unknown */
+    double ttft_ms[KV_PROGRESS_SAMPLES], ttpt_ms[KV_PROGRESS_SAMPLES]; /* of the first repetitions, sorted */
+    int n_samples;
+    bool same_prompt; /* run once, before the rounds: there is no TTFT */
+};
+void kv_generation_cell_name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE]);
+void kv_generation_describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE]);
+double kv_generation_least_seconds(const struct kv_run *run, const struct kv_cell *cell,
+                                   const struct kv_limits *limits);
+void kv_generation_expect(struct kv_cell_run *cell);
+kv_status kv_generation_fill(struct kv_cell_run *cell, struct kv_error *error);
+kv_status kv_generation_write_tokens(struct kv_cell_run *cell, struct kv_error *error);
+void kv_generation_tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE]);
+/* Ids [n_prompt] of the benchmark's prompt, over and over; a small model takes them modulo its vocabulary. NULL: no
+ * memory. The caller's to free. */
+int32_t *kv_generation_prompt(const struct kv_run_settings *settings, int n_prompt);
+/* Whether the model's window takes the cell. Errors: ARGUMENT. */
+kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *config, struct kv_error *error);
+
+void kv_engines_free(struct kv_engine_process *processes);
+void kv_engine_answers_free(struct kv_engine_answer *answers);
 
 /* The limits at the start of so many threads, NULL: unknown. */
 const struct kv_limits *kv_run_limits(const struct kv_run *run, int threads);

@@ -19,28 +19,22 @@
 /* Between two steps of a long generation the machine is probed about so often. */
 #define PROBE_SECONDS 1.0
 
-/* Repetitions that progress takes its running median of; the results themselves are in the files. */
-enum { PROGRESS_SAMPLES = 32 };
-
 struct generation_state {
+    struct kv_generation_state common; /* first: what the shared parts see */
     struct kv_decoder decoder;
-    double ttft_ms[PROGRESS_SAMPLES], ttpt_ms[PROGRESS_SAMPLES]; /* of the first ones, sorted */
-    int n_samples;
-    double first_seconds; /* of the newest first token */
-    size_t rss_peak_bytes;
     struct kv_parts *parts; /* NULL: its time is not asked for by part */
 };
 
-static void name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+void kv_generation_cell_name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
 {
     snprintf(text, KV_CELL_TEXT_SIZE, "%s/batch:%d/prompt:%d/new:%d", cell->arm.path, cell->point.batch,
              cell->point.n_prompt, cell->point.n_new);
 }
 
-static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
+void kv_generation_describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
 {
     snprintf(text, KV_CELL_TEXT_SIZE, "batch %d, prompt %d, %s", cell->point.batch, cell->point.n_prompt,
-             cell->arm.path);
+             kv_engine_is_own(cell->arm.engine) ? cell->arm.path : cell->arm.engine);
 }
 
 struct kv_session_options kv_cell_session_options(const struct kv_cell *cell)
@@ -78,12 +72,12 @@ static double least_of(const struct kv_run *run, const struct kv_cell *cell, con
     return seconds;
 }
 
-static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
+double kv_generation_least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
 {
     return least_of(run, cell, limits, cell->point.n_new);
 }
 
-static void expect(struct kv_cell_run *cell)
+void kv_generation_expect(struct kv_cell_run *cell)
 {
     const struct kv_point *p = &cell->cell->point;
     const struct kv_work prefill = work_of(cell->run, cell->cell, 0, p->n_prompt);
@@ -117,8 +111,7 @@ static double limit_ms(const struct kv_cell_run *cell)
 
 /* ---- Opening ---------------------------------------------------------------------------------------- */
 
-/* Ids [n_prompt] of the benchmark's prompt, over and over; a small model takes them modulo its vocabulary. */
-static int32_t *make_prompt(const struct kv_run_settings *settings, int n_prompt)
+int32_t *kv_generation_prompt(const struct kv_run_settings *settings, int n_prompt)
 {
     int32_t *prompt = malloc((size_t)n_prompt * sizeof *prompt);
     for (int i = 0; prompt && i < n_prompt; i++)
@@ -137,7 +130,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         status = kv_run_model(cell->run, arm->weights, arm->gemm, pool, &model, error);
     if (status)
         return status;
-    int32_t *prompt = make_prompt(cell->run->settings, p->n_prompt);
+    int32_t *prompt = kv_generation_prompt(cell->run->settings, p->n_prompt);
     if (!prompt)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a prompt of %d tokens", p->n_prompt);
     const struct kv_decoder_options options = {
@@ -211,11 +204,11 @@ static kv_status run_first_token(struct generation_state *state, struct kv_error
 {
     kv_decoder_reset(&state->decoder, state->decoder.same_prompt ? 2 : 1);
     const kv_status status = kv_decoder_run(&state->decoder, error);
-    state->first_seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
+    state->common.first_seconds = (double)kv_generation_ns(&state->decoder.generation) * 1e-9;
     return status;
 }
 
-static kv_status fit(const struct kv_cell *cell, const struct kv_config *config, struct kv_error *error)
+kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *config, struct kv_error *error)
 {
     const struct kv_point *p = &cell->point;
     const long used = (long)p->n_prompt + p->n_new - 1;
@@ -228,14 +221,16 @@ static kv_status fit(const struct kv_cell *cell, const struct kv_config *config,
 
 static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 {
-    const kv_status fits = fit(cell->cell, cell->run->settings->config, error);
-    if (fits)
-        return fits;
+    kv_status status = kv_generation_fit(cell->cell, cell->run->settings->config, error);
+    if (status)
+        return status;
     struct generation_state *state = calloc(1, sizeof *state);
     if (!state)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a generation");
     cell->state = state;
-    kv_status status = create_decoder(cell, &state->decoder, error);
+    state->common.generation = &state->decoder.generation;
+    status = create_decoder(cell, &state->decoder, error);
+    state->common.same_prompt = state->decoder.same_prompt;
     if (!status && cell->cell->accounts)
         status = kv_parts_open(&state->parts, cell->cell, state->decoder.session, error);
     if (!status)
@@ -246,7 +241,7 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 static kv_status settle(struct kv_cell_run *cell, struct kv_error *error)
 {
     struct generation_state *state = cell->state;
-    return state->first_seconds < KV_SETTLE_SECONDS ? run_first_token(state, error) : KV_OK;
+    return state->common.first_seconds < KV_SETTLE_SECONDS ? run_first_token(state, error) : KV_OK;
 }
 
 static void close(struct kv_cell_run *cell)
@@ -280,15 +275,17 @@ static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, st
         probed_ns = kv_generation_ns(g);
     }
     *seconds = (double)kv_generation_ns(g) * 1e-9;
-    state->first_seconds = (double)g->stamps[1] * 1e-9;
+    state->common.first_seconds = (double)g->stamps[1] * 1e-9;
     const size_t peak = kv_rss_peak(), foreign = kv_cell_foreign_bytes(cell);
-    state->rss_peak_bytes = peak > foreign ? peak - foreign : 0;
+    state->common.rss_peak_bytes = peak > foreign ? (double)(peak - foreign) : NAN;
+    state->common.kv_live_bytes = (double)g->kv_live_bytes;
+    state->common.kv_reserved_bytes = (double)kv_session_kv_reserved_bytes(state->decoder.session);
     return status;
 }
 
-static void keep_samples(struct generation_state *state, const struct kv_figures *f)
+static void keep_samples(struct kv_generation_state *state, const struct kv_figures *f)
 {
-    if (state->n_samples == PROGRESS_SAMPLES)
+    if (state->n_samples == KV_PROGRESS_SAMPLES)
         return;
     state->ttft_ms[state->n_samples] = f->ttft_ms;
     state->ttpt_ms[state->n_samples++] = f->ttpt_ms;
@@ -296,15 +293,15 @@ static void keep_samples(struct generation_state *state, const struct kv_figures
     kv_stats_sort(state->ttpt_ms, (size_t)state->n_samples);
 }
 
-static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
+kv_status kv_generation_fill(struct kv_cell_run *cell, struct kv_error *error)
 {
-    struct generation_state *state = cell->state;
+    struct kv_generation_state *state = cell->state;
     struct kv_row *row = &cell->newest;
     struct kv_figures f;
-    const kv_status status = kv_figures_of(&state->decoder.generation, &f, error);
+    const kv_status status = kv_figures_of(state->generation, &f, error);
     if (status)
         return status;
-    if (state->decoder.same_prompt)
+    if (state->same_prompt)
         f.ttft_ms = f.e2e_ms = f.prefill_tok_s = f.output_tok_s = NAN;
     const struct {
         enum kv_column column;
@@ -319,9 +316,9 @@ static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
         {KV_COLUMN_PREFILL_TOK_S, f.prefill_tok_s},
         {KV_COLUMN_DECODE_TOK_S, f.decode_tok_s},
         {KV_COLUMN_OUTPUT_TOK_S, f.output_tok_s},
-        {KV_COLUMN_KV_LIVE_BYTES, (double)state->decoder.generation.kv_live_bytes},
-        {KV_COLUMN_KV_RESERVED_BYTES, (double)kv_session_kv_reserved_bytes(state->decoder.session)},
-        {KV_COLUMN_RSS_PEAK_BYTES, state->rss_peak_bytes ? (double)state->rss_peak_bytes : NAN},
+        {KV_COLUMN_KV_LIVE_BYTES, state->kv_live_bytes},
+        {KV_COLUMN_KV_RESERVED_BYTES, state->kv_reserved_bytes},
+        {KV_COLUMN_RSS_PEAK_BYTES, state->rss_peak_bytes},
         {KV_COLUMN_LIMIT_MS, limit_ms(cell)},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
@@ -333,14 +330,14 @@ static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
 }
 
 /* A row a step: its latency, its work and its limit. */
-static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
+kv_status kv_generation_write_tokens(struct kv_cell_run *cell, struct kv_error *error)
 {
-    const struct generation_state *state = cell->state;
-    const struct kv_generation *g = &state->decoder.generation;
+    const struct kv_generation_state *state = cell->state;
+    const struct kv_generation *g = state->generation;
     const struct kv_limits *limits = &cell->limits;
     struct kv_row row = cell->newest;
     kv_status status = KV_OK;
-    const int first = state->decoder.same_prompt ? 2 : 1;
+    const int first = state->same_prompt ? 2 : 1;
     int n_before = first == 1 ? 0 : g->n_prompt;
     for (int i = first; !status && i <= g->n_steps; i++) {
         const int n_after = g->n_prompt + i - 1;
@@ -361,15 +358,15 @@ static kv_status write_tokens(struct kv_cell_run *cell, struct kv_error *error)
 static kv_status write_details(struct kv_cell_run *cell, struct kv_error *error)
 {
     const struct generation_state *state = cell->state;
-    const kv_status status = write_tokens(cell, error);
+    const kv_status status = kv_generation_write_tokens(cell, error);
     return status || !state->parts ? status
                                    : kv_parts_write(cell, state->parts, state->decoder.generation.n_steps, error);
 }
 
 /* The running medians. */
-static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
+void kv_generation_tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
 {
-    const struct generation_state *state = cell->state;
+    const struct kv_generation_state *state = cell->state;
     const size_t n = (size_t)state->n_samples;
     const double ttpt_ms = kv_stats_median(state->ttpt_ms, n);
     const int used = snprintf(text, KV_CELL_TEXT_SIZE, "median TTFT %.2f ms", kv_stats_median(state->ttft_ms, n));
@@ -380,16 +377,16 @@ static void tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE])
 const struct kv_fixture kv_generation_fixture = {
     .unit = GB_MILLISECONDS,
     .calls = 1,
-    .name = name,
-    .describe = describe,
-    .least_seconds = least_seconds,
-    .expect = expect,
-    .fit = fit,
+    .name = kv_generation_cell_name,
+    .describe = kv_generation_describe,
+    .least_seconds = kv_generation_least_seconds,
+    .expect = kv_generation_expect,
+    .fit = kv_generation_fit,
     .open = open,
     .settle = settle,
     .repeat = repeat,
-    .fill = fill,
+    .fill = kv_generation_fill,
     .write_details = write_details,
-    .tell = tell,
+    .tell = kv_generation_tell,
     .close = close,
 };

@@ -16,21 +16,6 @@
 
 /* ---- The folder ------------------------------------------------------------------------------------- */
 
-static kv_status make_folders(const char *path, struct kv_error *error)
-{
-    char part[4096];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash)
-            *slash = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return kv_fail(error, KV_ERROR_IO, "folder %s cannot be made: %s", part, strerror(errno));
-        if (!slash)
-            return KV_OK;
-        *slash = '/';
-    }
-}
-
 static void make_id(char *id, size_t size)
 {
     char host[256] = "", date[64];
@@ -46,7 +31,7 @@ static void make_id(char *id, size_t size)
 static kv_status make_in_results(struct kv_run_folder *folder, struct kv_error *error)
 {
     const size_t plain = strlen(folder->id);
-    kv_status status = make_folders(folder->results, error);
+    kv_status status = kv_folder_make(folder->results, error);
     for (int i = 2; !status; i++) {
         const int length = snprintf(folder->path, sizeof folder->path, "%s/%s", folder->results, folder->id);
         if (length >= (int)sizeof folder->path)
@@ -77,7 +62,7 @@ kv_status kv_run_folder_make(struct kv_run_folder *folder, const char *out, stru
     snprintf(folder->results, sizeof folder->results, "%s", results && *results ? results : "results");
     if (out && (!*out || snprintf(folder->path, sizeof folder->path, "%s", out) >= (int)sizeof folder->path))
         return kv_fail(error, KV_ERROR_ARGUMENT, "--out: '%.60s' is not a folder's name", out);
-    status = out ? make_folders(folder->path, error) : make_in_results(folder, error);
+    status = out ? kv_folder_make(folder->path, error) : make_in_results(folder, error);
     if (!status)
         status = kv_folder_lock(&folder->lock, folder->path, error);
     if (status)

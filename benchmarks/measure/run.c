@@ -13,7 +13,7 @@
 /* Cells stay open in that part of the memory that is free at the start. */
 enum { OPEN_CELLS_PART = 4 };
 
-static const struct kv_fixture *fixture_of(enum kv_kind kind)
+static const struct kv_fixture *fixture_of(const struct kv_cell *cell)
 {
     static const struct kv_fixture *const fixtures[KV_N_KINDS] = {
         [KV_KIND_GENERATION] = &kv_generation_fixture,
@@ -21,7 +21,7 @@ static const struct kv_fixture *fixture_of(enum kv_kind kind)
         [KV_KIND_ATTENTION] = &kv_attention_fixture,
         [KV_KIND_QUALITY] = &kv_quality_fixture,
     };
-    return fixtures[kind];
+    return kv_engine_is_own(cell->arm.engine) ? fixtures[cell->kind] : &kv_engine_fixture;
 }
 
 /* ---- What a run holds ------------------------------------------------------------------------------- */
@@ -45,7 +45,7 @@ kv_status kv_run_open(struct kv_run *run, const struct kv_run_settings *settings
     for (int i = 0; i < plan->n_cells; i++) {
         run->cells[i].run = run;
         run->cells[i].cell = &plan->cells[i];
-        run->cells[i].fixture = fixture_of(plan->cells[i].kind);
+        run->cells[i].fixture = fixture_of(&plan->cells[i]);
         run->cells[i].wanted = plan->cells[i].repetitions;
         run->n_total += plan->cells[i].repetitions;
         run->least_rounds = plan->cells[i].repetitions > run->least_rounds ? plan->cells[i].repetitions
@@ -65,6 +65,8 @@ void kv_run_free(struct kv_run *run)
     kv_probe_histories_free(run);
     free(run->cells);
     kv_references_free(run->references);
+    kv_engines_free(run->engines);
+    kv_engine_answers_free(run->engine_answers);
     kv_kernel_memory_free(run->kernel_memory);
     for (int i = 0; i < run->n_models; i++)
         kv_model_free(run->models[i]);

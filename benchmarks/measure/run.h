@@ -8,6 +8,7 @@
 #ifndef KV_MEASURE_RUN_H
 #define KV_MEASURE_RUN_H
 
+#include "ab/peer.h"
 #include "gbench/gbench.h"
 #include "kernels/matmul.h"
 #include "machine/limits.h"
@@ -76,7 +77,9 @@ struct kv_run_settings {
     /* Makes the model with weights of that format for that backend; the run frees it. */
     kv_status (*load)(void *context, const char *weights, const char *gemm, struct kv_pool *pool,
                       struct kv_model **model, struct kv_error *error);
-    void *load_context;
+    /* Starts a peer that holds the same model; the run stops it. NULL: there are none. */
+    kv_status (*start_engine)(void *context, const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error);
+    void *load_context; /* of both */
     struct kv_run_text text;
     const char *limits_isa; /* what the machine's limits are measured with; NULL: the highest */
     int default_threads;    /* whose limits a plan without cells measures */
@@ -127,6 +130,8 @@ struct kv_probes {
 struct kv_fixture;
 struct kv_reference;
 struct kv_kernel_memory;
+struct kv_engine_process;
+struct kv_engine_answer;
 
 enum { KV_MAX_COUNTERS = 8 };
 
@@ -193,7 +198,9 @@ struct kv_run {
     int n_models;
     struct kv_prober *prober; /* NULL: there is no memory for it, and what the machine could do stays unknown */
     struct kv_probe_history *probes[KV_MAX_THREADS + 1];
-    struct kv_reference *references; /* what the gate holds arms against */
+    struct kv_reference *references;         /* what the gate holds arms against */
+    struct kv_engine_process *engines;       /* that were started */
+    struct kv_engine_answer *engine_answers; /* what they have to answer */
     struct kv_kernel_memory *kernel_memory;
 };
 

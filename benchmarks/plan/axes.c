@@ -7,6 +7,10 @@
 #include <string.h>
 
 static const struct kv_axis axes[] = {
+    {.column = KV_COLUMN_ENGINE,
+     .field = offsetof(struct kv_arm, engine),
+     .choice = kv_engine_choice,
+     .help = "who runs the model, kvbench or a peer (see kvbench peers):"},
     {.column = KV_COLUMN_PATH,
      .field = offsetof(struct kv_arm, path),
      .choice = kv_path_choice,
@@ -152,13 +156,21 @@ static void reduce(struct kv_arm *arm, enum kv_kind kind)
         else
             *count_of(&axes[i], arm) = 0;
     }
-    if (*arm->path && !kv_path_keeps(arm->path))
+    if (!kv_engine_is_own(arm->engine)) {
+        arm->path = "cached";
+        arm->cache = arm->kv = arm->gemm = arm->isa = "";
+        arm->chunk = 0;
+    } else if (*arm->path && !kv_path_keeps(arm->path)) {
         arm->cache = arm->kv = "";
+    }
 }
 
 static kv_status add_cell(struct kv_plan *plan, struct kv_cell *cell, struct kv_error *error)
 {
     struct kv_row row = {0};
+    const struct kv_engine *engine = kv_engine_find(cell->arm.engine);
+    if (cell->kind == KV_KIND_GENERATION && !kv_engine_takes(engine, cell->arm.weights))
+        return KV_OK;
     reduce(&cell->arm, cell->kind);
     kv_cell_describe(cell, &row);
     kv_row_cell_id(&row, cell->id);

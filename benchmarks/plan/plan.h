@@ -15,6 +15,7 @@
 
 /* Names are constants; "" and 0 where the axis does not apply (no cache on a path that keeps nothing). */
 struct kv_arm {
+    const char *engine; /* who runs the model; of a peer, path is cached, and cache, kv, gemm and isa are its own */
     const char *path;
     const char *weights; /* format in memory */
     const char *cache;   /* layout */
@@ -49,6 +50,20 @@ struct kv_axis_values {
     const int *counts;        /* [n] of a count */
     int n;
 };
+
+/* Who can run a model: row 0 is kvbench itself, the others are peers, each a program benchmarks/peers/NAME.py that speaks
+ * the protocol of benchmarks/peers/README.md. */
+struct kv_engine {
+    struct kv_choice choice;
+    const char *weights[4];  /* formats that it takes, by the names of kvbench's; ended by NULL */
+    const char *environment; /* its Python's, below the folder of peers; several may share one */
+};
+const struct kv_engine *kv_engine_at(int index);
+const struct kv_choice *kv_engine_choice(int index);
+/* The row of that name, NULL: none. */
+const struct kv_engine *kv_engine_find(const char *name);
+bool kv_engine_is_own(const char *name); /* kvbench, or "" of a kernel alone */
+bool kv_engine_takes(const struct kv_engine *engine, const char *weights);
 
 enum kv_extent {
     KV_EXTENT_QUICK,  /* small sizes */

@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "report/html.h"
+#include "results/figures.h"
+#include "results/peers.h"
 
 #include <dirent.h>
 #include <fnmatch.h>
@@ -83,13 +85,33 @@ kv_status kv_report_figure(const struct kv_report *report, const char *folder, c
     return status;
 }
 
+static bool concerns(const struct kv_report *report, const struct kv_figure_text *text)
+{
+    int i = 0;
+    while (kv_figure(i) && strcmp(kv_figure(i)->name, text->name) != 0)
+        i++;
+    return kv_figure(i) && kv_figure_concerns(kv_figure(i), report->results);
+}
+
+static void print_sentence(void *page, const char *sentence)
+{
+    kv_html_part(page, "finding", "topic", "peers", "text", sentence, NULL);
+}
+
 static kv_status print_figure(const struct kv_report *report, const struct kv_figure_text *figure, FILE *page,
                               struct kv_error *error)
 {
     bool found;
-    const kv_status status = kv_report_figure(report, report->figures, figure, page, &found, error);
-    if (!status && !found)
+    kv_status status = kv_report_figure(report, report->figures, figure, page, &found, error);
+    if (status || !concerns(report, figure))
+        return status;
+    if (!found)
         print_missing(report, figure, page);
+    if (strcmp(figure->name, KV_REPORT_PEERS) == 0) {
+        fputs("<ul class=\"findings\">\n", page);
+        status = kv_peers_tell(report->results, print_sentence, page, error);
+        fputs("</ul>\n", page);
+    }
     return status;
 }
 

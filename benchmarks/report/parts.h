@@ -42,6 +42,8 @@ kv_status kv_report_changes(void *report, FILE *page, struct kv_error *error);
 
 /* The figure that is no run's, and has a section of its own. */
 #define KV_REPORT_CALIBRATION "calibration"
+/* The one below which its findings stand. */
+#define KV_REPORT_PEERS "peers"
 
 /* Shows folder/NAME.svg with its title and caption; *found: it is there. Errors: IO, FORMAT, MEMORY. */
 kv_status kv_report_figure(const struct kv_report *report, const char *folder, const struct kv_figure_text *figure,

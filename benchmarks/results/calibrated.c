@@ -35,7 +35,7 @@ static kv_status read_row(const struct kv_csv_table *table, size_t row, const si
             return status;
     }
     const bool is_good = power->time_s > 0 && power->n > 0 &&
-               power->faster + power->slower + power->equal + power->undecided == power->n;
+                         power->faster + power->slower + power->equal + power->undecided == power->n;
     return is_good ? KV_OK
                    : kv_fail(error, KV_ERROR_FORMAT,
                              "%s: row %zu has verdicts that do not add up; calibrate again with ./kvbench calibrate",

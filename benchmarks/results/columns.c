@@ -43,6 +43,7 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                          .prefix = "",
                          .meaning = "which product of the model, or decode or prefill of attention"},
 
+    [KV_COLUMN_ENGINE] = {.name = "engine", NAME_AXIS("e-", "who runs the model: kvbench, or a peer")},
     [KV_COLUMN_PATH] = {.name = "path",
                         NAME_AXIS("", "naive: every step runs the whole window; cached: prefill once, "
                                       "then one position a step")},
@@ -72,6 +73,22 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_WEIGHTS_SOURCE] = {.name = "weights_source",
                                   ORIGIN("where the weights came from: the type in the "
                                          "checkpoint, or synthetic:SEED")},
+
+    [KV_COLUMN_ENGINE_VERSION] = {.name = "engine_version", ORIGIN("the peer's own version, as it said")},
+    [KV_COLUMN_ENGINE_OPTIONS] = {.name = "engine_options", ORIGIN("what the peer said of how it runs the model")},
+    [KV_COLUMN_STARTUP_S] = {.name = "startup_s",
+                             FIGURE(KV_ROLE_TIME, "s", "start-up",
+                                    "from the start of the peer's process until its model was loaded")},
+    [KV_COLUMN_ENGINE_THREADS] = {.name = "engine_threads",
+                                  STATE(KV_TYPE_COUNT, "threads of the peer that computed in its warm-up: each did a "
+                                                       "fifth or more of what the busiest did")},
+    [KV_COLUMN_SAME_TOKENS] = {.name = "same_tokens",
+                               .type = KV_TYPE_COUNT,
+                               .role = KV_ROLE_SIZE,
+                               .unit = "tokens",
+                               .label = "same tokens",
+                               .meaning = "new tokens of the peer's first sequence, from the first on, that are "
+                                          "those of kvbench in float32"},
 
     [KV_COLUMN_REPETITION] = {.name = "repetition", STATE(KV_TYPE_COUNT, "number of the repetition, from 1")},
     [KV_COLUMN_ROUND] = {.name = "round",
@@ -265,10 +282,13 @@ static const enum kv_column runs[] = {
     KV_COLUMN_RUN_ID,
     KV_COLUMN_CELL,
     KV_COLUMN_SUITE,
+    KV_COLUMN_ENGINE,
     KV_COLUMN_PATH,
     KV_COLUMN_MODEL,
     KV_COLUMN_WEIGHTS,
     KV_COLUMN_WEIGHTS_SOURCE,
+    KV_COLUMN_ENGINE_VERSION,
+    KV_COLUMN_ENGINE_OPTIONS,
     KV_COLUMN_CACHE,
     KV_COLUMN_KV,
     KV_COLUMN_GEMM,
@@ -284,6 +304,9 @@ static const enum kv_column runs[] = {
     KV_COLUMN_PLACE,
     KV_COLUMN_STARTED_S,
     KV_COLUMN_STATUS,
+    KV_COLUMN_STARTUP_S,
+    KV_COLUMN_ENGINE_THREADS,
+    KV_COLUMN_SAME_TOKENS,
     KV_COLUMN_COLD_TTFT_MS,
     KV_COLUMN_TTFT_MS,
     KV_COLUMN_TTPT_MS,
@@ -469,7 +492,8 @@ const char *kv_row_cell_id(const struct kv_row *row, char id[KV_CELL_ID_SIZE])
         const char *text = row->texts[i];
         if (!column->prefix || (is_text ? !text || !*text : !row->known[i]))
             continue;
-        if (i == KV_COLUMN_CHUNK && row->numbers[i] == 0)
+        /* what every row from before the axis was */
+        if ((i == KV_COLUMN_CHUNK && row->numbers[i] == 0) || (i == KV_COLUMN_ENGINE && strcmp(text, "kvbench") == 0))
             continue;
         const char *slash = n ? "/" : "";
         n += (size_t)(is_text

@@ -20,6 +20,7 @@ enum kv_column {
     KV_COLUMN_KERNEL,
     KV_COLUMN_SHAPE,
     /* the axes: what defines an arm */
+    KV_COLUMN_ENGINE,
     KV_COLUMN_PATH,
     KV_COLUMN_WEIGHTS,
     KV_COLUMN_CACHE,
@@ -39,6 +40,11 @@ enum kv_column {
     /* the same for all cells of a run */
     KV_COLUMN_MODEL,
     KV_COLUMN_WEIGHTS_SOURCE,
+    KV_COLUMN_ENGINE_VERSION,
+    KV_COLUMN_ENGINE_OPTIONS,
+    KV_COLUMN_STARTUP_S,
+    KV_COLUMN_ENGINE_THREADS,
+    KV_COLUMN_SAME_TOKENS,
     /* one repetition */
     KV_COLUMN_REPETITION,
     KV_COLUMN_ROUND,
@@ -188,7 +194,8 @@ void kv_row_set_number(struct kv_row *row, enum kv_column column, double value);
 
 #define KV_CELL_ID_SIZE 192
 /* The id of the row's cell, from its key columns in the table's order: each known value behind its prefix, joined by
- * "/": "batch/cached/w-f32/contiguous/kv-f32/packed/avx512/t2/b8/p21/n50/x70". A chunk of 0 is left out. Returns `id`.
+ * "/": "batch/cached/w-f32/contiguous/kv-f32/packed/avx512/t2/b8/p21/n50/x70". A chunk of 0 and the engine
+ * kvbench are left out. Returns `id`.
  */
 const char *kv_row_cell_id(const struct kv_row *row, char id[KV_CELL_ID_SIZE]);
 

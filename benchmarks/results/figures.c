@@ -459,6 +459,12 @@ static void write_kernels(struct kv_picture *p)
 /* A new figure is a row here, and its file plots/NAME.gp. */
 static const struct kv_figure figures[] = {
     {.name = "benchmark_results", .suite = "batch", .files = {"runs.csv"}, .same = WORKLOAD, .write = write_batch},
+    {.name = "peers",
+     .suite = "batch",
+     .files = {"runs.csv"},
+     .same = WORKLOAD | KV_BIT(KV_COLUMN_THREADS),
+     .varying = KV_COLUMN_ENGINE,
+     .write = kv_picture_peers},
     {.name = "token_latency",
      .suite = "trace",
      .files = {"tokens.csv", "runs.csv"},
@@ -497,4 +503,9 @@ static const struct kv_figure figures[] = {
 const struct kv_figure *kv_figure(int index)
 {
     return index >= 0 && (size_t)index < sizeof figures / sizeof *figures ? &figures[index] : NULL;
+}
+
+bool kv_figure_concerns(const struct kv_figure *figure, const struct kv_results *results)
+{
+    return !figure->varying || kv_column_varies(results, figure->suite, figure->varying);
 }

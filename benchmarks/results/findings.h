@@ -12,17 +12,17 @@ enum kv_finding_kind {
     KV_FINDING_SPEED_RANGE, /* an arm over several points: from `value` (cell) to `value_2` (cell_2) times as fast */
     KV_FINDING_EQUAL,       /* n of n_of points of an arm are as fast within the threshold; of 1: value is the speed */
     KV_FINDING_UNDECIDED,   /* n of n_of points of an arm are not told apart */
-    KV_FINDING_NO_RATIO,    /* n of n_of points of an arm have no ratio to its base, such as that of cell, whose times are
+    KV_FINDING_NO_RATIO, /* n of n_of points of an arm have no ratio to its base, such as that of cell, whose times are
                                missing, to base, or of base to it */
-    KV_FINDING_GROWTH,      /* a step takes `value` us more a token of context, and late in a sequence (cell) value_2
+    KV_FINDING_GROWTH,   /* a step takes `value` us more a token of context, and late in a sequence (cell) value_2
                                times as long as early: in the same generation, or in base, at a shorter context */
-    KV_FINDING_MEMORY,      /* cell keeps `value` bytes of keys and values a token and sequence; value_2: the most in
+    KV_FINDING_MEMORY,   /* cell keeps `value` bytes of keys and values a token and sequence; value_2: the most in
                                use, which was by cell */
-    KV_FINDING_THROUGHPUT,  /* cell has the highest median decode throughput; n others are not told apart from it */
-    KV_FINDING_PARTS,       /* what the parts of cell's steps take: cell->parts */
-    KV_FINDING_PRECISION,   /* cell, a variant that no other of its point dominates, decodes `value` times as fast as
+    KV_FINDING_THROUGHPUT, /* cell has the highest median decode throughput; n others are not told apart from it */
+    KV_FINDING_PARTS,      /* what the parts of cell's steps take: cell->parts */
+    KV_FINDING_PRECISION,  /* cell, a variant that no other of its point dominates, decodes `value` times as fast as
                                float32 (base) of `value_2` that its bytes allow, for the divergence of cell_2, or NULL */
-    KV_FINDING_FAULTS,      /* n of n_of repetitions have no share of the limit: faster than their probes allow */
+    KV_FINDING_FAULTS,     /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 
 enum kv_growth {

@@ -76,11 +76,11 @@ void kv_interval_text(double value, struct kv_stats_interval interval, struct kv
     snprintf(text->range, sizeof text->range, "95 %% interval %s to %s", low, high);
 }
 
-/* "cached", "gemm openblas", "2 threads" */
+/* "cached", "torch", "gemm openblas", "2 threads" */
 static const char *arm_text(const struct kv_cell_results *cell, enum kv_column axis, char *text, size_t size)
 {
     const char *value = cell->texts[axis];
-    if (axis == KV_COLUMN_PATH)
+    if (axis == KV_COLUMN_PATH || axis == KV_COLUMN_ENGINE)
         snprintf(text, size, "%s", value);
     else if (axis == KV_COLUMN_THREADS)
         snprintf(text, size, "%s thread%s", value, strcmp(value, "1") == 0 ? "" : "s");
@@ -130,7 +130,7 @@ static void tell_speed(const struct kv_results *results, const struct kv_finding
     kv_where_text(results, f->cell, KV_BIT(f->axis), where, sizeof where);
     arm_text(f->cell, f->axis, arm, sizeof arm);
     arm_text(f->base, f->axis, base, sizeof base);
-    if (f->axis != KV_COLUMN_PATH)
+    if (f->axis != KV_COLUMN_PATH && f->axis != KV_COLUMN_ENGINE) /* a peer's path is its own */
         snprintf(path, sizeof path, " on path %s", f->cell->texts[KV_COLUMN_PATH]);
     if (f->kind == KV_FINDING_SPEED_RANGE) {
         kv_where_text(results, f->cell_2, KV_BIT(f->axis), where_2, sizeof where_2);

@@ -356,7 +356,8 @@ static kv_status write_figures(const char *folder, const char *out, FILE *list, 
         init_run(&source->quality, results, KV_FILE_QUALITY);
     }
     for (int i = 0; !status && kv_figure(i); i++)
-        if (command_alone(kv_figure(i)) ? has_file(folder, kv_figure(i)->files[0]) : has_run)
+        if (command_alone(kv_figure(i)) ? has_file(folder, kv_figure(i)->files[0])
+                                        : has_run && kv_figure_concerns(kv_figure(i), results))
             status = write_figure(source, kv_figure(i), out, list, error);
     kv_results_free(results);
     free(source);

@@ -72,6 +72,8 @@ void kv_picture_fail_memory(struct kv_picture *p);
 void kv_picture_text(struct kv_picture *p, const char *name, const char *first, const char *second); /* joined */
 void kv_picture_number(struct kv_picture *p, const char *name, double value);
 void kv_picture_numbers(struct kv_picture *p, const char *name, const double *values, int n);
+/* n_NAMEs and NAME[] */
+void kv_picture_texts(struct kv_picture *p, const char *name, const char *const *texts, int n);
 void kv_picture_range(struct kv_picture *p, const char *name, const struct kv_range *range);
 /* The different sizes of a column, ascending; returns how many. Rows are those of matrix products. */
 int kv_picture_sizes(const struct kv_picture *p, enum kv_column column, double sizes[KV_PICTURE_MAX_KEYS]);
@@ -114,5 +116,7 @@ void kv_picture_calibration(struct kv_picture *p);
 /* What fewer bits gain and cost. (picture_precision.c) */
 void kv_picture_precision(struct kv_picture *p);
 void kv_picture_quality(struct kv_picture *p);
+/* Of the figure `peers`, likewise. (picture_peers.c) */
+void kv_picture_peers(struct kv_picture *p);
 
 #endif

@@ -151,7 +151,7 @@ void kv_picture_keys(struct kv_picture *p, const char *name, enum kv_column colu
     fputs("'\n", stream);
 }
 
-static void write_texts(struct kv_picture *p, const char *name, const char *const *texts, int n)
+void kv_picture_texts(struct kv_picture *p, const char *name, const char *const *texts, int n)
 {
     FILE *stream = settings_of(p);
     if (!stream || n == 0)
@@ -183,8 +183,8 @@ void kv_picture_kernel_settings(struct kv_picture *p)
     }
     for (int i = 0; i < p->n_arms; i++)
         forms[i] = p->arms[i]->form;
-    write_texts(p, "panel", kernels, n_panels);
-    write_texts(p, "shape", shapes, n_panels);
+    kv_picture_texts(p, "panel", kernels, n_panels);
+    kv_picture_texts(p, "shape", shapes, n_panels);
     kv_picture_numbers(p, "is_rows", is_rows, n_panels);
     kv_picture_numbers(p, "arm_form", forms, p->n_arms);
     kv_picture_number(p, "n_limit_groups", n_limits);
@@ -195,7 +195,7 @@ void kv_picture_part_names(struct kv_picture *p)
     const char *names[KV_N_PARTS];
     for (int i = 0; i < KV_N_PARTS; i++)
         names[i] = kv_part_name((enum kv_part)i);
-    write_texts(p, "part", names, KV_N_PARTS);
+    kv_picture_texts(p, "part", names, KV_N_PARTS);
 }
 
 /* The end of a long name, in whole characters of UTF-8. */
@@ -276,7 +276,7 @@ static void write_common(struct kv_picture *p)
         kv_picture_text(p, "workload", workload, "");
         kv_picture_text(p, "batch", texts[KV_COLUMN_BATCH], "");
     }
-    write_texts(p, "arm", labels, p->n_arms);
+    kv_picture_texts(p, "arm", labels, p->n_arms);
     kv_picture_numbers(p, "arm_style", styles, p->n_arms);
     kv_picture_number(p, "not_ok", p->not_ok);
     kv_picture_number(p, "other_rows", p->others);

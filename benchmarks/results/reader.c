@@ -48,6 +48,12 @@ static bool is_later(enum kv_file_kind kind, enum kv_column column)
     case KV_COLUMN_STARTED_S:
     case KV_COLUMN_PROBES:
     case KV_COLUMN_LIMIT_FAULT:
+    case KV_COLUMN_ENGINE:
+    case KV_COLUMN_ENGINE_VERSION:
+    case KV_COLUMN_ENGINE_OPTIONS:
+    case KV_COLUMN_ENGINE_THREADS:
+    case KV_COLUMN_STARTUP_S:
+    case KV_COLUMN_SAME_TOKENS:
         return true;
     case KV_COLUMN_SUITE:
     case KV_COLUMN_WEIGHTS:

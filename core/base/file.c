@@ -170,6 +170,21 @@ kv_status kv_folder_lock(int *descriptor, const char *folder, struct kv_error *e
     return kv_fail(error, KV_ERROR_IO, "%.300s: another kvbench is at work in it; wait until it ends", folder);
 }
 
+kv_status kv_folder_make(const char *path, struct kv_error *error)
+{
+    char part[4096];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return kv_fail(error, KV_ERROR_IO, "folder %s cannot be made: %s", part, strerror(errno));
+        if (!slash)
+            return KV_OK;
+        *slash = '/';
+    }
+}
+
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 
 /* Grows as it reads: a pipe has no size. */

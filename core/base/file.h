@@ -30,6 +30,8 @@ void kv_file_close(struct kv_file *output);
 /* Takes the folder for this process, where the file system knows locks, until *descriptor is closed; -1: it is not open.
  * Errors: IO, also when another process has it. */
 kv_status kv_folder_lock(int *descriptor, const char *folder, struct kv_error *error);
+/* Makes the folder, and those above it, where there is none. Errors: IO. */
+kv_status kv_folder_make(const char *path, struct kv_error *error);
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 
