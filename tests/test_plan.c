@@ -139,7 +139,7 @@ static void suites_sweep_their_points(void **state)
         {"depth", KV_EXTENT_QUICK, 3, {1, 1, 3}, {1, 511, 3}, 4},
         {"depth", KV_EXTENT_FULL, 33, {1, 1, 3}, {1, 1022, 3}, 4},
         {"memory", KV_EXTENT_REPORT, 12, {1, 64, 1}, {8, 1024, 1}, 1},
-        {"parts", KV_EXTENT_QUICK, 3, {1, 64, 3}, {1, 126, 3}, 4},
+        {"parts", KV_EXTENT_QUICK, 2, {1, 64, 3}, {8, 64, 3}, 4},
         {"parts", KV_EXTENT_REPORT, 4, {1, 64, 3}, {1, 512, 3}, 4},
         {"kernels", KV_EXTENT_QUICK, 5 * 4 + 2 * 2, {0, 0, 0}, {0, 0, 0}, 4},
         {"kernels", KV_EXTENT_REPORT, 5 * 11 + 2 * 5, {0, 0, 0}, {0, 0, 0}, 4},
@@ -178,7 +178,8 @@ static void quick_cells_are_some_of_all_cells(void **state)
         plan_suite(kv_suite_at(i)->choice.name, &quick, &some);
         plan_suite(kv_suite_at(i)->choice.name, &all, &whole);
         for (int k = 0; k < some.n_cells; k++)
-            assert_true(kv_plan_find(&whole, some.cells[k].id) >= 0);
+            if (kv_plan_find(&whole, some.cells[k].id) < 0)
+                fail_msg("%s", some.cells[k].id);
         kv_plan_free(&some);
         kv_plan_free(&whole);
     }

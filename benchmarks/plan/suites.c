@@ -150,7 +150,7 @@ static kv_status plan_memory(const struct kv_suite *suite, const struct kv_sweep
 static kv_status plan_parts(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                             struct kv_error *error)
 {
-    static const int quick[] = {1, 4}, report[] = {1, 8, 32}, full[] = {1, 2, 4, 8, 16, 32};
+    static const int quick[] = {1, 8}, report[] = {1, 8, 32}, full[] = {1, 2, 4, 8, 16, 32};
     enum { SHORT = 64, LONG = 512, MOST_REPETITIONS = 6 };
     const int n_first = plan->n_cells, last = window_of(sweep, 2 * SHORT) - 2;
     const int lengths[] = {last < SHORT ? (last > 1 ? last : 1) : SHORT, last < LONG ? last : LONG};
@@ -158,7 +158,7 @@ static kv_status plan_parts(const struct kv_suite *suite, const struct kv_sweep 
     const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, report, full));
     kv_status status = add_generations(plan, suite->choice.name, sweep, batches,
                                        prompts_of(sweep, (struct sizes){lengths, 1}), 3, repetitions, error);
-    if (!status && !sweep->n_prompts && lengths[1] > lengths[0])
+    if (!status && !sweep->n_prompts && lengths[1] > lengths[0] && sweep->extent != KV_EXTENT_QUICK)
         status = add_generations(plan, suite->choice.name, sweep, (struct sizes){batches.values, 1},
                                  (struct sizes){lengths + 1, 1}, 3, repetitions, error);
     for (int i = n_first; i < plan->n_cells; i++)
@@ -221,12 +221,13 @@ static kv_status plan_precision(const struct kv_suite *suite, const struct kv_sw
 {
     static const int quick[] = {1, 8}, all[] = {1, 8, 32};
     const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
-    const int n_new = sweep->n_new ? sweep->n_new : 5, window = window_of(sweep, 256);
+    const int n_new = sweep->n_new ? sweep->n_new : 5, window = sweep->config->n_positions;
     const int contexts[] = {64 < window ? 64 : window, 1024 < window ? 1024 : window};
+    const int n_contexts = contexts[0] < contexts[1] && sweep->extent != KV_EXTENT_QUICK ? 2 : 1;
     int lengths[2];
     for (int i = 0; i < 2; i++)
         lengths[i] = contexts[i] > n_new - 1 ? contexts[i] - (n_new - 1) : 1;
-    const struct sizes prompts = prompts_of(sweep, (struct sizes){lengths, contexts[0] < contexts[1] ? 2 : 1});
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){lengths, n_contexts});
     const char *names[2][MAX_TYPES];
     const struct kv_sweep arms = with_fewer_bits(sweep, names);
     kv_status status = KV_OK;
@@ -243,7 +244,7 @@ static kv_status plan_precision(const struct kv_suite *suite, const struct kv_sw
     /* What the variants cost at these contexts. */
     for (int i = 0; i < 2; i++)
         lengths[i] = contexts[i] < sweep->text_positions ? contexts[i] : sweep->text_positions;
-    return status ? status : add_texts(plan, &arms, lengths, lengths[0] < lengths[1] ? 2 : 1, error);
+    return status ? status : add_texts(plan, &arms, lengths, lengths[0] < lengths[1] ? n_contexts : 1, error);
 }
 
 /* Contexts from the window down by halves. */

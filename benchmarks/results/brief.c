@@ -27,6 +27,7 @@ static int rank_of(const struct kv_finding *f)
         return 5;
     case KV_FINDING_EQUAL:
     case KV_FINDING_UNDECIDED:
+    case KV_FINDING_NO_RATIO:
         return 6;
     case KV_FINDING_FAULTS:
         return 8;
