@@ -64,17 +64,9 @@ static char *vocabulary_text(const struct kv_tokenizer *tokenizer)
 static kv_status write_text(const char *folder, const char *name, const char *text, struct kv_error *error)
 {
     char *path;
-    struct kv_file file = {0};
     if (!text || asprintf(&path, "%s/%s", folder, name) < 0)
         return kv_fail(error, KV_ERROR_MEMORY, "%s/%s: no memory to write it", folder, name);
-    kv_status status = kv_file_open(&file, path, error);
-    if (!status) {
-        kv_file_write(&file, text, strlen(text));
-        status = kv_file_finish(&file, error);
-    }
-    if (!status)
-        status = kv_file_publish(&file, error);
-    kv_file_close(&file);
+    const kv_status status = kv_file_put(path, text, strlen(text), error);
     free(path);
     return status;
 }

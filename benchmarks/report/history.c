@@ -132,20 +132,14 @@ kv_status kv_history_write_page(const struct kv_history *history, const char *fi
                                          {"steps", .print = print_steps},
                                          {"lines", .print = print_lines},
                                          {0}};
-    struct kv_file output;
     char *text = NULL;
     size_t n;
     FILE *page = open_memstream(&text, &n);
     kv_status status = page ? kv_html_fill(page, "history", slots, (void *)(uintptr_t)history, error) : KV_OK;
     if ((!page || fclose(page) != 0) && !status)
         status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
-    if (!status && (status = kv_file_open(&output, file, error)) == KV_OK) {
-        kv_file_write(&output, text, n);
-        status = kv_file_finish(&output, error);
-        if (!status)
-            status = kv_file_publish(&output, error);
-        kv_file_close(&output);
-    }
+    if (!status)
+        status = kv_file_put(file, text, n, error);
     free(text);
     return status;
 }

@@ -191,20 +191,14 @@ static kv_status print_page(struct kv_report *report, FILE *page, struct kv_erro
 /* The page is made in memory, so that nothing is begun beside the file when something cannot be read. */
 static kv_status write_page(struct kv_report *report, const char *file, struct kv_error *error)
 {
-    struct kv_file output;
     char *text = NULL;
     size_t n;
     FILE *const page = open_memstream(&text, &n);
     kv_status status = page ? print_page(report, page, error) : KV_OK;
     if ((!page || fclose(page) != 0) && !status)
         status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
-    if (!status && (status = kv_file_open(&output, file, error)) == KV_OK) {
-        kv_file_write(&output, text, n);
-        status = kv_file_finish(&output, error);
-        if (!status)
-            status = kv_file_publish(&output, error);
-        kv_file_close(&output);
-    }
+    if (!status)
+        status = kv_file_put(file, text, n, error);
     free(text);
     return status;
 }

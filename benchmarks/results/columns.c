@@ -574,17 +574,10 @@ kv_status kv_datapackage_write(const char *folder, struct kv_error *error)
     json_decref(package);
     if (!text)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for %s/datapackage.json: close other programs", folder);
-    struct kv_file file = {0};
+    const size_t n = strlen(text);
+    text[n] = '\n'; /* in place of its end */
     snprintf(path, sizeof path, "%s/datapackage.json", folder);
-    kv_status status = kv_file_open(&file, path, error);
-    if (!status) {
-        kv_file_write(&file, text, strlen(text));
-        kv_file_write(&file, "\n", 1);
-        status = kv_file_finish(&file, error);
-    }
-    if (!status)
-        status = kv_file_publish(&file, error);
-    kv_file_close(&file);
+    const kv_status status = kv_file_put(path, text, n + 1, error);
     free(text);
     return status;
 }

@@ -159,6 +159,20 @@ void kv_file_close(struct kv_file *output)
     *output = (struct kv_file){0};
 }
 
+kv_status kv_file_put(const char *file, const void *bytes, size_t n_bytes, struct kv_error *error)
+{
+    struct kv_file output = {0};
+    kv_status status = kv_file_open(&output, file, error);
+    if (!status) {
+        kv_file_write(&output, bytes, n_bytes);
+        status = kv_file_finish(&output, error);
+    }
+    if (!status)
+        status = kv_file_publish(&output, error);
+    kv_file_close(&output);
+    return status;
+}
+
 kv_status kv_folder_lock(int *descriptor, const char *folder, struct kv_error *error)
 {
     *descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

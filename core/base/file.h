@@ -27,6 +27,9 @@ kv_status kv_file_publish(struct kv_file *output, struct kv_error *error);
 /* Removes what was not published. */
 void kv_file_close(struct kv_file *output);
 
+/* All of that, for bytes that are there at once. Errors: IO, MEMORY. */
+kv_status kv_file_put(const char *file, const void *bytes, size_t n_bytes, struct kv_error *error);
+
 /* Takes the folder for this process, where the file system knows locks, until *descriptor is closed; -1: it is not open.
  * Errors: IO, also when another process has it. */
 kv_status kv_folder_lock(int *descriptor, const char *folder, struct kv_error *error);
