@@ -66,9 +66,12 @@ render()
     fi
     narrow=
     if grep -q narrow "$plots/$1.gp"; then
-        draw "$1" narrow || fail "$1, narrow: gnuplot failed: $(grep -v -e '^[ ^]*$' "$work/log.narrow" | tail -n 1)"
+        if ! draw "$1" narrow; then
+            complaint=$(grep -v -e '^[ ^]*$' "$work/log.narrow" | tail -n 1)
+            fail "$1, narrow: gnuplot failed: ${complaint:-it could not write to $folder; check its free space}"
+        fi
         narrow=$work/$1-narrow.svg
-        { mv -f -- "$work/$1.narrow" "$narrow" && portable_svg "$1-narrow"; } || fail "$1, narrow: cannot be written"
+        { mv -f -- "$work/$1.narrow" "$narrow" && portable_svg "$1-narrow"; } 2>/dev/null || fail "cannot write to $folder; check its permissions and free space"
     fi
     if ! { portable_svg "$1" && mkdir -p -- "$run$figures" &&
         mv -f -- "$work/$1.png" "$work/$1.svg" ${narrow:+"$narrow"} "$run$figures/"; } 2>"$work/log"; then
@@ -114,13 +117,13 @@ trap 'exit 1' HUP INT TERM PIPE
 mkdir -- "$work" 2>/dev/null || fail "cannot write to $folder; check its permissions and free space"
 
 # Every file is checked before the first figure is drawn. What is said is kept in memory: the disk may be full.
-figures=$("$program" tables -- "$folder" "$work" 2>&1) ||
-    fail "$(printf '%s\n' "$figures" | sed 's/^kvbench tables: //' | tail -n 1)"
+list=$("$program" tables -- "$folder" "$work" 2>&1) ||
+    fail "$(printf '%s\n' "$list" | sed 's/^kvbench tables: //' | tail -n 1)"
 while read -r figure; do
     case $figure in
     *:*) printf '%s\n' "$figure" ;;
     *) render "$figure" ;;
     esac
 done <<END
-$figures
+$list
 END

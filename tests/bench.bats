@@ -235,12 +235,12 @@ PY
 @test "what fewer bits cost, and gain: quality.csv, the table, a sentence" {
     unset KVBENCH_ISA
     ends 0 "$program" bench --model kjv --suite precision --quick --time 0 --reps 1 --batch 1,2 --weights f32,int8 --kv f32,int8,int4 \
-        --out run
+        --out run --verbose
     has "$out" 'Suite precision' 'Suite quality' 'speed, × f32' 'divergence'
     rows run <<'PYTHON'
 quality = {(r['weights'], r['kv'], r['context_tokens']): r for r in read('quality.csv')}
-assert len(quality) == 2 * 3 * 2, len(quality)
-for context in '64', '256':
+assert len(quality) == 2 * 3, len(quality)
+for context in ('64',):
     f32, int8, int4 = [quality['f32', kv, context] for kv in ('f32', 'int8', 'int4')]
     assert float(f32['divergence']) == 0 and float(f32['top_agreement_pct']) == 100
     assert 0 < float(int8['divergence_low']) <= float(int8['divergence']) <= float(int8['divergence_high'])
@@ -249,16 +249,15 @@ for context in '64', '256':
     assert {r['scored_tokens'] for r in quality.values()} == {'2000'} and f32['model'] == 'kjv'
     assert [float(r['kv_token_bytes']) for r in (f32, int8, int4)] == [5120, 1360, 762.5]
     assert int(f32['kv_reserved_bytes']) > int(int8['kv_reserved_bytes'])
-    assert context == '64' or int(int8['kv_reserved_bytes']) > int(int4['kv_reserved_bytes'])
 ok = [r for r in rows if r['status'] == 'ok']
 for r in ok:
     assert bool(r['ttft_ms']) == (r['batch'] == '1') and float(r['ttpt_ms']) > 0, r
-assert len(ok) == 6 * 4
+assert len(ok) == 6 * 2
 PYTHON
     rm run/summary.csv
     sed -i '$d' run/quality.csv
     ends 0 "$program" bench --resume run
-    [ "$(wc -l <run/quality.csv)" = 13 ]
+    [ "$(wc -l <run/quality.csv)" = 7 ]
 }
 
 # The bound of the gate is the wider one of the two types.

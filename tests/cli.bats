@@ -130,12 +130,12 @@ bench suite everything ''
 bench path fast '' naive, ,naive naive,naive 'naive;cached'
 bench precision x +2% ' 2%' 0x2% 2%% 1
 bench time x +90 ' 90' 0x10 90ss
-compare threshold 0 +5% ' 5%' 0x5% .5 5
+compare threshold +5% ' 5%' 0x5% .5 5
 compare fail-above x +5%
 limits threads 0 x
 limits isa sse9
 END
-    is $n 124
+    is $n 123
     holds 0
 }
 

@@ -48,7 +48,7 @@ column() { # FILE NAME: its values in the peer's rows
     is "$(column run/runs.csv same_tokens | tr ' ' '\n' | sort -u)" 4
     is "$(column run/runs.csv engine_version | tr ' ' '\n' | sort -u)" 1.2.3
     has "$(column run/runs.csv status)" 'ok ok ok ok ok ok ok ok ok ok ok ok'
-    has "$out" 'peak MiB' 'torch, f32: ' 'Files in run: runs.csv'
+    has "$out" 'peak MiB' 'torch, f32: ' 'Files: run' 'compare run --by engine'
     lacks "$out" 'Suite batch' # the long tables are bench's
     python3 - <<'PYTHON'
 import csv

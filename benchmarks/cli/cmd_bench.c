@@ -265,9 +265,26 @@ static void tell_of_time(const struct bench *bench)
 }
 
 /* The last lines of the short end: where the rest is, and what to type next. */
+/* What the arms of the run differ in: the path, or the first other axis; NULL: in nothing. */
+static const char *axis_to_compare(const struct kv_plan *plan)
+{
+    const char *first = NULL;
+    for (int i = 0; kv_axis_at(i); i++) {
+        const enum kv_column column = kv_axis_at(i)->column;
+        bool varies = false;
+        for (int kind = 0; kind < KV_N_KINDS && !varies; kind++)
+            varies = kv_plan_varies(plan, (enum kv_kind)kind, kv_axis_at(i));
+        if (varies && column == KV_COLUMN_PATH)
+            return kv_column_info(column)->name;
+        if (varies && !first)
+            first = kv_column_info(column)->name;
+    }
+    return first;
+}
+
 static void tell_what_next(const struct bench *bench, const struct untold *untold)
 {
-    const char *folder = bench->folder.path;
+    const char *folder = bench->folder.path, *axis = axis_to_compare(&bench->plan);
     char findings[48] = "", warnings[48] = "";
     if (untold->findings)
         snprintf(findings, sizeof findings, "%zu more finding%s, ", untold->findings, untold->findings == 1 ? "" : "s");
@@ -279,8 +296,8 @@ static void tell_what_next(const struct bench *bench, const struct untold *untol
     printf("Files: %s\n", folder);
     if (bench->asked->quick)
         puts("Next: kvbench bench measures all sizes, in a quarter of an hour");
-    else if (bench->plan.n_cells)
-        printf("Next: kvbench compare %s --by path\n", folder);
+    else if (axis)
+        printf("Next: kvbench compare %s --by %s\n", folder, axis);
 }
 
 /* The whole end: how exact it is, and all files. */

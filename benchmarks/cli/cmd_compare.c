@@ -55,17 +55,18 @@ static bool parse_metrics(const char *text, void *value, struct kv_error *error)
 static void choose_metrics(struct settings *s, const struct kv_results *base)
 {
     const char *first = NULL;
-    bool told_apart = false;
+    bool told_apart = false, has_kernels = false;
     for (size_t i = 0; i < base->n_cells && !told_apart; i++) {
         const struct kv_cell_results *cell = &base->cells[i];
+        has_kernels |= cell->file == KV_FILE_KERNELS;
         if (cell->file != KV_FILE_RUNS || !cell->n)
             continue;
         const char *text = s->by ? cell->texts[s->compare.by] : "";
         told_apart = !s->by || (first && *text && strcmp(first, text) != 0);
         first = !first && *text ? text : first;
     }
-    s->metrics = told_apart ? (struct name_list){.names = {"ttpt_ms", "ttft_ms"}, .n = 2}
-                            : (struct name_list){.names = {"gflops"}, .n = 1};
+    s->metrics = told_apart || !has_kernels ? (struct name_list){.names = {"ttpt_ms", "ttft_ms"}, .n = 2}
+                                            : (struct name_list){.names = {"gflops"}, .n = 1};
 }
 
 /* What the names of options mean for the comparison. */
