@@ -85,11 +85,13 @@ static kv_status print_section(const struct kv_comparison *comparison, const str
     kv_html_part(page, "heading", "title", info->label, "more", info->name, NULL);
     if (section->n_results) {
         print_mean(section, page);
-        const kv_status status = kv_section_table(comparison, section, &table, error);
+        kv_status status = kv_section_table(comparison, section, &table, error);
         if (status)
             return status;
-        kv_html_table(page, table, info->label);
+        status = kv_html_table(page, table, info->label, error);
         kv_table_free(table);
+        if (status)
+            return status;
     }
     if (section->n_unknown)
         kv_html_part(page, "changes unknown", "n", count(section->n_unknown).text, "column", info->label, NULL);

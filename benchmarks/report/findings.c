@@ -200,12 +200,17 @@ kv_status kv_report_tables(void *context, FILE *page, struct kv_error *error)
     const struct kv_report *const report = context;
     for (int i = 0;; i++) {
         struct kv_table *table;
-        const kv_status status = kv_results_table(report->results, i, KV_VIEW_PAGE, &table, error);
+        kv_status status = kv_results_table(report->results, i, KV_VIEW_PAGE, &table, error);
         if (status || !table)
             return status;
-        print_heading(page, kv_table_title(table));
-        kv_html_table(page, table, kv_table_title(table));
+        status = kv_table_check(table, error);
+        if (!status) {
+            print_heading(page, kv_table_title(table));
+            status = kv_html_table(page, table, kv_table_title(table), error);
+        }
         kv_table_free(table);
+        if (status)
+            return status;
     }
 }
 

@@ -90,9 +90,9 @@ static kv_status print_steps(void *context, FILE *page, struct kv_error *error)
         kv_html_part(page, "no steps", NULL);
         return KV_OK;
     }
-    const kv_status status = kv_history_steps_table(history, &table, error);
+    kv_status status = kv_history_steps_table(history, &table, error);
     if (!status)
-        kv_html_table(page, table, "Steps");
+        status = kv_html_table(page, table, "Steps", error);
     kv_table_free(table);
     return status;
 }

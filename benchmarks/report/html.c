@@ -156,10 +156,13 @@ static void print_row(FILE *page, const struct kv_table *table, size_t row)
     fputs("</tr>\n", page);
 }
 
-void kv_html_table(FILE *page, const struct kv_table *table, const char *label)
+kv_status kv_html_table(FILE *page, const struct kv_table *table, const char *label, struct kv_error *error)
 {
     int n_columns;
     const struct kv_table_column *columns = kv_table_columns(table, &n_columns);
+    const kv_status status = kv_table_check(table, error);
+    if (status)
+        return status;
     fputs("<div class=\"box\" role=\"region\" tabindex=\"0\" aria-label=\"", page);
     kv_html_text(page, label);
     fputs("\"><table><thead><tr>", page);
@@ -172,4 +175,5 @@ void kv_html_table(FILE *page, const struct kv_table *table, const char *label)
     for (size_t row = 0; row < kv_table_rows(table); row++)
         print_row(page, table, row);
     fputs("</tbody></table></div>\n", page);
+    return KV_OK;
 }

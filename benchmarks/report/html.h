@@ -62,8 +62,8 @@ __attribute__((sentinel)) void kv_html_part(FILE *page, const char *part, ...);
 /* ---- Tables and drawings -------------------------------------------------------------------------------- */
 
 /* The columns that say what a row is about head it; parentheses are set smaller, and a reason takes the rest of its
- * row. `label` is for screen readers. */
-void kv_html_table(FILE *page, const struct kv_table *table, const char *label);
+ * row. `label` is for screen readers. Errors: MEMORY, of the table's making. */
+kv_status kv_html_table(FILE *page, const struct kv_table *table, const char *label, struct kv_error *error);
 
 /* Writes the SVG file in `text` without what only a file of its own needs (prolog, namespaces, title). Every id, and
  * every reference to one, gets `prefix`, so that drawings with different prefixes share a page; `label` says to

@@ -168,7 +168,7 @@ kv_status kv_report_limits(void *context, FILE *page, struct kv_error *error)
         kv_html_part(page, "no limits", NULL);
         return KV_OK;
     }
-    const kv_status status = kv_table_create(&table, NULL, columns, (int)(sizeof columns / sizeof columns[0]), error);
+    kv_status status = kv_table_create(&table, NULL, columns, (int)(sizeof columns / sizeof columns[0]), error);
     if (status)
         return status;
     for (size_t i = 0; i < results->n_limits; i++) {
@@ -183,7 +183,7 @@ kv_status kv_report_limits(void *context, FILE *page, struct kv_error *error)
         kv_table_add_number(table, row->fma_flop_per_s / 1e9, NULL);
         kv_table_add_number(table, row->fma_flop_per_s_median / 1e9, NULL);
     }
-    kv_html_table(page, table, "Limits");
+    status = kv_html_table(page, table, "Limits", error);
     kv_table_free(table);
-    return KV_OK;
+    return status;
 }

@@ -333,11 +333,17 @@ static kv_status print_json(const struct kv_table *table, FILE *stream, struct k
     return KV_OK;
 }
 
+kv_status kv_table_check(const struct kv_table *table, struct kv_error *error)
+{
+    return table->out_of_memory ? kv_fail(error, KV_ERROR_MEMORY, "no memory for a table: close other programs")
+                                : KV_OK;
+}
+
 kv_status kv_table_print(const struct kv_table *table, enum kv_format format, FILE *stream, struct kv_error *error)
 {
-    kv_status status = KV_OK;
-    if (table->out_of_memory)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a table: close other programs");
+    kv_status status = kv_table_check(table, error);
+    if (status)
+        return status;
     if (format == KV_FORMAT_TEXT)
         print_text(table, stream);
     else if (format == KV_FORMAT_MARKDOWN)

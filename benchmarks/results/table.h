@@ -35,7 +35,8 @@ kv_status kv_table_create(struct kv_table **table, const char *title, const stru
                           int n_columns, struct kv_error *error);
 void kv_table_free(struct kv_table *table);
 
-/* The next field of the current row; the last one ends the row. A failed allocation is kept until kv_table_print.
+/* The next field of the current row; the last one ends the row. A failed allocation is kept until kv_table_check or
+ * kv_table_print.
  *   shown  what text and Markdown print, as "10.2 (10.1 to 10.3)", which the page sets on two lines; NULL: three
  * significant digits, "-" when unknown */
 void kv_table_add_text(struct kv_table *table, const char *text); /* "": unknown; control characters become ? */
@@ -50,6 +51,9 @@ const char *kv_table_shown(const struct kv_table *table, size_t row, int column)
 int kv_table_note_column(const struct kv_table *table, size_t row);
 const struct kv_table_column *kv_table_columns(const struct kv_table *table, int *n_columns);
 const char *kv_table_title(const struct kv_table *table);
+
+/* Whether the table's making had memory enough: before its fields are read. Errors: MEMORY. */
+kv_status kv_table_check(const struct kv_table *table, struct kv_error *error);
 
 /* Errors: MEMORY (of the table's making, too), IO. */
 kv_status kv_table_print(const struct kv_table *table, enum kv_format format, FILE *stream, struct kv_error *error);
