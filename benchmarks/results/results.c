@@ -227,7 +227,12 @@ static kv_status load_context(struct kv_results *results, struct kv_error *error
     if (asprintf(&file, "%s/context.json", results->folder) < 0)
         return kv_reader_fail_memory(results->folder, error);
     if (access(file, F_OK) == 0) {
+        errno = 0;
         json_t *context = json_load_file(file, 0, &problem);
+        if (!context && errno == ENOMEM) { /* no fault of the file */
+            free(file);
+            return kv_reader_fail_memory(results->folder, error);
+        }
         const json_t *cpu = json_object_get(json_object_get(context, "machine"), "cpu");
         const json_t *threads = json_object_get(json_object_get(context, "run"), "threads");
         if (!json_is_object(context))
