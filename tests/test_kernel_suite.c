@@ -87,13 +87,12 @@ kv_status __wrap_kv_limits_measure(struct kv_pool *pool, const char *isa, const 
     (void)isa, (void)buffer, (void)error;
     if (!limits_are_known)
         return KV_ERROR_MEMORY;
-    *limits = (struct kv_limits){
-        .threads = kv_pool_size(pool),
-        .isa = "portable",
-        .read_bytes_per_s = 1e9,
-        .read_bytes_per_s_median = 1e9,
-        .fma_flop_per_s = 4e9,
-        .fma_flop_per_s_median = 4e9};
+    *limits = (struct kv_limits){.threads = kv_pool_size(pool),
+                                 .isa = "portable",
+                                 .read_bytes_per_s = 1e9,
+                                 .read_bytes_per_s_median = 1e9,
+                                 .fma_flop_per_s = 4e9,
+                                 .fma_flop_per_s_median = 4e9};
     return KV_OK;
 }
 
