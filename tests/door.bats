@@ -31,6 +31,7 @@ teardown() {
 
 # door ARGUMENT...: with $settings and nothing else in its environment.
 door() {
+    # shellcheck disable=SC2153 # sandbox sets it
     env -i PATH="$bin" CALLS="$CALLS" "${settings[@]}" "$home/kvbench" "$@"
 }
 

@@ -7,7 +7,7 @@ setup() {
     export KVBENCH_ADAPTERS=$BATS_TEST_TMPDIR/adapters KVBENCH_PEERS=$BATS_TEST_TMPDIR/peers KV_PROGRAM=$program
     mkdir -p "$KVBENCH_ADAPTERS"
     cp "$project/benchmarks/peers/adapter.py" "$KVBENCH_ADAPTERS"
-    small=(--model "$tiny" --with torch --batch 1,2 --prompt 5 --new 4 --reps 1 --threads 1 --quiet)
+    small=(--model "$tiny" --with torch --batch '1,2' --prompt 5 --new 4 --reps 1 --threads 1 --quiet)
     speaker='kvbench bench: '
 }
 
