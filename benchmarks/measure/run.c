@@ -209,7 +209,7 @@ kv_status kv_run_measure(struct kv_run *run, struct kv_error *error)
         status = kv_run_measure_limits(run, error);
     if (!status)
         status = kv_rounds_measure(run, error);
-    if (!status)
+    if (!status && kv_run_has_end(run))
         status = measure_limits(run, "end", run->limits_at_end, error);
     kv_rows_close(run);
     if (!status)

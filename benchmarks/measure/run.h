@@ -246,6 +246,8 @@ bool kv_is_stalled(const struct kv_strain *strain, const struct kv_probes *probe
 double kv_predict_seconds(const struct kv_run *run, int cell);
 /* Seconds that are left of settings->time_s, INFINITY without it; the limits at the end are not among them. */
 double kv_run_time_left(const struct kv_run *run);
+/* Whether the limits are measured at the end, too: settings->time_s has room for it. */
+bool kv_run_has_end(const struct kv_run *run);
 
 /* Seconds of a cell's opening: gate and warm-up. */
 double kv_predict_opening(const struct kv_run *run, int cell);
