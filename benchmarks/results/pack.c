@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <stdatomic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,13 +245,17 @@ static char *make_folder(void)
     if (slot == MOST_OPEN ||
         snprintf(name, sizeof name, "%s/kvbench-XXXXXX", place && *place ? place : "/tmp") >= (int)sizeof name)
         return NULL;
-    if (!mkdtemp(name))
-        return NULL;
-    /* the first character last: a signal handler sees a whole name or none */
-    strcpy(open_folders[slot] + 1, name + 1);
-    atomic_signal_fence(memory_order_seq_cst);
-    open_folders[slot][0] = name[0];
-    return open_folders[slot];
+    /* between its making and its noting no signal may end the program */
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    const bool made = mkdtemp(name) != NULL;
+    const int reason = errno;
+    if (made)
+        strcpy(open_folders[slot], name);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = reason;
+    return made ? open_folders[slot] : NULL;
 }
 
 static kv_status write_member(const char *folder, const char *name, const struct member *member, struct kv_error *error)
