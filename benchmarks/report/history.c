@@ -1,8 +1,6 @@
 /* The page of a history: steps as a table, and a drawing a line. */
 #include "results/history.h"
 
-#include "base/error.h"
-#include "base/file.h"
 #include "report/html.h"
 
 #include <math.h>
@@ -120,8 +118,9 @@ static kv_status print_lines(void *context, FILE *page, struct kv_error *error)
     return KV_OK;
 }
 
-kv_status kv_history_write_page(const struct kv_history *history, const char *file, struct kv_error *error)
+static kv_status print_page(void *context, FILE *page, struct kv_error *error)
 {
+    const struct kv_history *history = context;
     char summary[200], mean[KV_NUMBER_SIZE];
     snprintf(summary, sizeof summary,
              "%zu runs of %zu machine%s, %zu lines, %zu steps; newest to oldest: %s x the time", history->n_runs,
@@ -132,14 +131,10 @@ kv_status kv_history_write_page(const struct kv_history *history, const char *fi
                                          {"steps", .print = print_steps},
                                          {"lines", .print = print_lines},
                                          {0}};
-    char *text = NULL;
-    size_t n;
-    FILE *page = open_memstream(&text, &n);
-    kv_status status = page ? kv_html_fill(page, "history", slots, (void *)(uintptr_t)history, error) : KV_OK;
-    if ((!page || fclose(page) != 0) && !status)
-        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
-    if (!status)
-        status = kv_file_put(file, text, n, error);
-    free(text);
-    return status;
+    return kv_html_fill(page, "history", slots, context, error);
+}
+
+kv_status kv_history_write_page(const struct kv_history *history, const char *file, struct kv_error *error)
+{
+    return kv_html_write(file, print_page, (void *)(uintptr_t)history, error);
 }

@@ -1,8 +1,11 @@
 #include "report/html.h"
 
+#include "base/error.h"
+#include "base/file.h"
 #include "results/columns.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of a part that only has texts. */
@@ -154,6 +157,21 @@ static void print_row(FILE *page, const struct kv_table *table, size_t row)
         fputs("</td>", page);
     }
     fputs("</tr>\n", page);
+}
+
+kv_status kv_html_write(const char *file, kv_status (*print)(void *context, FILE *page, struct kv_error *error),
+                        void *context, struct kv_error *error)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *page = open_memstream(&text, &n);
+    kv_status status = page ? print(context, page, error) : KV_OK;
+    if ((!page || fclose(page) != 0) && !status)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
+    if (!status)
+        status = kv_file_put(file, text, n, error);
+    free(text);
+    return status;
 }
 
 kv_status kv_html_table(FILE *page, const struct kv_table *table, const char *label, struct kv_error *error)

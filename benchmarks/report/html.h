@@ -59,6 +59,11 @@ const char *kv_html_markup(const char *part);
 /* A part whose slots are texts: kv_html_part(page, "fact", "title", title, "text", text, NULL). */
 __attribute__((sentinel)) void kv_html_part(FILE *page, const char *part, ...);
 
+/* Writes what `print` prints as one file. It is made in memory, so that nothing is begun beside the file when something
+ * cannot be read. Errors: IO, MEMORY, those of print. */
+kv_status kv_html_write(const char *file, kv_status (*print)(void *context, FILE *page, struct kv_error *error),
+                        void *context, struct kv_error *error);
+
 /* ---- Tables and drawings -------------------------------------------------------------------------------- */
 
 /* The columns that say what a row is about head it; parentheses are set smaller, and a reason takes the rest of its

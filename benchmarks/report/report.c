@@ -1,7 +1,6 @@
 #include "report/parts.h"
 
 #include "base/error.h"
-#include "base/file.h"
 #include "report/html.h"
 #include "results/pack.h"
 
@@ -156,8 +155,9 @@ static void unload(struct kv_report *report)
     free(report->figures);
 }
 
-static kv_status print_page(struct kv_report *report, FILE *page, struct kv_error *error)
+static kv_status print_page(void *context, FILE *page, struct kv_error *error)
 {
+    struct kv_report *const report = context;
     const char *const host = kv_report_context_text(report, "machine.hostname");
     const bool is_synthetic = seed_of(common(report, KV_COLUMN_WEIGHTS_SOURCE, "run.weights")) != NULL;
     char date[32], origin[200];
@@ -188,21 +188,6 @@ static kv_status print_page(struct kv_report *report, FILE *page, struct kv_erro
     return kv_html_fill(page, "page", slots, report, error);
 }
 
-/* The page is made in memory, so that nothing is begun beside the file when something cannot be read. */
-static kv_status write_page(struct kv_report *report, const char *file, struct kv_error *error)
-{
-    char *text = NULL;
-    size_t n;
-    FILE *const page = open_memstream(&text, &n);
-    kv_status status = page ? print_page(report, page, error) : KV_OK;
-    if ((!page || fclose(page) != 0) && !status)
-        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the page: close other programs");
-    if (!status)
-        status = kv_file_put(file, text, n, error);
-    free(text);
-    return status;
-}
-
 kv_status kv_report_write(const struct kv_report_settings *settings, struct kv_report_outcome *outcome,
                           struct kv_error *error)
 {
@@ -210,7 +195,7 @@ kv_status kv_report_write(const struct kv_report_settings *settings, struct kv_r
     *outcome = (struct kv_report_outcome){0};
     kv_status status = load(&report, settings, error);
     if (!status)
-        status = write_page(&report, settings->file, error);
+        status = kv_html_write(settings->file, print_page, &report, error);
     unload(&report);
     return status;
 }
