@@ -74,6 +74,8 @@ struct kv_choice {
 const struct kv_choice *kv_path_choice(int index);  /* what is kept from one step to the next */
 const struct kv_choice *kv_cache_choice(int index); /* how keys and values are laid out */
 const struct kv_choice *kv_kv_choice(int index);    /* the type that they are kept in */
+/* `name` where it is that of a layout with numbers of its own, "paged:16"; NULL: it is none. */
+const char *kv_cache_name(const char *name);
 /* The constant name of such a type, or of keys and values of two of them, "KEYS/VALUES"; NULL: there is none. */
 const char *kv_kv_name(const char *name);
 const struct kv_choice *kv_weights_choice(int index); /* the format of weights in memory */
@@ -162,7 +164,7 @@ enum kv_overflow {
 
 struct kv_session_options {
     const char *path;   /* kv_path_choice name; NULL: the first */
-    const char *cache;  /* kv_cache_choice name; NULL: the first. Ignored, as is kv, by a path that keeps nothing */
+    const char *cache;  /* kv_cache_name; NULL: the first. Ignored, as is kv, by a path that keeps nothing */
     const char *kv;     /* kv_kv_choice name, or KEYS/VALUES; NULL: the first */
     const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
@@ -216,6 +218,18 @@ kv_status kv_session_prefill(struct kv_session *session, const int32_t *tokens, 
  * kv_session_prefill. Errors: ARGUMENT (a sequence is not empty, too) and its own. */
 kv_status kv_session_prefill_same(struct kv_session *session, const int32_t *tokens, int n_tokens,
                                   struct kv_error *error);
+
+/* Appends n_tokens[b] >= 0 positions to sequence b, for at least one of them, and computes the logits of the last one of
+ * each that gets any; the others keep theirs.
+ *   n_tokens    [B]
+ *   tokens      [sum of n_tokens], those of one sequence after those of the one before
+ *   all_logits  [sum of n_tokens, V] or NULL: also the logits of every appended position
+ * The logits of a sequence are those that it has alone. Errors: as kv_session_prefill. */
+kv_status kv_session_append(struct kv_session *session, const int *n_tokens, const int32_t *tokens, float *all_logits,
+                            struct kv_error *error);
+
+/* Gives sequence `to` all that sequence `from` has, its logits among it. Errors: ARGUMENT. */
+kv_status kv_session_fork(struct kv_session *session, int from, int to, struct kv_error *error);
 
 /* Appends one position: tokens [B]. The same as kv_session_prefill with T = 1. */
 kv_status kv_session_decode(struct kv_session *session, const int32_t *tokens, struct kv_error *error);

@@ -54,7 +54,7 @@ static void open_cache(struct fixture *f, const char *kv, int head_size, int n_p
                                  .batch = SEQUENCES,
                                  .capacity = kv_round_to_key_block(n_positions),
                                  .lengths = f->lengths};
-    assert_ok(kv_cache_find(NULL, kv, &f->cache.kind, &error), error);
+    assert_ok(kv_cache_find(NULL, kv, &f->cache.kind, f->cache.numbers, &error), error);
     f->cache.kind->lay_out(&f->cache, &layout);
     assert_false(layout.overflow);
     f->bytes = layout.bytes;
@@ -279,7 +279,7 @@ static void test_bytes(void **state)
         assert_int_equal(f.cache.kind->live_bytes(&f.cache), 0);
         append(&f, 16);
         assert_int_equal(f.cache.kind->live_bytes(&f.cache), HEADS * expected[k]);
-        assert_true(f.cache.kind->bytes(f.cache.kind, &config, 16) == (double)(HEADS * expected[k]));
+        assert_true(f.cache.kind->bytes(f.cache.kind, f.cache.numbers, &config, 16) == (double)(HEADS * expected[k]));
         assert_int_equal(f.cache.kind->reserved_bytes(&f.cache), f.bytes); /* 512: no part needs padding */
         append(&f, 1);                                                     /* the first of a block brings its centre */
         const size_t more = f.cache.kind->live_bytes(&f.cache) / HEADS - expected[k];

@@ -289,9 +289,10 @@ static void with_long_model(const struct fixture *f,
     for (int i = 0; kv_cache_choice(i); i++)
         for (int j = 0; kv_kv_choice(j); j++) {
             const struct kv_cache_kind *kind;
+            int numbers[KV_CACHE_NUMBERS];
             r.cache = kv_cache_choice(i)->name;
             r.kv = kv_kv_choice(j)->name;
-            for (int p = 0; kv_cache_find(r.cache, r.kv, &kind, NULL) == KV_OK && kv_path_choice(p); p++)
+            for (int p = 0; kv_cache_find(r.cache, r.kv, &kind, numbers, NULL) == KV_OK && kv_path_choice(p); p++)
                 for (int chunk = 0; chunk <= 5; chunk += 5) {
                     memset(r.n, 0, sizeof r.n);
                     check(f, &r, kv_path_choice(p)->name, chunk);

@@ -95,6 +95,7 @@ static struct option_table axis_rows(struct bench_settings *s, struct option_row
             .names = axis->choice ? &s->names[n] : NULL,
             .choice = axis->choice,
             .more = axis->more,
+            .besides = axis->besides,
             .sizes = axis->choice ? NULL : &s->counts[n],
             .low = axis->low,
             .high = axis->high,

@@ -73,21 +73,21 @@ void int_list_free(struct int_list *list);
 enum { CHOICE_NAMES_SIZE = 300 };
 const char *choice_names(const struct kv_choice *(*choice)(int index), char *text);
 
-/* A comma-separated list of names that choice(0), choice(1), .. or `more` know, none twice. */
+/* A comma-separated list of names that choice(0), choice(1), .. or `more` know, none twice; `besides` says in words what
+ * `more` knows. */
 enum { MAX_NAMES = 16 };
 struct name_list {
     const char *names[MAX_NAMES];
     int n;
 };
 bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index),
-                     const char *(*more)(const char *name), struct name_list *list, struct kv_error *error);
+                     const char *(*more)(const char *name), const char *besides, struct name_list *list,
+                     struct kv_error *error);
 
 /* The constant name among the choices that is text [length], or what `more`, unless it is NULL, makes of it; NULL: there
  * is none. */
 const char *choice_name(const struct kv_choice *(*choice)(int index), const char *(*more)(const char *name),
                         const char *text, size_t length);
-/* Said behind the names where there are more: pairs of them. */
-#define CHOICE_PAIRS ", or two of them as KEYS/VALUES"
 
 /* Token ids: sequences of the same length, "1,2,3" or "1,2,3;4,5,6". */
 struct token_rows {
@@ -122,7 +122,8 @@ struct option_row {
     void *value; /* anything else: parse(text, value) writes a message and returns false when it cannot be read */
     bool (*parse)(const char *text, void *value, struct kv_error *error);
     const struct kv_choice *(*choice)(int index);
-    const char *(*more)(const char *name); /* names besides, too many to be listed: kv_kv_name */
+    const char *(*more)(const char *name); /* names besides, too many to be listed: kv_kv_name, kv_cache_name */
+    const char *besides;                   /* what those are, in words */
     int low, high;
 };
 

@@ -110,6 +110,24 @@ static const char *find_name(const struct kv_choice *(*choice)(int index), const
     return NULL;
 }
 
+/* A copy that lives as long as the program, as the arguments do: names made of parts of them are used like those of
+ * tables. */
+static const char *kept_name(const char *name)
+{
+    static struct kept {
+        struct kept *next;
+        char name[64];
+    } * all;
+    for (const struct kept *k = all; k; k = k->next)
+        if (strcmp(k->name, name) == 0)
+            return k->name;
+    struct kept *kept = cli_memory(NULL, sizeof *kept);
+    kept->next = all;
+    snprintf(kept->name, sizeof kept->name, "%s", name);
+    all = kept;
+    return kept->name;
+}
+
 const char *choice_name(const struct kv_choice *(*choice)(int index), const char *(*more)(const char *name),
                         const char *text, size_t length)
 {
@@ -119,11 +137,13 @@ const char *choice_name(const struct kv_choice *(*choice)(int index), const char
         return name;
     memcpy(copy, text, length);
     copy[length] = '\0';
-    return more(copy);
+    name = more(copy);
+    return name == copy ? kept_name(copy) : name;
 }
 
 bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index),
-                     const char *(*more)(const char *name), struct name_list *out, struct kv_error *error)
+                     const char *(*more)(const char *name), const char *besides, struct name_list *out,
+                     struct kv_error *error)
 {
     struct name_list list = {.n = 0};
     for (const char *at = text;; at++) {
@@ -134,7 +154,7 @@ bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int ind
         if (!name || list.n == MAX_NAMES) {
             char names[CHOICE_NAMES_SIZE];
             return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a list of different names of %s%s", text,
-                           choice_names(choice, names), more ? CHOICE_PAIRS : "") == KV_OK;
+                           choice_names(choice, names), more ? besides : "") == KV_OK;
         }
         list.names[list.n++] = name;
         at += length;

@@ -143,7 +143,7 @@ static bool parse_choice(const struct option_row *row, const char *text, struct 
         return true;
     }
     return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not one of %s%s", text, choice_names(row->choice, names),
-                   row->more ? CHOICE_PAIRS : "") == KV_OK;
+                   row->more ? row->besides : "") == KV_OK;
 }
 
 static bool parse_sizes(const struct option_row *row, const char *text, struct kv_error *error)
@@ -185,7 +185,7 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
     if (row->chosen)
         return parse_choice(row, text, error);
     if (row->names)
-        return name_list_parse(text, row->choice, row->more, row->names, error);
+        return name_list_parse(text, row->choice, row->more, row->besides, row->names, error);
     if (row->sizes)
         return parse_sizes(row, text, error);
     return row->parse(text, row->value, error);

@@ -106,7 +106,7 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
                                      .head_size = config->n_embd / config->n_head,
                                      .batch = 1,
                                      .capacity = kv_round_to_key_block(p->n_context)};
-    if (kv_cache_find(cell->arm.cache, cell->arm.kv, &shape->cache.kind, NULL))
+    if (kv_cache_find(cell->arm.cache, cell->arm.kv, &shape->cache.kind, shape->cache.numbers, NULL))
         return; /* open says so */
     shape->cache.kind->lay_out(&shape->cache, &layout);
     shape->item_bytes = layout.bytes;
@@ -114,7 +114,8 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
     shape->sizes.y = M * width;
     shape->sizes.scratch = kv_attention_scratch(shape->cache.head_size);
     shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
-                                   shape->cache.kind->bytes(shape->cache.kind, config, T) / config->n_layer};
+                                   shape->cache.kind->bytes(shape->cache.kind, shape->cache.numbers, config, T) /
+                                       config->n_layer};
 }
 
 static struct shape shape_of(const struct kv_config *config, const struct kv_cell *cell)
@@ -396,7 +397,7 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     if (!status && cell->cell->kind == KV_KIND_MATMUL) {
         status = kv_matmul_find_for(arm->weights, arm->gemm, &state->shape.w.format, &state->backend, error);
     } else if (!status) {
-        status = kv_cache_find(arm->cache, arm->kv, &state->shape.cache.kind, error);
+        status = kv_cache_find(arm->cache, arm->kv, &state->shape.cache.kind, state->shape.cache.numbers, error);
     }
     if (!status)
         status = kv_run_pool(cell->run, arm->threads, &state->pool, error);

@@ -32,6 +32,7 @@ struct kv_axis {
     size_t field;                                 /* offsetof(struct kv_arm, ..) */
     const struct kv_choice *(*choice)(int index); /* of a name; NULL: a count */
     const char *(*more)(const char *name);        /* names besides these; NULL: there are none */
+    const char *besides;                          /* what those are, behind a list of these */
     int low, high;                                /* of a count */
     char letter;                                  /* short form of the option, 0: none */
     const char *help;

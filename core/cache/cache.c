@@ -2,8 +2,10 @@
 #include "cache/cache.h"
 
 #include "base/error.h"
+#include "base/number.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct kv_choice types[KV_N_KEPT] = {
@@ -62,11 +64,62 @@ const char *kv_kv_name(const char *name)
     return find_types(name, &keys, &values) ? name_of(keys, values) : NULL;
 }
 
-kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error)
+/* Reads the numbers of `name`, which has as many, and the same signs between them, as the one in the table has. */
+static bool read_numbers(const struct kv_cache_kind *kind, const char *name, int numbers[KV_CACHE_NUMBERS])
 {
-    const int i = kv_choice_find(kv_cache_choice, "cache", cache, error);
+    const char *usual = kind->cache.name;
+    int n = 0;
+    while (*usual) {
+        uint64_t number;
+        const bool is_number = *usual >= '0' && *usual <= '9';
+        if (!is_number) {
+            if (*usual++ != *name++)
+                return false;
+            continue;
+        }
+        if ((*name == '0' && name[1] >= '0' && name[1] <= '9') || /* 016: one number has one spelling */
+            !kv_number_whole(&name, (uint64_t)kind->ranges[n].low, (uint64_t)kind->ranges[n].high, &number))
+            return false;
+        numbers[n++] = (int)number;
+        usual += strspn(usual, "0123456789");
+    }
+    return !*name;
+}
+
+/* The row of that layout; -1: there is none. */
+static int find_layout(const char *name, int numbers[KV_CACHE_NUMBERS], struct kv_error *error)
+{
+    char ranges[64] = "";
+    const size_t length = strcspn(name, ":");
+    for (int i = 0; i < N_CACHES; i++) {
+        const struct kv_cache_kind *kind = kinds[i];
+        if (strcspn(kind->cache.name, ":") != length || strncmp(kind->cache.name, name, length) != 0)
+            continue;
+        if (read_numbers(kind, name, numbers))
+            return i;
+        size_t n = 0;
+        for (int k = 0; k < KV_CACHE_NUMBERS && kind->ranges[k].high; k++)
+            n += (size_t)snprintf(ranges + n, sizeof ranges - n, "%s%d to %d", k ? " and " : ", with ",
+                                  kind->ranges[k].low, kind->ranges[k].high);
+        kv_fail(error, KV_ERROR_ARGUMENT, "cache '%.40s' is not written like %s%s", name, kind->cache.name, ranges);
+        return -1;
+    }
+    return kv_choice_find(kv_cache_choice, "cache", name, error);
+}
+
+const char *kv_cache_name(const char *name)
+{
+    int numbers[KV_CACHE_NUMBERS];
+    return find_layout(name, numbers, NULL) < 0 ? NULL : name;
+}
+
+kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind,
+                        int numbers[KV_CACHE_NUMBERS], struct kv_error *error)
+{
     int keys = 0, values = 0;
     *kind = NULL;
+    memset(numbers, 0, KV_CACHE_NUMBERS * sizeof *numbers);
+    const int i = find_layout(cache ? cache : kinds[0]->cache.name, numbers, error);
     if (i >= 0 && kv && !find_types(kv, &keys, &values)) {
         kv_choice_find(kv_kv_choice, "kv", kv, error); /* which says what there is */
         return KV_ERROR_ARGUMENT;

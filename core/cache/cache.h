@@ -10,15 +10,19 @@
 #include "kernels/kernels.h"
 #include "tables.h"
 
+/* A layout's own numbers stand behind its name: "paged:16". */
+#define KV_CACHE_NUMBERS 2
+
 struct kv_cache {
     const struct kv_cache_kind *kind;
     int n_layer, n_kv_head, head_size;
-    int batch;                   /* sequences */
-    int capacity;                /* positions that each has room for, a multiple of KV_KEY_BLOCK */
-    int *lengths;                /* [batch] positions that are in it: what is appended goes behind them */
-    char *base;                  /* memory of the owner's */
-    size_t layers, layer_stride; /* bytes: where in it the first layer lies, and from one to the next */
-    size_t codes[3], scales[3];  /* of keys, values and centres: where they lie in a layer */
+    int batch;                     /* sequences */
+    int capacity;                  /* positions that each has room for, a multiple of KV_KEY_BLOCK */
+    int numbers[KV_CACHE_NUMBERS]; /* of its layout, as kv_cache_find read them */
+    int *lengths;                  /* [batch] positions that are in it: what is appended goes behind them */
+    char *base;                    /* memory of the owner's */
+    size_t layers, layer_stride;   /* bytes: where in it the first layer lies, and from one to the next */
+    size_t codes[3], scales[3];    /* of keys, values and centres: where they lie in a layer */
 };
 
 /* A head of a sequence in a layer. */
@@ -32,10 +36,15 @@ enum kv_cache_part { KV_CACHE_KEY, KV_CACHE_VALUE };
 #define KV_CACHE_TYPES(keys, values) ((keys)*KV_N_KEPT + (values))
 
 struct kv_cache_kind {
-    struct kv_choice cache;    /* the layout */
+    struct kv_choice cache;    /* the layout; its numbers, as in "paged:16", are only the usual ones */
     enum kv_kept keys, values; /* their types */
+    /* The least and the most of each number in that name. */
+    struct {
+        int low, high;
+    } ranges[KV_CACHE_NUMBERS];
     /* Bytes of n positions of one sequence: what a step reads of them, or writes. */
-    double (*bytes)(const struct kv_cache_kind *kind, const struct kv_config *config, double n_positions);
+    double (*bytes)(const struct kv_cache_kind *kind, const int numbers[KV_CACHE_NUMBERS],
+                    const struct kv_config *config, double n_positions);
     /* Adds the cache's memory to a layout and notes where it is; the owner sets `base` once it has that memory. */
     void (*lay_out)(struct kv_cache *cache, struct kv_layout *layout);
     /* Bytes of all that is in it, and of all that it has room for. */
@@ -57,9 +66,10 @@ struct kv_cache_kind {
     void (*truncate)(struct kv_cache *cache, int sequence, int length);
 };
 
-/* What keeps keys and values of type `kv`, or of two types, "KEYS/VALUES", as `cache` has it; NULL: the first of each table.
- * Errors: ARGUMENT for an unknown name. */
-kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind, struct kv_error *error);
+/* What keeps keys and values of type `kv`, or of two types, "KEYS/VALUES", as `cache` has it, and the numbers behind that
+ * name, 0 where it has none; NULL: the first of each table. Errors: ARGUMENT for an unknown name or number. */
+kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind,
+                        int numbers[KV_CACHE_NUMBERS], struct kv_error *error);
 /* The name of its type, or of its two. */
 const char *kv_cache_kv_name(const struct kv_cache_kind *kind);
 

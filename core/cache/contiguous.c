@@ -61,8 +61,10 @@ static size_t head_bytes(const struct kv_cache_kind *kind, int head_size, size_t
     return sum;
 }
 
-static double bytes(const struct kv_cache_kind *kind, const struct kv_config *config, double n_positions)
+static double bytes(const struct kv_cache_kind *kind, const int numbers[KV_CACHE_NUMBERS],
+                    const struct kv_config *config, double n_positions)
 {
+    (void)numbers;
     const size_t head = head_bytes(kind, config->n_embd / config->n_head, (size_t)n_positions);
     return (double)config->n_layer * (double)config->n_head * (double)head;
 }

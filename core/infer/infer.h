@@ -83,6 +83,7 @@ struct kv_session {
     int overflows;
     int32_t *tokens;       /* [B, capacity] the windows */
     float *logits;         /* [B, V] of the last position */
+    char cache_name[64];   /* with its numbers */
     struct kv_cache cache; /* its lengths: the positions of each window that have been run */
     struct kv_block block; /* owns all buffers */
 };

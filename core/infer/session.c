@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "infer/infer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,8 @@ struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, c
     const struct kv_path *path;
     const struct kv_cache_kind *cache;
     const struct kv_weight_format *format;
-    if (find_path(options->path, &path, NULL) || kv_cache_find(options->cache, options->kv, &cache, NULL) ||
+    int numbers[KV_CACHE_NUMBERS];
+    if (find_path(options->path, &path, NULL) || kv_cache_find(options->cache, options->kv, &cache, numbers, NULL) ||
         kv_format_find(weights, &format, NULL))
         return (struct kv_work){0, 0};
     const double L = config->n_layer, C = config->n_embd, I = config->n_inner, V = config->vocab_size;
@@ -46,7 +48,8 @@ struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, c
     case KV_PART_QKV:
         return (struct kv_work){rows * L * 2 * 3 * C * C, L * format->bytes(C, 3 * C)};
     case KV_PART_ATTENTION:
-        return (struct kv_work){B * L * 4 * C * attended, path->keeps ? B * cache->bytes(cache, config, last) : 0};
+        return (struct kv_work){B * L * 4 * C * attended,
+                                path->keeps ? B * cache->bytes(cache, numbers, config, last) : 0};
     case KV_PART_PROJECTION:
         return (struct kv_work){rows * L * 2 * C * C, L * format->bytes(C, C)};
     case KV_PART_MLP:
@@ -175,9 +178,10 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     s->capacity = options->capacity ? options->capacity : model->config.n_positions;
     s->chunk = options->chunk;
     s->overflow = options->overflow;
+    snprintf(s->cache_name, sizeof s->cache_name, "%s", options->cache ? options->cache : kv_cache_choice(0)->name);
     status = find_path(options->path, &s->path, error);
     if (!status)
-        status = kv_cache_find(options->cache, options->kv, &s->cache.kind, error);
+        status = kv_cache_find(options->cache, options->kv, &s->cache.kind, s->cache.numbers, error);
     if (!status && !s->path->keeps)
         s->cache.kind = &kv_cache_contiguous[KV_KEPT_F32]; /* only the scratch of a pass, whatever is chosen */
     if (!status)
@@ -371,6 +375,55 @@ kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, i
     return KV_OK;
 }
 
+kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int32_t *tokens, float *all_logits,
+                            struct kv_error *error)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
+    long sum = 0;
+    bool over = false;
+    kv_status status = KV_OK;
+    for (int b = 0; !status && b < s->batch; b++) {
+        status = n_tokens[b] < 0
+                     ? kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: %d tokens are not at least 0", b, n_tokens[b])
+                     : check_room(s, b, n_tokens[b], all_logits, error);
+        sum += n_tokens[b];
+    }
+    if (!status)
+        status = check_tokens(s, tokens, 1, (int)sum, error);
+    if (status)
+        return status;
+    for (int b = 0; b < s->batch; tokens += n_tokens[b++]) {
+        if (n_tokens[b] == 0)
+            continue;
+        over |= append(s, b, tokens, n_tokens[b]);
+        extend(s, b, 1, s->lengths[b] - s->cache.lengths[b], all_logits);
+        if (all_logits) {
+            all_logits += (size_t)n_tokens[b] * V;
+            memcpy(s->logits + (size_t)b * V, all_logits - V, V * sizeof(float));
+        }
+    }
+    s->overflows += over;
+    s->has_logits = true;
+    return KV_OK;
+}
+
+kv_status kv_session_fork(struct kv_session *s, int from, int to, struct kv_error *error)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size, capacity = (size_t)s->capacity;
+    if (from < 0 || from >= s->batch || to < 0 || to >= s->batch)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d cannot be given to %d: there are %d", from, to, s->batch);
+    if (from == to)
+        return KV_OK;
+    memcpy(s->tokens + (size_t)to * capacity, s->tokens + (size_t)from * capacity,
+           (size_t)s->lengths[from] * sizeof *s->tokens);
+    memcpy(s->logits + (size_t)to * V, s->logits + (size_t)from * V, V * sizeof *s->logits);
+    if (s->path->keeps)
+        s->cache.kind->copy(&s->cache, from, to);
+    s->cache.lengths[to] = s->cache.lengths[from];
+    s->lengths[to] = s->lengths[from];
+    return KV_OK;
+}
+
 kv_status kv_session_decode(struct kv_session *s, const int32_t *tokens, struct kv_error *error)
 {
     return kv_session_prefill(s, tokens, 1, NULL, error);
@@ -449,7 +502,7 @@ const char *kv_session_path(const struct kv_session *s)
 
 const char *kv_session_cache(const struct kv_session *s)
 {
-    return s->path->keeps ? s->cache.kind->cache.name : "";
+    return s->path->keeps ? s->cache_name : "";
 }
 
 const char *kv_session_kv(const struct kv_session *s)
