@@ -128,12 +128,30 @@ PYTHON
 
 @test "an interrupt ends it with what is known" {
     start "$program" ab "${small[@]}" --b '--extra 60' --time 60s --csv rows.csv
-    soon grep -q '^3,' rows.csv
+    soon bash -c "grep -q '^3,' rows.csv.kvbench-part-*"
     kill -INT "$child"
     finishes 0
     has "$err" 'ending with what is known'
     has "$(last)" 'undecided: 1.'
     [[ -z $(pgrep -f "worker --model $tiny") ]]
+}
+
+@test "rows go where a link leads, into what is no file as it is, and replace earlier ones when all are there" {
+    echo earlier >earlier.csv
+    ln -s earlier.csv link.csv
+    mkfifo pipe
+    cat pipe >piped &
+    start "$program" ab "${small[@]}" --b '--extra 60' --time 60s --csv link.csv
+    soon bash -c "grep -q '^1,' earlier.csv.kvbench-part-*"
+    kill -KILL "$child"
+    wait "$child" || true
+    is "$(<earlier.csv)" earlier
+    ends 0 "$program" ab "${small[@]}" --b '--gemm reference' --time 1s --quiet --csv link.csv
+    [[ -L link.csv && $(wc -l <earlier.csv) -gt 2 ]]
+    absent earlier.csv.kvbench-part-*
+    ends 0 "$program" ab "${small[@]}" --b '--gemm reference' --time 1s --quiet --csv pipe
+    wait
+    [[ -p pipe && $(wc -l <piped) -gt 2 ]]
 }
 
 # ---- What cannot be compared

@@ -11,31 +11,10 @@ setup() {
     speaker='kvbench bench: '
 }
 
-# peer BODY: the peer torch is a script whose `generate` does this; `right(prompt, n)` are the ids that kvbench gives.
+# peer BODY: the peer torch is fake_peer.py, whose `generate` also does this.
 peer() {
-    cat >"$KVBENCH_ADAPTERS/torch.py" <<PYTHON
-import os, subprocess, sys, time
-sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-import adapter
-o = adapter.options()
-
-def right(prompt, n):
-    out = subprocess.run([os.environ["KV_PROGRAM"], "generate", "--model", o.model, "--tokens",
-                          ",".join(map(str, prompt)), "-n", str(n), "--threads", "1"],
-                         capture_output=True, text=True, check=True).stdout
-    return [int(word) for word in out.replace(",", " ").split()][-n:]
-
-def generate(batch, prompt, n, watch):
-    ids = right(prompt, n)
-    watch.__init__()
-    for _ in range(n):
-        time.sleep(0.002)
-        watch.stamp()
-$(sed 's/^/    /' <<<"$1")
-    return ids
-
-adapter.serve("made up", "1.2.3", {"threads": o.threads}, generate)
-PYTHON
+    cp "$project/tests/fake_peer.py" "$KVBENCH_ADAPTERS/torch.py"
+    export KV_FAKE_PEER=$1
 }
 
 column() { # FILE NAME: its values in the peer's rows

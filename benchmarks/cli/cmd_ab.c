@@ -6,13 +6,11 @@
 #include "measure/status_line.h"
 #include "results/csv.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Of --fail-if: none of those that other commands end with. */
 enum { AB_FAILED_IF = 3 };
@@ -72,9 +70,7 @@ static kv_status open_csv(struct ab *ab, struct kv_error *error)
         all[i] = columns[i];
     for (int m = 0; m < KV_PEER_N_METRICS; m++)
         all[5 + m] = kv_peer_metric_choice(m)->name;
-    if (unlink(ab->csv_file) != 0 && errno != ENOENT)
-        return kv_fail(error, KV_ERROR_IO, "%.300s cannot be replaced: %s", ab->csv_file, strerror(errno));
-    return kv_csv_append(&ab->csv, ab->csv_file, all, 5 + KV_PEER_N_METRICS, error);
+    return kv_csv_create(&ab->csv, ab->csv_file, all, 5 + KV_PEER_N_METRICS, error);
 }
 
 /* "0.941 (0.935 to 0.947)" */
@@ -272,6 +268,8 @@ static int compare(struct ab *ab)
     kv_status status = open_csv(ab, &error);
     if (!status)
         status = kv_contest_run(contest, sides, &settings, &error);
+    if (!status && ab->csv)
+        status = kv_csv_publish(ab->csv, &error);
     if (!ab->quiet && kv_status_line_possible())
         kv_status_line_end();
     const int exit_status = status ? cli_fail(ab->pair.command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED,

@@ -10,13 +10,11 @@
 #include "measure/status_line.h"
 #include "results/csv.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const double slowdowns_pct[] = {0, 1, 3, 10};
 static const double times_s[] = {15, 30, 60, 120};
@@ -186,19 +184,17 @@ static kv_status write_file(const struct calibration *c, const char *name, const
                             void (*write)(const struct calibration *c, struct kv_csv_writer *w, int row), int n_rows,
                             struct kv_error *error)
 {
-    char file[sizeof c->folder.path + 32], part[sizeof c->folder.path + 40];
+    char file[sizeof c->folder.path + 32];
     struct kv_csv_writer *writer = NULL;
     snprintf(file, sizeof file, "%s/%s", c->folder.path, name);
-    snprintf(part, sizeof part, "%s.part", file);
-    unlink(part);
-    kv_status status = kv_csv_append(&writer, part, columns, n_columns, error);
+    kv_status status = kv_csv_create(&writer, file, columns, n_columns, error);
     for (int row = 0; !status && row < n_rows; row++) {
         write(c, writer, row);
         status = kv_csv_end_row(writer, error);
     }
+    if (!status)
+        status = kv_csv_publish(writer, error);
     kv_csv_close(writer);
-    if (!status && rename(part, file) != 0)
-        status = kv_fail(error, KV_ERROR_IO, "%.300s cannot be written: %s", file, strerror(errno));
     return status;
 }
 

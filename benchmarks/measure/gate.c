@@ -28,16 +28,29 @@ static bool keeps_as(const char *kv, const char *type)
            (kv[length] && strcmp(kv + length + 1, type) == 0);
 }
 
-/* Of those that name the arm's weights or cache, the one with the widest bound; NULL: exact. */
-static const struct kv_gate_rule *rule_of(const struct kv_run_settings *settings, const struct kv_arm *arm)
+/* Of those that name these weights or this cache, the one with the widest bound; NULL: exact. */
+static const struct kv_gate_rule *widest_of(const struct kv_gate_rule *rules, int n, const char *weights,
+                                            const char *kv)
 {
-    const struct kv_gate_rule *rules = settings->gate_rules ? settings->gate_rules : built_in_rules, *widest = NULL;
-    const int n = settings->gate_rules ? settings->n_gate_rules : N_BUILT_IN_RULES;
+    const struct kv_gate_rule *widest = NULL;
     for (int i = 0; i < n; i++)
-        if ((!rules[i].weights || strcmp(rules[i].weights, arm->weights) == 0) &&
-            (!rules[i].kv || keeps_as(arm->kv, rules[i].kv)) && (!widest || rules[i].bound > widest->bound))
+        if ((!rules[i].weights || strcmp(rules[i].weights, weights) == 0) &&
+            (!rules[i].kv || keeps_as(kv, rules[i].kv)) && (!widest || rules[i].bound > widest->bound))
             widest = &rules[i];
     return widest;
+}
+
+static const struct kv_gate_rule *rule_of(const struct kv_run_settings *settings, const struct kv_arm *arm)
+{
+    const struct kv_gate_rule *rules = settings->gate_rules ? settings->gate_rules : built_in_rules;
+    const int n = settings->gate_rules ? settings->n_gate_rules : N_BUILT_IN_RULES;
+    return widest_of(rules, n, arm->weights, arm->kv);
+}
+
+double kv_gate_bound(const char *weights, const char *kv)
+{
+    const struct kv_gate_rule *rule = widest_of(built_in_rules, N_BUILT_IN_RULES, weights, kv);
+    return rule ? rule->bound : KV_GATE_BOUND;
 }
 
 /* ---- References ------------------------------------------------------------------------------------- */

@@ -28,6 +28,8 @@ struct kv_gate_rule {
     const char *kv;      /* NULL: any */
     double bound;
 };
+/* The bound that arms with these weights and this type of keys and values are held to; KV_GATE_BOUND: they are exact. */
+double kv_gate_bound(const char *weights, const char *kv);
 
 /* ---- Where a run's files go -------------------------------------------------------------------------- */
 

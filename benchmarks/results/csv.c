@@ -2,6 +2,7 @@
 #include "results/csv.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/number.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 
 struct kv_csv_writer {
     char *file;
+    struct kv_file whole; /* of kv_csv_create; all zero: rows are added to a file that is there under its name */
     int descriptor;
     off_t size; /* of the whole rows in the file */
     int n_columns;
@@ -240,8 +242,8 @@ static kv_status prepare_file(struct kv_csv_writer *writer, const char *const *c
     return status;
 }
 
-kv_status kv_csv_append(struct kv_csv_writer **writer, const char *file, const char *const *columns, int n_columns,
-                        struct kv_error *error)
+/* Nothing is open yet. */
+static kv_status make_writer(struct kv_csv_writer **writer, const char *file, int n_columns, struct kv_error *error)
 {
     *writer = NULL;
     if (n_columns < 1)
@@ -254,16 +256,52 @@ kv_status kv_csv_append(struct kv_csv_writer **writer, const char *file, const c
         return kv_fail(error, KV_ERROR_MEMORY, "no memory to write %s: close other programs", file);
     }
     *created = (struct kv_csv_writer){.file = name, .descriptor = -1, .n_columns = n_columns};
-
-    kv_status status = open_file(created, error);
-    if (status == KV_OK)
-        status = prepare_file(created, columns, error);
-    if (status != KV_OK) {
-        kv_csv_close(created);
-        return status;
-    }
     *writer = created;
     return KV_OK;
+}
+
+/* What a writer that could not be opened leaves. */
+static kv_status opened(struct kv_csv_writer **writer, kv_status status)
+{
+    if (status != KV_OK) {
+        kv_csv_close(*writer);
+        *writer = NULL;
+    }
+    return status;
+}
+
+kv_status kv_csv_append(struct kv_csv_writer **writer, const char *file, const char *const *columns, int n_columns,
+                        struct kv_error *error)
+{
+    kv_status status = make_writer(writer, file, n_columns, error);
+    if (!status)
+        status = open_file(*writer, error);
+    if (!status)
+        status = prepare_file(*writer, columns, error);
+    return opened(writer, status);
+}
+
+kv_status kv_csv_create(struct kv_csv_writer **writer, const char *file, const char *const *columns, int n_columns,
+                        struct kv_error *error)
+{
+    kv_status status = make_writer(writer, file, n_columns, error);
+    if (!status)
+        status = kv_file_open(&(*writer)->whole, file, error);
+    if (!status) {
+        (*writer)->descriptor = dup(fileno((*writer)->whole.stream));
+        status = (*writer)->descriptor < 0 ? fail_io(*writer, "open", error) : KV_OK;
+    }
+    for (int i = 0; !status && i < n_columns; i++)
+        kv_csv_add_text(*writer, columns[i]);
+    if (!status)
+        status = kv_csv_end_row(*writer, error);
+    return opened(writer, status);
+}
+
+kv_status kv_csv_publish(struct kv_csv_writer *writer, struct kv_error *error)
+{
+    const kv_status status = kv_file_finish(&writer->whole, error);
+    return status ? status : kv_file_publish(&writer->whole, error);
 }
 
 void kv_csv_close(struct kv_csv_writer *writer)
@@ -272,6 +310,7 @@ void kv_csv_close(struct kv_csv_writer *writer)
         return;
     if (writer->descriptor >= 0)
         close(writer->descriptor);
+    kv_file_close(&writer->whole);
     free(writer->row);
     free(writer->file);
     free(writer);

@@ -26,6 +26,12 @@ struct kv_csv_writer;
  * the file is then untouched), MEMORY. */
 kv_status kv_csv_append(struct kv_csv_writer **writer, const char *file, const char *const *columns, int n_columns,
                         struct kv_error *error);
+/* Opens `file` to be written anew, for rows as above: it appears whole, with kv_csv_publish, or not at all, and what was
+ * there stays until then. What is no regular file is written to as it is (base/file.h). Errors: ARGUMENT, IO, MEMORY. */
+kv_status kv_csv_create(struct kv_csv_writer **writer, const char *file, const char *const *columns, int n_columns,
+                        struct kv_error *error);
+/* Errors: IO. */
+kv_status kv_csv_publish(struct kv_csv_writer *writer, struct kv_error *error);
 void kv_csv_close(struct kv_csv_writer *writer);
 
 /* The next field of the row. */

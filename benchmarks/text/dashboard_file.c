@@ -128,10 +128,7 @@ enum { STEP, KIND, LAYER, HEAD, POSITION, DIMENSION, VALUE, TOKEN, TEXT, N_COLUM
 kv_status kv_dashboard_write(const struct kv_dashboard *d, const char *file, struct kv_error *error)
 {
     struct kv_csv_writer *writer = NULL;
-    struct kv_file output;
-    kv_status status = kv_file_open(&output, file, error);
-    if (!status)
-        status = kv_csv_append(&writer, output.temporary, columns, N_COLUMNS, error);
+    kv_status status = kv_csv_create(&writer, file, columns, N_COLUMNS, error);
     if (!status)
         status = write_text(writer, "model", d->model, error);
     if (!status)
@@ -140,12 +137,9 @@ kv_status kv_dashboard_write(const struct kv_dashboard *d, const char *file, str
         status = write_tokens(writer, d, error);
     for (int step = 0; !status && step < d->n_steps; step++)
         status = write_step(writer, d, step, error);
+    if (!status)
+        status = kv_csv_publish(writer, error);
     kv_csv_close(writer);
-    if (!status)
-        status = kv_file_finish(&output, error);
-    if (!status)
-        status = kv_file_publish(&output, error);
-    kv_file_close(&output);
     return status;
 }
 

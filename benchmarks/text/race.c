@@ -265,17 +265,11 @@ static kv_status write_word(struct kv_csv_writer *writer, const struct kv_race *
 kv_status kv_race_write(const struct kv_race *race, const char *file, struct kv_error *error)
 {
     struct kv_csv_writer *writer = NULL;
-    struct kv_file output;
-    kv_status status = kv_file_open(&output, file, error);
-    if (!status)
-        status = kv_csv_append(&writer, output.temporary, columns, sizeof columns / sizeof *columns, error);
+    kv_status status = kv_csv_create(&writer, file, columns, sizeof columns / sizeof *columns, error);
     for (int w = 0; !status && w < race->n_words; w++)
         status = write_word(writer, race, w, error);
+    if (!status)
+        status = kv_csv_publish(writer, error);
     kv_csv_close(writer);
-    if (!status)
-        status = kv_file_finish(&output, error);
-    if (!status)
-        status = kv_file_publish(&output, error);
-    kv_file_close(&output);
     return status;
 }
