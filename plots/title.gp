@@ -6,7 +6,7 @@ set label 2 ARG2 at screen 0.03,screen 1 - 50.0 / height textcolor rgb faint noe
 footer_text = ARG3[strlen(ARG3):*] eq "\n" ? ARG3[1:strlen(ARG3) - 1] : ARG3
 footer = footer_text.(exists("steadiness") ? "\n".steadiness : "")
 footer_lines = words(footer) ? 1 + (strlen(footer) - strlen(joined(footer))) : 1
-set label 3 footer at screen 0.03,screen (16.0 + 18 * (footer_lines - 1)) / height textcolor rgb faint noenhanced
+set label 3 footer at screen 0.03,screen (11.0 + 18 * (footer_lines - 1)) / height textcolor rgb faint noenhanced
 legend_left = 0.03
 legend_x = legend_left
 legend_y = 1 - 77.0 / height

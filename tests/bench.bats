@@ -200,6 +200,16 @@ in_rounds(rows[2:], 6, lambda r: r['batch'])
 PY
 }
 
+@test "what shows both paths by batch is opened first and left out last, the parts of a step the other way round" {
+    ends 0 bench --suite depth,parts,grid --batch 1 --time 1s --out run
+    rows run <<'PY'
+assert {r['status'] for r in rows} == {'skipped'}
+suites = [r['suite'] for r in rows]
+assert suites == sorted(suites, key=('grid', 'depth', 'parts').index) and len(set(suites)) == 3, suites
+PY
+    lacks "$err" 'not drawn'
+}
+
 @test "a run ends in its time, whole" {
     local seconds=8 # with sanitizers the limits alone take as long where the caches are large
     ! "$program" info | grep -q sanitizers || seconds=30

@@ -332,14 +332,15 @@ class Report(unittest.TestCase):
             self.assertIn(part, text)
 
     def test_what_is_missing_has_a_remedy(self):
-        put_runs(self.folder, generation("naive", [4]), generation("cached", [1]))
+        put_runs(self.folder, generation("naive", [4]), generation("cached", [1]),
+                 generation("naive", suite="trace", status="skipped", error="left out"))
         text = self.report().text
         for part in (
             "Batch size is not here: kvbench plots . draws it",
             "The run has no context.json", "The run has no limits.csv", "warning 2 cells were measured once",
         ):
             self.assertIn(part, text)
-        # of figures that nobody asked for nothing is said
+        # of figures that nobody asked for nothing is said, nor of those that the time did not suffice for
         self.assertNotIn("Every token of a long generation", text)
         self.assertNotIn("Kernels", text)
         result = self.run_program(".")

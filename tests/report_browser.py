@@ -142,6 +142,48 @@ def memory_fills_its_rows(page):
     assert two[0] - one[0] > 0.4 * (box[2] - box[0]) and abs(eight[0] - two[0]) < 1, texts
 
 
+# Mark and colour of each series of the legend: the mark that stands left of its words.
+SERIES = """(() => {
+    const svg = [...document.querySelectorAll('#figure-kernels svg')].find(s => s.checkVisibility());
+    const middle = b => (b.top + b.bottom) / 2;
+    const marks = [...svg.querySelectorAll('use')].map(u => [u, u.getBoundingClientRect()]);
+    return [...svg.querySelectorAll('text')].filter(t => / (avx512|avx2|portable|amx)$/.test(t.textContent.trim())).map(t => {
+        const words = t.getBoundingClientRect();
+        const own = marks.filter(([u, b]) => Math.abs(middle(b) - middle(words)) < 6 && b.right < words.left
+                                             && b.left > words.left - 60);
+        return own.map(([u]) => (u.getAttribute('xlink:href') || u.getAttribute('href')) + getComputedStyle(u).color).join();
+    });
+})()"""
+
+
+def series_of_kernels_differ(page):
+    page.resize(1200)
+    series = page.value(SERIES)
+    assert len(series) >= 5 and all(series) and len(set(series)) == len(series), series
+
+
+# Texts of drawings that lie on the footnote, which begins at the left edge.
+ON_FOOTNOTES = """[...document.querySelectorAll('figure')].flatMap(f => {
+    const svg = [...f.querySelectorAll('svg')].find(s => s.checkVisibility());
+    const canvas = svg ? svg.getBoundingClientRect() : null, box = t => t.getBoundingClientRect();
+    const texts = svg ? [...svg.querySelectorAll('text')].filter(t => t.textContent.trim()) : [];
+    const is_footnote = t => box(t).left < canvas.left + 0.04 * canvas.width && box(t).top > canvas.top + 0.8 * canvas.height
+                             && t.textContent.length > 12;
+    const lies_on = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+                              Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+    return texts.filter(is_footnote).flatMap(t => texts.filter(o => o !== t && lies_on(box(t), box(o)))
+        .map(o => f.id + ': ' + o.textContent.trim() + ' lies on ' + t.textContent.trim()));
+})"""
+
+
+def nothing_lies_on_a_footnote(page):
+    assert page.value(ON_FOOTNOTES.replace("flatMap(f", "filter(f => f.querySelector('svg')).map(f", 1) + ".length") >= 9
+    for width in (390, 1200):
+        page.resize(width)
+        found = page.value(ON_FOOTNOTES)
+        assert not found, found
+
+
 def fits_the_window(page):
     for width in (320, 390, 768, 1200):
         page.resize(width)
@@ -193,8 +235,8 @@ def prints(page):
 
 def run_tests(page):
     """Returns whether one failed."""
-    tests = (no_console_message, pictures_are_visible, phones_have_one_column, memory_fills_its_rows, fits_the_window,
-             light_and_dark, prints)
+    tests = (no_console_message, pictures_are_visible, phones_have_one_column, memory_fills_its_rows,
+             series_of_kernels_differ, nothing_lies_on_a_footnote, fits_the_window, light_and_dark, prints)
     failed = False
     print(f"1..{len(tests)}")
     for number, test in enumerate(tests, 1):

@@ -11,13 +11,14 @@ static const char header[] =
 const double nine[9] = {10.5, 10.1, 10.9, 10.2, 10.8, 10.3, 10.7, 10.4, 10.6};
 const double nine_slower[9] = {11.5, 11.1, 11.9, 11.2, 11.8, 11.3, 11.7, 11.4, 11.6};
 double probed_bytes_per_s = 1e10;
+const char *started_s = "";
 
 static FILE *begin_file(const char *path, bool with_probes)
 {
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     if (with_probes)
-        assert_true(fputs("probe_read_bytes_per_s,probe_fma_flop_per_s,", file) >= 0);
+        assert_true(fputs("started_s,probe_read_bytes_per_s,probe_fma_flop_per_s,", file) >= 0);
     assert_true(fputs(header, file) >= 0);
     return file;
 }
@@ -39,13 +40,14 @@ void end_run(FILE *run)
 void add(FILE *run, const char *path, const char *gemm, int batch, const double *ttpt_ms, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        fprintf(run, "%.17g,1e11,r1,batch,%s,gpt2,F32,%s,avx2,2,%d,21,50,70,%zu,ok,,%.17g,%.17g,,,,,,%.17g,,,,,,,,,\n",
-                probed_bytes_per_s, path, gemm, batch, i + 1, 10 * ttpt_ms[i], ttpt_ms[i], 1000 / ttpt_ms[i]);
+        fprintf(
+            run, "%s,%.17g,1e11,r1,batch,%s,gpt2,F32,%s,avx2,2,%d,21,50,70,%zu,ok,,%.17g,%.17g,,,,,,%.17g,,,,,,,,,\n",
+            started_s, probed_bytes_per_s, path, gemm, batch, i + 1, 10 * ttpt_ms[i], ttpt_ms[i], 1000 / ttpt_ms[i]);
 }
 
 void add_without_figures(FILE *run, const char *path, int batch, const char *status)
 {
-    fprintf(run, ",,r1,batch,%s,gpt2,F32,openblas,avx2,2,%d,21,50,70,,%s,,,,,,,,,,,,,,,,,,no memory\n", path, batch,
+    fprintf(run, ",,,r1,batch,%s,gpt2,F32,openblas,avx2,2,%d,21,50,70,,%s,,,,,,,,,,,,,,,,,,no memory\n", path, batch,
             status);
 }
 

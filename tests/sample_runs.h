@@ -12,6 +12,9 @@ extern const double nine[9], nine_slower[9];
 /* What the probes of the next rows read: 1e10, on a machine that stands still. */
 extern double probed_bytes_per_s;
 
+/* When the next rows were measured; "": unknown. */
+extern const char *started_s;
+
 /* Makes the folder `name` with a runs.csv that has its header so far. */
 FILE *begin_run(const struct cli *cli, const char *name);
 void end_run(FILE *run);

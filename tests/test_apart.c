@@ -15,7 +15,7 @@
 #include "results/apart.h"
 #include "results/reader.h"
 
-enum { N_CELLS = 3, N_ROUNDS = 10, N_RUNS = 4, N_SETS = 60 };
+enum { N_CELLS = 3, N_ROUNDS = 10, N_RUNS = 4, N_SETS = 60, N_SIDE = 3 };
 
 /* ---- Machines ------------------------------------------------------------------------------------------------------- */
 
@@ -124,6 +124,28 @@ struct tally {
     double faster, slower, corrected, n;
 };
 
+/* Runs `start`, `start` + step, .. [N_SIDE] are one side, those `other` further on the other. */
+static void compare_sides(struct run *runs, int step, int other, struct tally *tally)
+{
+    const struct kv_results *results[2][N_SIDE];
+    const struct kv_cell_results *cells[2][N_SIDE];
+    struct kv_apart apart;
+    for (int i = 0; i < 2 * N_SIDE; i++)
+        results[i % 2][i / 2] = &runs[i / 2 * step + i % 2 * other].results;
+    assert_int_equal(kv_apart_find_sides(results[0], N_SIDE, results[1], N_SIDE, &apart, NULL), KV_OK);
+    assert_int_equal(apart.in_turns, step == 2);
+    for (int cell = 0; cell < N_CELLS; cell++) {
+        struct kv_apart_judgement j;
+        for (int i = 0; i < 2 * N_SIDE; i++)
+            cells[i % 2][i / 2] = &results[i % 2][i / 2]->cells[cell];
+        assert_int_equal(
+            kv_apart_judge_sides(&apart, cells[0], N_SIDE, cells[1], N_SIDE, KV_COLUMN_TTPT_MS, 0.02, &j, NULL), KV_OK);
+        tally->faster += j.judged.verdict == KV_EFFECT_FASTER;
+        tally->slower += j.judged.verdict == KV_EFFECT_SLOWER;
+        tally->n++;
+    }
+}
+
 static void compare(const struct run *a, const struct run *b, struct tally *tally)
 {
     struct kv_apart apart;
@@ -177,6 +199,39 @@ static void test_separate_runs(void **state)
     }
 }
 
+/* Three runs a side of one program, in turns and one side first, and of one that is 8 % slower, which on a machine that
+ * stands still two runs cannot show. */
+static void test_several_runs(void **state)
+{
+    (void)state;
+    static struct run runs[2 * N_SIDE];
+    print_message("of 3 runs a side %% told apart in turns, one side first; a slow-down of 8 %%: found\n");
+    for (size_t k = 0; k < sizeof machines / sizeof *machines; k++) {
+        struct tally turns = {0, 0, 0, 0}, blocks = {0, 0, 0, 0}, slower = {0, 0, 0, 0};
+        for (uint64_t set = 0; set < 3 * N_SETS; set++) {
+            struct machine m = {.drift = machines[k].drift,
+                                .phases = machines[k].phases,
+                                .spikes = machines[k].spikes,
+                                .key = kv_mix64(1000 + 1000 * k + set)};
+            for (int slow = 0; slow < 2; slow++) {
+                for (int i = 0; i < 2 * N_SIDE; i++) {
+                    make_run(&runs[i], &m, slow && i % 2 ? 1.08 : 1);
+                    runs[i].results.started_s = runs[i].results.ended_s = 1e9 + 1800 * i;
+                }
+                compare_sides(runs, 2, 1, slow ? &slower : &turns);
+                if (!slow)
+                    compare_sides(runs, 1, N_SIDE, &blocks);
+            }
+        }
+        print_message("%-12s %4.1f %%  %4.1f %%  %3.0f %%\n", machines[k].name,
+                      100 * (turns.faster + turns.slower) / turns.n, 100 * (blocks.faster + blocks.slower) / blocks.n,
+                      100 * slower.slower / slower.n);
+        assert_true(turns.faster + turns.slower <= 0.05 * turns.n);
+        assert_true(blocks.faster + blocks.slower <= 0.05 * blocks.n);
+        assert_true(slower.slower >= (k == 0 ? 0.9 : 0) * slower.n);
+    }
+}
+
 /* Where something waited for a CPU in three quarters of one run's time, a factor of four more may be the machine, and no
  * correction by the probes takes that back. */
 static void test_waiting_widens(void **state)
@@ -206,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_separate_runs),
+        cmocka_unit_test(test_several_runs),
         cmocka_unit_test(test_waiting_widens),
     };
     return cmocka_run_group_tests_name("apart", tests, NULL, NULL);

@@ -308,6 +308,31 @@ static void test_every_figure_has_a_script(void **state)
     }
 }
 
+/* A run that had no time for the naive path of suite batch shows batch sizes by the shortest texts of suite grid. */
+static void test_batch_sizes_are_of_the_grid_where_the_time_was_short(void **state)
+{
+    PUT_RUNS(*state, {.path = "cached", .ttpt_ms = {5, 5}}, {.path = "naive", .status = "skipped", .error = "left out"},
+             {.suite = "grid", .path = "naive", .prompt_tokens = 63, .new_tokens = 2, .ttpt_ms = {40, 42}},
+             {.suite = "grid", .path = "cached", .prompt_tokens = 63, .new_tokens = 2, .ttpt_ms = {7, 7}},
+             {.suite = "grid", .path = "cached", .batch = 4, .prompt_tokens = 63, .new_tokens = 2, .ttpt_ms = {8}},
+             {.suite = "grid", .path = "cached", .prompt_tokens = 255, .new_tokens = 2, .ttpt_ms = {9}});
+    const char *table = "benchmark_results/points.tsv";
+    free(write_tables(*state));
+    assert_near(number(*state, table, 0, "ttpt_median"), 41);
+    assert_near(number(*state, table, 1, "ttpt_median"), 7);
+    assert_near(number(*state, table, 2, "ttpt_median"), 8);
+    assert_setting(*state, "benchmark_results", "other_rows = 1\n");
+}
+
+/* Where one path was asked for, nothing is lacking. */
+static void test_batch_sizes_of_one_path(void **state)
+{
+    PUT_RUNS(*state, {.path = "cached", .ttpt_ms = {5, 5}},
+             {.suite = "grid", .path = "cached", .prompt_tokens = 63, .new_tokens = 2, .ttpt_ms = {7, 7}});
+    free(write_tables(*state));
+    assert_near(number(*state, "benchmark_results/points.tsv", 0, "ttpt_median"), 5);
+}
+
 int main(void)
 {
 #define RUN_TEST(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -323,6 +348,8 @@ int main(void)
         RUN_TEST(test_training),
         RUN_TEST(test_a_folder_without_results),
         cmocka_unit_test(test_every_figure_has_a_script),
+        RUN_TEST(test_batch_sizes_are_of_the_grid_where_the_time_was_short),
+        RUN_TEST(test_batch_sizes_of_one_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

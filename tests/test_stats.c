@@ -312,6 +312,55 @@ static void test_dependence(void **state)
     assert_close(kv_stats_dependence(rising, 8), 3, 1e-12); /* the most */
 }
 
+/* ---- The difference of two means ------------------------------------------------------------------ */
+
+/* Published tables; of 2 degrees of freedom p sqrt(2 / (1 - p^2)) with p = 1 - level. */
+static void test_student(void **state)
+{
+    (void)state;
+    static const struct {
+        double freedom, level, t;
+    } cases[] = {{1, 0.05, 12.7062047362}, {4, 0.05, 2.7764451052},  {5, 0.01, 4.0321429836},
+                 {10, 0.05, 2.228138852},  {30, 0.05, 2.0422724563}, {1e6, 0.05, 1.9599663}};
+    for (size_t i = 0; i < COUNT(cases); i++)
+        assert_close(kv_stats_student(cases[i].freedom, cases[i].level), cases[i].t, 1e-6);
+    for (double level = 0.01; level < 1; level += 0.07)
+        assert_close(kv_stats_student(2, level), (1 - level) * sqrt(2 / (1 - pow(1 - level, 2))), 1e-6);
+    assert_true(kv_stats_student(2.5, 0.05) < kv_stats_student(2, 0.05));
+    assert_true(kv_stats_student(2.5, 0.05) > kv_stats_student(3, 0.05));
+    assert_unknown(kv_stats_student(0.5, 0.05));
+    assert_unknown(kv_stats_student(4, 0));
+    assert_unknown(kv_stats_student(4, 1));
+}
+
+/* Three values of deviation 1 and five of deviation 3, whose means differ by 2; of equal spread and number the degrees of
+ * freedom are 2 (n - 1). */
+static void test_difference_of_means(void **state)
+{
+    (void)state;
+    enum { TRIALS = 4000 };
+    static const double a[] = {-1, 0, 1}, b[] = {4, 5, 6};
+    struct kv_stats_interval interval = kv_stats_difference(a, 3, b, 3);
+    assert_close(interval.low, 5 - 2.7764451052 * sqrt(2.0 / 3), 1e-6);
+    assert_close(interval.high, 5 + 2.7764451052 * sqrt(2.0 / 3), 1e-6);
+    int covered = 0;
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        double x[3], y[5];
+        for (uint64_t i = 0; i < 3; i++)
+            x[i] = normal(trial, i);
+        for (uint64_t i = 0; i < 5; i++)
+            y[i] = 2 + 3 * normal(trial, 3 + i);
+        interval = kv_stats_difference(x, 3, y, 5);
+        covered += interval.low <= 2 && 2 <= interval.high;
+    }
+    print_message("Welch: %.1f %% of %d intervals hold the truth\n", 100.0 * covered / TRIALS, TRIALS);
+    assert_in_range(covered, 0.935 * TRIALS, 0.965 * TRIALS);
+    assert_unknown(kv_stats_difference(a, 1, b, 3).low);
+    assert_unknown(kv_stats_difference(a, 3, b, 1).high);
+    interval = kv_stats_difference(a + 1, 2, a + 1, 2);
+    assert_true(interval.low <= 0 && interval.high >= 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +378,8 @@ int main(void)
         cmocka_unit_test(test_intervals_by_ranks),
         cmocka_unit_test(test_intervals_cover_the_truth),
         cmocka_unit_test(test_dependence),
+        cmocka_unit_test(test_student),
+        cmocka_unit_test(test_difference_of_means),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

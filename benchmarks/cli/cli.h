@@ -97,6 +97,13 @@ struct token_rows {
 bool token_rows_parse(const char *text, void *rows, struct kv_error *error);
 void token_rows_free(struct token_rows *rows);
 
+/* Arguments as they were typed. */
+struct text_list {
+    const char **values; /* [n] texts of argv; free with text_list_free */
+    int n;
+};
+void text_list_free(struct text_list *list);
+
 /* ---- Options ---------------------------------------------------------------------------------------- */
 
 /* One option of a command: its name, its line of help, and where its value goes, in one of the typed pointers, which
@@ -118,6 +125,8 @@ struct option_row {
     struct name_list *names; /* some of them */
     struct int_list *sizes;  /* each low..high */
     const char **operand;    /* the next argument that is no option */
+    struct text_list *texts; /* of an operand: all that are left; of an option: its value and all operands behind it */
+    bool is_operand;         /* of texts */
     bool required;           /* that there is one */
     void *value; /* anything else: parse(text, value) writes a message and returns false when it cannot be read */
     bool (*parse)(const char *text, void *value, struct kv_error *error);

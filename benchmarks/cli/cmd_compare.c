@@ -11,7 +11,7 @@
 enum { REGRESSED = CLI_FAILED, NOT_COMPARED = CLI_USAGE };
 
 struct settings {
-    const char *base_place, *other_place;
+    struct text_list places, others; /* operands; behind --with */
     struct kv_compare_settings compare;
     struct name_list metrics, ignored;
     const char *by;
@@ -87,10 +87,12 @@ static const char *check(const struct settings *s)
     const bool by = compare->by != KV_N_COLUMNS;
     if (!(compare->threshold > 0))
         return "--threshold is to be above 0";
-    if (s->other_place && by)
+    if (by && s->places.n + s->others.n > 1)
         return "--by compares the values of a column within one run, and two runs are named: leave one of them out";
-    if (!s->other_place && !by)
+    if (s->places.n == 1 && !s->others.n && !by)
         return "one run is named: name a second one, or compare its own arms with --by path";
+    if (s->places.n > 2 && !s->others.n)
+        return "more than two runs are named: put --with between those of one side and those of the other";
     if (compare->base && !by)
         return "--base needs --by, the column that it is a value of";
     if (by && compare->ignored & KV_BIT(compare->by))
@@ -131,23 +133,54 @@ static int apply_gate(const char *command, const struct settings *s, const struc
                     kv_column_info(section->metric)->name, name, (1 / worst->judgement.speed - 1) * 100);
 }
 
+/* Runs that were named, the first n_bases of them the base's. */
+struct runs {
+    struct kv_results **all; /* [n] */
+    int n, n_bases;
+};
+
+static kv_status load(const struct settings *s, struct runs *runs, struct kv_error *error)
+{
+    const int n_places = s->places.n, n = n_places + s->others.n;
+    kv_status status = KV_OK;
+    *runs = (struct runs){.all = cli_memory(NULL, (size_t)n * sizeof *runs->all),
+                          .n_bases = s->others.n ? n_places : 1};
+    while (!status && runs->n < n) {
+        const char *place = runs->n < n_places ? s->places.values[runs->n] : s->others.values[runs->n - n_places];
+        status = kv_results_load(&runs->all[runs->n], place, error);
+        runs->n += !status;
+    }
+    return status;
+}
+
+static void free_runs(struct runs *runs)
+{
+    for (int i = 0; i < runs->n; i++)
+        kv_results_free(runs->all[i]);
+    free(runs->all);
+}
+
+static kv_status compare_runs(struct settings *s, const struct runs *runs, struct kv_comparison **comparison,
+                              struct kv_error *error)
+{
+    const struct kv_results *const *all = (const struct kv_results *const *)runs->all;
+    if (s->metrics.n == 0)
+        choose_metrics(s, all[0]);
+    for (int i = 0; i < s->metrics.n; i++)
+        s->compare.metrics[s->compare.n_metrics++] = kv_column_find(s->metrics.names[i]);
+    return kv_compare_sides(comparison, all, (size_t)runs->n_bases, all + runs->n_bases,
+                            (size_t)(runs->n - runs->n_bases), &s->compare, error);
+}
+
 static int compare(const char *command, struct settings *s)
 {
     struct kv_error error = {""};
-    struct kv_results *base = NULL, *other = NULL;
     struct kv_comparison *comparison = NULL;
+    struct runs runs;
     int exit_status;
-    kv_status status = kv_results_load(&base, s->base_place, &error);
-    if (status == KV_OK && s->other_place)
-        status = kv_results_load(&other, s->other_place, &error);
-    if (status == KV_OK) {
-        if (s->metrics.n == 0)
-            choose_metrics(s, base);
-        for (int i = 0; i < s->metrics.n; i++)
-            s->compare.metrics[s->compare.n_metrics++] = kv_column_find(s->metrics.names[i]);
-    }
+    kv_status status = load(s, &runs, &error);
     if (status == KV_OK)
-        status = kv_compare(&comparison, base, other, &s->compare, &error);
+        status = compare_runs(s, &runs, &comparison, &error);
     if (status == KV_OK && s->csv)
         status = kv_compare_write_csv(comparison, s->csv, &error);
     if (status == KV_OK) {
@@ -160,8 +193,7 @@ static int compare(const char *command, struct settings *s)
         exit_status = cli_fail(command, NOT_COMPARED, "%s", error.message);
     }
     kv_comparison_free(comparison);
-    kv_results_free(other);
-    kv_results_free(base);
+    free_runs(&runs);
     return exit_status;
 }
 
@@ -173,11 +205,17 @@ int command_compare(int argc, char **argv)
         .fail_above = -1,
     };
     const struct option_row rows[] = {
-        {.name = "A",
-         .help = "the base: the folder of a run, its runs.csv or its pack",
-         .operand = &s.base_place,
+        {.name = "A B",
+         .help = "the base, and the run to hold against it: the folder of a run, its runs.csv or its pack",
+         .texts = &s.places,
+         .is_operand = true,
          .required = true},
-        {.name = "B", .help = "the run to hold against it", .operand = &s.other_place},
+        {.name = "with",
+         .argument = "B..",
+         .help = "several runs a side: those before it are the base; from 3 a side what differs\n"
+                 "                           between runs of a side is the measure, most sharply where the sides took "
+                 "turns",
+         .texts = &s.others},
         {.name = "by",
          .argument = "COLUMN",
          .help = "compare within A: cells that differ in this column only:",
@@ -216,21 +254,25 @@ int command_compare(int argc, char **argv)
     };
     const struct option_table table = {
         .command = argv[0],
-        .usage = "A B [OPTIONS]\n       kvbench compare A --by COLUMN [OPTIONS]",
+        .usage = "A B [OPTIONS]\n       kvbench compare A.. --with B.. [OPTIONS]\n"
+                 "       kvbench compare A --by COLUMN [OPTIONS]",
         .summary =
             "Holds run B against run A, cell by cell: the ratio of medians, with an interval that is widened by\n"
-            "what this machine does from one run to another, and a verdict. With --by, the arms of one run,\n"
+            "what this machine does from one run to another, and a verdict. With --with, several runs of each,\n"
+            "whose own differences then are that interval. With --by, the arms of one run,\n"
             "from pairs of the same round. Which of two builds is faster, kvbench ab tells more sharply.\n"
             "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof rows[0],
     };
     int status;
-    if (!options_parse(&table, argc, argv, &status))
-        return status;
-    take_names(&s);
-    const char *problem = check(&s);
-    if (problem)
-        return cli_fail(argv[0], CLI_USAGE, "%s; see kvbench %s --help", problem, argv[0]);
-    return compare(argv[0], &s);
+    if (options_parse(&table, argc, argv, &status)) {
+        take_names(&s);
+        const char *problem = check(&s);
+        status = problem ? cli_fail(argv[0], CLI_USAGE, "%s; see kvbench %s --help", problem, argv[0])
+                         : compare(argv[0], &s);
+    }
+    text_list_free(&s.places);
+    text_list_free(&s.others);
+    return status;
 }

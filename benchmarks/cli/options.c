@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP = 256, FIRST_ROW, MAX_ROWS = 62 };
+enum { OPERAND = 1, HELP = 256, FIRST_ROW, MAX_ROWS = 62 };
 
 /* Puts the rows of tables that rows stand for in their place: rows [MAX_ROWS]. */
 static struct option_table flatten(const struct option_table *table, struct option_row *rows)
@@ -28,10 +28,15 @@ static struct option_table flatten(const struct option_table *table, struct opti
     return flat;
 }
 
+static bool is_operand(const struct option_row *row)
+{
+    return row->operand || row->is_operand;
+}
+
 static void print_row(const struct option_row *row)
 {
     char left[64];
-    if (row->operand) {
+    if (is_operand(row)) {
         printf("  %-24s %s\n", row->name, row->help);
         return;
     }
@@ -64,7 +69,7 @@ static void print_help_json(const struct option_table *table)
             json_array_append_new(choices, json_string(row->choice(k)->name));
         json_array_append_new(options, json_pack("{s:s, s:s, s:s?, s:s, s:b, s:o}", "name", row->name, "letter", letter,
                                                  "argument", row->argument, "help", row->help, "operand",
-                                                 row->operand != NULL, "choices", choices));
+                                                 is_operand(row), "choices", choices));
     }
     json_t *help = json_pack("{s:s, s:s, s:s, s:o}", "command", table->command, "usage", table->usage, "summary",
                              table->summary, "options", options);
@@ -164,10 +169,26 @@ static bool parse_sizes(const struct option_row *row, const char *text, struct k
     return true;
 }
 
+static void append(struct text_list *list, const char *text)
+{
+    list->values = cli_memory(list->values, ((size_t)list->n + 1) * sizeof *list->values);
+    list->values[list->n++] = text;
+}
+
+void text_list_free(struct text_list *list)
+{
+    free(list->values);
+    *list = (struct text_list){0};
+}
+
 static bool parse_value(const struct option_row *row, const char *text, struct kv_error *error)
 {
     if (row->flag)
         return *row->flag = true;
+    if (row->texts) {
+        append(row->texts, text);
+        return true;
+    }
     if (row->text) {
         *row->text = text;
         return true;
@@ -196,14 +217,15 @@ static int usage_error(const struct option_table *table, const char *what, const
     return cli_fail(table->command, CLI_USAGE, "%s '%s'; see kvbench %s --help", what, argument, table->command);
 }
 
-/* getopt's two tables, made from ours: long_options [n_rows + 2], letters [2 n_rows + 4]. */
+/* getopt's two tables, made from ours: long_options [n_rows + 2], letters [2 n_rows + 5]. */
 static void make_tables(const struct option_table *table, struct option *long_options, char *letters)
 {
+    *letters++ = '-'; /* operands come in their place, as the value of OPERAND */
     *letters++ = ':'; /* a missing argument is told from an unknown option */
     *letters++ = 'h';
     for (int i = 0; i < table->n_rows; i++) {
         const struct option_row *row = &table->rows[i];
-        if (row->operand)
+        if (is_operand(row))
             continue;
         const int has_argument = row->flag ? no_argument : required_argument;
         *long_options++ = (struct option){row->name, has_argument, NULL, FIRST_ROW + i};
@@ -265,46 +287,69 @@ static bool take(const struct option_table *table, int found, char **argv, int *
     return false;
 }
 
-/* getopt has moved what is no option to the end of argv. */
-static bool take_operands(const struct option_table *table, int argc, char **argv, int *status)
+/* Gives each operand row its operand, one of texts all that are left. */
+static bool take_operands(const struct option_table *table, const struct text_list *operands, int *status)
 {
+    int next = 0;
     for (int i = 0; i < table->n_rows; i++) {
         const struct option_row *row = &table->rows[i];
-        if (!row->operand)
+        if (!is_operand(row))
             continue;
-        if (optind < argc) {
-            *row->operand = argv[optind++];
-        } else if (row->required) {
+        if (next == operands->n && row->required) {
             *status = usage_error(table, "missing argument", row->name);
             return false;
         }
+        while (row->texts && next < operands->n)
+            append(row->texts, operands->values[next++]);
+        if (row->operand && next < operands->n)
+            *row->operand = operands->values[next++];
     }
-    if (optind < argc) {
-        *status = usage_error(table, "unexpected argument", argv[optind]);
+    if (next < operands->n) {
+        *status = usage_error(table, "unexpected argument", operands->values[next]);
         return false;
     }
+    return true;
+}
+
+/* Takes all options, and puts the operands aside: those behind an option of several texts are its own. */
+static bool take_options(const struct option_table *table, int argc, char **argv, struct text_list *operands,
+                         int *status)
+{
+    struct option long_options[MAX_ROWS + 2];
+    char letters[2 * MAX_ROWS + 5];
+    struct text_list *to = operands;
+    make_tables(table, long_options, letters);
+    opterr = 0;
+    optind = 0; /* anew, in the order of argv */
+    for (int found; (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1;) {
+        if (found == OPERAND) {
+            append(to, optarg);
+            continue;
+        }
+        if (!take(table, found, argv, status))
+            return false;
+        const struct option_row *row = find_row(table, found);
+        to = row->texts ? row->texts : to;
+    }
+    while (optind < argc) /* what stands after -- */
+        append(operands, argv[optind++]);
     return true;
 }
 
 bool options_parse(const struct option_table *table, int argc, char **argv, int *status)
 {
     struct option_row rows[MAX_ROWS];
-    struct option long_options[MAX_ROWS + 2];
-    char letters[2 * MAX_ROWS + 4];
+    struct text_list operands = {0};
     const struct option_table flat = flatten(table, rows);
-    make_tables(&flat, long_options, letters);
-    opterr = 0;
-    optind = 1;
-    for (int found; (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1;)
-        if (!take(&flat, found, argv, status))
-            return false;
-    return take_operands(&flat, argc, argv, status);
+    const bool good = take_options(&flat, argc, argv, &operands, status) && take_operands(&flat, &operands, status);
+    text_list_free(&operands);
+    return good;
 }
 
 bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error)
 {
     for (int i = 0; i < table->n_rows; i++)
-        if (!table->rows[i].operand && strcmp(table->rows[i].name, name) == 0)
+        if (!is_operand(&table->rows[i]) && strcmp(table->rows[i].name, name) == 0)
             return parse_value(&table->rows[i], text, error);
     return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is no option of %s", name, table->command) == KV_OK;
 }

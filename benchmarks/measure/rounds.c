@@ -71,10 +71,17 @@ bool kv_cell_wants_more(const struct kv_cell_run *cell)
     return !result->given_up && (result->n_done < cell->wanted || result->seconds < cell->run->settings->min_time_s);
 }
 
-#define PARTS_FIRST 1e6
+#define MUCH 1e6
 
-/* The open cell whose repetitions that are left take longest, of suite parts before any other: it times nothing that the
- * others do not; -1: none has any left. */
+/* How early cells are left out where the time does not suffice, and how late they are opened: by what they take, but those
+ * of suite parts, which time nothing that the others do not, as if it were much more, and those that are to be the last as
+ * if it were much less. */
+static double weight_of(const struct kv_cell_run *cell, double seconds)
+{
+    return cell->cell->accounts ? seconds * MUCH : cell->cell->is_last ? seconds / MUCH : seconds;
+}
+
+/* The open cell of which most is left by that weight; -1: none has any left. */
 static int longest_cell(const struct kv_run *run, int rounds)
 {
     double most = 0;
@@ -82,8 +89,7 @@ static int longest_cell(const struct kv_run *run, int rounds)
     for (int i = 0; i < run->plan->n_cells; i++) {
         const struct kv_cell_run *cell = &run->cells[i];
         const int wanted = cell->wanted < rounds ? cell->wanted : rounds;
-        const double seconds = kv_predict_seconds(run, i) * (wanted - cell->result.n_done);
-        const double weight = cell->cell->accounts ? seconds * PARTS_FIRST : seconds;
+        const double weight = weight_of(cell, kv_predict_seconds(run, i) * (wanted - cell->result.n_done));
         if (!cell->result.given_up && cell->opened && weight > most) {
             most = weight;
             longest = i;
@@ -222,25 +228,25 @@ static kv_status run_registered(struct kv_run *run, size_t *n_matched, struct kv
 }
 
 struct size {
-    double seconds;
+    double weight;
     int cell;
 };
 
 static int by_size(const void *a, const void *b)
 {
     const struct size *x = a, *y = b;
-    return x->seconds != y->seconds ? (x->seconds < y->seconds ? -1 : 1) : (x->cell > y->cell) - (x->cell < y->cell);
+    return x->weight != y->weight ? (x->weight < y->weight ? -1 : 1) : (x->cell > y->cell) - (x->cell < y->cell);
 }
 
-/* Opens every cell that has something left, the smallest first: what it finds of these says what the larger ones will
- * take. Cells that --benchmark_filter leaves out stay closed. */
+/* Opens every cell that has something left, by weight: what it finds of small ones says what larger ones will take. Cells
+ * that --benchmark_filter leaves out stay closed. */
 static kv_status open_cells(struct kv_run *run, struct kv_error *error)
 {
     const int n = run->plan->n_cells;
     struct size *sizes = calloc((size_t)n + 1, sizeof *sizes);
     kv_status status = sizes ? KV_OK : kv_fail(error, KV_ERROR_MEMORY, "no memory for a run of %d cells", n);
     for (int i = 0; !status && i < n; i++)
-        sizes[i] = (struct size){kv_predict_seconds(run, i) * run->cells[i].wanted, i};
+        sizes[i] = (struct size){weight_of(&run->cells[i], kv_predict_seconds(run, i) * run->cells[i].wanted), i};
     if (!status)
         qsort(sizes, (size_t)n, sizeof *sizes, by_size);
     for (int i = 0; !status && i < n; i++)

@@ -124,6 +124,7 @@ struct kv_cell {
     int repetitions; /* in so many rounds, the first ones */
     int turn;        /* cells of one turn lie side by side */
     bool accounts;   /* of a generation: for its time by part */
+    bool is_last; /* to be left out where the time does not suffice: what shows the paths by batch in the least of it */
 };
 
 struct kv_plan {

@@ -113,8 +113,13 @@ static kv_status plan_grid(const struct kv_suite *suite, const struct kv_sweep *
     int values[MAX_LENGTHS];
     const struct sizes lengths = lengths_by_factor(values, sweep->extent == KV_EXTENT_FULL ? 2 : 4,
                                                    window_of(sweep, 256), n_new);
-    return add_generations(plan, suite->choice.name, sweep, batches_of(sweep, BY_EXTENT(sweep, quick, report, full)),
-                           prompts_of(sweep, lengths), n_new, sweep->repetitions, error);
+    const int first = plan->n_cells;
+    const kv_status status = add_generations(plan, suite->choice.name, sweep,
+                                             batches_of(sweep, BY_EXTENT(sweep, quick, report, full)),
+                                             prompts_of(sweep, lengths), n_new, sweep->repetitions, error);
+    for (int i = first; i < plan->n_cells; i++)
+        plan->cells[i].is_last = plan->cells[i].point.n_prompt == plan->cells[first].point.n_prompt;
+    return status;
 }
 
 static kv_status plan_depth(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
@@ -267,7 +272,7 @@ static kv_status plan_quality(const struct kv_suite *suite, const struct kv_swee
 static kv_status plan_products(const char *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                                struct kv_error *error)
 {
-    static const int quick[] = {1, 8, 64, 512}, all[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
+    static const int quick[] = {1, 8, 64}, all[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
     const struct sizes rows = BY_EXTENT(sweep, quick, all, all);
     const struct kv_config *c = sweep->config;
     const struct {

@@ -2,6 +2,7 @@
 #include "report/parts.h"
 
 #include "report/html.h"
+#include "results/figures.h"
 #include "results/findings.h"
 
 #include <math.h>
@@ -25,15 +26,16 @@ static void print_number(FILE *page, const char *part, const struct kv_cell_resu
                  cell->texts[KV_COLUMN_NEW_TOKENS], "doubt", doubt ? kv_html_markup(doubt) : "", "range", range, NULL);
 }
 
-/* Of the first and the last cell of suite batch, of the first path that has a speed. */
+/* Of the first and the last cell of the suite that shows batch sizes, of the first path that has a speed. */
 static kv_status print_speeds(const struct kv_results *results, FILE *page, struct kv_error *error)
 {
     const struct kv_cell_results *found[2] = {NULL, NULL};
     struct kv_judgement speeds[2], speed;
     char where[KV_WHERE_SIZE];
+    const char *const suite = kv_figure_suite(kv_figure(0), results);
     for (size_t i = 0; i < results->n_cells; i++) {
         const struct kv_cell_results *const cell = &results->cells[i];
-        if (!kv_cell_is(cell, KV_COLUMN_SUITE, "batch") ||
+        if (!kv_cell_is(cell, KV_COLUMN_SUITE, suite) ||
             (found[0] && !kv_cell_is(cell, KV_COLUMN_PATH, found[0]->texts[KV_COLUMN_PATH])))
             continue;
         const kv_status status = kv_results_speed(results, cell, &speed, error);

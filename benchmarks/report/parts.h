@@ -20,7 +20,7 @@ struct kv_report {
     struct kv_report_outcome *outcome; /* the section of the figures fills it */
 };
 
-/* Whether the run has cells of that suite. */
+/* Whether the run measured cells of that suite. */
 bool kv_report_has_suite(const struct kv_report *report, const char *suite);
 
 /* A value of context.json by the names on the way to it, such as "machine.cpu.name"; NULL and "" when unknown. */

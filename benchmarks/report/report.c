@@ -14,7 +14,8 @@ bool kv_report_has_suite(const struct kv_report *report, const char *suite)
 {
     for (size_t i = 0; i < report->results->n_cells; i++) {
         const struct kv_cell_results *const cell = &report->results->cells[i];
-        if (cell->file == KV_FILE_KERNELS ? strcmp(suite, "kernels") == 0 : kv_cell_is(cell, KV_COLUMN_SUITE, suite))
+        if (cell->n &&
+            (cell->file == KV_FILE_KERNELS ? strcmp(suite, "kernels") == 0 : kv_cell_is(cell, KV_COLUMN_SUITE, suite)))
             return true;
     }
     return false;

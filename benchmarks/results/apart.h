@@ -29,7 +29,19 @@
  *   + the larger of 0.2 and how far the slopes of both runs differ, times the shift of x from run to run
  *   + the larger of 0.2 and 1 - |b|, times the swing of the other kind of probe: times are shared out between them
  * In the same simulations it was in force in 3 to 54 % of the comparisons, cut their allowance to a third, and called 0
- * to 2.4 % of them different. tests/test_apart.c is a short form of them. */
+ * to 2.4 % of them different. tests/test_apart.c is a short form of them.
+ *
+ * Several runs a side (apart_sides.c) show by themselves what another run does, its start, its hour and its machine:
+ *
+ *   3 or more   the unit is the run. With y the logs of the medians of each run, the ratio is exp(mean y_b - mean y_a), and
+ *               its interval that of Student and Welch (kv_stats_difference). A drift of the machine is in it when the
+ *               sides took turns, which is: the same interval of when the runs were measured holds 0, so that what any
+ *               steady drift adds to the difference is less than the half of the interval. Where one side was measured
+ *               before the other, and where it is not known when, it is also widened by what is allowed between two runs
+ *   fewer       each run of a side is held against each of the other, by the rule above without corrections; the interval
+ *               goes from the lowest end of all to the highest. It needs 6 rounds of each run
+ *
+ * What is allowed between two runs is then the largest of all pairs. */
 #ifndef KV_RESULTS_APART_H
 #define KV_RESULTS_APART_H
 
@@ -40,6 +52,7 @@ struct kv_apart {
     double waiting;    /* the part of it for what waited for a CPU */
     double seconds;    /* between the middles of the runs; NaN unknown */
     double swings[2];  /* log of largest / smallest level of reading, of arithmetic; NaN unknown */
+    bool in_turns;     /* several runs a side, which took turns */
     char source[320];  /* in words, what it comes from */
 };
 
@@ -59,5 +72,20 @@ kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, 
 kv_status kv_apart_judge(const struct kv_apart *apart, const struct kv_cell_results *a, const struct kv_cell_results *b,
                          enum kv_column column, double threshold, struct kv_apart_judgement *judgement,
                          struct kv_error *error);
+
+/* ---- Several runs a side ------------------------------------------------------------------------------------------ */
+
+/* From so many runs on both sides a run is the unit. */
+enum { KV_APART_LEAST_RUNS = 3 };
+
+/* a [n_a], b [n_b] runs of each side, 1 or more. Errors: those of kv_apart_find. */
+kv_status kv_apart_find_sides(const struct kv_results *const *a, size_t n_a, const struct kv_results *const *b,
+                              size_t n_b, struct kv_apart *apart, struct kv_error *error);
+
+/* Judges figure `column` of a cell that was measured in runs a [n_a] of one side and b [n_b] of the other, each with a
+ * value of it. `judged` counts in n_base and n_other runs, its medians are exp(mean y). Errors: MEMORY. */
+kv_status kv_apart_judge_sides(const struct kv_apart *apart, const struct kv_cell_results *const *a, size_t n_a,
+                               const struct kv_cell_results *const *b, size_t n_b, enum kv_column column,
+                               double threshold, struct kv_apart_judgement *judgement, struct kv_error *error);
 
 #endif

@@ -179,6 +179,20 @@ bool kv_column_varies(const struct kv_results *results, const char *suite, enum 
     return false;
 }
 
+bool kv_suite_has_ratio(const struct kv_results *results, const char *suite)
+{
+    for (size_t i = 0; i < results->n_cells; i++)
+        for (size_t k = 0; k < results->n_cells; k++) {
+            const struct kv_cell_results *cell = &results->cells[i], *naive = &results->cells[k];
+            if (kv_cell_is(cell, KV_COLUMN_SUITE, suite) && !kv_cell_is(cell, KV_COLUMN_PATH, "naive") &&
+                kv_cell_is(naive, KV_COLUMN_PATH, "naive") && cell->figures[KV_COLUMN_TTPT_MS].n &&
+                naive->figures[KV_COLUMN_TTPT_MS].n &&
+                kv_cells_agree(naive, cell, kv_key_columns() & ~KV_BIT(KV_COLUMN_PATH)))
+                return true;
+        }
+    return false;
+}
+
 bool kv_cell_is_timed(const struct kv_cell_results *cell)
 {
     return cell->status == KV_CELL_OK && !kv_cell_is(cell, KV_COLUMN_SUITE, "memory");

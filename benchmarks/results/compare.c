@@ -75,11 +75,18 @@ bool kv_compare_looks_at(const struct kv_comparison *comparison, const struct kv
     return comparison->files >> cell->file & 1;
 }
 
-/* The columns in which cells must agree. */
-static kv_column_set matched(const struct kv_comparison *comparison)
+kv_column_set kv_compare_matched(const struct kv_comparison *comparison)
 {
     const struct kv_compare_settings *settings = &comparison->settings;
     return comparison->keys & ~settings->ignored & ~(settings->by < KV_N_COLUMNS ? KV_BIT(settings->by) : 0);
+}
+
+kv_column_set kv_compare_lacking(const struct kv_comparison *comparison)
+{
+    kv_column_set lacking = 0;
+    for (size_t i = 0; i < comparison->n_runs; i++)
+        lacking |= kv_lacking_axes(comparison->runs[i]);
+    return lacking;
 }
 
 static void find_keys(struct kv_comparison *comparison, const struct kv_results *base)
@@ -104,7 +111,7 @@ static void add_side(struct kv_comparison *comparison, const struct kv_results *
 {
     const struct kv_column_info *by = kv_column_info(comparison->settings.by);
     struct kv_side *side = &comparison->sides[comparison->n_sides++];
-    *side = (struct kv_side){.run = run, .value = value};
+    *side = (struct kv_side){.run = run, .runs = comparison->runs, .n_runs = 1, .value = value};
     if (by->type == KV_TYPE_COUNT) /* a number says nothing without its name */
         snprintf(side->label, sizeof side->label, "%s %s", by->name, value);
     else
@@ -159,18 +166,6 @@ static kv_status find_values(struct kv_comparison *comparison, const struct kv_r
     return has_memory ? KV_OK : fail_memory(error);
 }
 
-/* A whole run is a side. */
-static void add_run(struct kv_comparison *comparison, const struct kv_results *run, const char *label,
-                    const struct kv_cell_results **cells)
-{
-    struct kv_side *side = &comparison->sides[comparison->n_sides++];
-    *side = (struct kv_side){.run = run, .cells = cells};
-    snprintf(side->label, sizeof side->label, "%s", label);
-    for (size_t i = 0; i < run->n_cells; i++)
-        if (kv_compare_looks_at(comparison, &run->cells[i]))
-            cells[side->n_cells++] = &run->cells[i];
-}
-
 static kv_status fail_base(const struct kv_comparison *comparison, struct kv_error *error)
 {
     char values[160] = "";
@@ -195,18 +190,19 @@ static kv_status move_base_first(struct kv_comparison *comparison, struct kv_err
     return KV_OK;
 }
 
-static kv_status find_sides(struct kv_comparison *comparison, const struct kv_results *base,
-                            const struct kv_results *other, struct kv_error *error)
+/* The first n_base runs are one side and the others the other; without others, values of a column of the run are. */
+static kv_status find_sides(struct kv_comparison *comparison, size_t n_base, struct kv_error *error)
 {
+    const struct kv_results *base = comparison->runs[0];
+    size_t n_cells = 0;
+    for (size_t i = 0; i < comparison->n_runs; i++)
+        n_cells += comparison->runs[i]->n_cells;
     comparison->sides = calloc(base->n_cells + 2, sizeof *comparison->sides);
-    comparison->cells = calloc(base->n_cells + (other ? other->n_cells : 0) + 1, sizeof *comparison->cells);
+    comparison->cells = calloc(n_cells + 1, sizeof *comparison->cells);
     if (!comparison->sides || !comparison->cells)
         return fail_memory(error);
-    if (other) {
-        add_run(comparison, base, "A", comparison->cells);
-        add_run(comparison, other, "B", comparison->cells + comparison->sides[0].n_cells);
-        return KV_OK;
-    }
+    if (n_base < comparison->n_runs)
+        return kv_compare_add_sides(comparison, n_base, error);
     const char *by = kv_column_info(comparison->settings.by)->name;
     if (!base->n_cells)
         return kv_fail(error, KV_ERROR_ARGUMENT, "%s has no rows: measure first, with kvbench bench", base->file);
@@ -274,7 +270,7 @@ static kv_status match_cell(struct kv_comparison *comparison, const struct kv_si
     const char *problem = "not";
     kv_status status = KV_OK;
     for (size_t at = 0; !status && (found = kv_matcher_next(matcher, cell, &at)) != NULL; before = found) {
-        if (before && kv_cells_agree(before, found, matched(comparison)))
+        if (before && kv_cells_agree(before, found, kv_compare_matched(comparison)))
             return fail_ambiguous(in, before, found, error);
         if (!found->n) {
             problem = found->n_failed ? "failed" : found->n_skipped ? "skipped" : "stalled";
@@ -325,7 +321,7 @@ static void list_disjoint(const struct kv_comparison *comparison, char *list, si
     size_t length = 0;
     *list = '\0';
     for (int key = 0; texts && key < KV_N_COLUMNS; key++)
-        if (matched(comparison) >> key & 1 && length < size && !have_common(a, b, key, texts))
+        if (kv_compare_matched(comparison) >> key & 1 && length < size && !have_common(a, b, key, texts))
             length += (size_t)snprintf(list + length, size - length, "%s%s", length ? "," : "",
                                        kv_column_info((enum kv_column)key)->name);
     free(texts);
@@ -356,17 +352,17 @@ static kv_status fail_without_pairs(const struct kv_comparison *comparison, stru
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "nothing to compare: %s and %s have no value of %s in common; to compare all the same: "
                        "--ignore %s",
-                       base[0].run->file, base[1].run->file, columns, columns);
+                       base[0].files, base[1].files, columns, columns);
     return kv_fail(error, KV_ERROR_ARGUMENT,
                    "nothing to compare: no cell is in both %s and %s with a row that is ok; measure the same",
-                   base[0].run->file, base[1].run->file);
+                   base[0].files, base[1].files);
 }
 
 static kv_status find_pairs(struct kv_comparison *comparison, struct kv_error *error)
 {
-    const kv_column_set columns = matched(comparison);
-    struct kv_side *base = comparison->sides, *last = base + comparison->n_sides - 1;
-    const kv_column_set lacking = kv_lacking_axes(base->run) | kv_lacking_axes(last->run);
+    const kv_column_set columns = kv_compare_matched(comparison);
+    const kv_column_set lacking = kv_compare_lacking(comparison);
+    struct kv_side *base = comparison->sides;
     struct kv_matcher *of_base, *of_side;
     kv_status status = kv_matcher_create(&of_base, base->cells, base->n_cells, columns, lacking, error);
     for (size_t i = 1; !status && i < comparison->n_sides; i++) {
@@ -450,8 +446,7 @@ static kv_status judge(const struct kv_comparison *comparison, const struct kv_p
     *result = (struct kv_result){.pair = pair, .log_factor = NAN};
     if (comparison->settings.by < KV_N_COLUMNS)
         return kv_judge(pair->base, pair->other, metric, threshold, &result->judgement, error);
-    const kv_status status = kv_apart_judge(&comparison->apart, pair->base, pair->other, metric, threshold, &apart,
-                                            error);
+    const kv_status status = kv_compare_judge_runs(comparison, pair, metric, &apart, error);
     if (!status)
         *result = (struct kv_result){pair, apart.judged, apart.log_factor, apart.corrected_by};
     return status;
@@ -505,22 +500,29 @@ static kv_status fill_sections(struct kv_comparison *comparison, struct kv_error
 
 /* ---- The comparison ---------------------------------------------------------------------------------------------- */
 
-kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results *base, const struct kv_results *other,
-                     const struct kv_compare_settings *settings, struct kv_error *error)
+kv_status kv_compare_sides(struct kv_comparison **comparison, const struct kv_results *const *bases, size_t n_bases,
+                           const struct kv_results *const *others, size_t n_others,
+                           const struct kv_compare_settings *settings, struct kv_error *error)
 {
     *comparison = NULL;
     struct kv_comparison *created = calloc(1, sizeof *created);
-    if (!created)
+    if (created)
+        created->runs = malloc((n_bases + n_others) * sizeof *created->runs);
+    if (!created || !created->runs) {
+        free(created);
         return fail_memory(error);
+    }
+    for (size_t i = 0; i < n_bases + n_others; i++)
+        created->runs[created->n_runs++] = i < n_bases ? bases[i] : others[i - n_bases];
     created->settings = *settings;
-    find_keys(created, base);
-    kv_status status = find_sides(created, base, other, error);
+    find_keys(created, bases[0]);
+    kv_status status = find_sides(created, n_bases, error);
     if (!status)
         status = find_pairs(created, error);
-    if (!status && other)
+    if (!status && n_others)
         status = kv_compare_contexts(created, error);
-    if (!status && other)
-        status = kv_apart_find(base, other, &created->apart, error);
+    if (!status && n_others)
+        status = kv_compare_find_apart(created, error);
     if (!status) {
         find_shown(created);
         status = fill_sections(created, error);
@@ -532,10 +534,19 @@ kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results 
     return status;
 }
 
+kv_status kv_compare(struct kv_comparison **comparison, const struct kv_results *base, const struct kv_results *other,
+                     const struct kv_compare_settings *settings, struct kv_error *error)
+{
+    return kv_compare_sides(comparison, &base, 1, &other, other ? 1 : 0, settings, error);
+}
+
 void kv_comparison_free(struct kv_comparison *comparison)
 {
     if (!comparison)
         return;
+    for (size_t i = 0; i < comparison->n_sides; i++)
+        kv_compare_free_side(&comparison->sides[i]);
+    free(comparison->runs);
     free(comparison->sides);
     free(comparison->cells);
     free(comparison->pairs);

@@ -104,9 +104,39 @@ const char *kv_compare_allowance(const struct kv_comparison *comparison, char *t
     return text;
 }
 
+static void print_rule_of_several(const struct kv_comparison *comparison, FILE *stream)
+{
+    const struct kv_apart *apart = &comparison->apart;
+    const size_t n_base = comparison->sides[0].n_runs, n_other = comparison->sides[1].n_runs;
+    const size_t fewer = n_base < n_other ? n_base : n_other;
+    const double threshold = comparison->settings.threshold * 100;
+    char machine[32];
+    kv_compare_allowance(comparison, machine, sizeof machine);
+    fputs("Figures are the geometric means of the medians of the runs; n: runs. ", stream);
+    if (fewer < KV_APART_LEAST_RUNS)
+        fprintf(
+            stream,
+            "With fewer than %d runs a side each run\nis held against each of the other side, and the interval goes "
+            "from the lowest end of all to the highest. Each is\nwidened by %s, which could be the machine (%s)",
+            KV_APART_LEAST_RUNS, machine, apart->source);
+    else if (apart->in_turns)
+        fputs("The interval is that of how the runs\nof a side differ: they took turns, so the machine is in it",
+              stream);
+    else
+        fprintf(stream,
+                "The interval is that of how the runs\nof a side differ, widened by %s, which could be the machine, as "
+                "one side was measured before the other\n(%s); runs that take turns need no such allowance",
+                machine, apart->source);
+    fprintf(stream, ".\nfaster or slower: it lies on one side of 1; equal: within %g %% of it.\n", threshold);
+}
+
 static void print_rule_of_runs(const struct kv_comparison *comparison, FILE *stream)
 {
     char machine[32];
+    if (comparison->n_runs > 2) {
+        print_rule_of_several(comparison, stream);
+        return;
+    }
     fprintf(stream,
             "Figures are medians. Measured at different times, differences under %s could be the machine (%s).\nThe "
             "interval is that of the rounds, widened by as much, or by less where the probes correct it; faster or "
@@ -121,10 +151,10 @@ static void print_heading(const struct kv_comparison *comparison, const char *en
     char text[TEXT_SIZE];
     const bool one = settings->by < KV_N_COLUMNS;
     const char *separator = "all: ";
-    print_run(comparison->sides[0].run, one ? "run:" : "A:", stream);
-    fputs(end, stream);
-    if (!one) {
-        print_run(comparison->sides[1].run, "B:", stream);
+    for (size_t i = 0; i < comparison->n_runs; i++) {
+        char label[KV_RUN_LABEL_SIZE];
+        snprintf(text, sizeof text, "%s:", one ? "run" : kv_compare_run_label(comparison, i, label));
+        print_run(comparison->runs[i], text, stream);
         fputs(end, stream);
     }
     for (int key = 0; key < KV_N_COLUMNS; key++) {
@@ -145,12 +175,16 @@ static void print_heading(const struct kv_comparison *comparison, const char *en
             settings->threshold * 100);
     else
         print_rule_of_runs(comparison, stream);
-    for (size_t i = 0; i < comparison->n_differences; i++)
-        fprintf(stream, "%s%s: %s in A, %s in B\n",
+    for (size_t i = 0; i < comparison->n_differences; i++) {
+        const struct kv_difference *difference = &comparison->differences[i];
+        char first[KV_RUN_LABEL_SIZE], other[KV_RUN_LABEL_SIZE];
+        fprintf(stream, "%s%s: %s in %s, %s in %s\n",
                 *end ? "- "
                 : i  ? "  "
                      : "Environments differ:\n  ",
-                comparison->differences[i].name, comparison->differences[i].base, comparison->differences[i].other);
+                difference->name, difference->base, kv_compare_run_label(comparison, 0, first), difference->other,
+                kv_compare_run_label(comparison, difference->run, other));
+    }
 }
 
 const char *kv_compare_verdict(const struct kv_comparison *comparison, enum kv_effect_verdict verdict)
@@ -308,11 +342,10 @@ static void print_unmatched(const struct kv_comparison *comparison, FILE *stream
 
 static void print_left_out(const struct kv_comparison *comparison, FILE *stream)
 {
-    const struct kv_results *last = NULL;
-    for (size_t i = 0; i < comparison->n_sides; i++) {
-        const struct kv_results *run = comparison->sides[i].run;
+    for (size_t i = 0; i < comparison->n_runs; i++) {
+        const struct kv_results *run = comparison->runs[i];
         size_t n_failed = 0, n_skipped = 0, n_stalled = 0;
-        for (size_t k = 0; run != last && k < run->n_cells; k++)
+        for (size_t k = 0; k < run->n_cells; k++)
             if (kv_compare_looks_at(comparison, &run->cells[k])) {
                 n_failed += run->cells[k].n_failed;
                 n_skipped += run->cells[k].n_skipped;
@@ -321,7 +354,6 @@ static void print_left_out(const struct kv_comparison *comparison, FILE *stream)
         if (n_failed + n_skipped + n_stalled)
             fprintf(stream, "\nLeft out of %s: %zu failed, %zu skipped and %zu stalled rows\n", run->file, n_failed,
                     n_skipped, n_stalled);
-        last = run;
     }
 }
 
@@ -349,8 +381,8 @@ kv_status kv_compare_print(const struct kv_comparison *comparison, enum kv_forma
 
 static void add_sides(struct kv_table *table, const struct kv_side *base, const struct kv_side *other)
 {
-    kv_table_add_text(table, base->value ? base->value : base->run->file);
-    kv_table_add_text(table, other->value ? other->value : other->run->file);
+    kv_table_add_text(table, base->value ? base->value : base->files);
+    kv_table_add_text(table, other->value ? other->value : other->files);
 }
 
 static void add_keys(struct kv_table *table, const struct kv_comparison *comparison, const struct kv_pair *pair)
@@ -424,8 +456,8 @@ kv_status kv_compare_table(const struct kv_comparison *comparison, struct kv_tab
 static bool is_compared(const struct kv_comparison *comparison, const char *file)
 {
     struct stat target, source;
-    for (size_t i = 0; i < comparison->n_sides; i++)
-        if (stat(file, &target) == 0 && stat(comparison->sides[i].run->file, &source) == 0 &&
+    for (size_t i = 0; i < comparison->n_runs; i++)
+        if (stat(file, &target) == 0 && stat(comparison->runs[i]->file, &source) == 0 &&
             target.st_dev == source.st_dev && target.st_ino == source.st_ino)
             return true;
     return false;
@@ -451,10 +483,10 @@ static int warn_of_repetitions(const struct kv_comparison *comparison, struct kv
     size_t n = 0, n_all = 0, fewest = least;
     for (size_t i = 0; i < comparison->n_sections; i++)
         for (size_t k = 0; k < comparison->sections[i].n_results; k++) {
-            const size_t rounds = comparison->sections[i].results[k].judgement.n_rounds;
+            const struct kv_judgement *judged = &comparison->sections[i].results[k].judgement;
             n_all++;
-            n += rounds < least;
-            fewest = rounds < fewest ? rounds : fewest;
+            n += isnan(judged->interval.low);
+            fewest = judged->n_rounds < fewest ? judged->n_rounds : fewest;
         }
     if (!n)
         return 0;
@@ -480,10 +512,8 @@ static int warn_of_context(const struct kv_results *run, struct kv_warning *warn
 
 int kv_compare_warnings(const struct kv_comparison *comparison, struct kv_warning warnings[KV_COMPARE_MAX_WARNINGS])
 {
-    const struct kv_results *base = comparison->sides[0].run, *other = comparison->sides[1].run;
     int n = warn_of_repetitions(comparison, &warnings[0]);
-    n += warn_of_context(base, &warnings[n]);
-    if (other != base)
-        n += warn_of_context(other, &warnings[n]);
+    for (size_t i = 0; i < comparison->n_runs && n < KV_COMPARE_MAX_WARNINGS; i++)
+        n += warn_of_context(comparison->runs[i], &warnings[n]);
     return n;
 }

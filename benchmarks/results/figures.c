@@ -458,7 +458,12 @@ static void write_kernels(struct kv_picture *p)
 
 /* A new figure is a row here, and its file plots/NAME.gp. */
 static const struct kv_figure figures[] = {
-    {.name = "benchmark_results", .suite = "batch", .files = {"runs.csv"}, .same = WORKLOAD, .write = write_batch},
+    {.name = "benchmark_results",
+     .suite = "batch",
+     .otherwise = "grid",
+     .files = {"runs.csv"},
+     .same = WORKLOAD,
+     .write = write_batch},
     {.name = "peers",
      .suite = "batch",
      .files = {"runs.csv"},
@@ -503,6 +508,12 @@ static const struct kv_figure figures[] = {
 const struct kv_figure *kv_figure(int index)
 {
     return index >= 0 && (size_t)index < sizeof figures / sizeof *figures ? &figures[index] : NULL;
+}
+
+const char *kv_figure_suite(const struct kv_figure *figure, const struct kv_results *results)
+{
+    const bool has_own = !figure->otherwise || kv_suite_has_ratio(results, figure->suite);
+    return has_own || !kv_suite_has_ratio(results, figure->otherwise) ? figure->suite : figure->otherwise;
 }
 
 bool kv_figure_concerns(const struct kv_figure *figure, const struct kv_results *results)

@@ -22,8 +22,9 @@ struct kv_picture;
 
 struct kv_figure {
     const char *name;
-    const char *suite;    /* that measures it; "training": kvbench train */
-    const char *files[3]; /* that must be there; the first has its rows */
+    const char *suite;     /* that measures it; "training": kvbench train */
+    const char *otherwise; /* where that one has no cell on both paths and this one has, it is drawn; NULL */
+    const char *files[3];  /* that must be there; the first has its rows */
     kv_column_set same; /* columns, a bit each, in which all its cells agree, beside model and source of the weights */
     enum kv_column varying;                    /* not 0: said and drawn of runs only that have several values of it */
     void (*write)(struct kv_picture *picture); /* its tables and settings: picture.h */
@@ -34,6 +35,9 @@ const struct kv_figure *kv_figure(int index);
 /* Whether that figure tells of such a run: those that compare the values of a column need more than one. */
 struct kv_results;
 bool kv_figure_concerns(const struct kv_figure *figure, const struct kv_results *results);
+
+/* The suite of the run that the figure shows: its own, or the other one. */
+const char *kv_figure_suite(const struct kv_figure *figure, const struct kv_results *results);
 
 /* Writes the tables of the figures of a run, or of a training, in the folder or pack `place` into the folder `out`, and a line a figure
  * to `list`: its name, or "NAME: skipped, WHY; run COMMAND". Nothing is said of figures of a run where there is only a

@@ -164,6 +164,9 @@ const struct kv_cell_results *kv_matcher_next(const struct kv_matcher *matcher, 
  * that column; what is unknown differs from nothing. */
 bool kv_column_varies(const struct kv_results *results, const char *suite, enum kv_column column);
 
+/* Whether a cell of that suite and the naive one at the same point were both timed. */
+bool kv_suite_has_ratio(const struct kv_results *results, const char *suite);
+
 /* Whether it was measured to its end and its times count: those of suite memory are by the way. */
 bool kv_cell_is_timed(const struct kv_cell_results *cell);
 

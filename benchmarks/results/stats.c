@@ -176,3 +176,47 @@ struct kv_stats_interval kv_stats_median_interval(const double *sorted, size_t n
     return (struct kv_stats_interval){fmin(sorted[k - 1], median * exp(-away)),
                                       fmax(sorted[n - k], median * exp(away))};
 }
+
+/* ---- The difference of two means ------------------------------------------------------------------ */
+
+/* Of cos(x)^power from 0 to `end`, by Simpson's rule. */
+static double integral_of_cosine(double power, double end)
+{
+    enum { STEPS = 400 };
+    double sum = 0;
+    for (int i = 0; i <= STEPS; i++) {
+        const double weight = i == 0 || i == STEPS ? 1 : i % 2 ? 4 : 2;
+        sum += weight * pow(fmax(cos(end * i / STEPS), 0), power);
+    }
+    return sum * end / (3 * STEPS);
+}
+
+double kv_stats_student(double freedom, double level)
+{
+    if (!(freedom >= 1 && level > 0 && level < 1))
+        return NAN;
+    /* nothing of it is left beyond 12 standard deviations */
+    const double end = fmin(acos(0), 12 / sqrt(freedom)), wanted = (1 - level) * integral_of_cosine(freedom - 1, end);
+    double low = 0, high = end;
+    for (int i = 0; i < 50; i++) {
+        const double middle = (low + high) / 2;
+        if (integral_of_cosine(freedom - 1, middle) < wanted)
+            low = middle;
+        else
+            high = middle;
+    }
+    return sqrt(freedom) * tan((low + high) / 2);
+}
+
+struct kv_stats_interval kv_stats_difference(const double *a, size_t n_a, const double *b, size_t n_b)
+{
+    if (n_a < 2 || n_b < 2)
+        return (struct kv_stats_interval){NAN, NAN};
+    const double difference = kv_stats_mean(b, n_b) - kv_stats_mean(a, n_a);
+    const double part_a = pow(kv_stats_standard_deviation(a, n_a), 2) / (double)n_a;
+    const double part_b = pow(kv_stats_standard_deviation(b, n_b), 2) / (double)n_b, variance = part_a + part_b;
+    const double freedom = variance * variance /
+                           (part_a * part_a / (double)(n_a - 1) + part_b * part_b / (double)(n_b - 1));
+    const double half = variance > 0 ? kv_stats_student(freedom, 0.05) * sqrt(variance) : variance;
+    return (struct kv_stats_interval){difference - half, difference + half};
+}

@@ -75,4 +75,14 @@ double kv_stats_dependence(const double *values, size_t n);
  * the interval, with a probability of 2^(1 - n), more than 5 %: such an interval covers less than its level. */
 struct kv_stats_interval kv_stats_median_interval(const double *sorted, size_t n, double dependence);
 
+/* ---- The difference of two means ------------------------------------------------------------------ */
+
+/* The t that |T| of so many degrees of freedom, 1 or more, whole or not, exceeds with probability `level`: with t =
+ * sqrt(freedom) tan x the distribution is that of cos(x)^(freedom - 1) (Student 1908). NaN unless 0 < level < 1. */
+double kv_stats_student(double freedom, double level);
+
+/* 95 % interval of mean(b) - mean(a), of normal values whose variances may differ: Student's t with the degrees of
+ * freedom of Welch 1947. n_a or n_b below 2: NaN. */
+struct kv_stats_interval kv_stats_difference(const double *a, size_t n_a, const double *b, size_t n_b);
+
 #endif
