@@ -33,8 +33,7 @@ static kv_status add_runs(struct kv_history *history, struct kv_results **runs, 
         runs[i] = NULL;
         run->program = *facts->program ? facts->program : facts->dirty ? "" : facts->commit;
         run->apart = NAN;
-        snprintf(run->machine, sizeof run->machine, "%s, %d CPUs, %.0f GiB", *facts->cpu ? facts->cpu : "unknown",
-                 facts->cpus, isnan(facts->memory_bytes) ? 0 : facts->memory_bytes / (1 << 30));
+        kv_machine_name(run->results, run->machine);
         size_t before = i;
         while (before > 0 && strcmp(history->runs[before - 1].machine, run->machine) != 0)
             before--;

@@ -1,7 +1,7 @@
 /* Runs over time. A line is what one machine measured of one cell in one figure, a point a run: lines never join across
  * machines, models or sources of weights. The runs are the records; nothing is kept beside them.
  *
- *   machine   name of the CPU, number of CPUs, memory in GiB
+ *   machine   by kv_machine_name
  *   program   the hash of its file, of context.json, else the commit of a clean tree
  *   floor     the noise of a line, as |log|: the largest of 5 %, of what the machine does between two runs (the median of
  *             kv_apart_find over neighbouring runs) and of twice 1.4826 times the median distance of neighbouring points
@@ -16,12 +16,13 @@
 #ifndef KV_RESULTS_HISTORY_H
 #define KV_RESULTS_HISTORY_H
 
+#include "results/machines.h"
 #include "results/results.h"
 #include "results/table.h"
 
 struct kv_history_run {
     struct kv_results *results;
-    char machine[192];
+    char machine[KV_MACHINE_NAME_SIZE];
     const char *program; /* "" unknown */
     double apart;        /* log, from the run before of the same machine; NaN: there is none */
 };
