@@ -117,7 +117,9 @@ struct option_row {
     const char **chosen;     /* one of choice(0), choice(1), .. */
     struct name_list *names; /* some of them */
     struct int_list *sizes;  /* each low..high */
-    const char **operand;    /* the next argument that is no option */
+    const char **operand;    /* the next argument that is no option, */
+    char ***operands;        /* or all further ones, [*n_operands] of argv */
+    int *n_operands;
     bool required;           /* that there is one */
     void *value; /* anything else: parse(text, value) writes a message and returns false when it cannot be read */
     bool (*parse)(const char *text, void *value, struct kv_error *error);

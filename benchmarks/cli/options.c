@@ -28,10 +28,15 @@ static struct option_table flatten(const struct option_table *table, struct opti
     return flat;
 }
 
+static bool is_operand(const struct option_row *row)
+{
+    return row->operand || row->operands;
+}
+
 static void print_row(const struct option_row *row)
 {
     char left[64];
-    if (row->operand) {
+    if (is_operand(row)) {
         printf("  %-24s %s\n", row->name, row->help);
         return;
     }
@@ -64,7 +69,7 @@ static void print_help_json(const struct option_table *table)
             json_array_append_new(choices, json_string(row->choice(k)->name));
         json_array_append_new(options, json_pack("{s:s, s:s, s:s?, s:s, s:b, s:o}", "name", row->name, "letter", letter,
                                                  "argument", row->argument, "help", row->help, "operand",
-                                                 row->operand != NULL, "choices", choices));
+                                                 is_operand(row), "choices", choices));
     }
     json_t *help = json_pack("{s:s, s:s, s:s, s:o}", "command", table->command, "usage", table->usage, "summary",
                              table->summary, "options", options);
@@ -203,7 +208,7 @@ static void make_tables(const struct option_table *table, struct option *long_op
     *letters++ = 'h';
     for (int i = 0; i < table->n_rows; i++) {
         const struct option_row *row = &table->rows[i];
-        if (row->operand)
+        if (is_operand(row))
             continue;
         const int has_argument = row->flag ? no_argument : required_argument;
         *long_options++ = (struct option){row->name, has_argument, NULL, FIRST_ROW + i};
@@ -270,6 +275,11 @@ static bool take_operands(const struct option_table *table, int argc, char **arg
 {
     for (int i = 0; i < table->n_rows; i++) {
         const struct option_row *row = &table->rows[i];
+        if (row->operands) {
+            *row->operands = argv + optind;
+            *row->n_operands = argc - optind;
+            optind = argc;
+        }
         if (!row->operand)
             continue;
         if (optind < argc) {
@@ -304,7 +314,7 @@ bool options_parse(const struct option_table *table, int argc, char **argv, int 
 bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error)
 {
     for (int i = 0; i < table->n_rows; i++)
-        if (!table->rows[i].operand && strcmp(table->rows[i].name, name) == 0)
+        if (!is_operand(&table->rows[i]) && strcmp(table->rows[i].name, name) == 0)
             return parse_value(&table->rows[i], text, error);
     return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is no option of %s", name, table->command) == KV_OK;
 }
