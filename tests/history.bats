@@ -36,6 +36,7 @@ PYTHON
 setup() {
     load helpers
     of_program
+    export KV_SHOWN=$program
 }
 
 @test "a step is found between its commits, and nothing else" {
@@ -96,7 +97,84 @@ assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"
     make_runs runs a:1 b:1 c:1.5 d:1.5
     sed -i 's/"kernel": "[^"]*"/"kernel": "9"/' runs/run02/context.json runs/run03/context.json
     ends 0 "$program" history runs --format json
-    has "$out" '"differences":"machine.kernel"'
+    has "$out" '"differences":"machine.kernel ' ' -> 9"'
+    ends 0 "$program" history runs
+    has "$out" '        beside the program differs: machine.kernel ' ' -> 9'
+    has "$(<runs/history.html)" 'machine.kernel ' ' -&gt; 9'
+}
+
+@test "what the machine did while the program stayed is not told of the next program" {
+    make_runs runs a:1 a:1 a:1 a:2 a:2 a:2 b:3 b:3 b:3
+    ends 0 "$program" history runs
+    has "$out" 'slower: 1.500 x the time' 'between a and b'
+    counts 1 'x the time, ' "$out"
+}
+
+@test "share of the limit, memory and quality lie on the same time line" {
+    make_runs runs a:1 b:1 c:1 d:1
+    python3 - <<'PYTHON'
+import csv, json, subprocess
+import os
+columns = [c["name"] for c in csv.DictReader(subprocess.run([os.environ["KV_SHOWN"], "columns", "--format", "csv"],
+           capture_output=True, text=True, check=True).stdout.splitlines()) if "quality" in c["files"]]
+for i in range(4):
+    rows = list(csv.DictReader(open(f"runs/run{i:02}/runs.csv")))
+    with open(f"runs/run{i:02}/runs.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(dict(row, limit_pct=60 + i, kv_live_bytes=1 << 20 + i, rss_peak_bytes=3 << 20) for row in rows)
+    if i:
+        first = rows[0]
+        row = {k: first[k] for k in ("run_id", "path", "weights", "cache", "kv", "gemm", "isa", "threads", "model",
+                                     "weights_source")}
+        row |= {"cell": "quality/x64", "suite": "quality", "context_tokens": 64, "repetition": 1, "round": 1, "place": 1,
+                "status": "ok", "started_s": first["started_s"], "scored_tokens": 100, "chunk": 0,
+                "perplexity": 20 + i, "divergence": i / 1000}
+        with open(f"runs/run{i:02}/quality.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerow(row)
+PYTHON
+    ends 0 "$program" history runs
+    is "$err" ''
+    is "$(python3 -c 'import csv
+for r in csv.DictReader(open("runs/history.csv")):
+    if "/b1/" in r["cell"] and r["metric"] == "ttpt_ms":
+        print(*(float(r[k]) if r[k] else "-" for k in ("limit_pct", "kv_live_bytes", "rss_peak_bytes", "perplexity",
+              "divergence")), sep=" ", end=";")')" \
+        "60.0 1048576.0 3145728.0 - -;61.0 2097152.0 3145728.0 21.0 0.001;62.0 4194304.0 3145728.0 22.0 0.002;63.0 8388608.0 3145728.0 23.0 0.003;"
+    has "$(<runs/history.html)" 'of the limit: 60.0 to 63.0&#160;%' 'KV live: 1.00 to 8.00 MiB' 'RSS: 3.00 MiB' \
+        'perplexity: 21.0 to 23.0' 'divergence: 0.00100 to 0.00300 nats'
+}
+
+@test "of many steps the five worst and the five best are told" {
+    make_runs runs a:1 a:1 b:1.2 b:1.2 c:1.5 c:1.5 d:2 d:2 e:2.8 e:2.8 f:4 f:4 g:5.8 g:5.8 h:8.5 h:8.5 i:1 i:1
+    ends 0 "$program" history runs
+    has "$out" '.. 2 more steps on the page' 'faster: 0.118 x the time' 'between h and i'
+    counts 5 'slower: ' "$out"
+    has "$(<runs/history.html)" 'To slower' 'To faster' 'All others'
+}
+
+@test "runs, packs and folders of them may be named" {
+    make_runs one a:1 b:1
+    make_runs two c:1.5 d:1.5
+    sed -i 's/2026-01-/2026-02-/' two/*/runs.csv
+    python3 - <<'PYTHON'
+import csv
+for i in range(2):
+    file = f"two/run{i:02}/runs.csv"
+    rows = [dict(r, started_s=float(r["started_s"]) + 86400 * 30) for r in csv.DictReader(open(file))]
+    with open(file, "w", newline="") as out:
+        writer = csv.DictWriter(out, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+PYTHON
+    ends 0 "$program" history one two
+    has "$out" '4 runs of 1 machine' 'between b and c' 'Files: one/history.html, one/history.csv'
+    "$program" pack two/run00 --out c.kvbench
+    ends 0 "$program" history c.kvbench one/run00 one/run01
+    has "$out" '3 runs of 1 machine' 'Files: ./history.html'
+    refuses 1 'No such file' "$program" history one nowhere
 }
 
 @test "a broken record is skipped, and said so; packs are runs, and the same run counts once" {

@@ -141,7 +141,7 @@ const says = (batch, context) => {
 };
 assert.strictEqual(form.hidden, false);
 assert.deepStrictEqual(says(5, 1024), ["17.7 ms a token, 282 tokens/s in all (interpolated)",
-  "0.905 GiB, 0.352 of it the cache: of 8 GiB (by formula)",
+  "0.905 of 8 GiB, 0.352 for the cache (by formula)",
   "memory bandwidth: reading takes 17.4 ms at least, arithmetic 2.85 ms"]);
 assert.strictEqual(says(4, 1024)[0], "15.2 ms a token, 263 tokens/s in all (measured)");
 assert.strictEqual(says(10, 500)[0], "20 ms a token, 500 tokens/s in all (interpolated)");

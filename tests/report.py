@@ -412,6 +412,76 @@ class Report(unittest.TestCase):
                      "2 cells not compared"):
             self.assertIn(part, page.text)
 
+    def put_machines(self, slow=2.0, read=2e10):
+        """A: 4 CPUs of 8 GiB. B: another CPU with half the memory, twice the bandwidth and as much arithmetic, slow times
+        as slow in a batch of 8, 2.5 times as fast alone, and that with its second instruction set. read: A's, 0 unknown."""
+        def rounds(time):
+            return [time * (1 + 0.01 * (i % 3 - 1)) for i in range(9)]
+
+        def put(name, context, read, arms):
+            probes = {"probe_read_bytes_per_s": read or "", "probe_fma_flop_per_s": 1e11 if read else ""}
+            put_runs(self.folder / name, *[
+                [{**row, **probes, "isa": isa, "threads": threads, "bytes": 1e8, "flops": 5e7 * batch,
+                  "prefill_bytes": 1e8, "prefill_flops": 1e10, "limit_pct": 50, "kv_live_bytes": 1000 * batch * 16,
+                  "kv_reserved_bytes": 1000 * batch * 16, "ttft_ms": 10 if isa != "portable" else 11}
+                 for row in generation(ttpt=rounds(time), batch=batch)]
+                for isa, threads, batch, time in arms])
+            (self.folder / name / "context.json").write_text(json.dumps(context))
+
+        other = json.loads(json.dumps(CONTEXT))
+        other["machine"]["cpu"] |= {"name": "Another CPU", "cpus_online": 8}
+        other["machine"]["memory"]["total_bytes"] //= 2
+        put("one", CONTEXT, read, [("avx512", 4, 1, 5), ("avx512", 4, 8, 10)])
+        put("two", other, 2 * read, [("portable", 8, 1, 50), ("avx2", 8, 1, 2), ("avx2", 8, 8, 10 * slow)])
+
+    def test_two_machines_side_by_side(self):
+        self.put_machines()
+        page = self.report("two", "--against", "one", "--out", "page.html", page="page.html")
+        self.assertEqual(page.sections[-1], "machines")
+        self.assertNotIn("changes", page.sections)
+        # 5 % each, as nothing moved: e^sqrt(2 log(1.05)^2); bytes and flops take 5 and 1 ms, 2.5 and 4 ms of a batch of 8
+        for part in ("Another machine stands beside this one, A CPU, 4 CPUs, 8 GiB : which is better for what",
+                     "Tokens of one sequence B, 2.50 times as fast in the geometric mean; faster at 1 of 1 points. "
+                     "Both are limited by memory bandwidth.",
+                     "Tokens of a batch A, 2.00 times as fast in the geometric mean; faster at 1 of 1 points. A is limited "
+                     "by memory bandwidth, B by arithmetic.",
+                     "First tokens A and B are not told apart. Both are limited by arithmetic.",
+                     "widened by 7 % for what the machines do by themselves (A by 5 %, B by 5 %",
+                     "CPU A CPU Another CPU", "CPUs 4 8", "memory, GiB 8.00 4.00",
+                     "fastest with openblas, avx512, 4 threads openblas, avx2, 8 threads",
+                     "reads, GB/s 20.0 40.0", "computes, GFLOP/s 100 100", "flops for a byte 5.00 2.50",
+                     "commit 0123abc with changes 0123abc with changes",
+                     "batch 1 6 11 f32 f32 5.00 4.95 to 5.05 2.00 1.98 to 2.02 0.400 0.",
+                     "B memory bandwidth 50 % of it memory bandwidth 50 % of it",
+                     # B: 2 ms of 1 sequence, 20 ms of 8, so 4 in 9.71 ms
+                     "What both serve context goal, ms serves more A, sequences B, sequences A is limited by B is limited "
+                     "by 12 10 A 8 800 tok/s 4 412 tok/s memory bandwidth"):
+            self.assertIn(part, page.text)
+        ratio = page.text.split("2.00 1.98 to 2.02 0.400 ")[1].split()
+        self.assertLess(float(ratio[0]), 0.4 / 1.07)
+        self.assertGreater(float(ratio[2]), 0.4 * 1.07)
+        self.assertLess(float(ratio[2]), 0.4 * 1.10)
+
+    def test_two_machines_that_are_not_told_apart(self):
+        self.put_machines(slow=1.06)
+        page = self.report("two", "--against", "one", "--out", "page.html", page="page.html")
+        self.assertIn("Tokens of a batch A and B are not told apart.", page.text)
+        self.put_machines(slow=1.12)
+        page = self.report("two", "--against", "one", "--out", "page.html", page="page.html")
+        self.assertIn("Tokens of a batch A, 1.12 times as fast", page.text)
+        # without probes nobody knows what the machines did, and what limits them
+        self.put_machines(slow=2.5, read=0)
+        page = self.report("two", "--against", "one", "--out", "page.html", page="page.html")
+        self.assertIn("Tokens of a batch A and B are not told apart. Each machine", page.text)
+        self.assertIn("widened by 167 % for what the machines do by themselves (A by 100 %, B by 100 %", page.text)
+        self.assertIn("reads, GB/s – –", page.text)
+
+    def test_two_machines_with_nothing_in_common(self):
+        self.put_machines()
+        put_runs(self.folder / "one", generation(batch=3))
+        self.refuses(1, "--against: one/runs.csv and two/runs.csv have no timed generation in common", "two", "--against",
+                     "one")
+
     def test_nothing_to_compare(self):
         self.put_pair()
         self.refuses(1, "--against: nowhere", "now", "--against", "nowhere")

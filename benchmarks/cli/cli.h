@@ -102,6 +102,7 @@ struct text_list {
     const char **values; /* [n] texts of argv; free with text_list_free */
     int n;
 };
+void text_list_add(struct text_list *list, const char *text);
 void text_list_free(struct text_list *list);
 
 /* ---- Options ---------------------------------------------------------------------------------------- */

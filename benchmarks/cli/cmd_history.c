@@ -12,10 +12,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HISTORY_REGRESSED = 3, MOST_TOLD = 10 };
+enum { HISTORY_REGRESSED = 3 };
 
 struct history_settings {
-    const char *command, *folder, *page, *csv, *fail_on, *format_name;
+    const char *command, *page, *csv, *fail_on, *format_name;
+    struct text_list places; /* runs, packs, and folders of them */
+};
+
+struct run_list {
+    struct kv_results **runs; /* [n] */
+    size_t n, capacity;
 };
 
 static const struct kv_choice *fail_choice(int index)
@@ -42,68 +48,102 @@ static bool is_run(const char *place)
 }
 
 /* The same run twice, as a folder and its pack. */
-static bool is_known(struct kv_results *const *runs, size_t n, const struct kv_results *run)
+static bool is_known(const struct run_list *list, const struct kv_results *run)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!(runs[i]->started_s < run->started_s) && !(runs[i]->started_s > run->started_s) &&
-            runs[i]->n_cells == run->n_cells && strcmp(runs[i]->context->cpu, run->context->cpu) == 0)
+    for (size_t i = 0; i < list->n; i++) {
+        const struct kv_results *other = list->runs[i];
+        if (!(other->started_s < run->started_s) && !(other->started_s > run->started_s) &&
+            other->n_cells == run->n_cells && strcmp(other->context->cpu, run->context->cpu) == 0)
             return true;
+    }
     return false;
 }
 
-/* Loads what can be read; what cannot is told of and left out. */
-static size_t load_runs(const struct history_settings *s, struct dirent **entries, int n_entries,
-                        struct kv_results **runs)
+/* Takes the run over; false: no memory. */
+static bool keep(struct run_list *list, struct kv_results *run)
 {
-    size_t n = 0;
-    for (int i = 0; i < n_entries; i++) {
-        char place[4200];
-        struct kv_error error = {""};
-        struct kv_results *run = NULL;
-        snprintf(place, sizeof place, "%s/%s", s->folder, entries[i]->d_name);
-        if (entries[i]->d_name[0] == '.' || !is_run(place))
-            continue;
-        if (kv_results_load(&run, place, &error) != KV_OK) {
-            fprintf(stderr, "kvbench %s: skipped %s: %s\n", s->command, place, error.message);
-        } else if (*run->context->problem) {
-            fprintf(stderr, "kvbench %s: skipped %s: its context.json cannot be read: %s\n", s->command, place,
-                    run->context->problem);
-            kv_results_free(run);
-        } else if (is_known(runs, n, run)) {
-            kv_results_free(run);
-        } else {
-            runs[n++] = run;
-        }
+    if (list->n == list->capacity) {
+        const size_t capacity = 2 * list->capacity + 16;
+        struct kv_results **runs = realloc(list->runs, capacity * sizeof *runs);
+        if (!runs)
+            return false;
+        list->runs = runs;
+        list->capacity = capacity;
     }
-    return n;
+    list->runs[list->n++] = run;
+    return true;
+}
+
+/* What cannot be read is told of and left out. */
+static void load_run(const char *command, const char *place, struct run_list *list)
+{
+    struct kv_error error = {""};
+    struct kv_results *run = NULL;
+    if (kv_results_load(&run, place, &error) != KV_OK)
+        fprintf(stderr, "kvbench %s: skipped %s: %s\n", command, place, error.message);
+    else if (*run->context->problem)
+        fprintf(stderr, "kvbench %s: skipped %s: its context.json cannot be read: %s\n", command, place,
+                run->context->problem);
+    else if (!is_known(list, run)) {
+        if (keep(list, run))
+            return;
+        fprintf(stderr, "kvbench %s: skipped %s: no memory: name fewer runs\n", command, place);
+    }
+    kv_results_free(run);
+}
+
+/* A run, a pack, or the runs and packs of a folder; false with errno: there is no such folder. */
+static bool load_place(const char *command, const char *place, struct run_list *list)
+{
+    struct dirent **entries = NULL;
+    if (is_run(place)) {
+        load_run(command, place, list);
+        return true;
+    }
+    const int n = scandir(place, &entries, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        char inside[4200];
+        snprintf(inside, sizeof inside, "%s/%s", place, entries[i]->d_name);
+        if (entries[i]->d_name[0] != '.' && is_run(inside))
+            load_run(command, inside, list);
+        free(entries[i]);
+    }
+    free(entries);
+    return n >= 0;
 }
 
 /* ---- What is said ----------------------------------------------------------------------------------------------------- */
 
+static void print_step(const struct kv_history *history, const struct kv_history_step *step)
+{
+    const struct kv_history_line *line = &history->lines[step->line];
+    const struct kv_history_point *point = &line->points[step->point];
+    char cell[200], differences[600], shown[600];
+    printf("%s: %.3f x the time, %s of %s, between %.12s and %.12s%s\n", step->ratio > 1 ? "slower" : "faster",
+           step->ratio, kv_column_info(line->column)->name, printable(point->cell->id, cell, sizeof cell),
+           history->runs[point[-1].run].results->context->commit, history->runs[point->run].results->context->commit,
+           step->is_last ? "" : " (changed again since)");
+    if (*kv_history_differences(history, step, differences, sizeof differences))
+        printf("        beside the program differs: %s\n", printable(differences, shown, sizeof shown));
+}
+
 static int print_text(const struct kv_history *history)
 {
     char mean[KV_NUMBER_SIZE];
+    size_t n_worst, n_best;
+    kv_history_extremes(history, &n_worst, &n_best);
     printf("%zu runs of %zu machine%s, %zu lines; from the oldest to the newest run of a line its time is %s x in the "
            "geometric mean\n",
            history->n_runs, history->n_machines, history->n_machines == 1 ? "" : "s", history->n_lines,
            kv_number_text(history->mean, mean, sizeof mean));
     if (!history->n_steps)
         printf("No step: nothing changed by more than the noise.\n");
-    for (size_t i = 0; i < history->n_steps; i++) {
-        const struct kv_history_step *step = &history->steps[i];
-        const struct kv_history_line *line = &history->lines[step->line];
-        const struct kv_history_point *point = &line->points[step->point];
-        char cell[200];
-        if (history->n_steps > MOST_TOLD && i == MOST_TOLD / 2) { /* the worst and the best half of them */
-            printf("..\n");
-            i = history->n_steps - MOST_TOLD / 2 - 1;
-            continue;
-        }
-        printf("%s: %.3f x the time, %s of %s, between %.12s and %.12s%s\n", step->ratio > 1 ? "slower" : "faster",
-               step->ratio, kv_column_info(line->column)->name, printable(point->cell->id, cell, sizeof cell),
-               history->runs[point[-1].run].results->context->commit,
-               history->runs[point->run].results->context->commit, step->is_last ? "" : " (changed again since)");
-    }
+    for (size_t i = 0; i < n_worst; i++)
+        print_step(history, &history->steps[i]);
+    if (n_worst + n_best < history->n_steps)
+        printf(".. %zu more steps on the page\n", history->n_steps - n_worst - n_best);
+    for (size_t i = history->n_steps - n_best; i < history->n_steps; i++)
+        print_step(history, &history->steps[i]);
     return CLI_OK;
 }
 
@@ -124,7 +164,7 @@ static int tell(const struct history_settings *s, const struct kv_history *histo
     struct kv_table *table = NULL;
     if (write_files(s, history, &error) != KV_OK)
         return cli_fail(s->command, CLI_FAILED, "%s", error.message);
-    if (format != KV_FORMAT_TEXT && kv_history_steps_table(history, &table, &error) != KV_OK)
+    if (format != KV_FORMAT_TEXT && kv_history_steps_table(history, 0, history->n_steps, &table, &error) != KV_OK)
         return cli_fail(s->command, CLI_FAILED, "%s", error.message);
     const int status = format == KV_FORMAT_TEXT ? print_text(history) : print_and_free(s->command, table, format);
     if (status)
@@ -139,27 +179,25 @@ static int tell(const struct history_settings *s, const struct kv_history *histo
 
 static int history(const struct history_settings *s)
 {
-    struct dirent **entries = NULL;
     struct kv_error error = {""};
     struct kv_history *made = NULL;
-    const int n_entries = scandir(s->folder, &entries, NULL, alphasort);
-    if (n_entries < 0)
-        return cli_fail(s->command, CLI_FAILED, "%s: %s; name the folder that holds the runs", s->folder,
-                        strerror(errno));
-    struct kv_results **runs = calloc((size_t)n_entries + 1, sizeof *runs);
-    const size_t n = runs ? load_runs(s, entries, n_entries, runs) : 0;
-    int status;
-    if (!n)
+    struct run_list list = {0};
+    int status = CLI_OK;
+    for (int i = 0; !status && i < s->places.n; i++)
+        if (!load_place(s->command, s->places.values[i], &list))
+            status = cli_fail(s->command, CLI_FAILED, "%s: %s; name a folder that holds runs", s->places.values[i],
+                              strerror(errno));
+    if (!status && !list.n)
         status = cli_fail(s->command, CLI_FAILED, "%s holds no run that can be read: name the folder of all runs",
-                          s->folder);
-    else if (kv_history_create(&made, runs, n, &error) != KV_OK)
+                          s->places.values[0]);
+    else if (status)
+        for (size_t i = 0; i < list.n; i++)
+            kv_results_free(list.runs[i]);
+    else if (kv_history_create(&made, list.runs, list.n, &error) != KV_OK)
         status = cli_fail(s->command, CLI_FAILED, "%s", error.message);
     else
         status = tell(s, made);
-    for (int i = 0; i < n_entries; i++)
-        free(entries[i]);
-    free(entries);
-    free(runs);
+    free(list.runs);
     kv_history_free(made);
     return status;
 }
@@ -169,10 +207,12 @@ int command_history(int argc, char **argv)
     const char *results = getenv("KVBENCH_RESULTS");
     struct history_settings s = {.command = argv[0]};
     char page[4200], csv[4200];
+    const char *home = results && *results ? results : "results";
     const struct option_row rows[] = {
         {.name = "DIR",
-         .help = "folder that holds folders of runs and packs (default: $KVBENCH_RESULTS, or results)",
-         .operand = &s.folder},
+         .help = "runs, packs, and folders of them (default: $KVBENCH_RESULTS, or results)",
+         .texts = &s.places,
+         .is_operand = true},
         {.name = "fail-on",
          .argument = "WHAT",
          .help = "exit 3 when there is one, a step to slower that no later one followed:",
@@ -181,14 +221,14 @@ int command_history(int argc, char **argv)
         {.name = "out",
          .letter = 'o',
          .argument = "FILE",
-         .help = "the page (default: DIR/history.html)",
+         .help = "the page (default: history.html in the first DIR, where that is no run itself)",
          .text = &s.page},
-        {.name = "csv", .argument = "FILE", .help = "a row a point (default: DIR/history.csv)", .text = &s.csv},
+        {.name = "csv", .argument = "FILE", .help = "a row a point (default: history.csv beside it)", .text = &s.csv},
         format_row(&s.format_name),
     };
     const struct option_table table = {
         .command = argv[0],
-        .usage = "[DIR] [OPTIONS]",
+        .usage = "[DIR...] [OPTIONS]",
         .summary =
             "All runs over time, a line for each cell on each machine: where it became faster or slower, between "
             "which\n"
@@ -198,15 +238,20 @@ int command_history(int argc, char **argv)
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,
     };
-    int status;
-    if (!options_parse(&table, argc, argv, &status))
+    int status = CLI_OK;
+    if (!options_parse(&table, argc, argv, &status)) {
+        text_list_free(&s.places);
         return status;
-    if (!s.folder)
-        s.folder = results && *results ? results : "results";
-    if (snprintf(page, sizeof page, "%s/history.html", s.folder) >= (int)sizeof page)
-        return cli_fail(argv[0], CLI_USAGE, "'%.60s...' is too long for a folder's name", s.folder);
-    snprintf(csv, sizeof csv, "%s/history.csv", s.folder);
+    }
+    if (!s.places.n)
+        text_list_add(&s.places, home);
+    const char *folder = is_run(s.places.values[0]) ? "." : s.places.values[0];
+    if (snprintf(page, sizeof page, "%s/history.html", folder) >= (int)sizeof page)
+        status = cli_fail(argv[0], CLI_USAGE, "'%.60s...' is too long for a folder's name", folder);
+    snprintf(csv, sizeof csv, "%s/history.csv", folder);
     s.page = s.page ? s.page : page;
     s.csv = s.csv ? s.csv : csv;
-    return history(&s);
+    status = status ? status : history(&s);
+    text_list_free(&s.places);
+    return status;
 }

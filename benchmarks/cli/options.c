@@ -169,7 +169,7 @@ static bool parse_sizes(const struct option_row *row, const char *text, struct k
     return true;
 }
 
-static void append(struct text_list *list, const char *text)
+void text_list_add(struct text_list *list, const char *text)
 {
     list->values = cli_memory(list->values, ((size_t)list->n + 1) * sizeof *list->values);
     list->values[list->n++] = text;
@@ -186,7 +186,7 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
     if (row->flag)
         return *row->flag = true;
     if (row->texts) {
-        append(row->texts, text);
+        text_list_add(row->texts, text);
         return true;
     }
     if (row->text) {
@@ -300,7 +300,7 @@ static bool take_operands(const struct option_table *table, const struct text_li
             return false;
         }
         while (row->texts && next < operands->n)
-            append(row->texts, operands->values[next++]);
+            text_list_add(row->texts, operands->values[next++]);
         if (row->operand && next < operands->n)
             *row->operand = operands->values[next++];
     }
@@ -323,7 +323,7 @@ static bool take_options(const struct option_table *table, int argc, char **argv
     optind = 0; /* anew, in the order of argv */
     for (int found; (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1;) {
         if (found == OPERAND) {
-            append(to, optarg);
+            text_list_add(to, optarg);
             continue;
         }
         if (!take(table, found, argv, status))
@@ -332,7 +332,7 @@ static bool take_options(const struct option_table *table, int argc, char **argv
         to = row->texts ? row->texts : to;
     }
     while (optind < argc) /* what stands after -- */
-        append(operands, argv[optind++]);
+        text_list_add(operands, argv[optind++]);
     return true;
 }
 

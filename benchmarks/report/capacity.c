@@ -15,6 +15,7 @@ static kv_status print_table(const struct kv_capacity *capacity, FILE *page, str
     const int n = kv_capacity_contexts(capacity, contexts);
     if (!n)
         return KV_OK;
+    kv_html_part(page, "capacity", NULL);
     kv_status status = kv_capacity_table(capacity, goals, sizeof goals / sizeof *goals, contexts, n, &table, error);
     if (!status)
         status = kv_html_table(page, table, "What this machine serves at a time-per-token goal", error);

@@ -15,7 +15,11 @@ static const struct kv_compare_settings settings = {
 kv_status kv_report_compare(struct kv_report *report, const char *against, struct kv_error *error)
 {
     const kv_status status = kv_results_load(&report->earlier, against, error);
-    return status ? status : kv_compare(&report->comparison, report->earlier, report->results, &settings, error);
+    if (status)
+        return status;
+    return kv_machines_differ(report->earlier, report->results)
+               ? kv_machines_create(&report->machines, report->earlier, report->results, error)
+               : kv_compare(&report->comparison, report->earlier, report->results, &settings, error);
 }
 
 /* A number as text. */

@@ -166,6 +166,8 @@ kv_status kv_report_findings(void *context, FILE *page, struct kv_error *error)
     size_t n = 0;
     if (report->comparison)
         kv_report_changes_sentence(report, page);
+    if (report->machines)
+        kv_report_machines_sentence(report, page);
     if (!report->results->n_cells || report->results->cells[0].file != KV_FILE_RUNS) {
         kv_html_part(page, "nothing measured", NULL);
         return KV_OK;

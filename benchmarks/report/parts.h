@@ -8,6 +8,7 @@
 #include "report/html.h"
 #include "report/report.h"
 #include "results/compare.h"
+#include "results/machines.h"
 #include "results/results.h"
 
 struct kv_report {
@@ -16,7 +17,8 @@ struct kv_report {
     struct kv_results *results;
     json_t *context;            /* context.json, NULL where there is none */
     struct kv_results *earlier; /* with --against; else NULL, as the comparison */
-    struct kv_comparison *comparison;
+    struct kv_comparison *comparison; /* of one machine; */
+    struct kv_machines *machines;     /* or of two; else NULL */
     struct kv_report_outcome *outcome; /* the section of the figures fills it */
 };
 
@@ -33,6 +35,7 @@ kv_status kv_report_findings(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_figures(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_tables(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_capacity(void *report, FILE *page, struct kv_error *error);
+kv_status kv_report_machines(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_machine(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_limits(void *report, FILE *page, struct kv_error *error);
 kv_status kv_report_calibration(void *report, FILE *page, struct kv_error *error);
@@ -52,10 +55,12 @@ kv_status kv_report_figure(const struct kv_report *report, const char *folder, c
 /* One item of a list of warnings and notes. */
 void kv_report_print_warning(FILE *page, bool is_warning, const char *text);
 
-/* Holds the run against an earlier one. Errors: as kv_results_load and kv_compare. */
+/* Holds the run against an earlier one, or one of another machine. Errors: as kv_results_load, kv_compare and
+ * kv_machines_create. */
 kv_status kv_report_compare(struct kv_report *report, const char *against, struct kv_error *error);
 
 /* One sentence for the findings. */
 void kv_report_changes_sentence(const struct kv_report *report, FILE *page);
+void kv_report_machines_sentence(const struct kv_report *report, FILE *page);
 
 #endif

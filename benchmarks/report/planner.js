@@ -47,8 +47,8 @@
     if (!known(arm.weights, arm.kv))
       return "unknown";
     const GiB = 2 ** 30, cache = batch * context * arm.kv, all = arm.weights + arm.rest + cache;
-    const of = known(plan.memory) ? `: ${all > plan.memory ? "more than" : "of"} ${digits(plan.memory / GiB)} GiB` : "";
-    return `${digits(all / GiB)} GiB, ${digits(cache / GiB)} of it the cache${of} (by formula)`;
+    const of = known(plan.memory) ? ` ${all > plan.memory ? "and there are" : "of"} ${digits(plan.memory / GiB)}` : "";
+    return `${digits(all / GiB)}${of} GiB, ${digits(cache / GiB)} for the cache (by formula)`;
   }
 
   function limitText(arm, batch, context) {

@@ -150,6 +150,7 @@ static kv_status load(struct kv_report *report, const struct kv_report_settings 
 static void unload(struct kv_report *report)
 {
     kv_comparison_free(report->comparison);
+    kv_machines_free(report->machines);
     kv_results_free(report->earlier);
     json_decref(report->context);
     kv_results_free(report->results);
@@ -171,7 +172,9 @@ static kv_status print_page(void *context, FILE *page, struct kv_error *error)
         {"style", .markup = kv_page_style},
         {"synthetic", .markup = is_synthetic ? kv_html_markup("synthetic") : ""},
         {"about", .print = print_abouts},
-        {"changes link", .markup = report->comparison ? kv_html_markup("changes link") : ""},
+        {"changes link", .markup = report->comparison ? kv_html_markup("changes link")
+                                   : report->machines ? kv_html_markup("machines link")
+                                                      : ""},
         {"findings", .print = kv_report_findings},
         {"figures", .print = kv_report_figures},
         {"tables", .print = kv_report_tables},
@@ -184,6 +187,7 @@ static kv_status print_page(void *context, FILE *page, struct kv_error *error)
         {"warnings", .print = kv_report_warnings},
         {"terms", .print = kv_report_terms},
         {"changes", .print = kv_report_changes},
+        {"machines", .print = kv_report_machines},
         {0},
     };
     return kv_html_fill(page, "page", slots, report, error);

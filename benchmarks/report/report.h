@@ -8,10 +8,10 @@
 enum { KV_REPORT_MAX_FIGURES = 16 };
 
 struct kv_report_settings {
-    const char *
-        folder; /* of the run, or its pack, whose figures are in NAME-figures: runs.csv or kernels.csv, and what else there is of context.json, limits.csv,
-                            tokens.csv, figures/NAME.svg, kv_dashboard_*.gif */
-    const char *against; /* an earlier run, its folder or runs.csv; NULL: none */
+    const char *folder; /* of the run, or its pack, whose figures are in NAME-figures: runs.csv or kernels.csv, and what
+                            else there is of context.json, limits.csv, tokens.csv, figures/NAME.svg,
+                            kv_dashboard_*.gif */
+    const char *against; /* an earlier run, or one of another machine, its folder, pack or runs.csv; NULL: none */
     const char *file;    /* the page; one that is there is replaced */
 };
 

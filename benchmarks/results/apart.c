@@ -219,13 +219,13 @@ static void allow_for_waiting(const struct kv_results *a, const struct kv_result
                  "; something waited for a CPU in %.0f %% of the time", 100 * waiting);
 }
 
-kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
-                        struct kv_error *error)
+/* seconds: between the middles of the runs; INFINITY: any */
+static kv_status find(const struct kv_results *a, const struct kv_results *b, double seconds, struct kv_apart *apart,
+                      struct kv_error *error)
 {
     struct kv_apart by_runs;
     bool reaches = false;
-    *apart = (struct kv_apart){.swings = {NAN, NAN},
-                               .seconds = fabs(a->started_s + a->ended_s - b->started_s - b->ended_s) / 2};
+    *apart = (struct kv_apart){.swings = {NAN, NAN}, .seconds = seconds};
     by_runs = *apart;
     kv_status status = find_calibrated(a, b, apart, &reaches, error);
     if (!status)
@@ -235,5 +235,27 @@ kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, 
         *apart = by_runs;
     if (!status)
         allow_for_waiting(a, b, apart);
+    return status;
+}
+
+kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
+                        struct kv_error *error)
+{
+    return find(a, b, fabs(a->started_s + a->ended_s - b->started_s - b->ended_s) / 2, apart, error);
+}
+
+kv_status kv_apart_of_machines(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
+                               struct kv_error *error)
+{
+    struct kv_apart alone[2] = {{0}};
+    kv_status status = find(a, a, INFINITY, &alone[0], error);
+    if (!status)
+        status = find(b, b, INFINITY, &alone[1], error);
+    *apart = (struct kv_apart){.log_factor = hypot(alone[0].log_factor, alone[1].log_factor),
+                               .waiting = hypot(alone[0].waiting, alone[1].waiting),
+                               .seconds = NAN,
+                               .swings = {NAN, NAN}};
+    snprintf(apart->source, sizeof apart->source, "A by %.0f %%, B by %.0f %%, from one run to another",
+             100 * expm1(alone[0].log_factor), 100 * expm1(alone[1].log_factor));
     return status;
 }

@@ -67,6 +67,12 @@ struct kv_apart_judgement {
 kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
                         struct kv_error *error);
 
+/* Of runs of two machines: what the longest separations of a calibration, or the run itself, say of each machine alone,
+ * both together, as they move independently, sqrt(log^2 + log^2). Nothing is corrected by probes, which would take away
+ * what the machines differ by. Errors: as kv_apart_find. */
+kv_status kv_apart_of_machines(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
+                               struct kv_error *error);
+
 /* Judges figure `column` of cell b of the second run against that of cell a of the first (apart_judge.c).
  * Errors: MEMORY. */
 kv_status kv_apart_judge(const struct kv_apart *apart, const struct kv_cell_results *a, const struct kv_cell_results *b,

@@ -251,8 +251,7 @@ const char *kv_capacity_limit_name(enum kv_capacity_limit limit)
     return names[limit];
 }
 
-/* Sequences that fit at a context, or positions that fit with so many sequences. */
-static double fit(const struct kv_capacity *capacity, const struct kv_capacity_arm *arm, double other)
+double kv_capacity_fit(const struct kv_capacity *capacity, const struct kv_capacity_arm *arm, double other)
 {
     const double left = capacity->memory_bytes - arm->weights_bytes - arm->rest_bytes;
     return left < 0 ? 0 : floor(left / (other * arm->kv_bytes));
@@ -266,7 +265,7 @@ static void find_limit(const struct kv_capacity *capacity, struct kv_capacity_pl
     plan->step_flops = batch * (arm->flops_token + plan->context * arm->flops_position);
     plan->read_ms = 1e3 * plan->step_bytes / arm->bytes_per_s;
     plan->compute_ms = 1e3 * plan->step_flops / arm->flops_per_s;
-    plan->fit_context = fit(capacity, arm, batch);
+    plan->fit_context = kv_capacity_fit(capacity, arm, batch);
     if (plan->fit_context > capacity->window)
         plan->fit_context = capacity->window;
     if (plan->limit == KV_LIMIT_CAPACITY || isnan(plan->read_ms) || isnan(plan->compute_ms))
@@ -278,7 +277,8 @@ static void find_limit(const struct kv_capacity *capacity, struct kv_capacity_pl
 static struct kv_capacity_plan plan_arm(const struct kv_capacity *capacity, const struct kv_capacity_arm *arm,
                                         double goal_ms, double context)
 {
-    struct kv_capacity_plan plan = {.goal_ms = goal_ms, .context = context, .fit_batch = fit(capacity, arm, context)};
+    struct kv_capacity_plan plan = {
+        .goal_ms = goal_ms, .context = context, .fit_batch = kv_capacity_fit(capacity, arm, context)};
     size_t at = 0;
     double time;
     bool is_measured;
@@ -369,13 +369,16 @@ static void add_plan(struct kv_table *table, const struct kv_capacity_plan *plan
 {
     char text[160];
     kv_table_add_number(table, plan->context, kv_integer_text(plan->context, text, sizeof text));
-    kv_table_add_number(table, plan->goal_ms, NULL);
+    kv_table_add_number(table, plan->goal_ms,
+                        plan->goal_ms < floor(plan->goal_ms) + 1e-9 ? kv_integer_text(plan->goal_ms, text, sizeof text)
+                                                                    : NULL);
     if (!plan->arm) {
         kv_table_add_note(table, "nothing was measured around this context");
         return;
     }
     kv_table_add_number(table, plan->batch, kv_integer_text(plan->batch, text, sizeof text));
     kv_table_add_number(table, plan->batch ? plan->tok_s : NAN, NULL);
+    kv_table_add_text(table, kv_capacity_limit_name(plan->limit));
     kv_table_add_number(table, plan->ttpt_ms, NULL);
     kv_table_add_text(table, !plan->batch         ? plan->limit == KV_LIMIT_CAPACITY ? "does not fit" : "too slow"
                              : !plan->is_measured ? "interpolated"
@@ -383,7 +386,6 @@ static void add_plan(struct kv_table *table, const struct kv_capacity_plan *plan
                                                   : "measured");
     kv_table_add_number(table, plan->fit_batch, kv_integer_text(plan->fit_batch, text, sizeof text));
     kv_table_add_number(table, plan->fit_context, kv_integer_text(plan->fit_context, text, sizeof text));
-    kv_table_add_text(table, kv_capacity_limit_name(plan->limit));
     kv_table_add_number(table, plan->read_ms, NULL);
     kv_table_add_number(table, plan->compute_ms, NULL);
     kv_table_add_text(table, kv_capacity_arm_text(plan->arm, text, sizeof text));
@@ -393,12 +395,18 @@ kv_status kv_capacity_table(const struct kv_capacity *capacity, const double *go
                             const double *contexts, int n_contexts, struct kv_table **table, struct kv_error *error)
 {
     static const struct kv_table_column columns[] = {
-        {"context_tokens", "context", false},    {"goal_ms", "goal, ms a token", false},
-        {"batch", "sequences", false},           {"tok_s", "tok/s", false},
-        {"ttpt_ms", "a step, ms", false},        {"source", "how it is known", true},
-        {"fit_batch", "batch that fits", false}, {"fit_context", "context that fits", false},
-        {"limit", "limited by", true},           {"read_ms", "reading, ms", false},
-        {"compute_ms", "arithmetic, ms", false}, {"arm", "arm", true},
+        {"context_tokens", "context", false},
+        {"goal_ms", "goal, ms", false},
+        {"batch", "sequences", false},
+        {"tok_s", "tok/s", false},
+        {"limit", "limited by", true},
+        {"ttpt_ms", "a step, ms", false},
+        {"source", "how it is known", true},
+        {"fit_batch", "batch that fits", false},
+        {"fit_context", "context that fits", false},
+        {"read_ms", "reading, ms", false},
+        {"compute_ms", "arithmetic, ms", false},
+        {"arm", "arm", true},
     };
     const kv_status status = kv_table_create(table, "What this machine serves", columns,
                                              sizeof columns / sizeof *columns, error);

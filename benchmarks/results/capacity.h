@@ -45,6 +45,9 @@ struct kv_capacity {
 kv_status kv_capacity_create(struct kv_capacity **capacity, const struct kv_results *results, struct kv_error *error);
 void kv_capacity_free(struct kv_capacity *capacity);
 
+/* Sequences that fit the memory at a context, or positions that fit with so many sequences; NaN unknown. */
+double kv_capacity_fit(const struct kv_capacity *capacity, const struct kv_capacity_arm *arm, double other);
+
 /* The time per token there; NaN outside of what was measured. *is_measured: it is a measured point itself. */
 double kv_capacity_ttpt(const struct kv_capacity_arm *arm, int batch, double context, bool *is_measured);
 

@@ -33,8 +33,7 @@ static kv_status add_runs(struct kv_history *history, struct kv_results **runs, 
         runs[i] = NULL;
         run->program = *facts->program ? facts->program : facts->dirty ? "" : facts->commit;
         run->apart = NAN;
-        snprintf(run->machine, sizeof run->machine, "%s, %d CPUs, %.0f GiB", *facts->cpu ? facts->cpu : "unknown",
-                 facts->cpus, isnan(facts->memory_bytes) ? 0 : facts->memory_bytes / (1 << 30));
+        kv_machine_name(run->results, run->machine);
         size_t before = i;
         while (before > 0 && strcmp(history->runs[before - 1].machine, run->machine) != 0)
             before--;
@@ -191,9 +190,13 @@ static kv_status find_steps(struct kv_history *history, size_t number, struct kv
             while (!is_cut[to])
                 to++;
             const double shift = median_of(logs + at, to - at) - median_of(logs + from, at - from);
-            const double apart = history->runs[line->points[at].run].apart;
-            if (fabs(shift) > line->floor && !(fabs(shift) <= apart) &&
-                !same_program(history, &line->points[at - 1], &line->points[at])) {
+            const struct kv_history_point *points = &line->points[at];
+            struct kv_apart apart;
+            status = kv_apart_find(history->runs[points[-1].run].results, history->runs[points->run].results, &apart,
+                                   error);
+            if (same_program(history, points - 1, points)) {
+                from = at;
+            } else if (!status && fabs(shift) > line->floor && fabs(shift) > apart.log_factor) {
                 status = add_step(history, number, at, exp(shift), error);
                 line->last_step = at;
                 line->ratio = exp(shift);

@@ -1,7 +1,7 @@
 /* Runs over time. A line is what one machine measured of one cell in one figure, a point a run: lines never join across
  * machines, models or sources of weights. The runs are the records; nothing is kept beside them.
  *
- *   machine   name of the CPU, number of CPUs, memory in GiB
+ *   machine   by kv_machine_name
  *   program   the hash of its file, of context.json, else the commit of a clean tree
  *   floor     the noise of a line, as |log|: the largest of 5 %, of what the machine does between two runs (the median of
  *             kv_apart_find over neighbouring runs) and of twice 1.4826 times the median distance of neighbouring points
@@ -10,18 +10,19 @@
  *             least sum of |log - median of its piece| + 2 floor a cut (the Potts functional in L1, as asv has it;
  *             Friedrich et al. 2008), by dynamic programming. A cut counts when the medians differ by more than the floor,
  *             and by more than kv_apart_find allows between the runs beside it, and when the programs beside it differ:
- *             the same binary twice is never a change. So a single run is a step when it is off by more than 2 floor, and
+ *             the same binary twice is never a change, and what the machine did then is not told of the next one. So a single run is a step when it is off by more than 2 floor, and
  *             a smaller shift when enough runs have it
  */
 #ifndef KV_RESULTS_HISTORY_H
 #define KV_RESULTS_HISTORY_H
 
+#include "results/machines.h"
 #include "results/results.h"
 #include "results/table.h"
 
 struct kv_history_run {
     struct kv_results *results;
-    char machine[192];
+    char machine[KV_MACHINE_NAME_SIZE];
     const char *program; /* "" unknown */
     double apart;        /* log, from the run before of the same machine; NaN: there is none */
 };
@@ -64,10 +65,24 @@ struct kv_history {
 kv_status kv_history_create(struct kv_history **history, struct kv_results **runs, size_t n, struct kv_error *error);
 void kv_history_free(struct kv_history *history);
 
-/* A row a point, for history.csv; and a row a step, the worst first, with what else differs between the runs beside it.
- * Errors: MEMORY. */
+/* What lies on the time line beside the speed, in the same run: share of the limit, memory, and the quality of the
+ * weights and cache, by kv_quality_of. NaN: unknown. */
+enum { KV_HISTORY_BESIDE = 5 };
+extern const enum kv_column kv_history_beside_columns[KV_HISTORY_BESIDE];
+double kv_history_beside(const struct kv_history *history, const struct kv_history_point *point, int which);
+
+/* "machine.kernel 6.1 -> 6.2; ..": what differs beside the program between the runs beside a step, in text [size], which
+ * is returned; "" when nothing does. */
+const char *kv_history_differences(const struct kv_history *history, const struct kv_history_step *step, char *text,
+                                   size_t size);
+
+/* The steps that are told first: so many to slower at the beginning, so many to faster at the end, five each at most. */
+void kv_history_extremes(const struct kv_history *history, size_t *n_worst, size_t *n_best);
+
+/* A row a point, for history.csv; and a row a step of [from, to), the worst first. Errors: MEMORY. */
 kv_status kv_history_points_table(const struct kv_history *history, struct kv_table **table, struct kv_error *error);
-kv_status kv_history_steps_table(const struct kv_history *history, struct kv_table **table, struct kv_error *error);
+kv_status kv_history_steps_table(const struct kv_history *history, size_t from, size_t to, struct kv_table **table,
+                                 struct kv_error *error);
 
 /* Steps to slower that no later one of their line followed. */
 size_t kv_history_regressions(const struct kv_history *history);
