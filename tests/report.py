@@ -309,7 +309,7 @@ class Report(unittest.TestCase):
                       page.text)
         self.assertEqual(page.tags.count("svg"), 9)
         put(found=96)
-        self.assertIn("cannot be read and is not used: ./power.csv: row 3 has verdicts that do not add up; calibrate again",
+        self.assertIn("cannot be read and is not used: ./power.csv line 4 has verdicts that do not add up; calibrate again",
                       self.report().text)
         (self.folder / "calibration.csv").write_text("what\n")
         self.assertIn('cannot be read and is not used: ./calibration.csv has no column "machine"', self.report().text)

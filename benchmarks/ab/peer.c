@@ -21,6 +21,9 @@
 
 /* Longer than any start or generation that a comparison can wait for. */
 enum { ANSWER_MS = 15 * 60 * 1000, QUIT_MS = 3000 };
+/* Times that a clock of nanoseconds can show, up to a month. */
+#define LEAST_MS 1e-6
+#define MOST_MS  2.7e9
 
 static const struct kv_choice metrics[KV_PEER_N_METRICS] = {
     [KV_PEER_TTPT] = {"ttpt_ms", "time of a step, a new token after the first"},
@@ -132,6 +135,8 @@ kv_status kv_peer_execute(const char *name, const char *const *argv, struct kv_e
 static kv_status fail_silent(struct kv_peer *peer, struct kv_error *error)
 {
     int wait_status;
+    if (peer->process <= 0)
+        return kv_fail(error, KV_ERROR_IO, "%.60s has ended", peer->name);
     if (!wait_for_end(peer->process, &wait_status, QUIT_MS))
         return kv_fail(error, KV_ERROR_IO, "%.60s does not answer: is it a worker?", peer->name);
     peer->process = 0;
@@ -177,16 +182,24 @@ static kv_status ask(struct kv_peer *peer, const char *request, json_t **answer,
     return receive(peer, answer, error);
 }
 
-static double number_of(const json_t *answer, const char *name)
+/* Milliseconds that something can have taken; NaN: that is none. */
+static double time_of(const json_t *value)
 {
-    const json_t *value = json_object_get(answer, name);
-    return json_is_number(value) && json_number_value(value) > 0 ? json_number_value(value) : (double)NAN;
+    const double ms = json_number_value(value);
+    return ms >= LEAST_MS && ms <= MOST_MS ? ms : (double)NAN;
+}
+
+static kv_status fail_step(const struct kv_peer *peer, struct kv_error *error)
+{
+    return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with a step that took no time, or one that nothing takes",
+                   peer->name);
 }
 
 /* The middle one; NaN without steps or with one that is no time. */
 static kv_status median_of(const struct kv_peer *peer, const json_t *steps, double *median, struct kv_error *error)
 {
     const size_t n = json_array_size(steps);
+    bool bad = false;
     *median = NAN;
     if (n == 0)
         return KV_OK;
@@ -194,12 +207,13 @@ static kv_status median_of(const struct kv_peer *peer, const json_t *steps, doub
     if (!sorted)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu steps of %.60s", n, peer->name);
     for (size_t i = 0; i < n; i++)
-        sorted[i] = json_number_value(json_array_get(steps, i));
-    kv_stats_sort(sorted, n);
-    *median = sorted[0] > 0 ? kv_stats_median(sorted, n) : (double)NAN;
+        bad |= isnan(sorted[i] = time_of(json_array_get(steps, i)));
+    if (!bad) {
+        kv_stats_sort(sorted, n);
+        *median = kv_stats_median(sorted, n);
+    }
     free(sorted);
-    return isnan(*median) ? kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with a step that took no time", peer->name)
-                          : KV_OK;
+    return bad ? fail_step(peer, error) : KV_OK;
 }
 
 /* ---- A worker ---------------------------------------------------------------------------------------- */
@@ -344,7 +358,7 @@ static char *generate_request(const int32_t *prompt, const struct kv_generation 
 static void add_step(struct kv_generation *g, double ms, int n_tokens)
 {
     const int i = ++g->n_steps;
-    g->stamps[i] = g->stamps[i - 1] + (int64_t)(ms * 1e6);
+    g->stamps[i] = g->stamps[i - 1] + llround(ms * 1e6);
     g->n_given[i] = n_tokens * g->batch;
     g->n_running[i] = g->batch;
 }
@@ -353,12 +367,13 @@ static kv_status read_times(const struct kv_peer *peer, const json_t *answer, st
                             struct kv_error *error)
 {
     const json_t *steps = json_object_get(answer, "step_ms");
-    const double first_ms = number_of(answer, "ttft_ms"), whole_ms = number_of(answer, "e2e_ms");
+    const double first_ms = time_of(json_object_get(answer, "ttft_ms")),
+                 whole_ms = time_of(json_object_get(answer, "e2e_ms"));
     if (isnan(first_ms))
         return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered without a time to the first token", peer->name);
     add_step(g, first_ms, 1);
     if (g->room > 1 && !json_is_array(steps)) {
-        if (!(whole_ms > first_ms))
+        if (!(whole_ms >= first_ms + LEAST_MS))
             return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with neither steps nor a longer time of all",
                            peer->name);
         add_step(g, whole_ms - first_ms, g->room - 1);
@@ -368,10 +383,26 @@ static kv_status read_times(const struct kv_peer *peer, const json_t *answer, st
         return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with %zu steps after the first token, not %d",
                        peer->name, json_array_size(steps), g->room - 1);
     for (int i = 0; i < g->room - 1; i++) {
-        const double ms = json_number_value(json_array_get(steps, (size_t)i));
-        if (!(ms > 0))
-            return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with a step that took no time", peer->name);
+        const double ms = time_of(json_array_get(steps, (size_t)i));
+        if (isnan(ms))
+            return fail_step(peer, error);
         add_step(g, ms, 1);
+    }
+    return KV_OK;
+}
+
+static kv_status read_ids(const struct kv_peer *peer, const json_t *ids, struct kv_generation *g,
+                          struct kv_error *error)
+{
+    if (json_array_size(ids) != (size_t)g->room)
+        return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with %zu new tokens, not %d", peer->name,
+                       json_array_size(ids), g->room);
+    for (int i = 0; i < g->room; i++) {
+        const json_t *id = json_array_get(ids, (size_t)i);
+        const json_int_t number = json_integer_value(id);
+        if (!json_is_integer(id) || number < 0 || number > INT32_MAX)
+            return kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with a new token that is no id", peer->name);
+        g->tokens[i] = (int32_t)number;
     }
     return KV_OK;
 }
@@ -387,12 +418,8 @@ kv_status kv_peer_generate(struct kv_peer *peer, const int32_t *prompt, struct k
         return status;
     kv_generation_reset(g);
     status = read_times(peer, answer, g, error);
-    const json_t *ids = json_object_get(answer, "ids");
-    if (!status && json_array_size(ids) != (size_t)g->room)
-        status = kv_fail(error, KV_ERROR_FORMAT, "%.60s answered with %zu new tokens, not %d", peer->name,
-                         json_array_size(ids), g->room);
-    for (int i = 0; !status && i < g->room; i++)
-        g->tokens[i] = (int32_t)json_integer_value(json_array_get(ids, (size_t)i));
+    if (!status)
+        status = read_ids(peer, json_object_get(answer, "ids"), g, error);
     g->n_selected[0] = status ? 0 : g->room;
     json_decref(answer);
     return status;
@@ -411,8 +438,8 @@ kv_status kv_peer_run(struct kv_peer *peer, double *ms, json_t **ids, struct kv_
         *ids = NULL;
     if (status)
         return status;
-    ms[KV_PEER_TTFT] = number_of(answer, "ttft_ms");
-    ms[KV_PEER_E2E] = number_of(answer, "e2e_ms");
+    ms[KV_PEER_TTFT] = time_of(json_object_get(answer, "ttft_ms"));
+    ms[KV_PEER_E2E] = time_of(json_object_get(answer, "e2e_ms"));
     status = median_of(peer, json_object_get(answer, "step_ms"), &ms[KV_PEER_TTPT], error);
     if (!status && isnan(ms[KV_PEER_TTFT]))
         status = kv_fail(error, KV_ERROR_FORMAT, "%.60s answered without a time to the first token", peer->name);
@@ -432,7 +459,7 @@ kv_status kv_peer_steps(struct kv_peer *peer, int n, double extra_pct, double *m
     kv_status status = ask(peer, request, &answer, error);
     if (status)
         return status;
-    ms[KV_PEER_TTFT] = number_of(answer, "ttft_ms");
+    ms[KV_PEER_TTFT] = time_of(json_object_get(answer, "ttft_ms"));
     ms[KV_PEER_E2E] = NAN;
     status = median_of(peer, json_object_get(answer, "step_ms"), &ms[KV_PEER_TTPT], error);
     if (!status && isnan(ms[KV_PEER_TTPT]))

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/error.h"
+#include "base/number.h"
 #include "results/capacity.h"
 
 #include <math.h>
@@ -11,10 +12,11 @@
 /* "20ms", "20" or "0.02s" */
 static bool parse_goal(const char *text, void *value, struct kv_error *error)
 {
-    char *end;
-    const double number = strtod(text, &end), scale = strcmp(end, "s") == 0 ? 1e3 : 1;
-    if (*text < '0' || *text > '9' || (*end && strcmp(end, "ms") != 0 && strcmp(end, "s") != 0) || !(number > 0) ||
-        number > 1e9)
+    const char *end = text;
+    double number = 0;
+    const bool good = kv_number_decimal(&end, 0, 1e9, &number) && number > 0;
+    const double scale = strcmp(end, "s") == 0 ? 1e3 : 1;
+    if (!good || (*end && strcmp(end, "ms") != 0 && strcmp(end, "s") != 0))
         return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a time such as 20ms or 0.1s", text) == KV_OK;
     *(double *)value = number * scale;
     return true;

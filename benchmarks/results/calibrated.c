@@ -38,8 +38,8 @@ static kv_status read_row(const struct kv_csv_table *table, size_t row, const si
                          power->faster + power->slower + power->equal + power->undecided == power->n;
     return is_good ? KV_OK
                    : kv_fail(error, KV_ERROR_FORMAT,
-                             "%s: row %zu has verdicts that do not add up; calibrate again with ./kvbench calibrate",
-                             file, row + 1);
+                             "%s line %zu has verdicts that do not add up; calibrate again with ./kvbench calibrate",
+                             file, kv_csv_line(table, row));
 }
 
 kv_status kv_power_read(const char *file, struct kv_power_row **rows, size_t *n, struct kv_error *error)

@@ -224,8 +224,13 @@ static kv_status fail_ambiguous(const struct kv_side *side, const struct kv_cell
                                 const struct kv_cell_results *b, struct kv_error *error)
 {
     int key = 0;
-    while (!(all_keys() >> key & 1) || strcmp(a->texts[key], b->texts[key]) == 0)
+    while (key < KV_N_COLUMNS && (!(all_keys() >> key & 1) || strcmp(a->texts[key], b->texts[key]) == 0))
         key++;
+    if (key == KV_N_COLUMNS)
+        return kv_fail(
+            error, KV_ERROR_FORMAT,
+            "%s has two cells that are the same in all but their column \"cell\", %.80s and %.80s: correct it",
+            side->run->file, a->id, b->id);
     const char *name = kv_column_info((enum kv_column)key)->name;
     return kv_fail(error, KV_ERROR_ARGUMENT,
                    "%s has cells that differ only in what --ignore leaves out, such as %s \"%.60s\" and "

@@ -176,8 +176,8 @@ struct read_row {
 
 static kv_status refuse_number(const struct reader *r, size_t at, int column, const char *what, struct kv_error *error)
 {
-    return kv_fail(error, KV_ERROR_FORMAT, "%s line %zu: %s is \"%.40s\", which is %s", r->file, at + 2,
-                   columns[column], kv_csv_text(r->table, at, r->column[column]), what);
+    return kv_fail(error, KV_ERROR_FORMAT, "%s line %zu: %s is \"%.40s\", which is %s", r->file,
+                   kv_csv_line(r->table, at), columns[column], kv_csv_text(r->table, at, r->column[column]), what);
 }
 
 static kv_status read_row(const struct reader *r, size_t at, struct read_row *row, struct kv_error *error)

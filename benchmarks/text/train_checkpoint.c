@@ -7,6 +7,7 @@
 #include "model/safetensors.h"
 #include "results/csv.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -114,22 +115,24 @@ void kv_training_history_free(struct kv_training_history *history)
 /* ---- Checkpoint ---------------------------------------------------------------------------------------- */
 
 enum { NOTE_BYTES = 48 };
+#define MOST_COUNT 0x1p53 /* larger whole numbers are not exact */
 
-/* The numbers of a state by name; "%a" keeps every bit. */
+/* The numbers of a state by name; "%a" keeps every bit. None is negative, and counts become whole numbers again. */
 struct state_number {
     const char *name;
     double *value;
+    double most;
 };
 enum { N_NUMBERS = 9 };
 
 static void list_numbers(struct kv_training_state *s, struct state_number numbers[N_NUMBERS])
 {
     const struct state_number all[N_NUMBERS] = {
-        {"loss_sum", &s->loss_sum},       {"loss_count", &s->loss_count},
-        {"smooth_loss", &s->smooth_loss}, {"lowest_smooth", &s->lowest_smooth},
-        {"best_loss", &s->best_loss},     {"best_step", &s->best_step},
-        {"seconds", &s->seconds},         {"gradient_norm", &s->gradient_norm},
-        {"tokens", &s->tokens},
+        {"loss_sum", &s->loss_sum, DBL_MAX},       {"loss_count", &s->loss_count, MOST_COUNT},
+        {"smooth_loss", &s->smooth_loss, DBL_MAX}, {"lowest_smooth", &s->lowest_smooth, DBL_MAX},
+        {"best_loss", &s->best_loss, DBL_MAX},     {"best_step", &s->best_step, MOST_COUNT},
+        {"seconds", &s->seconds, MOST_COUNT},      {"gradient_norm", &s->gradient_norm, DBL_MAX},
+        {"tokens", &s->tokens, MOST_COUNT},
     };
     memcpy(numbers, all, sizeof all);
 }
@@ -220,10 +223,10 @@ static kv_status read_state(const struct kv_safetensors *file, const char *folde
         if (status)
             break;
         *numbers[i].value = strtod(text, &end);
-        if (end == text || *end || !isfinite(*numbers[i].value))
+        if (end == text || *end || !(*numbers[i].value >= 0 && *numbers[i].value <= numbers[i].most))
             status = kv_fail(
                 error, KV_ERROR_FORMAT,
-                "%.300s/checkpoint.safetensors: note '%s' is '%.40s', which is no number: the file is damaged", folder,
+                "%.300s/checkpoint.safetensors: note '%s' is '%.40s', which it cannot be: the file is damaged", folder,
                 numbers[i].name, text);
     }
     return status;

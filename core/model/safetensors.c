@@ -149,6 +149,18 @@ static kv_status check_places(const struct kv_safetensors *file, struct kv_error
     return KV_OK;
 }
 
+/* The format's metadata are texts by name; what else stands there is another's file, or damage. */
+static kv_status check_metadata(const struct kv_safetensors *file, struct kv_error *error)
+{
+    json_t *metadata = json_object_get(file->header, "__metadata__"), *value;
+    const char *name;
+    if (metadata && !json_is_object(metadata))
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: '__metadata__' must be a JSON object of strings", file->path);
+    json_object_foreach(metadata, name, value) if (!json_is_string(value)) return kv_fail(
+        error, KV_ERROR_FORMAT, "%s: '__metadata__' has '%.100s', which is no string", file->path, name);
+    return KV_OK;
+}
+
 static kv_status read_tensors(struct kv_safetensors *file, struct kv_error *error)
 {
     const char *name;
@@ -237,14 +249,15 @@ static kv_status read_header(struct kv_safetensors *file, struct kv_error *error
                        "%s: the header's length, %" PRIu64 " bytes, is more than the file holds: it is truncated or "
                        "not safetensors",
                        file->path, length);
+    if (length == 0 || file->map[8] != '{')
+        return kv_fail(error, KV_ERROR_FORMAT, "%s: the header does not begin with '{': it is not safetensors",
+                       file->path);
     file->data_begin = 8 + (size_t)length;
     json_error_t json_error;
     file->header = json_loadb((const char *)file->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &json_error);
     if (!file->header)
         return refuse_not_json(file, (size_t)length, &json_error, error);
-    if (!json_is_object(file->header))
-        return kv_fail(error, KV_ERROR_FORMAT, "%s: the header must be a JSON object", file->path);
-    return KV_OK;
+    return check_metadata(file, error);
 }
 
 kv_status kv_safetensors_open(struct kv_safetensors **out, const char *path, struct kv_error *error)
