@@ -315,7 +315,7 @@ static void extend(struct kv_session *s, int first, int n_sequences, int n, floa
         };
         if (all_logits) {
             extension.n_logits = end - begin;
-            extension.logits = all_logits + ((size_t)first * (size_t)n + (size_t)begin) * V;
+            extension.logits = all_logits + (size_t)begin * V;
             extension.logits_stride = (size_t)n * V;
         } else if (end == n) {
             extension.n_logits = 1;
@@ -344,7 +344,7 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
         const int n_new = s->lengths[b] - s->cache.lengths[b];
         for (end = b + 1; end < s->batch && s->lengths[end] - s->cache.lengths[end] == n_new;)
             end++;
-        extend(s, b, end - b, n_new, all_logits);
+        extend(s, b, end - b, n_new, all_logits ? all_logits + (size_t)b * n * V : NULL);
     }
     for (int b = 0; all_logits && b < s->batch; b++)
         memcpy(s->logits + (size_t)b * V, all_logits + ((size_t)(b + 1) * n - 1) * V, V * sizeof(float));
