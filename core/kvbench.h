@@ -437,9 +437,10 @@ kv_status kv_speculator_prepare(struct kv_speculator *speculator, struct kv_erro
  *   most      [B] tokens that are still wanted; 0: none, and the sequence is left alone
  *   tokens    [B, k + 1]
  *   n_tokens  [B]
- * Where a sequence that takes part is at the window's end, and where the session's overflow says what happens there, all
- * take a plain step, of one token each; short of it no more is drafted than fits. So what overflow does is what it does
- * without: under recompute every step is plain from there on, under shift the draft runs its window again. Past its
+ * Short of the window's end no more is drafted than fits. A sequence that is at it takes no part under stop, and when
+ * that is true of all that want tokens the status is KV_WINDOW_FULL. Else all take a plain step, of one token each, so
+ * that overflow does what it does without: under recompute every step is plain from there on, under shift the draft
+ * runs what is left of the window again. Past its
  * own window, and where its logits are not numbers, a draft says nothing. After KV_WINDOW_FULL all is as it was; after
  * another error only a reset of session and speculator goes on. Errors: those of kv_session_append, kv_session_greedy
  * and kv_sampler_select. */

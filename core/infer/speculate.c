@@ -286,13 +286,29 @@ static int most_drafts(const struct kv_speculator *s, int b, int wanted)
     return n > 0 ? n : 0;
 }
 
-static kv_status draft(struct kv_speculator *s, const int *most, struct kv_error *error)
+/* Who takes part, with how many drafts at most, and whether the step is a plain one. Under KV_OVERFLOW_STOP a sequence at
+ * the window's end takes no part, so that those of other lengths come as far. */
+static kv_status plan(struct kv_speculator *s, const int *most, struct kv_error *error)
 {
+    const bool stops = s->session->overflow == KV_OVERFLOW_STOP;
+    bool some = false, is_full = false;
     s->is_plain = false;
     for (int b = 0; b < s->batch; b++) {
-        s->n_drafts[b] = most[b] > 0 ? most_drafts(s, b, most[b]) : -1;
-        s->is_plain |= most[b] > 0 && s->session->lengths[b] >= s->n_positions;
+        const int room = s->n_positions - s->session->lengths[b], wanted = stops ? kv_smaller(most[b], room) : most[b];
+        s->n_drafts[b] = wanted > 0 ? most_drafts(s, b, wanted) : -1;
+        s->is_plain |= wanted > 0 && room <= 0;
+        some |= wanted > 0;
+        is_full |= most[b] > 0 && wanted <= 0;
     }
+    if (!some && is_full)
+        return kv_fail(error, KV_WINDOW_FULL,
+                       "the window's end is reached: n_positions is %d; choose overflow recompute or shift",
+                       s->n_positions);
+    return some ? KV_OK : kv_fail(error, KV_ERROR_ARGUMENT, "speculate: no sequence wants a token");
+}
+
+static kv_status draft(struct kv_speculator *s, struct kv_error *error)
+{
     for (int b = 0; b < s->batch; b++)
         if (s->n_drafts[b] > 0 && s->is_plain)
             s->n_drafts[b] = 0;
@@ -482,7 +498,9 @@ kv_status kv_speculator_step(struct kv_speculator *s, const int *most, int32_t *
             return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: %d tokens behind %d, %d in all were asked for", b,
                            most[b], s->n[b], s->room);
     const int64_t start = now_ns();
-    kv_status status = draft(s, most, error);
+    kv_status status = plan(s, most, error);
+    if (!status)
+        status = draft(s, error);
     const int64_t drafted = now_ns();
     if (!status)
         status = run_drafts(s, error);
