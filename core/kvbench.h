@@ -224,7 +224,8 @@ kv_status kv_session_prefill_same(struct kv_session *session, const int32_t *tok
  *   n_tokens    [B]
  *   tokens      [sum of n_tokens], those of one sequence after those of the one before
  *   all_logits  [sum of n_tokens, V] or NULL: also the logits of every appended position
- * The logits of a sequence are those that it has alone. Errors: as kv_session_prefill. */
+ * All run together, a row of each product a position, so that the time is that of the positions there are: sequences that
+ * get none cost none. The logits of a sequence are those that it has alone. Errors: as kv_session_prefill. */
 kv_status kv_session_append(struct kv_session *session, const int *n_tokens, const int32_t *tokens, float *all_logits,
                             struct kv_error *error);
 
@@ -272,8 +273,8 @@ struct kv_attention_view {
     int kept_sequence, kept_head;
 };
 
-/* Called for every (layer, head, sequence) of a pass that computes logits, as its last position attends: exactly once
- * a kv_session_decode, and a kv_session_prefill without all_logits. Threads of the session's pool call it at the
+/* Called for every (layer, head, sequence) of a pass that computes its logits, as its last position attends: exactly once
+ * a kv_session_decode, and a kv_session_prefill or kv_session_append without all_logits. Threads of the session's pool call it at the
  * same time, each for another (head, sequence), one layer after the other; it must not call the session. */
 struct kv_observer {
     void (*attention)(void *context, const struct kv_attention_view *view);

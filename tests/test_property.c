@@ -222,6 +222,48 @@ PROPERTY(row_alone, 2)
     free(tokens);
 }
 
+/* Appends of random lengths, none among them, in one call: each sequence is what it is alone, at every position. */
+PROPERTY(ragged, 9)
+{
+    const int V = s->config.vocab_size, B = s->batch, T = s->n_tokens;
+    int32_t *tokens = random_tokens(state, s), *given = malloc((size_t)(B * T) * sizeof *given);
+    float *logits = malloc(logit_count(s, B) * sizeof *logits);
+    assert_non_null(given);
+    assert_non_null(logits);
+    for (int p = 0; kv_path_choice(p); p++) {
+        struct kv_session *together = open_session(s, model, pool, kv_path_choice(p)->name, B);
+        struct kv_session *alone = open_session(s, model, pool, kv_path_choice(p)->name, 1);
+        float *expected[9];
+        int had[9] = {0}, n[9], sum;
+        for (int b = 0; b < B; b++)
+            expected[b] = run(alone, s, 1, tokens + b * T);
+        do {
+            sum = 0;
+            for (int b = 0; b < B; had[b] += n[b], b++) {
+                n[b] = random_between(state, 0, T - had[b]);
+                memcpy(given + sum, tokens + b * T + had[b], (size_t)n[b] * sizeof *given);
+                sum += n[b];
+            }
+            if (sum)
+                OK(kv_session_append(together, n, given, logits, &error));
+            const float *row = logits;
+            for (int b = 0; b < B; row += n[b++] * V)
+                for (int i = 0; i < n[b]; i++)
+                    assert_close(row + i * V, expected[b] + (had[b] - n[b] + i) * V, (size_t)V, LOGIT_BOUND);
+            sum = 0;
+            for (int b = 0; b < B; b++)
+                sum += had[b];
+        } while (sum < B * T);
+        for (int b = 0; b < B; b++)
+            free(expected[b]);
+        kv_session_free(together);
+        kv_session_free(alone);
+    }
+    free(tokens);
+    free(given);
+    free(logits);
+}
+
 /* Sequences cut back to lengths of their own, then given further tokens: each is what it is alone. */
 PROPERTY(truncation, 6)
 {

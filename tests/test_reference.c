@@ -61,6 +61,40 @@ static void check_logits(const struct reference_case *c, const struct kv_model *
     free(logits);
 }
 
+/* The first row ahead of the second, and so on, in two calls: every position has the same logits. */
+static void check_ragged(const struct reference_case *c, const struct kv_model *model, struct kv_pool *pool,
+                         struct kv_session_options options)
+{
+    const size_t V = (size_t)kv_model_config(model)->vocab_size, n = (size_t)c->batch * (size_t)c->n_tokens;
+    float *logits = malloc(n * V * sizeof *logits);
+    int32_t *tokens = malloc(n * sizeof *tokens);
+    int *counts = calloc((size_t)c->batch, sizeof *counts), *had = calloc((size_t)c->batch, sizeof *had);
+    struct kv_session *session;
+    assert_true(logits && tokens && counts && had);
+    OK(kv_session_create(&session, model, pool, &options, &error));
+    for (int call = 0; call < 2; call++) {
+        size_t sum = 0;
+        for (int b = 0; b < c->batch; b++) {
+            counts[b] = call ? c->n_tokens - had[b] : c->n_tokens - b * c->n_tokens / c->batch;
+            memcpy(tokens + sum, c->tokens + b * c->n_tokens + had[b], (size_t)counts[b] * sizeof *tokens);
+            sum += (size_t)counts[b];
+        }
+        if (sum == 0)
+            continue;
+        OK(kv_session_append(session, counts, tokens, logits, &error));
+        const float *row = logits;
+        for (int b = 0; b < c->batch; had[b] += counts[b], row += (size_t)counts[b++] * V)
+            if (counts[b])
+                assert_close(row, c->logits + ((size_t)b * (size_t)c->n_tokens + (size_t)had[b]) * V,
+                             (size_t)counts[b] * V, LOGIT_BOUND);
+    }
+    kv_session_free(session);
+    free(logits);
+    free(tokens);
+    free(counts);
+    free(had);
+}
+
 static void check_greedy(const struct reference_case *c, const struct kv_model *model, struct kv_pool *pool,
                          struct kv_session_options options)
 {
@@ -85,6 +119,11 @@ static void check_greedy(const struct reference_case *c, const struct kv_model *
 TEST(logits)
 {
     for_every_way(check_logits);
+}
+
+TEST(ragged)
+{
+    for_every_way(check_ragged);
 }
 
 TEST(greedy)

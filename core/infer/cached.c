@@ -7,38 +7,39 @@ static int plan(struct kv_cache *cache, int capacity)
     return kv_smaller((long)cache->batch * capacity, KV_PASS_ROWS);
 }
 
-/* `n` of the extension's new positions, `left` of them behind these, for its sequences [i, i + n_sequences). */
-static void run(struct kv_session *s, const struct kv_extension *x, int i, int n_sequences, int n, int left)
+/* As much as one pass takes of what is wanted, from position `done` of span `i` on. Returns how many spans. */
+static int fill_pass(struct kv_session *s, int n, int *i, int *done)
 {
-    const int b = x->first_sequence + i;
-    const bool all = x->n_logits == x->n_positions;
-    const size_t before = all ? (size_t)(x->n_positions - left - n) * (size_t)s->engine.model->config.vocab_size : 0;
-    const struct kv_pass pass = {
-        .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
-        .token_stride = (size_t)s->capacity,
-        .first_sequence = b,
-        .n_sequences = n_sequences,
-        .n_positions = n,
-        .cache = &s->cache,
-        .first_in_cache = b,
-        .n_logits = all ? n : (left ? 0 : x->n_logits),
-        .logits = x->logits ? x->logits + (size_t)i * x->logits_stride + before : NULL,
-        .logits_stride = x->logits_stride,
-    };
-    kv_forward(&s->engine, &pass);
-    for (int j = b; j < b + n_sequences; j++)
-        s->cache.lengths[j] += n;
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
+    int n_passed = 0;
+    for (int room = s->engine.max_rows; room > 0 && *i < n;) {
+        const struct kv_span *wanted = &s->wanted[*i];
+        const int left = wanted->n_positions - *done, taken = kv_smaller(left, room);
+        struct kv_span *span = &s->passed[n_passed++];
+        *span = *wanted;
+        span->in_cache = wanted->sequence;
+        span->n_positions = taken;
+        if (wanted->n_logits == wanted->n_positions) {
+            span->n_logits = taken;
+            span->logits += (size_t)*done * V;
+        } else if (taken < left) {
+            span->n_logits = 0;
+        }
+        room -= taken;
+        *done = taken < left ? *done + taken : 0;
+        *i += taken == left;
+    }
+    return n_passed;
 }
 
-static void extend(struct kv_session *s, const struct kv_extension *x)
+static void extend(struct kv_session *s, int n)
 {
-    const int step = kv_smaller(x->n_positions, s->engine.max_rows);
-    const int group = s->engine.max_rows / step;
-    for (int i = 0; i < x->n_sequences; i += group)
-        for (int left = x->n_positions, n; left > 0; left -= n) {
-            n = kv_smaller(step, left);
-            run(s, x, i, kv_smaller(group, x->n_sequences - i), n, left - n);
-        }
+    for (int i = 0, done = 0; i < n;) {
+        const int n_passed = fill_pass(s, n, &i, &done);
+        kv_forward(&s->engine, &s->cache, s->passed, n_passed);
+        for (int k = 0; k < n_passed; k++)
+            s->cache.lengths[s->passed[k].in_cache] += s->passed[k].n_positions;
+    }
 }
 
 const struct kv_path kv_path_cached = {

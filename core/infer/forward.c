@@ -3,17 +3,23 @@
  *                   x += mlp_proj(gelu(c_fc(ln_2(x))))
  * logits = ln_f(x) wte^T
  *
- * All threads run the whole pass side by side. Rows (one new position of one sequence each) are divided for
- * what works on a row, columns for a matrix product, heads for attention; a barrier stands wherever a thread goes
+ * All threads run the whole pass side by side. Rows (one new position of one sequence each; of a sequence as many as it
+ * has new ones) are divided for what works on a row, columns for a matrix product, heads for attention; a barrier stands wherever a thread goes
  * on to read what another one wrote. */
 #include "infer/infer.h"
 
 #include <math.h>
+#include <string.h>
 
 struct job {
     const struct kv_engine *engine;
-    const struct kv_pass *pass;
+    const struct kv_cache *cache;
+    const struct kv_span *spans;
+    int n_spans;
+    int n_rows, n_logits; /* of all spans */
     int n_ranks;
+    bool is_split;    /* heads along the context */
+    bool is_gathered; /* logits, before they go to their places */
 };
 
 struct range {
@@ -25,25 +31,33 @@ static struct range share(int n, int rank, int n_ranks)
     return (struct range){(int)((long)n * rank / n_ranks), (int)((long)n * (rank + 1) / n_ranks)};
 }
 
-/* Of the new positions of the pass's sequence `b`. */
-static int first_position(const struct kv_pass *pass, int b)
+/* What a range has of those n that begin at `first`, counted from there. */
+static struct range within(struct range range, int first, int n)
 {
-    return pass->cache->lengths[pass->first_in_cache + b];
+    const int begin = range.begin - first, end = range.end - first;
+    return (struct range){begin > 0 ? begin : 0, end < n ? end : n};
+}
+
+/* Of its new positions. */
+static int first_position(const struct job *job, const struct kv_span *span)
+{
+    return job->cache->lengths[span->in_cache];
 }
 
 static void embed(const struct job *job, struct range rows)
 {
     const struct kv_model *model = job->engine->model;
-    const struct kv_pass *pass = job->pass;
     const int C = model->config.n_embd;
-    for (int row = rows.begin; row < rows.end; row++) {
-        const int b = row / pass->n_positions, t = first_position(pass, b) + row % pass->n_positions;
-        const int token = pass->tokens[(size_t)b * pass->token_stride + (size_t)t];
-        const float *position = model->wpe + (size_t)t * (size_t)C;
-        float *x = job->engine->work.x + (size_t)row * (size_t)C;
-        model->format->unpack_column(&model->wte, token, x);
-        for (int c = 0; c < C; c++)
-            x[c] += position[c];
+    for (const struct kv_span *span = job->spans; span < job->spans + job->n_spans; span++) {
+        const struct range mine = within(rows, span->row, span->n_positions);
+        for (int i = mine.begin; i < mine.end; i++) {
+            const int t = first_position(job, span) + i;
+            const float *position = model->wpe + (size_t)t * (size_t)C;
+            float *x = job->engine->work.x + (size_t)(span->row + i) * (size_t)C;
+            model->format->unpack_column(&model->wte, span->tokens[t], x);
+            for (int c = 0; c < C; c++)
+                x[c] += position[c];
+        }
     }
 }
 
@@ -68,7 +82,7 @@ static void linear(const struct job *job, int rank, const float *x, const struct
         .bias = bias,
         .y = y,
         .y_stride = (size_t)w->n,
-        .m = job->pass->n_sequences * job->pass->n_positions,
+        .m = job->n_rows,
         .accumulate = accumulate,
         .epilogue = epilogue,
     };
@@ -76,40 +90,41 @@ static void linear(const struct job *job, int rank, const float *x, const struct
 }
 
 /* Apart from attend(), so that its code is the same with and without an observer. */
-static __attribute__((cold, noinline)) void show(const struct job *job, const struct kv_attention *a, int head,
+static __attribute__((cold, noinline)) void show(const struct job *job, const struct kv_attention *a, int item,
                                                  struct kv_cache_place place)
 {
     const struct kv_observer *observer = job->engine->observer;
-    const struct kv_pass *pass = job->pass;
+    const int n_head = job->engine->model->config.n_head;
+    const struct kv_span *span = &job->spans[item / n_head];
     const struct kv_attention_view view = {
         .layer = place.layer,
-        .head = head,
-        .sequence = pass->first_sequence + place.sequence - pass->first_in_cache,
+        .head = item % n_head,
+        .sequence = span->sequence,
         .n_positions = a->first_position + a->n_queries,
         .head_size = a->head_size,
         .query = a->queries + (size_t)(a->n_queries - 1) * a->query_stride,
-        .kept = pass->cache,
+        .kept = job->cache,
         .kept_sequence = place.sequence,
         .kept_head = place.head,
     };
-    observer->attention(observer->context, &view);
+    if (span->n_logits > 0)
+        observer->attention(observer->context, &view);
 }
 
-/* Of one head of one sequence: what is asked of its place in the cache. */
+/* Of one head of one span, item = span * n_head + head: what is asked of its place in the cache. */
 static struct kv_attention attention_of(const struct job *job, int rank, int layer, int item,
                                         struct kv_cache_place *place)
 {
     const struct kv_engine *e = job->engine;
-    const struct kv_pass *pass = job->pass;
     const int C = e->model->config.n_embd, n_head = e->model->config.n_head, head_size = C / n_head;
-    const int b = item / n_head, head = item % n_head;
-    const size_t row = (size_t)b * (size_t)pass->n_positions, column = (size_t)head * (size_t)head_size;
-    *place = (struct kv_cache_place){layer, pass->first_in_cache + b, head};
+    const struct kv_span *span = &job->spans[item / n_head];
+    const size_t row = (size_t)span->row, column = (size_t)(item % n_head) * (size_t)head_size;
+    *place = (struct kv_cache_place){layer, span->in_cache, item % n_head};
     return (struct kv_attention){
         .queries = e->work.qkv + row * 3 * (size_t)C + column,
         .query_stride = 3 * (size_t)C,
-        .n_queries = pass->n_positions,
-        .first_position = first_position(pass, b),
+        .n_queries = span->n_positions,
+        .first_position = first_position(job, span),
         .head_size = head_size,
         .scale = 1.0f / sqrtf((float)head_size),
         .out = e->work.h + row * (size_t)C + column,
@@ -121,7 +136,7 @@ static struct kv_attention attention_of(const struct job *job, int rank, int lay
 /* Keeps the new keys and values: they lie behind the queries. */
 static void keep(const struct job *job, const struct kv_attention *a, struct kv_cache_place place)
 {
-    const struct kv_cache *cache = job->pass->cache;
+    const struct kv_cache *cache = job->cache;
     const int C = job->engine->model->config.n_embd;
     cache->kind->append(cache, place, a->n_queries, a->queries + C, a->queries + 2 * C, a->query_stride);
 }
@@ -135,13 +150,12 @@ static int parts_of(const struct kv_attention *a)
  * of the longest thread's time or more. */
 static bool is_split(const struct job *job)
 {
-    const struct kv_pass *pass = job->pass;
-    const int n_head = job->engine->model->config.n_head, n_items = pass->n_sequences * n_head;
+    const int n_head = job->engine->model->config.n_head, n_items = job->n_spans * n_head;
     long n_parts = 0, most = 0;
-    if (pass->n_positions > 1 || n_items > KV_SPLIT_HEADS * job->n_ranks)
+    if (job->n_rows > job->n_spans || n_items > KV_SPLIT_HEADS * job->n_ranks)
         return false;
-    for (int b = 0; b < pass->n_sequences; b++) {
-        const long parts = first_position(pass, b) / KV_ATTENTION_PART + 1;
+    for (const struct kv_span *span = job->spans; span < job->spans + job->n_spans; span++) {
+        const long parts = first_position(job, span) / KV_ATTENTION_PART + 1;
         n_parts += parts * n_head;
         most = parts > most ? parts : most;
     }
@@ -150,11 +164,37 @@ static bool is_split(const struct job *job)
     return 4 * split <= 3 * whole;
 }
 
+/* Positions that the queries of one head of a span attend to. */
+static long attended(const struct job *job, const struct kv_span *span)
+{
+    const long n = span->n_positions;
+    return n * first_position(job, span) + n * (n + 1) / 2;
+}
+
+/* The items of each rank, so that all attend to about as many positions: of spans alike, as many items. */
+static struct range share_heads(const struct job *job, int rank)
+{
+    const int n_head = job->engine->model->config.n_head;
+    const struct kv_span *end = job->spans + job->n_spans;
+    int bounds[2];
+    long all = 0;
+    for (const struct kv_span *span = job->spans; span < end; span++)
+        all += n_head * attended(job, span);
+    for (int i = 0; i < 2; i++) {
+        long left = all * (rank + i) / job->n_ranks;
+        const struct kv_span *span = job->spans;
+        while (span < end && left >= n_head * attended(job, span))
+            left -= n_head * attended(job, span++);
+        bounds[i] = (int)(span - job->spans) * n_head + (span < end ? (int)(left / attended(job, span)) : 0);
+    }
+    return (struct range){bounds[0], bounds[1]};
+}
+
 /* Parts are shared out in the order of heads; then every head's are joined. */
 static void attend_split(const struct job *job, int rank, int layer, int n_items)
 {
     const struct kv_engine *e = job->engine;
-    const struct kv_cache *cache = job->pass->cache;
+    const struct kv_cache *cache = job->cache;
     const int capacity_parts = (e->capacity + KV_ATTENTION_PART - 1) / KV_ATTENTION_PART;
     const size_t size = 2 + (size_t)cache->head_size, item_size = (size_t)capacity_parts * size;
     struct kv_cache_place place;
@@ -180,33 +220,30 @@ static void attend_split(const struct job *job, int rank, int layer, int n_items
     for (int item = heads.begin; item < heads.end; item++) {
         const struct kv_attention a = attention_of(job, rank, layer, item, &place);
         e->kernels->attention_join(e->work.partials + (size_t)item * item_size, parts_of(&a), a.head_size, a.out);
-        if (e->observer && job->pass->n_logits > 0)
-            show(job, &a, item % e->model->config.n_head, place);
+        if (e->observer)
+            show(job, &a, item, place);
     }
 }
 
-/* One sequence's one head at a time: keep its new keys and values, then attend to all there are. */
-static void attend(const struct job *job, int rank, int layer)
+/* One span's one head at a time: keep its new keys and values, then attend to all there are. */
+static void attend(const struct job *job, int rank, struct range heads, int layer)
 {
     const struct kv_engine *e = job->engine;
-    const struct kv_cache *cache = job->pass->cache;
-    const int n_head = e->model->config.n_head, n_items = job->pass->n_sequences * n_head;
-    if (is_split(job)) {
-        attend_split(job, rank, layer, n_items);
-    } else {
-        const struct range heads = share(n_items, rank, job->n_ranks);
-        for (int item = heads.begin; item < heads.end; item++) {
-            struct kv_cache_place place;
-            struct kv_attention a = attention_of(job, rank, layer, item, &place);
-            keep(job, &a, place);
-            cache->kind->attend(cache, place, e->kernels, &a);
-            if (e->observer && job->pass->n_logits > 0)
-                show(job, &a, item % n_head, place);
-        }
+    if (job->is_split) {
+        attend_split(job, rank, layer, job->n_spans * e->model->config.n_head);
+        return;
+    }
+    for (int item = heads.begin; item < heads.end; item++) {
+        struct kv_cache_place place;
+        struct kv_attention a = attention_of(job, rank, layer, item, &place);
+        keep(job, &a, place);
+        job->cache->kind->attend(job->cache, place, e->kernels, &a);
+        if (e->observer)
+            show(job, &a, item, place);
     }
 }
 
-static void run_layer(const struct job *job, int rank, struct range rows, int layer)
+static void run_layer(const struct job *job, int rank, struct range rows, struct range heads, int layer)
 {
     const struct kv_engine *e = job->engine;
     const struct kv_config *c = &e->model->config;
@@ -218,7 +255,7 @@ static void run_layer(const struct job *job, int rank, struct range rows, int la
     kv_meet(e, rank, KV_PART_NORMS);
     linear(job, rank, work->h, &w->c_attn_weight, w->c_attn_bias, work->qkv, false, KV_EPILOGUE_NONE);
     kv_meet(e, rank, KV_PART_QKV);
-    attend(job, rank, layer);
+    attend(job, rank, heads, layer);
     kv_meet(e, rank, KV_PART_ATTENTION);
     linear(job, rank, work->h, &w->attn_proj_weight, w->attn_proj_bias, work->x, true, KV_EPILOGUE_NONE);
     kv_meet(e, rank, KV_PART_PROJECTION);
@@ -232,34 +269,91 @@ static void run_layer(const struct job *job, int rank, struct range rows, int la
 }
 
 /* Only the positions whose logits were asked for go through the final norm and the LM head. */
+static void normalize_last(const struct job *job, int rank)
+{
+    const struct kv_engine *e = job->engine;
+    const struct kv_config *c = &e->model->config;
+    const size_t C = (size_t)c->n_embd;
+    const struct range rows = share(job->n_logits, rank, job->n_ranks);
+    for (const struct kv_span *span = job->spans; span < job->spans + job->n_spans; span++) {
+        const struct range mine = within(rows, span->logits_row, span->n_logits);
+        const int first = span->row + span->n_positions - span->n_logits;
+        for (int i = mine.begin; i < mine.end; i++)
+            e->kernels->layer_norm(e->work.x + (size_t)(first + i) * C, e->model->ln_f_weight, e->model->ln_f_bias,
+                                   c->layer_norm_epsilon, e->work.last + (size_t)(span->logits_row + i) * C, c->n_embd);
+    }
+}
+
+/* logits = last[first .. first + m) wte^T */
+static void multiply_head(const struct job *job, int rank, int first, int m, float *logits)
+{
+    const struct kv_engine *e = job->engine;
+    const size_t C = (size_t)e->model->config.n_embd;
+    const struct kv_matmul_task task = {
+        .x = e->work.last + (size_t)first * C,
+        .x_stride = C,
+        .w = &e->model->wte,
+        .y = logits,
+        .y_stride = (size_t)e->model->config.vocab_size,
+        .m = m,
+    };
+    kv_matmul(e->matmul, e->kernels, &task, rank, job->n_ranks);
+}
+
+/* Logits of neighbouring spans that lie side by side. */
+struct run {
+    int end;       /* the span behind them */
+    int n;         /* rows */
+    float *logits; /* [n, V] */
+};
+
+static struct run run_from(const struct job *job, int first)
+{
+    const size_t V = (size_t)job->engine->model->config.vocab_size;
+    struct run run = {first, 0, NULL};
+    for (; run.end < job->n_spans; run.end++) {
+        const struct kv_span *span = &job->spans[run.end];
+        if (span->n_logits == 0)
+            continue;
+        if (run.n && span->logits != run.logits + (size_t)run.n * V)
+            break;
+        run.logits = run.n ? run.logits : span->logits;
+        run.n += span->n_logits;
+    }
+    return run;
+}
+
+/* Gathered logits to where they belong. */
+static void scatter(const struct job *job, int rank)
+{
+    const size_t V = (size_t)job->engine->model->config.vocab_size;
+    const struct range rows = share(job->n_logits, rank, job->n_ranks);
+    for (const struct kv_span *span = job->spans; span < job->spans + job->n_spans; span++) {
+        const struct range mine = within(rows, span->logits_row, span->n_logits);
+        for (int i = mine.begin; i < mine.end; i++)
+            memcpy(span->logits + (size_t)i * V, job->engine->work.gathered + (size_t)(span->logits_row + i) * V,
+                   V * sizeof(float));
+    }
+}
+
+/* As few products as can be, since each reads the LM head: one where all logits lie side by side, as they do when a
+ * whole batch decodes, and one where they can be gathered. */
 static void run_head(const struct job *job, int rank)
 {
     const struct kv_engine *e = job->engine;
-    const struct kv_pass *pass = job->pass;
-    const struct kv_config *c = &e->model->config;
-    const size_t C = (size_t)c->n_embd;
-    const struct range rows = share(pass->n_sequences * pass->n_logits, rank, job->n_ranks);
-    for (int row = rows.begin; row < rows.end; row++) {
-        const int b = row / pass->n_logits, i = pass->n_positions - pass->n_logits + row % pass->n_logits;
-        const float *x = e->work.x + ((size_t)b * (size_t)pass->n_positions + (size_t)i) * C;
-        e->kernels->layer_norm(x, e->model->ln_f_weight, e->model->ln_f_bias, c->layer_norm_epsilon,
-                               e->work.last + (size_t)row * C, c->n_embd);
-    }
+    normalize_last(job, rank);
     kv_meet(e, rank, KV_PART_NORMS);
-    /* One product for all sequences where their logits lie side by side, as in decoding. */
-    const bool joined = pass->logits_stride == (size_t)pass->n_logits * (size_t)c->vocab_size;
-    const int n_products = joined ? 1 : pass->n_sequences;
-    const int m = joined ? pass->n_sequences * pass->n_logits : pass->n_logits;
-    for (int p = 0; p < n_products; p++) {
-        const struct kv_matmul_task task = {
-            .x = e->work.last + (size_t)p * (size_t)m * C,
-            .x_stride = C,
-            .w = &e->model->wte,
-            .y = pass->logits + (size_t)p * pass->logits_stride,
-            .y_stride = (size_t)c->vocab_size,
-            .m = m,
-        };
-        kv_matmul(e->matmul, e->kernels, &task, rank, job->n_ranks);
+    if (job->is_gathered) {
+        multiply_head(job, rank, 0, job->n_logits, e->work.gathered);
+        kv_meet(e, rank, KV_PART_HEAD);
+        scatter(job, rank);
+    } else {
+        for (int i = 0; i < job->n_spans;) {
+            const struct run run = run_from(job, i);
+            if (run.n)
+                multiply_head(job, rank, job->spans[i].logits_row, run.n, run.logits);
+            i = run.end;
+        }
     }
     kv_lap(e, rank, KV_PART_HEAD);
 }
@@ -267,18 +361,27 @@ static void run_head(const struct job *job, int rank)
 static void run(void *argument, int rank)
 {
     const struct job *job = argument;
-    const struct range rows = share(job->pass->n_sequences * job->pass->n_positions, rank, job->n_ranks);
+    const struct range rows = share(job->n_rows, rank, job->n_ranks), heads = share_heads(job, rank);
     kv_lap(job->engine, rank, KV_PART_WAITING);
     embed(job, rows);
     kv_lap(job->engine, rank, KV_PART_EMBEDDING);
     for (int layer = 0; layer < job->engine->model->config.n_layer; layer++)
-        run_layer(job, rank, rows, layer);
-    if (job->pass->n_logits > 0)
+        run_layer(job, rank, rows, heads, layer);
+    if (job->n_logits > 0)
         run_head(job, rank);
 }
 
-void kv_forward(const struct kv_engine *engine, const struct kv_pass *pass)
+void kv_forward(const struct kv_engine *engine, const struct kv_cache *cache, struct kv_span *spans, int n_spans)
 {
-    struct job job = {engine, pass, kv_pool_size(engine->pool)};
+    struct job job = {
+        .engine = engine, .cache = cache, .spans = spans, .n_spans = n_spans, .n_ranks = kv_pool_size(engine->pool)};
+    for (int i = 0; i < n_spans; i++) {
+        spans[i].row = job.n_rows;
+        spans[i].logits_row = job.n_logits;
+        job.n_rows += spans[i].n_positions;
+        job.n_logits += spans[i].n_logits;
+    }
+    job.is_split = is_split(&job);
+    job.is_gathered = run_from(&job, 0).end < n_spans && job.n_logits <= engine->n_gathered;
     kv_engine_run(engine, run, &job);
 }

@@ -19,6 +19,7 @@ struct kv_workspace {
     float *qkv;      /* [R, 3C] queries, keys, values */
     float *inner;    /* [R, I] */
     float *last;     /* [R, C] layer norm of the positions that go through the LM head */
+    float *gathered; /* [n_gathered, V] logits that belong in places apart */
     float *scratch;  /* [n_threads, kv_attention_scratch(head_size)] */
     float *partials; /* [KV_SPLIT_HEADS * n_threads, parts of the capacity, 2 + head_size] of heads that are split */
 };
@@ -34,6 +35,7 @@ struct kv_engine {
     struct kv_workspace work;
     int max_rows;                       /* most positions, over all sequences, in one pass */
     int capacity;                       /* most positions of a sequence */
+    int n_gathered;                     /* the batch, 0 where it is one sequence */
     const struct kv_observer *observer; /* or NULL */
     struct kv_account *accounts;        /* [n_threads] or NULL */
 };
@@ -52,24 +54,21 @@ void kv_meet(const struct kv_engine *engine, int rank, enum kv_part part);
 /* kv_pool_run. Every rank begins with a lap of KV_PART_WAITING; what is left after its last one is waiting, too. */
 void kv_engine_run(const struct kv_engine *engine, void (*job)(void *argument, int rank), void *argument);
 
-struct kv_pass {
-    const int32_t *tokens; /* [n_sequences] windows, token_stride apart */
-    size_t token_stride;
-    int first_sequence; /* the session's number of the pass's first sequence, for the observer */
-    int n_sequences;
-    int n_positions; /* new ones of each, behind those in the cache; n_sequences * n_positions <= max_rows */
-    const struct kv_cache *cache;
-    int first_in_cache; /* the cache's number of the pass's first sequence */
-    /* Logits of the last `n_logits` new positions of every sequence: row (b, i) at
-     * logits + b * logits_stride + i * V. 0: none. */
-    int n_logits;
-    float *logits;
-    size_t logits_stride;
+/* New positions of one sequence. */
+struct kv_span {
+    int sequence;          /* the session's number, for the observer */
+    int in_cache;          /* the cache's number */
+    const int32_t *tokens; /* its window, from position 0 on */
+    int n_positions;       /* at least 1, behind those in the cache */
+    int n_logits;          /* 0..n_positions: of the last of them */
+    float *logits;         /* [n_logits, V] */
+    int row, logits_row;   /* kv_forward's: the first among the rows of the pass, and among those with logits */
 };
 
-/* Writes keys and values of the new positions behind the cache's lengths, which stay as they are, and computes the
- * logits that were asked for. */
-void kv_forward(const struct kv_engine *engine, const struct kv_pass *pass);
+/* Writes keys and values of all spans behind the cache's lengths, which stay as they are, and computes the logits that
+ * were asked for. Spans are of distinct sequences and have at most max_rows positions together: a row each, which share
+ * the products. The bits of a row do not depend on the others. */
+void kv_forward(const struct kv_engine *engine, const struct kv_cache *cache, struct kv_span *spans, int n_spans);
 
 struct kv_session {
     struct kv_engine engine;
@@ -81,21 +80,13 @@ struct kv_session {
     int *lengths;    /* [B] positions in the window */
     bool has_logits; /* of those windows */
     int overflows;
-    int32_t *tokens;       /* [B, capacity] the windows */
-    float *logits;         /* [B, V] of the last position */
-    char cache_name[64];   /* with its numbers */
-    struct kv_cache cache; /* its lengths: the positions of each window that have been run */
-    struct kv_block block; /* owns all buffers */
-};
-
-/* Of each sequence first_sequence + i of session->tokens, the n_positions behind those that have been run. Logits as in
- * struct kv_pass, with n_logits 0, 1 or n_positions. */
-struct kv_extension {
-    int first_sequence, n_sequences;
-    int n_positions;
-    int n_logits;
-    float *logits;
-    size_t logits_stride;
+    int32_t *tokens;        /* [B, capacity] the windows */
+    float *logits;          /* [B, V] of the last position */
+    char cache_name[64];    /* with its numbers */
+    struct kv_cache cache;  /* its lengths: the positions of each window that have been run */
+    struct kv_span *wanted; /* [B] what a path is asked for */
+    struct kv_span *passed; /* [B] what it runs in one pass */
+    struct kv_block block;  /* owns all buffers */
 };
 
 struct kv_path {
@@ -104,8 +95,9 @@ struct kv_path {
     /* Given a cache of the session's batch and capacity, the latter also as it was asked for: changes it to what the
      * path needs, and returns kv_engine.max_rows. */
     int (*plan)(struct kv_cache *cache, int capacity);
-    /* Also raises the lengths of session->cache, of every path, to what has been run. */
-    void (*extend)(struct kv_session *session, const struct kv_extension *extension);
+    /* Runs what session->wanted [n] says, where in_cache is not set, and n_logits is 0, 1 or n_positions. Also raises the
+     * lengths of session->cache, of every path, to what has been run. */
+    void (*extend)(struct kv_session *session, int n);
 };
 
 /* Rows that one pass aims at: enough for a matrix product at full speed, little enough that the activations

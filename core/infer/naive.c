@@ -3,7 +3,7 @@
 #include "infer/infer.h"
 
 /* One layer's keys and values during a pass, taken in turn by all layers. A window must be in one pass, since nothing
- * of it is kept; further sequences join it up to KV_PASS_ROWS. */
+ * of it is kept; further sequences join it up to KV_PASS_ROWS, whatever their lengths. */
 static int plan(struct kv_cache *cache, int capacity)
 {
     (void)capacity;
@@ -26,39 +26,40 @@ static struct kv_cache empty_cache(const struct kv_session *s, int n_positions, 
     return cache;
 }
 
-/* How many sequences from `i` on have windows as long as that one's, `most` at most: they share a pass. */
-static int equally_long(const int *lengths, int i, int n_sequences, int most)
+/* Whole windows of what is wanted from span *i on, as many as have room side by side when each has that of the longest;
+ * without logits there is nothing to run. Returns how many. */
+static int fill_pass(struct kv_session *s, int n, int *i, int *longest)
 {
-    int n = 1;
-    while (n < most && i + n < n_sequences && lengths[i + n] == lengths[i])
-        n++;
-    return n;
+    int n_passed = 0;
+    for (*longest = 0; *i < n; (*i)++) {
+        const struct kv_span *wanted = &s->wanted[*i];
+        const int window = s->cache.lengths[wanted->sequence] + wanted->n_positions;
+        const int longer = window > *longest ? window : *longest;
+        if (wanted->n_logits == 0)
+            continue;
+        if (n_passed && (n_passed + 1) * kv_round_to_key_block(longer) > s->engine.max_rows)
+            break;
+        *longest = longer;
+        struct kv_span *span = &s->passed[n_passed];
+        *span = *wanted;
+        span->in_cache = n_passed++;
+        span->n_positions = window; /* all of it, not just what is new */
+    }
+    return n_passed;
 }
 
-static void extend(struct kv_session *s, const struct kv_extension *x)
+static void extend(struct kv_session *s, int n)
 {
-    const int *lengths = s->cache.lengths + x->first_sequence;
     int nothing_kept[KV_PASS_ROWS / KV_KEY_BLOCK] = {0};
-    for (int i = 0, n; x->n_logits > 0 && i < x->n_sequences; i += n) { /* without logits there is nothing to run */
-        const int b = x->first_sequence + i, window = lengths[i] + x->n_positions;
-        const struct kv_cache empty = empty_cache(s, window, nothing_kept);
-        n = equally_long(lengths, i, x->n_sequences, empty.batch);
-        const struct kv_pass pass = {
-            .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
-            .token_stride = (size_t)s->capacity,
-            .first_sequence = b,
-            .n_sequences = n,
-            .n_positions = window, /* all of it, not just what is new */
-            .cache = &empty,
-            .first_in_cache = 0,
-            .n_logits = x->n_logits,
-            .logits = x->logits + (size_t)i * x->logits_stride,
-            .logits_stride = x->logits_stride,
-        };
-        kv_forward(&s->engine, &pass);
+    for (int i = 0, longest; i < n;) {
+        const int n_passed = fill_pass(s, n, &i, &longest);
+        if (!n_passed)
+            break;
+        const struct kv_cache empty = empty_cache(s, longest, nothing_kept);
+        kv_forward(&s->engine, &empty, s->passed, n_passed);
     }
-    for (int b = x->first_sequence; b < x->first_sequence + x->n_sequences; b++)
-        s->cache.lengths[b] += x->n_positions;
+    for (int i = 0; i < n; i++)
+        s->cache.lengths[s->wanted[i].sequence] += s->wanted[i].n_positions;
 }
 
 const struct kv_path kv_path_naive = {

@@ -76,7 +76,7 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
 /* ---- Creation: one block for everything ---------------------------------------------------------------------- */
 
 struct offsets {
-    size_t lengths, kept, tokens, logits, x, h, qkv, inner, last, scratch, partials;
+    size_t lengths, kept, tokens, logits, wanted, passed, gathered, x, h, qkv, inner, last, scratch, partials;
 };
 
 static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
@@ -90,6 +90,9 @@ static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
     at->kept = kv_layout_add(&layout, B, 1, sizeof(int));
     at->tokens = kv_layout_add(&layout, B, (size_t)s->capacity, sizeof(int32_t));
     at->logits = kv_layout_add(&layout, B, (size_t)c->vocab_size, F);
+    at->wanted = kv_layout_add(&layout, B, 1, sizeof *s->wanted);
+    at->passed = kv_layout_add(&layout, B, 1, sizeof *s->passed);
+    at->gathered = kv_layout_add(&layout, (size_t)s->engine.n_gathered, (size_t)c->vocab_size, F);
     s->cache.kind->lay_out(&s->cache, &layout);
     at->x = kv_layout_add(&layout, rows, C, F);
     at->h = kv_layout_add(&layout, rows, C, F);
@@ -126,6 +129,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     s->cache.batch = s->batch;
     s->cache.capacity = kv_round_to_key_block(s->capacity);
     s->engine.capacity = s->capacity;
+    s->engine.n_gathered = s->batch > 1 ? s->batch : 0;
     s->engine.max_rows = s->path->plan(&s->cache, s->capacity);
     const struct kv_layout layout = lay_out(s, &at);
     const kv_status status = kv_block_allocate(&s->block, &layout, "session (cache and activations)", error);
@@ -134,9 +138,12 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     s->lengths = (int *)(void *)(s->block.base + at.lengths);
     s->tokens = (int32_t *)(void *)(s->block.base + at.tokens);
     s->logits = floats_at(s, at.logits);
+    s->wanted = (struct kv_span *)(void *)(s->block.base + at.wanted);
+    s->passed = (struct kv_span *)(void *)(s->block.base + at.passed);
     s->cache.base = s->block.base;
     s->cache.lengths = (int *)(void *)(s->block.base + at.kept);
     struct kv_workspace *work = &s->engine.work;
+    work->gathered = floats_at(s, at.gathered);
     work->x = floats_at(s, at.x);
     work->h = floats_at(s, at.h);
     work->qkv = floats_at(s, at.qkv);
@@ -237,18 +244,17 @@ kv_status kv_session_truncate(struct kv_session *s, const int *lengths, struct k
     return KV_OK;
 }
 
-/* Of n_rows sequences. */
-static kv_status check_tokens(const struct kv_session *s, const int32_t *tokens, int n_rows, int n_tokens,
-                              struct kv_error *error)
+/* What is to be appended: `each` tokens to every sequence, or n_tokens[b] where that is given. */
+struct request {
+    const int *n_tokens; /* [B] or NULL */
+    int each;
+    const int32_t *tokens; /* those of one sequence after those of the one before */
+    float *all_logits;     /* [.., V], in the same order, or NULL */
+};
+
+static int asked(const struct request *r, int b)
 {
-    const int V = s->engine.model->config.vocab_size;
-    if (n_tokens < 1)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: at least 1 is needed, %d were given", n_tokens);
-    for (size_t i = 0; i < (size_t)n_rows * (size_t)n_tokens; i++)
-        if (tokens[i] < 0 || tokens[i] >= V)
-            return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: %d is not in 0..%d (the model's vocab_size is %d)",
-                           tokens[i], V - 1, V);
-    return KV_OK;
+    return r->n_tokens ? r->n_tokens[b] : r->each;
 }
 
 /* How many of the last `total` tokens of a sequence stay. */
@@ -264,7 +270,7 @@ static int tokens_to_keep(const struct kv_session *s, long total)
     return (int)(total - dropped);
 }
 
-/* Whether n further tokens can be had by sequence b. */
+/* Whether sequence b has room for n further tokens. */
 static kv_status check_room(const struct kv_session *s, int b, int n, bool all_logits, struct kv_error *error)
 {
     const int window = s->engine.model->config.n_positions;
@@ -284,6 +290,26 @@ static kv_status check_room(const struct kv_session *s, int b, int n, bool all_l
     return KV_OK;
 }
 
+/* Whether all of it can be had by the first n_sequences. */
+static kv_status check(const struct kv_session *s, const struct request *r, int n_sequences, struct kv_error *error)
+{
+    const int V = s->engine.model->config.vocab_size;
+    kv_status status = KV_OK;
+    long sum = 0;
+    for (int b = 0; b < n_sequences; sum += asked(r, b++))
+        if (asked(r, b) < 0)
+            return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: %d tokens are not at least 0", b, asked(r, b));
+    if (sum < 1)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: at least 1 is needed, %ld were given", sum);
+    for (long i = 0; i < sum; i++)
+        if (r->tokens[i] < 0 || r->tokens[i] >= V)
+            return kv_fail(error, KV_ERROR_ARGUMENT, "tokens: %d is not in 0..%d (the model's vocab_size is %d)",
+                           r->tokens[i], V - 1, V);
+    for (int b = 0; !status && b < n_sequences; b++)
+        status = check_room(s, b, asked(r, b), r->all_logits, error);
+    return status;
+}
+
 /* Puts tokens [n] behind those that sequence b has, and drops the oldest when they are too many: all that are left are
  * then to be run again. True when they were. */
 static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
@@ -301,119 +327,10 @@ static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
     return keep < total;
 }
 
-/* Runs the new positions, n of each, of sequences [first, first + n_sequences) in chunks. */
-static void extend(struct kv_session *s, int first, int n_sequences, int n, float *all_logits)
-{
-    const size_t V = (size_t)s->engine.model->config.vocab_size;
-    const int step = s->chunk && s->chunk < n ? s->chunk : n;
-    for (int begin = 0; begin < n; begin += step) {
-        const int end = begin + step < n ? begin + step : n;
-        struct kv_extension extension = {
-            .first_sequence = first,
-            .n_sequences = n_sequences,
-            .n_positions = end - begin,
-        };
-        if (all_logits) {
-            extension.n_logits = end - begin;
-            extension.logits = all_logits + (size_t)begin * V;
-            extension.logits_stride = (size_t)n * V;
-        } else if (end == n) {
-            extension.n_logits = 1;
-            extension.logits = s->logits + (size_t)first * V;
-            extension.logits_stride = V;
-        }
-        s->path->extend(s, &extension);
-    }
-}
-
-kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_tokens, float *all_logits,
-                             struct kv_error *error)
-{
-    const size_t V = (size_t)s->engine.model->config.vocab_size, n = (size_t)n_tokens;
-    bool over = false;
-    kv_status status = check_tokens(s, tokens, s->batch, n_tokens, error);
-    for (int b = 0; !status && b < s->batch; b++)
-        status = check_room(s, b, n_tokens, all_logits, error);
-    if (status)
-        return status;
-    for (int b = 0; b < s->batch; b++)
-        over |= append(s, b, tokens + (size_t)b * n, n_tokens);
-    s->overflows += over;
-    /* Neighbours with equally many positions to run are run together: all of them, unless some were dropped from. */
-    for (int b = 0, end; b < s->batch; b = end) {
-        const int n_new = s->lengths[b] - s->cache.lengths[b];
-        for (end = b + 1; end < s->batch && s->lengths[end] - s->cache.lengths[end] == n_new;)
-            end++;
-        extend(s, b, end - b, n_new, all_logits ? all_logits + (size_t)b * n * V : NULL);
-    }
-    for (int b = 0; all_logits && b < s->batch; b++)
-        memcpy(s->logits + (size_t)b * V, all_logits + ((size_t)(b + 1) * n - 1) * V, V * sizeof(float));
-    s->has_logits = true;
-    return KV_OK;
-}
-
-kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
-{
-    const size_t V = (size_t)s->engine.model->config.vocab_size;
-    const bool copies = s->path->keeps;
-    kv_status status = check_tokens(s, tokens, 1, n_tokens, error);
-    for (int b = 0; !status && b < s->batch; b++)
-        status = s->lengths[b] ? kv_fail(error, KV_ERROR_ARGUMENT,
-                                         "sequence %d: it has %d positions, and is to be empty", b, s->lengths[b])
-                               : check_room(s, b, n_tokens, false, error);
-    if (status)
-        return status;
-    for (int b = 0; b < s->batch; b++)
-        s->overflows += append(s, b, tokens, n_tokens) && b == 0;
-    extend(s, 0, copies ? 1 : s->batch, s->lengths[0], NULL);
-    for (int b = 1; copies && b < s->batch; b++) {
-        s->cache.kind->copy(&s->cache, 0, b);
-        s->cache.lengths[b] = s->cache.lengths[0];
-        memcpy(s->logits + (size_t)b * V, s->logits, V * sizeof *s->logits);
-    }
-    s->has_logits = true;
-    return KV_OK;
-}
-
-kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int32_t *tokens, float *all_logits,
-                            struct kv_error *error)
-{
-    const size_t V = (size_t)s->engine.model->config.vocab_size;
-    long sum = 0;
-    bool over = false;
-    kv_status status = KV_OK;
-    for (int b = 0; !status && b < s->batch; b++) {
-        status = n_tokens[b] < 0
-                     ? kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: %d tokens are not at least 0", b, n_tokens[b])
-                     : check_room(s, b, n_tokens[b], all_logits, error);
-        sum += n_tokens[b];
-    }
-    if (!status)
-        status = check_tokens(s, tokens, 1, (int)sum, error);
-    if (status)
-        return status;
-    for (int b = 0; b < s->batch; tokens += n_tokens[b++]) {
-        if (n_tokens[b] == 0)
-            continue;
-        over |= append(s, b, tokens, n_tokens[b]);
-        extend(s, b, 1, s->lengths[b] - s->cache.lengths[b], all_logits);
-        if (all_logits) {
-            all_logits += (size_t)n_tokens[b] * V;
-            memcpy(s->logits + (size_t)b * V, all_logits - V, V * sizeof(float));
-        }
-    }
-    s->overflows += over;
-    s->has_logits = true;
-    return KV_OK;
-}
-
-kv_status kv_session_fork(struct kv_session *s, int from, int to, struct kv_error *error)
+/* Gives sequence `to` all that sequence `from` has. */
+static void copy_sequence(struct kv_session *s, int from, int to)
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size, capacity = (size_t)s->capacity;
-    if (from < 0 || from >= s->batch || to < 0 || to >= s->batch)
-        return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d cannot be given to %d: there are %d", from, to, s->batch);
-    if (from == to)
-        return KV_OK;
     memcpy(s->tokens + (size_t)to * capacity, s->tokens + (size_t)from * capacity,
            (size_t)s->lengths[from] * sizeof *s->tokens);
     memcpy(s->logits + (size_t)to * V, s->logits + (size_t)from * V, V * sizeof *s->logits);
@@ -421,12 +338,102 @@ kv_status kv_session_fork(struct kv_session *s, int from, int to, struct kv_erro
         s->cache.kind->copy(&s->cache, from, to);
     s->cache.lengths[to] = s->cache.lengths[from];
     s->lengths[to] = s->lengths[from];
+}
+
+/* Puts into s->wanted what is left to run of the first n_sequences, at most `chunk` positions of each. Returns of how
+ * many it is. */
+static int want(struct kv_session *s, const struct request *r, int n_sequences)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
+    float *all_logits = r->all_logits;
+    int n = 0;
+    for (int b = 0; b < n_sequences; b++) {
+        const int left = s->lengths[b] - s->cache.lengths[b];
+        struct kv_span *span = &s->wanted[n];
+        n += left > 0;
+        *span = (struct kv_span){.sequence = b,
+                                 .tokens = s->tokens + (size_t)b * (size_t)s->capacity,
+                                 .n_positions = s->chunk && s->chunk < left ? s->chunk : left};
+        if (all_logits) {
+            span->n_logits = span->n_positions;
+            span->logits = all_logits + (size_t)(asked(r, b) - left) * V;
+            all_logits += (size_t)asked(r, b) * V;
+        } else if (span->n_positions == left) {
+            span->n_logits = 1;
+            span->logits = s->logits + (size_t)b * V;
+        }
+    }
+    return n;
+}
+
+static kv_status append_all(struct kv_session *s, const struct request *r, struct kv_error *error)
+{
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
+    bool over = false;
+    const kv_status status = check(s, r, s->batch, error);
+    if (status)
+        return status;
+    const int32_t *tokens = r->tokens;
+    for (int b = 0; b < s->batch; tokens += asked(r, b++))
+        over |= append(s, b, tokens, asked(r, b));
+    s->overflows += over;
+    for (int n; (n = want(s, r, s->batch));)
+        s->path->extend(s, n);
+    const float *end = r->all_logits;
+    for (int b = 0; end && b < s->batch; b++) {
+        end += (size_t)asked(r, b) * V;
+        if (asked(r, b))
+            memcpy(s->logits + (size_t)b * V, end - V, V * sizeof *end);
+    }
+    s->has_logits = true;
     return KV_OK;
+}
+
+kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_tokens, float *all_logits,
+                             struct kv_error *error)
+{
+    return append_all(s, &(struct request){NULL, n_tokens, tokens, all_logits}, error);
+}
+
+kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int32_t *tokens, float *all_logits,
+                            struct kv_error *error)
+{
+    return append_all(s, &(struct request){n_tokens, 0, tokens, all_logits}, error);
 }
 
 kv_status kv_session_decode(struct kv_session *s, const int32_t *tokens, struct kv_error *error)
 {
     return kv_session_prefill(s, tokens, 1, NULL, error);
+}
+
+kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
+{
+    const struct request request = {NULL, n_tokens, tokens, NULL};
+    const bool copies = s->path->keeps;
+    for (int b = 0; b < s->batch; b++)
+        if (s->lengths[b])
+            return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: it has %d positions, and is to be empty", b,
+                           s->lengths[b]);
+    const kv_status status = check(s, &request, 1, error);
+    if (status)
+        return status;
+    for (int b = 0; b < s->batch; b++)
+        s->overflows += append(s, b, tokens, n_tokens) && b == 0;
+    for (int n; (n = want(s, &request, copies ? 1 : s->batch));)
+        s->path->extend(s, n);
+    for (int b = 1; copies && b < s->batch; b++)
+        copy_sequence(s, 0, b);
+    s->has_logits = true;
+    return KV_OK;
+}
+
+kv_status kv_session_fork(struct kv_session *s, int from, int to, struct kv_error *error)
+{
+    if (from < 0 || from >= s->batch || to < 0 || to >= s->batch)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d cannot be given to %d: there are %d", from, to, s->batch);
+    if (from != to)
+        copy_sequence(s, from, to);
+    return KV_OK;
 }
 
 const float *kv_session_logits(const struct kv_session *s)
