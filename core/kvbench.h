@@ -360,6 +360,100 @@ void kv_sampler_reset(struct kv_sampler *sampler);
  * +inf, or all of a row are -inf): the step is not taken, and tokens are undefined. */
 kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, int32_t *tokens, struct kv_error *error);
 
+/* ---- Speculation: several tokens a step ---------------------------------------------------------------------- */
+
+/* A step drafts up to k tokens of each sequence cheaply, then runs all of them through the model at once, as a prompt is,
+ * keeps those that the model would have said itself, and one of its own behind them; what was run for the others is cut
+ * off again (Leviathan, Kalman & Matias 2023; Chen et al. 2023).
+ *
+ *   greedy    a draft stays when it is the argmax of the logits before it. So the tokens are those of plain steps, where
+ *             logits do not depend on how many positions are run at once: to the bit with the matmul "packed"; those of
+ *             "openblas" may differ in the last bits, and where two logits are that close another token wins.
+ *   sampling  a draft d stays with probability min(1, p(d) / q(d)), where p and q are what temperature, top-k and top-p
+ *             leave of the model's logits and of the draft's; the first that does not is drawn anew, from what p has
+ *             above q. Each token has the distribution of plain steps, and not the tokens of the same seed. Tokens looked
+ *             up have a q of 1.
+ *
+ * A draft stays, when those before it did, with a probability alpha. Were that the same everywhere, a step would give
+ *   E = (1 - alpha^(k + 1)) / (1 - alpha)                              tokens   (Leviathan et al. 2023, equation 1)
+ * and with c_v, the time of a pass over k + 1 positions, and c_d, that of drafting a token, both in plain steps, be
+ *   E / (c_v + k c_d)                                                  times as fast
+ * which is their theorem 3.8 where c_v is 1. */
+#define KV_SPECULATE_MOST 63 /* k */
+
+/* "none"; then the kinds: "lookup:4", what came next in the sequence itself the last time, and "draft:MODEL:4", what a
+ * smaller model says. Row `index`, NULL past the end. */
+const struct kv_choice *kv_speculate_choice(int index);
+
+/* Reads "none", "lookup:K" or "draft:MODEL:K", with K in 1..63. k is 0 for none; the model's name is [n_model] of `name`,
+ * none for a lookup. Errors: ARGUMENT, naming what is wrong. */
+struct kv_speculate_name {
+    int k;
+    const char *model;
+    int n_model;
+};
+kv_status kv_speculate_read(const char *name, struct kv_speculate_name *read, struct kv_error *error);
+
+struct kv_speculation {
+    int k;                             /* most drafts a step, 1..KV_SPECULATE_MOST */
+    const struct kv_model *draft;      /* of the same vocabulary; NULL: look up */
+    struct kv_session_options session; /* the draft's: its batch, capacity and overflow are seen to */
+    struct kv_sampling sampling;       /* temperature 0: greedy */
+    int n_tokens;                      /* most tokens that a sequence will have, its prompt's and new ones */
+};
+
+/* Since the last kv_speculator_reset. Place j of a step: its draft j, which is judged when all before it stayed. */
+struct kv_speculation_counts {
+    int64_t steps;                     /* steps, each counted by the sequences that took part */
+    int64_t tokens;                    /* that they gave */
+    int64_t drafted;                   /* tokens */
+    int64_t judged[KV_SPECULATE_MOST]; /* by place */
+    int64_t stayed[KV_SPECULATE_MOST];
+    int64_t passes;    /* steps of all sequences together */
+    int64_t draft_ns;  /* of these: drafting */
+    int64_t verify_ns; /* running and judging the drafts */
+};
+
+struct kv_speculator;
+
+/* For a session, which is then stepped through it and must outlive it, as must the draft. Allocates everything that it will
+ * need: with a draft and sampling 8 bytes a token of the vocabulary, draft and sequence. Errors: ARGUMENT (k, another
+ * vocabulary, those of kv_sampler_create), MEMORY, those of kv_session_create. */
+kv_status kv_speculator_create(struct kv_speculator **speculator, struct kv_session *session,
+                               const struct kv_speculation *speculation, struct kv_error *error);
+void kv_speculator_free(struct kv_speculator *speculator);
+
+/* Forgets all tokens and counts. */
+void kv_speculator_reset(struct kv_speculator *speculator);
+
+/* More tokens [n] of a sequence: its prompt, and then what was selected without the speculator. The last one has not been
+ * run by the session, all others have. Errors: ARGUMENT (more than n_tokens). */
+kv_status kv_speculator_push(struct kv_speculator *speculator, int sequence, const int32_t *tokens, int n,
+                             struct kv_error *error);
+
+/* Has the draft run what it has not, which a step does otherwise: the prompt. Errors: those of kv_session_append. */
+kv_status kv_speculator_prepare(struct kv_speculator *speculator, struct kv_error *error);
+
+/* One step: the next tokens of every sequence b with most[b] > 0, at least 1 and no more than that.
+ *   most      [B] tokens that are still wanted; 0: none, and the sequence is left alone
+ *   tokens    [B, k + 1]
+ *   n_tokens  [B]
+ * Short of the window's end no more is drafted than fits. A sequence that is at it takes no part under stop, and when
+ * that is true of all that want tokens the status is KV_WINDOW_FULL. Else all take a plain step, of one token each, so
+ * that overflow does what it does without: under recompute every step is plain from there on, under shift the draft
+ * runs what is left of the window again. Past its
+ * own window, and where its logits are not numbers, a draft says nothing. After KV_WINDOW_FULL all is as it was; after
+ * another error only a reset of session and speculator goes on. Errors: those of kv_session_append, kv_session_greedy
+ * and kv_sampler_select. */
+kv_status kv_speculator_step(struct kv_speculator *speculator, const int *most, int32_t *tokens, int *n_tokens,
+                             struct kv_error *error);
+
+const struct kv_speculation_counts *kv_speculator_counts(const struct kv_speculator *speculator);
+/* alpha: of all drafts that were judged the part that stayed; NaN before there are any. */
+double kv_speculation_acceptance(const struct kv_speculation_counts *counts);
+/* E, 0 <= alpha <= 1. */
+double kv_speculation_tokens(double alpha, int k);
+
 /* ---- Text ---------------------------------------------------------------------------------------------------- */
 
 /* Between text, which is any bytes, and token ids. Immutable once created: threads may share one. */

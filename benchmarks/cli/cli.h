@@ -169,6 +169,8 @@ int print_and_free(const char *command, struct kv_table *table, enum kv_format f
 /* The tokenizer of that name, or, where it is NULL, of that model (NULL: the first). KVBENCH_DATA names the folder with
  * gpt2/vocab.bpe. Errors: as kv_tokenizer_create and kv_tokenizer_of_config. */
 kv_status text_tokenizer(const char *name, const char *model, struct kv_tokenizer **tokenizer, struct kv_error *error);
+/* The name of a model's tokenizer alone. Errors: as kv_tokenizer_of_config. */
+kv_status text_tokenizer_name(const char *model, const char **name, struct kv_error *error);
 /* The list of merges published with GPT-2, for the caller to free(); NULL without memory. */
 char *text_merges_file(void);
 /* One sequence: the ids of the text. Errors: ARGUMENT (no text), as kv_tokenizer_encode. */
@@ -193,6 +195,8 @@ struct model_options {
 
 /* The small model that comes with the program, in data/models: what commands that show something run by default. */
 #define EMBEDDED_MODEL "kjv"
+/* A smaller one of the same text, which drafts for it. */
+#define EMBEDDED_DRAFT "kjv-draft"
 
 /* The folder with the files of a model: `model` itself, or that of a name; for the caller to free(), NULL when there is
  * none, as for a published model that was not fetched. */
@@ -241,5 +245,17 @@ kv_status export_model(const struct model_options *options, const struct kv_mode
  * says why and returns CLI_FAILED or CLI_USAGE. */
 int model_open(const char *command, const struct model_options *options, struct kv_pool **pool,
                struct kv_model **model);
+
+/* ---- Speculation ------------------------------------------------------------------------------------- */
+
+/* `name` where kv_speculate_read takes it, NULL: it is none. */
+const char *speculation_name(const char *name);
+
+/* What "lookup:4" or "draft:MODEL:4" asks for, of drafts for that model: with k 0 for none. *draft, NULL for a lookup, is
+ * the caller's to free. The draft's weights and kernels are those of `options`. Errors: those of kv_speculate_read and
+ * model_load; ARGUMENT for a draft of another vocabulary. */
+kv_status speculation_open(const char *command, const char *name, const struct model_options *options,
+                           struct kv_pool *pool, struct kv_speculation *speculation, struct kv_model **draft,
+                           struct kv_error *error);
 
 #endif

@@ -109,6 +109,17 @@ void generate_warn_of_window(const struct generate_job *job, const struct kv_dec
                 job->command, n_positions, policy->summary, policy->name);
 }
 
+void generate_tell_speculation(const struct kv_decoder *d)
+{
+    const struct kv_speculation_counts *c = kv_speculator_counts(d->speculator);
+    const double alpha = kv_speculation_acceptance(c);
+    if (c->steps == 0)
+        return;
+    fprintf(stderr, ", %.2f tokens a step", (double)c->tokens / (double)c->steps);
+    if (!isnan(alpha))
+        fprintf(stderr, " (%.0f %% of drafts stayed)", 100 * alpha);
+}
+
 static void print_figures(const struct generate_job *job, const struct kv_decoder *d)
 {
     const struct kv_generation *g = &d->generation;
@@ -124,6 +135,8 @@ static void print_figures(const struct generate_job *job, const struct kv_decode
     if (!isnan(f.ttpt_ms))
         fprintf(stderr, ", TTPT (TPOT) %.2f ms, %s tokens/s", f.ttpt_ms,
                 generate_rate_text(kv_generation_rate(&d->generation), rate));
+    if (d->speculator)
+        generate_tell_speculation(d);
     fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
 }
 
@@ -190,9 +203,17 @@ struct settings {
     int batch; /* 0: as many as --tokens has */
     int chunk;
     const char *path;
+    const char *speculate; /* NULL: none */
     bool stop_at_eot;
     bool ids;
 };
+
+static bool speculate_parse(const char *text, void *value, struct kv_error *error)
+{
+    struct kv_speculate_name read;
+    *(const char **)value = text;
+    return kv_speculate_read(text, &read, error) == KV_OK;
+}
 
 static const struct kv_choice both = {"both", "side by side, with the same share of the machine"};
 
@@ -293,7 +314,7 @@ static int use_prompt(const char *command, struct settings *s, const struct kv_c
 /* ---- The command ----------------------------------------------------------------------------------------- */
 
 static int generate(const char *command, const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
-                    const struct kv_tokenizer *tokenizer)
+                    const struct kv_tokenizer *tokenizer, const struct kv_speculation *speculation)
 {
     int overflow = 0;
     while (strcmp(overflow_choice(overflow)->name, s->overflow) != 0)
@@ -313,7 +334,8 @@ static int generate(const char *command, const struct settings *s, const struct 
                     .n_prompts = s->rows.batch,
                     .n_prompt = s->rows.length,
                     .n_new = s->n_new,
-                    .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1},
+                    .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1,
+                    .speculation = *speculation},
     };
     job.options.session.batch = s->batch ? s->batch : s->rows.batch;
     job.options.session.chunk = s->chunk;
@@ -336,11 +358,17 @@ static int run(const char *command, struct settings *s)
     if (status)
         return status;
     struct kv_tokenizer *tokenizer = NULL;
+    struct kv_model *draft = NULL;
+    struct kv_speculation speculation;
+    struct kv_error error = {""};
     complete(s);
     status = use_prompt(command, s, kv_model_config(model), &tokenizer);
+    if (!status && speculation_open(command, s->speculate, &s->model, pool, &speculation, &draft, &error) != KV_OK)
+        status = cli_fail(command, CLI_FAILED, "--speculate: %s", error.message);
     if (!status)
-        status = generate(command, s, model, pool, tokenizer);
+        status = generate(command, s, model, pool, tokenizer, &speculation);
     kv_tokenizer_free(tokenizer);
+    kv_model_free(draft);
     kv_model_free(model);
     kv_pool_free(pool);
     return status;
@@ -434,6 +462,13 @@ int command_generate(int argc, char **argv)
          .integer = &s.chunk,
          .low = 1,
          .high = INT32_MAX},
+        {.name = "speculate",
+         .argument = "KIND",
+         .help = "draft K tokens a step, 1 to 63, and run them at once: lookup:K, what came next in the\n"
+                 "                           text itself the last time, or draft:MODEL:K, what a smaller model says, such\n"
+                 "                           as draft:" EMBEDDED_DRAFT ":4 for " EMBEDDED_MODEL "; without draws the same text",
+         .value = &s.speculate,
+         .parse = speculate_parse},
         {.name = "ids", .help = "print token ids on one line instead of text", .flag = &s.ids},
     };
     const struct option_table table = {

@@ -40,6 +40,9 @@ void generate_print_ids(const struct kv_decoder *decoder);
 /* What happened at the window's end, in one line; nothing when it was not reached. */
 void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *decoder);
 
+/* ", 2.31 tokens a step (71 % of drafts stayed)" of a decoder that speculates; nothing before its first such step. */
+void generate_tell_speculation(const struct kv_decoder *decoder);
+
 /* Tokens a second with as many digits as mean something; "-" for NaN. Returns text. */
 enum { RATE_TEXT_SIZE = 32 };
 const char *generate_rate_text(double tokens_per_second, char *text);

@@ -111,10 +111,15 @@ static bool is_preset(const char *name)
     return false;
 }
 
+static bool is_embedded(const char *name)
+{
+    return strcmp(name, EMBEDDED_MODEL) == 0 || strcmp(name, EMBEDDED_DRAFT) == 0;
+}
+
 /* A known name always means that model; a folder of the same name is given as ./NAME. */
 static bool is_name(const char *model)
 {
-    return is_preset(model) || strcmp(model, EMBEDDED_MODEL) == 0;
+    return is_preset(model) || is_embedded(model);
 }
 
 /* Published models are where data/fetch_gpt2.sh puts them, the others in the repository. */
@@ -146,7 +151,7 @@ kv_status model_preset(const char *model, struct kv_config *config, struct kv_er
     if (is_preset(model))
         return kv_config_preset(model, config, error);
     char names[200] = "";
-    if (strcmp(model, EMBEDDED_MODEL) == 0)
+    if (is_embedded(model))
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "model '%s' is missing: KVBENCH_DATA is to name the project's data folder, with models/%s in it",
                        model, model);
@@ -228,7 +233,7 @@ static kv_status no_memory(struct kv_error *error)
 }
 
 /* The tokenizer of a model on disk, or of a published one. */
-static kv_status name_of_model(const char *model, const char **name, struct kv_error *error)
+kv_status text_tokenizer_name(const char *model, const char **name, struct kv_error *error)
 {
     struct kv_config config;
     char *folder = model_folder(model), *file;
@@ -254,7 +259,7 @@ char *text_merges_file(void)
 kv_status text_tokenizer(const char *name, const char *model, struct kv_tokenizer **tokenizer, struct kv_error *error)
 {
     *tokenizer = NULL;
-    kv_status status = name || !model ? KV_OK : name_of_model(model, &name, error);
+    kv_status status = name || !model ? KV_OK : text_tokenizer_name(model, &name, error);
     if (status)
         return status;
     char *file = text_merges_file();

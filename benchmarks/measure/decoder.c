@@ -16,12 +16,17 @@ static kv_status create_session(struct kv_decoder *d, const struct kv_model *mod
     kv_status status = kv_session_create(&d->session, model, pool, &options, error);
     if (!status && o->sampling.temperature > 0)
         status = kv_sampler_create(&d->sampler, &o->sampling, config->vocab_size, options.batch, pool, error);
-    return status;
+    if (status || !d->k)
+        return status;
+    struct kv_speculation speculation = o->speculation;
+    speculation.sampling = o->sampling;
+    speculation.n_tokens = o->n_prompt + (o->n_new > 0 ? o->n_new : 1);
+    return kv_speculator_create(&d->speculator, d->session, &speculation, error);
 }
 
 static kv_status allocate(struct kv_decoder *d, const struct kv_decoder_options *o, struct kv_error *error)
 {
-    const size_t B = (size_t)o->session.batch, T = (size_t)o->n_prompt;
+    const size_t B = (size_t)o->session.batch, T = (size_t)o->n_prompt, most = (size_t)d->k + 1;
     const kv_status status = kv_generation_create(&d->generation, o->session.batch, o->n_prompt, o->n_new, error);
     if (status)
         return status;
@@ -29,7 +34,10 @@ static kv_status allocate(struct kv_decoder *d, const struct kv_decoder_options 
     d->newest = calloc(B, sizeof *d->newest);
     d->ended = calloc(B, sizeof *d->ended);
     d->prompt_lengths = calloc(B, sizeof *d->prompt_lengths);
-    if (!d->prompt || !d->newest || !d->ended || !d->prompt_lengths)
+    d->selected = calloc(B * most, sizeof *d->selected);
+    d->n_new = calloc(B, sizeof *d->n_new);
+    d->n_left = calloc(B, sizeof *d->n_left);
+    if (!d->prompt || !d->newest || !d->ended || !d->prompt_lengths || !d->selected || !d->n_new || !d->n_left)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu prompts of %zu tokens: choose a smaller batch", B, T);
     for (size_t b = 0; b < B; b++)
         d->prompt_lengths[b] = o->n_prompt;
@@ -44,6 +52,7 @@ kv_status kv_decoder_create(struct kv_decoder *d, const struct kv_model *model, 
     *d = (struct kv_decoder){.n_running = o->session.batch,
                              .n_wanted = o->n_new,
                              .end_of_text = o->end_of_text,
+                             .k = o->speculation.k,
                              .same_prompt = o->same_prompt};
     /* The session first: it knows what memory is left before anything is touched. */
     kv_status status = create_session(d, model, pool, o, error);
@@ -56,6 +65,7 @@ kv_status kv_decoder_create(struct kv_decoder *d, const struct kv_model *model, 
 
 void kv_decoder_free(struct kv_decoder *d)
 {
+    kv_speculator_free(d->speculator);
     kv_session_free(d->session);
     kv_sampler_free(d->sampler);
     kv_generation_free(&d->generation);
@@ -63,6 +73,9 @@ void kv_decoder_free(struct kv_decoder *d)
     free(d->newest);
     free(d->ended);
     free(d->prompt_lengths);
+    free(d->selected);
+    free(d->n_new);
+    free(d->n_left);
     *d = (struct kv_decoder){0};
 }
 
@@ -76,17 +89,52 @@ bool kv_decoder_done(const struct kv_decoder *d)
     return true;
 }
 
-/* From the tokens before to the next ones, in d->newest: all that the clock sees. */
+/* The speculator is told of the prompt and of what was selected behind it. */
+static kv_status start_speculation(struct kv_decoder *d, struct kv_error *error)
+{
+    const int n_prompt = d->generation.n_prompt;
+    kv_status status = KV_OK;
+    kv_speculator_reset(d->speculator);
+    for (int b = 0; !status && b < d->generation.batch; b++) {
+        status = kv_speculator_push(d->speculator, b, d->prompt + (size_t)b * (size_t)n_prompt, n_prompt, error);
+        if (!status)
+            status = kv_speculator_push(d->speculator, b, &d->newest[b], 1, error);
+    }
+    return status ? status : kv_speculator_prepare(d->speculator, error);
+}
+
+/* Of every sequence the next token. */
+static kv_status select_one(struct kv_decoder *d, struct kv_error *error)
+{
+    const struct kv_generation *g = &d->generation;
+    kv_status status = g->n_steps > 0   ? kv_session_decode(d->session, d->newest, error)
+                       : d->same_prompt ? kv_session_prefill_same(d->session, d->prompt, g->n_prompt, error)
+                                        : kv_session_prefill(d->session, d->prompt, g->n_prompt, NULL, error);
+    if (!status)
+        status = d->sampler ? kv_sampler_select(d->sampler, kv_session_logits(d->session), d->newest, error)
+                            : kv_session_greedy(d->session, d->newest, error);
+    for (int b = 0; !status && b < g->batch; b++) {
+        d->selected[(size_t)b * (size_t)(d->k + 1)] = d->newest[b];
+        d->n_new[b] = 1;
+    }
+    return status;
+}
+
+/* From the tokens before to the next ones, in d->selected: all that the clock sees. */
 static kv_status select_next(struct kv_decoder *d, struct kv_error *error)
 {
     const struct kv_generation *g = &d->generation;
-    const kv_status status = g->n_steps > 0   ? kv_session_decode(d->session, d->newest, error)
-                             : d->same_prompt ? kv_session_prefill_same(d->session, d->prompt, g->n_prompt, error)
-                                              : kv_session_prefill(d->session, d->prompt, g->n_prompt, NULL, error);
-    if (status)
-        return status;
-    return d->sampler ? kv_sampler_select(d->sampler, kv_session_logits(d->session), d->newest, error)
-                      : kv_session_greedy(d->session, d->newest, error);
+    if (g->n_steps == 0 || !d->speculator) {
+        const kv_status status = select_one(d, error);
+        return status || !d->speculator ? status : start_speculation(d, error);
+    }
+    for (int b = 0; b < g->batch; b++)
+        d->n_left[b] = d->ended[b] ? 0 : d->n_wanted - g->n_selected[b];
+    const kv_status status = kv_speculator_step(d->speculator, d->n_left, d->selected, d->n_new, error);
+    for (int b = 0; !status && b < g->batch; b++)
+        if (d->n_new[b] > 0)
+            d->newest[b] = d->selected[(size_t)b * (size_t)(d->k + 1) + (size_t)d->n_new[b] - 1];
+    return status;
 }
 
 /* Takes the tokens that a step selected for one sequence; returns how many of them count. */
@@ -115,7 +163,7 @@ static void keep_step(struct kv_decoder *d, int64_t elapsed_ns)
     g->stamps[step] = g->stamps[step - 1] + elapsed_ns;
     g->n_running[step] = d->n_running;
     for (int b = 0; b < g->batch; b++)
-        g->n_given[step] += keep_tokens(d, b, &d->newest[b], 1);
+        g->n_given[step] += keep_tokens(d, b, d->selected + (size_t)b * (size_t)(d->k + 1), d->n_new[b]);
     const size_t live = kv_session_kv_live_bytes(d->session);
     g->kv_live_bytes = live > g->kv_live_bytes ? live : g->kv_live_bytes;
 }
@@ -132,8 +180,12 @@ void kv_decoder_reset(struct kv_decoder *d, int n_new)
     d->n_running = d->generation.batch;
     d->n_wanted = n_new;
     d->window_full = false;
-    for (size_t b = 0; d->has_prompt && b < B; b++)
-        d->newest[b] = d->first;
+    for (size_t b = 0; d->has_prompt && b < B; b++) {
+        d->newest[b] = d->selected[b * (size_t)(d->k + 1)] = d->first;
+        d->n_new[b] = 1;
+    }
+    if (d->has_prompt && d->speculator)
+        (void)start_speculation(d, NULL); /* which did so before */
     if (d->has_prompt && n_new > 0)
         keep_step(d, 0);
 }

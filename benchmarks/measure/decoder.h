@@ -1,8 +1,8 @@
 /* From a prompt to its new tokens, step by step, with a clock of its own: what `bench`, `generate` and the dashboard
  * run.
  *
- * A step appends k >= 1 positions to every sequence, the first time the prompt, and selects 1..k tokens for each of
- * them; on today's paths k is 1 after the prompt. The clock runs only inside kv_decoder_step: from the ids of the
+ * A step appends positions to every sequence, the first time the prompt, and selects tokens for each of them: one, or
+ * with speculation 1..k + 1, as many as its drafts gave. The draft's run of the prompt is in the first step. The clock runs only inside kv_decoder_step: from the ids of the
  * prompt, or of the tokens before, to the selected ones. What a caller does between two steps, writing text or running
  * another path, is in no figure. The stamps are of that clock, t_0 = 0; with them the definitions of measure/measure.h
  * hold. */
@@ -19,6 +19,7 @@ struct kv_decoder_options {
     int n_prompt;                      /* T >= 1 */
     int n_new;                         /* N >= 0: most tokens a sequence */
     int32_t end_of_text;               /* the id that ends a sequence; -1: none does */
+    struct kv_speculation speculation; /* k 0: none; its sampling and n_tokens are seen to */
     /* With n_prompts = 1 and without draws: the prompt is run once, for all sequences, and a reset goes back to behind
      * it. Its step is there as always, but takes no time: such a generation has no TTFT. */
     bool same_prompt;
@@ -28,9 +29,14 @@ struct kv_decoder_options {
 struct kv_decoder {
     struct kv_session *session;
     struct kv_sampler *sampler; /* NULL: greedy */
+    struct kv_speculator *speculator; /* NULL: a token a step */
     struct kv_generation generation;
     int32_t *prompt; /* [B, T] */
-    int32_t *newest; /* [B] what the step before selected: the next one runs it */
+    int32_t *newest; /* [B] what the step before selected last: the next one runs it */
+    int32_t *selected; /* [B, k + 1] and all that it selected */
+    int *n_new;        /* [B] how many these are */
+    int *n_left;       /* [B] tokens that are still wanted */
+    int k;             /* most drafts a step; 0: no speculation */
     bool *ended;     /* [B] at end_of_text */
     int n_running;   /* sequences that have not ended */
     int n_wanted;    /* tokens a sequence, 0..N */
@@ -55,7 +61,7 @@ bool kv_decoder_done(const struct kv_decoder *decoder);
 
 /* The next tokens of every sequence; allocates nothing. A sequence that has ended is fed end_of_text. The window's end
  * under KV_OVERFLOW_STOP is an error only when not even one token was selected. Errors: those of kv_session_prefill,
- * kv_session_greedy and kv_sampler_select; the generation is then as before the step, and only a reset goes on. */
+ * kv_session_greedy, kv_sampler_select and kv_speculator_step; the generation is then as before the step, and only a reset goes on. */
 kv_status kv_decoder_step(struct kv_decoder *decoder, struct kv_error *error);
 
 /* All steps that are left. */

@@ -20,7 +20,7 @@ struct kv_generation {
     int n_steps;          /* done: the prompt's, and those after it */
     int64_t *stamps;      /* [N + 1] ns: 0, and the end of each step, by a clock that runs only during steps */
     int *n_given;         /* [N + 1] tokens that each step gave all sequences together; of index 0: 0 */
-    int *n_running;       /* [N + 1] sequences that it gave some: those that had not ended */
+    int *n_running;       /* [N + 1] sequences that had not ended, also such as have their N tokens */
     int32_t *tokens;      /* [B, N] the new tokens, only the first n_selected of a row meaningful */
     int *n_selected;      /* [B] tokens of each sequence, an end_of_text among them */
     size_t kv_live_bytes; /* keys and values in use, the most there were */

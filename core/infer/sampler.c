@@ -8,17 +8,14 @@
  * A search in cumulative weights would need one random number in place of one a token, but there every boundary is a
  * sum of what comes before it: a difference in the last bits of one logit, or one token more in the set, moves them
  * all. Here it matters only where that token is among the first two. */
+#include "infer/sampler.h"
+
 #include "base/error.h"
 #include "base/random.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
-
-struct candidate {
-    float value; /* the logit, later the weight */
-    int32_t id;
-};
 
 struct kv_sampler {
     double inverse_temperature, top_p;
@@ -32,7 +29,7 @@ struct kv_sampler {
     const float *logits;
     int32_t *tokens;
     int *outcomes;                 /* [batch] candidates of each row; where there are none, as gather says it */
-    struct candidate candidates[]; /* [n_ranks, room], then outcomes */
+    struct kv_candidate candidates[]; /* [n_ranks, room], then outcomes */
 };
 
 /* ---- Creation ------------------------------------------------------------------------------------------------ */
@@ -95,14 +92,14 @@ void kv_sampler_reset(struct kv_sampler *s)
 
 /* ---- The best of a set --------------------------------------------------------------------------------------- */
 
-static bool is_better(struct candidate a, struct candidate b)
+static bool is_better(struct kv_candidate a, struct kv_candidate b)
 {
     return (a.value > b.value) | ((a.value == b.value) & (a.id < b.id)); /* | and &: no branch to mispredict */
 }
 
-static void swap(struct candidate *a, struct candidate *b)
+static void swap(struct kv_candidate *a, struct kv_candidate *b)
 {
-    const struct candidate kept = *a;
+    const struct kv_candidate kept = *a;
     *a = *b;
     *b = kept;
 }
@@ -110,17 +107,17 @@ static void swap(struct candidate *a, struct candidate *b)
 /* Moves the fewest best of c [n] that reach `target` > 0, each counted as 1 or as its value, to the front, the least of
  * them to their end, and returns how many they are. Quickselect with scattered pivots, so that no order of the logits
  * that is likely to be met takes more than linear time. */
-static int select_best(struct candidate *c, int n, double target, bool by_value)
+static int select_best(struct kv_candidate *c, int n, double target, bool by_value)
 {
     int begin = 0, end = n;
     double reached = 0; /* by those before `begin` */
     while (begin < end) {
         swap(&c[begin + (int)(kv_draw64((uint64_t)begin, (uint64_t)end) % (uint64_t)(end - begin))], &c[end - 1]);
-        const struct candidate pivot = c[end - 1];
+        const struct kv_candidate pivot = c[end - 1];
         int place = begin;
         double better = 0;
         for (int i = begin; i < end - 1; i++) {
-            const struct candidate x = c[i];
+            const struct kv_candidate x = c[i];
             const bool is_ahead = is_better(x, pivot);
             c[i] = c[place];
             c[place] = x;
@@ -143,7 +140,7 @@ static int select_best(struct candidate *c, int n, double target, bool by_value)
 /* ---- One token ----------------------------------------------------------------------------------------------- */
 
 /* The candidates that top-k leaves, how many; 0 when no logit is above -inf, -1 when one is +inf or not a number. */
-static int gather(const struct kv_sampler *s, const float *logits, struct candidate *c)
+static int gather(const struct kv_sampler *s, const float *logits, struct kv_candidate *c)
 {
     float least = -INFINITY; /* of the best so far; what comes later must be larger */
     int n = 0;
@@ -152,7 +149,7 @@ static int gather(const struct kv_sampler *s, const float *logits, struct candid
             continue;
         if (!(logits[id] <= FLT_MAX))
             return -1;
-        c[n++] = (struct candidate){logits[id], id};
+        c[n++] = (struct kv_candidate){logits[id], id};
         if (n == s->room && n > s->keep) {
             n = select_best(c, n, s->keep, false);
             least = c[n - 1].value;
@@ -161,7 +158,7 @@ static int gather(const struct kv_sampler *s, const float *logits, struct candid
     return n > s->keep ? select_best(c, n, s->keep, false) : n;
 }
 
-static float largest_of(const struct candidate *c, int n)
+static float largest_of(const struct kv_candidate *c, int n)
 {
     float largest = c[0].value;
     for (int i = 1; i < n; i++)
@@ -170,7 +167,7 @@ static float largest_of(const struct candidate *c, int n)
 }
 
 /* Logits to weights; returns their sum. */
-static double weigh(struct candidate *c, int n, double inverse_temperature)
+static double weigh(struct kv_candidate *c, int n, double inverse_temperature)
 {
     const float largest = largest_of(c, n);
     double sum = 0;
@@ -182,13 +179,13 @@ static double weigh(struct candidate *c, int n, double inverse_temperature)
 }
 
 /* How many of c [n], moved to the front, top-p keeps. */
-static int keep_top_p(struct candidate *c, int n, double top_p, double sum)
+static int keep_top_p(struct kv_candidate *c, int n, double top_p, double sum)
 {
     /* All weights below this one add up to less than (1 - top_p) sum: the others reach top_p without them. */
     const double least = (1 - top_p) * sum / n;
     int n_left = 0;
     for (int i = 0; i < n; i++) {
-        const struct candidate x = c[i];
+        const struct kv_candidate x = c[i];
         c[n_left] = x;
         n_left += (double)x.value >= least;
     }
@@ -218,7 +215,7 @@ static void run(struct race *race, int32_t id, double u, double weight)
 }
 
 /* The race of weights. */
-static void race_weights(struct race *race, const struct candidate *c, int n)
+static void race_weights(struct race *race, const struct kv_candidate *c, int n)
 {
     for (int i = 0; i < n; i++)
         run(race, c[i].id, draw(race, c[i].id), (double)c[i].value);
@@ -229,7 +226,7 @@ enum { LOWEST = 104 };
 
 /* The same of logits, without most of the exponentials: with y = (logit - largest) / temperature the weight is at most
  * e^-floor(-y), and who is too late with that is too late. */
-static void race_logits(struct race *race, const struct candidate *c, int n, double inverse_temperature)
+static void race_logits(struct race *race, const struct kv_candidate *c, int n, double inverse_temperature)
 {
     double most[LOWEST + 1]; /* with room for the roundings of exp and of the weight */
     const double largest = (double)largest_of(c, n);
@@ -243,13 +240,18 @@ static void race_logits(struct race *race, const struct candidate *c, int n, dou
     }
 }
 
+static struct race race_of(const struct kv_sampler *s, int b, uint64_t step, int32_t otherwise)
+{
+    return (struct race){kv_draw64(kv_draw64(s->key, (uint64_t)b), step), INFINITY, otherwise};
+}
+
 /* Row b by the candidates' room of a rank; how many candidates there were. */
-static int select_row(const struct kv_sampler *s, int b, struct candidate *c)
+static int select_row(const struct kv_sampler *s, int b, struct kv_candidate *c)
 {
     int n = gather(s, s->logits + (size_t)b * (size_t)s->vocab_size, c);
     if (n < 1)
         return n;
-    struct race race = {kv_draw64(kv_draw64(s->key, (uint64_t)b), s->step), INFINITY, c[0].id};
+    struct race race = race_of(s, b, s->step, c[0].id);
     if (s->top_p < 1) {
         const double sum = weigh(c, n, s->inverse_temperature);
         race_weights(&race, c, keep_top_p(c, n, s->top_p, sum));
@@ -258,6 +260,41 @@ static int select_row(const struct kv_sampler *s, int b, struct candidate *c)
     }
     s->tokens[b] = race.winner;
     return n;
+}
+
+/* ---- The same in pieces ------------------------------------------------------------------------------------------ */
+
+int kv_sampler_room(const struct kv_sampler *s)
+{
+    return s->room;
+}
+
+int kv_sampler_weigh(const struct kv_sampler *s, const float *logits, struct kv_candidate *c, double *sum)
+{
+    int n = gather(s, logits, c);
+    if (n < 1)
+        return n;
+    *sum = weigh(c, n, s->inverse_temperature);
+    if (s->top_p >= 1)
+        return n;
+    n = keep_top_p(c, n, s->top_p, *sum);
+    *sum = 0;
+    for (int i = 0; i < n; i++)
+        *sum += (double)c[i].value;
+    return n;
+}
+
+int32_t kv_sampler_race(const struct kv_sampler *s, int b, int64_t step, const struct kv_candidate *c, int n)
+{
+    struct race race = race_of(s, b, (uint64_t)step, c[0].id);
+    race_weights(&race, c, n);
+    return race.winner;
+}
+
+double kv_sampler_uniform(const struct kv_sampler *s, int b, int64_t step)
+{
+    const struct race race = race_of(s, b, (uint64_t)step, 0);
+    return draw(&race, s->vocab_size);
 }
 
 static void select_job(void *argument, int rank)
