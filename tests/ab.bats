@@ -143,6 +143,10 @@ PYTHON
     cat pipe >piped &
     start "$program" ab "${small[@]}" --b '--extra 60' --time 60s --csv link.csv
     soon bash -c "grep -q '^1,' earlier.csv.kvbench-part-*"
+    # a process of another container, to which its number says nothing, sees by the lock that the writer lives
+    ! python3 -c 'import fcntl, sys; fcntl.lockf(open(sys.argv[1], "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)' \
+        earlier.csv.kvbench-part-* 2>locked || complain 'the part is not locked'
+    has "$(<locked)" BlockingIOError
     kill -KILL "$child"
     wait "$child" || true
     is "$(<earlier.csv)" earlier

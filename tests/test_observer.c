@@ -64,6 +64,12 @@ struct checker {
     pthread_mutex_t mutex; /* views come from several threads */
 };
 
+/* fmax would take the number of a number and NaN. */
+static double larger(double worst, double difference)
+{
+    return fabs(difference) <= worst ? worst : isnan(difference) ? INFINITY : fabs(difference);
+}
+
 static double difference(const struct plain_gpt2 *plain, const struct kv_attention_view *view)
 {
     const int layer = view->layer, head = view->head, newest = view->n_positions - 1;
@@ -71,16 +77,16 @@ static double difference(const struct plain_gpt2 *plain, const struct kv_attenti
     double worst = 0;
     kv_view_weights(view, weights);
     for (int t = 0; t <= newest; t++) {
-        worst = fmax(worst, fabs((double)weights[t] - plain_weight(plain, layer, head, newest, t)));
+        worst = larger(worst, (double)weights[t] - plain_weight(plain, layer, head, newest, t));
         for (int d = 0; d < S; d++) {
             const double key = plain_vector(plain, PLAIN_KEY, layer, head, t, d);
             const double value = plain_vector(plain, PLAIN_VALUE, layer, head, t, d);
-            worst = fmax(worst, fabs((double)kv_view_key(view, t, d) - key));
-            worst = fmax(worst, fabs((double)kv_view_value(view, t, d) - value));
+            worst = larger(worst, (double)kv_view_key(view, t, d) - key);
+            worst = larger(worst, (double)kv_view_value(view, t, d) - value);
         }
     }
     for (int d = 0; d < S; d++)
-        worst = fmax(worst, fabs((double)view->query[d] - plain_vector(plain, PLAIN_QUERY, layer, head, newest, d)));
+        worst = larger(worst, (double)view->query[d] - plain_vector(plain, PLAIN_QUERY, layer, head, newest, d));
     return worst;
 }
 
