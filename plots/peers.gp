@@ -52,7 +52,7 @@ drawn(panel, w) = column("panel") == panel && column("weights") == w ? column("r
 left_margin = (30.0 + 8.5 * 13) / width
 set multiplot layout 1,2 margins screen left_margin,0.98,112.0 / height,legend_y - 47.0 / height spacing screen 0.03
 do for [panel = 1:2] {
-    panel_name = word("TTFT TTPT", panel)
+    panel_name = panel == 1 ? "TTFT" : "TTPT (TPOT)"
     scale_note = ", log scale"
     call "panel_title.gp" panel_name (panel == 1 ? "time to the first token" : "time per output token")
     do for [i = 1:n_rows] {

@@ -91,6 +91,9 @@ assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"
     make_runs runs a@one:1 b@two:2 c@one:1 d@two:2
     ends 0 "$program" history runs --fail-on regression
     has "$out" '4 runs of 2 machines, 8 lines' 'No step'
+    make_runs first a:1
+    ends 0 "$program" history first
+    has "$out" '1 run of 1 machine' 'no line has two runs yet'
 }
 
 @test "what differs beside a step is named" {

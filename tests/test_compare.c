@@ -457,8 +457,8 @@ static void make_scaled(const struct cli *cli, const char *name, const char *whe
     end_run(run);
 }
 
-/* With 4.30265 the t of 2 degrees of freedom, 2.77645 of 4: the factors of a side are 1 / 1.01, 1 and 1.01 times its own,
- * so that its logs have the deviation log(1.01). */
+/* 2.77645 is the t of 4 degrees of freedom; the factors of a side are 1 / 1.01, 1 and 1.01 times its own, so that its
+ * logs have the deviation log(1.01). */
 static void test_several_runs_in_turns(void **state)
 {
     struct cli *cli = *state;

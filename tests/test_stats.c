@@ -333,8 +333,8 @@ static void test_student(void **state)
     assert_unknown(kv_stats_student(4, 1));
 }
 
-/* Three values of deviation 1 and five of deviation 3, whose means differ by 2; of equal spread and number the degrees of
- * freedom are 2 (n - 1). */
+/* Three values of deviation 1 and five of deviation 3, whose means differ by 2; of equal spread and number the degrees
+ * of freedom are 2 (n - 1). */
 static void test_difference_of_means(void **state)
 {
     (void)state;

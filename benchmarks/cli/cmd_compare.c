@@ -258,9 +258,9 @@ int command_compare(int argc, char **argv)
                  "       kvbench compare A --by COLUMN [OPTIONS]",
         .summary =
             "Holds run B against run A, cell by cell: the ratio of medians, with an interval that is widened by\n"
-            "what this machine does from one run to another, and a verdict. With --with, several runs of each,\n"
-            "whose own differences then are that interval. With --by, the arms of one run,\n"
-            "from pairs of the same round. Which of two builds is faster, kvbench ab tells more sharply.\n"
+            "what this machine does from one run to another, and a verdict. With --with, several runs a side: the\n"
+            "interval is then that of how they differ. With --by, the arms of one run, from pairs of the same\n"
+            "round. Which of two builds is faster, kvbench ab tells more sharply.\n"
             "Exit status: 0 compared, 1 slower than --fail-above allows, 2 not compared.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof rows[0],

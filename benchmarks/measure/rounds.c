@@ -73,9 +73,9 @@ bool kv_cell_wants_more(const struct kv_cell_run *cell)
 
 #define MUCH 1e6
 
-/* How early cells are left out where the time does not suffice, and how late they are opened: by what they take, but those
- * of suite parts, which time nothing that the others do not, as if it were much more, and those that are to be the last as
- * if it were much less. */
+/* How early cells are left out where the time does not suffice, and how late they are opened: by what they take. Those
+ * of suite parts, which time nothing that the others do not, count as much longer, those that are to be the last as much
+ * shorter. */
 static double weight_of(const struct kv_cell_run *cell, double seconds)
 {
     return cell->cell->accounts ? seconds * MUCH : cell->cell->is_last ? seconds / MUCH : seconds;
@@ -238,8 +238,8 @@ static int by_size(const void *a, const void *b)
     return x->weight != y->weight ? (x->weight < y->weight ? -1 : 1) : (x->cell > y->cell) - (x->cell < y->cell);
 }
 
-/* Opens every cell that has something left, by weight: what it finds of small ones says what larger ones will take. Cells
- * that --benchmark_filter leaves out stay closed. */
+/* Opens every cell that has something left, by weight: what it finds of small ones says what larger ones will take.
+ * Cells that --benchmark_filter leaves out stay closed. */
 static kv_status open_cells(struct kv_run *run, struct kv_error *error)
 {
     const int n = run->plan->n_cells;

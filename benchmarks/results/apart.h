@@ -33,13 +33,14 @@
  *
  * Several runs a side (apart_sides.c) show by themselves what another run does, its start, its hour and its machine:
  *
- *   3 or more   the unit is the run. With y the logs of the medians of each run, the ratio is exp(mean y_b - mean y_a), and
- *               its interval that of Student and Welch (kv_stats_difference). A drift of the machine is in it when the
- *               sides took turns, which is: the same interval of when the runs were measured holds 0, so that what any
- *               steady drift adds to the difference is less than the half of the interval. Where one side was measured
- *               before the other, and where it is not known when, it is also widened by what is allowed between two runs
- *   fewer       each run of a side is held against each of the other, by the rule above without corrections; the interval
- *               goes from the lowest end of all to the highest. It needs 6 rounds of each run
+ *   3 or more   the unit is the run. With y the logs of the medians of each run, the ratio is exp(mean y_b - mean y_a),
+ *               and its interval that of Student and Welch (kv_stats_difference). A drift of the machine is in it when
+ *               the sides took turns, which is: the same interval of when the runs were measured holds 0, so that what
+ *               any steady drift adds to the difference is less than the half of the interval. Where one side was
+ *               measured before the other, and where it is not known when, it is also widened by what is allowed
+ *               between two runs
+ *   fewer       each run of a side is held against each of the other, by the rule above without corrections; the
+ *               interval goes from the lowest end of all to the highest. It needs 6 rounds of each run
  *
  * What is allowed between two runs is then the largest of all pairs. */
 #ifndef KV_RESULTS_APART_H
@@ -79,7 +80,7 @@ kv_status kv_apart_judge(const struct kv_apart *apart, const struct kv_cell_resu
                          enum kv_column column, double threshold, struct kv_apart_judgement *judgement,
                          struct kv_error *error);
 
-/* ---- Several runs a side ------------------------------------------------------------------------------------------ */
+/* ---- Several runs a side ----------------------------------------------------------------------------- */
 
 /* From so many runs on both sides a run is the unit. */
 enum { KV_APART_LEAST_RUNS = 3 };

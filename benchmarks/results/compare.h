@@ -1,7 +1,7 @@
 /* kvbench compare: cells that were measured on two sides, held against each other.
  *
- *   side           a run, several runs of one program, or the part of one run that has a certain value in one column; the
- *                  first is the base
+ *   side           a run, several runs of one program, or the part of one run that has a certain value in one column;
+ *                  the first is the base
  *   pair           a cell of the base and one of another side that agree in all columns that are compared by: kinds,
  *                  axes and sizes, the model and where its weights came from. An axis that does not apply to one of
  *                  them (a cache, on a path that keeps nothing) agrees with every value
@@ -144,7 +144,7 @@ bool kv_compare_can_judge(const struct kv_comparison *comparison);
 /* Finds comparison->differences of its runs (compare_context.c). Errors: MEMORY. */
 kv_status kv_compare_contexts(struct kv_comparison *comparison, struct kv_error *error);
 
-/* ---- Whole runs (compare_runs.c), for compare.c ------------------------------------------------------------------- */
+/* ---- Whole runs (compare_runs.c), for compare.c ------------------------------------------------------ */
 
 /* The columns in which cells must agree, and the axes that some cell of some run lacks. */
 kv_column_set kv_compare_matched(const struct kv_comparison *comparison);

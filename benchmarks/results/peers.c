@@ -138,7 +138,7 @@ kv_status kv_peers_table(const struct kv_results *results, struct kv_table **tab
                                                   {"prompt_tokens", "prompt", false},
                                                   {"engine", NULL, true}},
                                         figures[] = {{"ttft_ratio", "TTFT", false},
-                                                     {"ttpt_ratio", "TTPT", false},
+                                                     {"ttpt_ratio", "TTPT (TPOT)", false},
                                                      {"output_tok_s_ratio", "tokens/s", false},
                                                      {"rss_peak_mib", "peak MiB", false},
                                                      {"startup_s", "start-up s", false},
@@ -305,7 +305,7 @@ kv_status kv_peers_print(const struct kv_results *results, FILE *stream, struct 
     if (status)
         return status;
     print_heading(results, stream);
-    fputs("Of a peer TTFT, TTPT and tokens/s are multiples of kvbench's, in pairs of one round, with their 95 % "
+    fputs("Of a peer TTFT, TTPT (TPOT) and tokens/s are multiples of kvbench's, in pairs of one round, with their 95 % "
           "interval: "
           "times above\n1 are slower, tokens/s above 1 faster.\n",
           stream);

@@ -243,7 +243,8 @@ static void open_picture(struct kv_picture *p, const struct kv_picture_run *run,
     if (!p->cells) {
         kv_picture_fail_memory(p);
     } else if (run) {
-        pick_cells(p, kv_figure_suite(figure, run->results), figure->same | KV_BIT(KV_COLUMN_MODEL) | KV_BIT(KV_COLUMN_WEIGHTS_SOURCE));
+        pick_cells(p, kv_figure_suite(figure, run->results),
+                   figure->same | KV_BIT(KV_COLUMN_MODEL) | KV_BIT(KV_COLUMN_WEIGHTS_SOURCE));
         number_arms(p);
     }
 }

@@ -104,7 +104,7 @@ static const struct layout {
       {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
       {KIND_KEY, KV_COLUMN_KV, "kv"},
       {KIND_INTERVAL, KV_COLUMN_PREFILL_TOK_S, "prefill tok/s"},
-      {KIND_FIGURE, KV_COLUMN_TTPT_MS, "TTPT ms"},
+      {KIND_FIGURE, KV_COLUMN_TTPT_MS, "TTPT (TPOT) ms"},
       {KIND_VARIANT, KV_COLUMN_DECODE_TOK_S, "speed, × f32"},
       {KIND_VARIANT, KV_COLUMN_BYTES, "bound"},
       {KIND_VARIANT, KV_COLUMN_LIMIT_PCT, "% of bound"},

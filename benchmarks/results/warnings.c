@@ -40,7 +40,8 @@ static void warn_of_outliers(struct list *list, const struct kv_results *results
         }
     if (n)
         add(list, KV_SEVERITY_INFO,
-            "%zu of %zu values of TTFT, TTPT and E2E lie%s beyond Tukey's fences, %zu of them far: they are kept, and "
+            "%zu of %zu values of TTFT, TTPT (TPOT) and E2E lie%s beyond Tukey's fences, %zu of them far: they are "
+            "kept, and "
             "the medians barely move; where they matter, run again with nothing else running here",
             n, n_values, n == 1 ? "s" : "", n_extreme);
 }
