@@ -184,7 +184,7 @@ static kv_status print_steps(void *context, FILE *page, struct kv_error *error)
         kv_html_part(page, "no steps", NULL);
     kv_status status = put_steps(history, 0, n_worst, "To slower", page, error);
     if (!status)
-        status = put_steps(history, n - n_best, n, "To faster", page, error);
+        status = put_steps(history, n - n_best, n, "To faster, the best last", page, error);
     return status ? status : put_steps(history, n_worst, n - n_best, "All others", page, error);
 }
 
