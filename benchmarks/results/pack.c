@@ -211,7 +211,7 @@ static kv_status read_pack(struct reading *reading)
 
 /* ---- The folders of open packs ------------------------------------------------------------------------------------- */
 
-enum { MOST_OPEN = 256, NAME_SIZE = 512 };
+enum { MOST_OPEN = 4096, NAME_SIZE = 512 }; /* a history has all of its packs open */
 /* What a signal handler can reach: nothing is handed to it. "": free. */
 static char open_folders[MOST_OPEN][NAME_SIZE];
 
