@@ -120,8 +120,8 @@ struct option_row {
     const char **operand;    /* the next argument that is no option, */
     char ***operands;        /* or all further ones, [*n_operands] of argv */
     int *n_operands;
-    bool required;           /* that there is one */
-    void *value; /* anything else: parse(text, value) writes a message and returns false when it cannot be read */
+    bool required; /* that there is one */
+    void *value;   /* anything else: parse(text, value) writes a message and returns false when it cannot be read */
     bool (*parse)(const char *text, void *value, struct kv_error *error);
     const struct kv_choice *(*choice)(int index);
     const char *(*more)(const char *name); /* names besides, too many to be listed: kv_kv_name */
