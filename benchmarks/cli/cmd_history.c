@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,10 +134,13 @@ static int print_text(const struct kv_history *history)
     char mean[KV_NUMBER_SIZE];
     size_t n_worst, n_best;
     kv_history_extremes(history, &n_worst, &n_best);
-    printf("%zu runs of %zu machine%s, %zu lines; from the oldest to the newest run of a line its time is %s x in the "
-           "geometric mean\n",
-           history->n_runs, history->n_machines, history->n_machines == 1 ? "" : "s", history->n_lines,
-           kv_number_text(history->mean, mean, sizeof mean));
+    printf("%zu runs of %zu machine%s, %zu lines; ", history->n_runs, history->n_machines,
+           history->n_machines == 1 ? "" : "s", history->n_lines);
+    if (isnan(history->mean))
+        puts("none has two runs yet");
+    else
+        printf("from the oldest to the newest run of a line its time is %s x in the geometric mean\n",
+               kv_number_text(history->mean, mean, sizeof mean));
     if (!history->n_steps)
         printf("No step: nothing changed by more than the noise.\n");
     for (size_t i = 0; i < n_worst; i++)
