@@ -48,18 +48,18 @@ for row in rows:
     refuses 2 "'yaml' is not one of text, markdown, csv, json" "$program" info --format yaml
 }
 
-# example N: the N-th Python block of benchmarks/README.md, of the reference run.
+# example LANGUAGE N: the N-th such block of benchmarks/README.md as the file example, of the reference run.
 example() {
     mkdir -p results
     ln -sfn "$reference" results/latest
-    awk -v n="$1" '/^```python/ { i++; inside = i == n; next } /^```/ { inside = 0 } inside' \
-        "$project/benchmarks/README.md" >example.py
-    [[ -s example.py ]]
+    awk -v fence="\`\`\`$1" -v n="$2" '$0 == fence { i++; inside = i == n; next } /^```/ { inside = 0 } inside' \
+        "$project/benchmarks/README.md" >example
+    [[ -s example ]]
 }
 
 @test "the example with Python alone reads the files" {
-    example 1
-    ends 0 python3 example.py
+    example python 1
+    ends 0 python3 example
     is "$(sed 's/ .*//' <<<"$out")" $'naive\ncached'
     # its medians are those of the rows, read with another tool
     local path
@@ -74,7 +74,22 @@ example() {
 @test "the example with pandas reads the files" {
     local python=/usr/bin/python3
     "$python" -c 'import pandas' 2>/dev/null || skip "no pandas: Debian's package python3-pandas has it"
-    example 2
-    ends 0 "$python" example.py
+    example python 2
+    ends 0 "$python" example
     has "$out" 'suite   path    batch' 'batch   cached  1           9.0' 'Name: ttpt_ms, dtype: float64'
+}
+
+@test "the example with R reads the files" {
+    Rscript -e 'library(jsonlite)' >/dev/null 2>&1 || skip "no R with jsonlite: r-base-core and r-cran-jsonlite have it"
+    example r 1
+    ends 0 Rscript example
+    has "$out" 'suite   path batch' 'batch cached     1    9.0'
+}
+
+@test "the example with DuckDB reads the files" {
+    local python=${KV_DUCKDB_PYTHON:-python3}
+    "$python" -c 'import duckdb' 2>/dev/null || skip "no duckdb, which is on PyPI; KV_DUCKDB_PYTHON names a Python with it"
+    example python 3
+    ends 0 "$python" example
+    has "$out" '│ batch   │ cached  │     1 │ 9.0'
 }

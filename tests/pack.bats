@@ -179,6 +179,117 @@ manifest["files"]["tokens.csv"] = {"bytes": 0, "hash": fnv(b"")}'
     is_refused '"evil?[2J"'
 }
 
+# packed BYTES: x.kvbench is what Python makes of this expression, with gzip, tar(entries) and the good `files` at hand.
+packed() {
+    [[ -e good.kvbench ]] || "$program" pack "$reference" --out good.kvbench >/dev/null
+    python3 - "$1" <<'PYTHON'
+import gzip, io, json, sys, tarfile, zipfile, zlib
+
+def tar(entries, form=tarfile.GNU_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        for name, data, settings in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            for key, value in settings.items():
+                setattr(info, key, value)
+            archive.addfile(info, io.BytesIO(data) if info.isreg() else None)
+    return out.getvalue()
+
+def header(name, size, kind=b"0"):
+    block = bytearray(name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + size + b"00000000000\0" + b" " * 8 + kind +
+                      b"\0" * 100 + b"ustar\00000" + b"\0" * 247)
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+def zeros(before, mebibytes):
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    yield packer.compress(before)
+    for _ in range(mebibytes):
+        yield packer.compress(bytes(1 << 20))
+    yield packer.flush()
+
+with tarfile.open("good.kvbench") as archive:
+    files = [(m.name, archive.extractfile(m).read(), {}) for m in archive]
+manifest = files[0]
+begun = tar([manifest])[:512 + (len(manifest[1]) + 511) // 512 * 512] # an archive that goes on
+with open("x.kvbench", "wb") as file:
+    made = eval(sys.argv[1])
+    for part in [made] if isinstance(made, bytes) else made:
+        file.write(part)
+PYTHON
+}
+
+# is_refused_soon PART: and each program takes less than a second of CPU time.
+is_refused_soon() {
+    (ulimit -t 1 && is_refused "$1")
+}
+
+@test "devices, pipes, names that are no text, and other archives are refused" {
+    local kind
+    for kind in CHRTYPE BLKTYPE FIFOTYPE; do
+        pack_of "### then
+entries.append(('tokens.csv', b'', {'type': tarfile.$kind, 'devmajor': 1, 'devminor': 5}))
+manifest['files']['tokens.csv'] = {'bytes': 0, 'hash': fnv(b'')}"
+        is_refused_soon '"tokens.csv", which is a link or no file'
+    done
+    local name
+    for name in 'tok\xe4ns.csv' '\xff\xfe\xc0\xaf.csv' 'a\nb.csv' 'a/../../x.csv' './runs.csv' '\x1b]0;x\x07.csv' ''; do
+        packed "gzip.compress(begun + header(b'$name', b'00000000001\\0') + b'x' * 512 + bytes(1024))"
+        is_refused_soon 'which is no file of a run'
+    done
+    packed 'gzip.compress(tar([manifest, ("tokens.csv", b"x", {"pax_headers": {"path": "../../x"}})], tarfile.PAX_FORMAT))'
+    is_refused_soon '"../../x", which is no file of a run'
+    packed 'gzip.compress(tar(files[1:] + files[:1]))'
+    is_refused_soon 'does not begin with pack.json'
+    packed 'gzip.compress(tar([manifest, manifest]))'
+    is_refused_soon '"pack.json", which is no file of a run'
+    packed 'gzip.compress(gzip.compress(tar(files)))'
+    is_refused_soon 'compressed more than once'
+    packed 'b"PK\3\4" + bytes(1000)'
+    is_refused_soon 'no pack of kvbench'
+    packed 'gzip.compress(tar([("pack.json", b"[" * 1000000, {})]))'
+    is_refused_soon '"pack.json", which is too long'
+    rm x.kvbench
+    mkfifo x.kvbench
+    is_refused_soon 'is no plain file'
+}
+
+@test "sizes that lie, and a gigabyte of zeros, are refused before it is unpacked" {
+    packed 'zeros(b"", 1024)'
+    is_refused_soon 'does not begin with pack.json'
+    packed 'zeros(header(b"pack.json", b"10000000000\0"), 1024)'
+    is_refused_soon '"pack.json", which is larger than any run'
+    packed 'zeros(begun + header(b"runs.csv", b"10000000000\0"), 1024)'
+    is_refused_soon 'larger than any run'
+    packed 'zeros(header(b"long", b"10000000000\0", b"L"), 1024)'
+    is_refused_soon x.kvbench
+    packed 'zeros(header(b"pax", b"10000000000\0", b"x"), 1024)'
+    is_refused_soon x.kvbench
+    packed 'gzip.compress(header(b"pack.json", b"\x80" + b"\xff" * 11) + bytes(1024))'
+    is_refused_soon x.kvbench
+    packed 'gzip.compress(header(b"pack.json", b"\xff" * 12) + bytes(1024))'
+    is_refused_soon x.kvbench
+    packed 'gzip.compress(tar([manifest, ("tokens.csv", b"x", {"pax_headers": {"size": "99999999999"}})], tarfile.PAX_FORMAT))'
+    is_refused_soon x.kvbench
+}
+
+@test "a pack is refused wherever it is cut" {
+    pack_of ''
+    mv x.kvbench whole.kvbench
+    local size at
+    size=$(stat -c %s whole.kvbench)
+    for ((at = 0; at < size; at += 100)) do
+        head -c "$at" whole.kvbench >x.kvbench
+        refuses 1 x.kvbench "$program" plan x.kvbench
+    done
+    for at in 1 4 8 9; do
+        head -c -"$at" whole.kvbench >x.kvbench
+        refuses 1 x.kvbench "$program" plan x.kvbench
+    done
+    absent "$TMPDIR"/kvbench-*
+}
+
 @test "a bomb of zeros is refused before it is unpacked" {
     pack_of $'### then\nentries.append(("tokens.csv", bytes(300 << 20), {}))
 manifest["files"]["tokens.csv"] = {"bytes": 300 << 20, "hash": "0" * 16}'

@@ -147,6 +147,7 @@ assert.strictEqual(says(4, 1024)[0], "15.2 ms a token, 263 tokens/s in all (meas
 assert.strictEqual(says(10, 500)[0], "20 ms a token, 500 tokens/s in all (interpolated)");
 assert.strictEqual(says(17, 1024)[0], "not measured there, and not guessed");
 assert.strictEqual(says(1, 2000)[0], "not measured there, and not guessed");
+assert.strictEqual(says(5000, 1024)[1], "352 GiB, more than the 8 there are, 352 for the cache (by formula)");
 assert.strictEqual(says(5000, 1024)[2], "memory capacity: it does not fit");
 assert.strictEqual(says(0, 1)[0], "batch and context are whole numbers from 1");
 NODE

@@ -446,7 +446,7 @@ class Report(unittest.TestCase):
                      "Tokens of a batch A, 2.00 times as fast in the geometric mean; faster at 1 of 1 points. A is limited "
                      "by memory bandwidth, B by arithmetic.",
                      "First tokens A and B are not told apart. Both are limited by arithmetic.",
-                     "widened by 7 % for what the machines do by themselves (A by 5 %, B by 5 %",
+                     "widened by 7 % for what the machines do by themselves (A by 5 % within its run, B by 5 % within its run)",
                      "CPU A CPU Another CPU", "CPUs 4 8", "memory, GiB 8.00 4.00",
                      "fastest with openblas, avx512, 4 threads openblas, avx2, 8 threads",
                      "reads, GB/s 20.0 40.0", "computes, GFLOP/s 100 100", "flops for a byte 5.00 2.50",
@@ -473,7 +473,7 @@ class Report(unittest.TestCase):
         self.put_machines(slow=2.5, read=0)
         page = self.report("two", "--against", "one", "--out", "page.html", page="page.html")
         self.assertIn("Tokens of a batch A and B are not told apart. Each machine", page.text)
-        self.assertIn("widened by 167 % for what the machines do by themselves (A by 100 %, B by 100 %", page.text)
+        self.assertIn("widened by 167 % for what the machines do by themselves (A by 100 % within its run, B by 100 %", page.text)
         self.assertIn("reads, GB/s – –", page.text)
 
     def test_two_machines_with_nothing_in_common(self):

@@ -21,6 +21,7 @@ enum { N_CELLS = 3, N_ROUNDS = 10, N_RUNS = 4, N_SETS = 60, N_SIDE = 3 };
 
 struct machine {
     double drift, phases, spikes;
+    double between;  /* s from one repetition to the next, that others take */
     uint64_t key, n; /* of what is drawn */
     double reading, arithmetic, phase, phase_left;
 };
@@ -77,7 +78,7 @@ static void repeat(struct run *run, struct machine *m, int cell, int round, doub
             pass(m, half);
         }
     }
-    pass(m, 0.05);
+    pass(m, 0.05 + m->between);
     const double figures[] = {1e3 * time * slowdown, fastest[0] * 1e10, fastest[1] * 1e11};
     for (int f = 0; f < 3; f++) {
         run->values[f][cell][round - 1] = figures[f];
@@ -146,19 +147,24 @@ static void compare_sides(struct run *runs, int step, int other, struct tally *t
     }
 }
 
-static void compare(const struct run *a, const struct run *b, struct tally *tally)
+static void judge(const struct kv_apart *apart, const struct run *a, const struct run *b, struct tally *tally)
 {
-    struct kv_apart apart;
-    assert_int_equal(kv_apart_find(&a->results, &b->results, &apart, NULL), KV_OK);
     for (int cell = 0; cell < N_CELLS; cell++) {
         struct kv_apart_judgement j;
-        assert_int_equal(kv_apart_judge(&apart, &a->cells[cell], &b->cells[cell], KV_COLUMN_TTPT_MS, 0.02, &j, NULL),
+        assert_int_equal(kv_apart_judge(apart, &a->cells[cell], &b->cells[cell], KV_COLUMN_TTPT_MS, 0.02, &j, NULL),
                          KV_OK);
         tally->faster += j.judged.verdict == KV_EFFECT_FASTER;
         tally->slower += j.judged.verdict == KV_EFFECT_SLOWER;
         tally->corrected += j.corrected_by != NULL;
         tally->n++;
     }
+}
+
+static void compare(const struct run *a, const struct run *b, struct tally *tally)
+{
+    struct kv_apart apart;
+    assert_int_equal(kv_apart_find(&a->results, &b->results, &apart, NULL), KV_OK);
+    judge(&apart, a, b, tally);
 }
 
 static const struct {
@@ -232,6 +238,39 @@ static void test_several_runs(void **state)
     }
 }
 
+/* Runs of two machines that are as fast, each with phases and spikes of its own, and longer than a phase. Drift is left
+ * out: what a machine does at another hour its run does not know. The allowance of two machines is sqrt 2 times as wide,
+ * and so is what has to be found. */
+static void test_two_machines(void **state)
+{
+    (void)state;
+    static struct run a, b, slow;
+    for (size_t k = 0; k < sizeof machines / sizeof *machines; k++) {
+        struct tally same = {0, 0, 0, 0}, slower = {0, 0, 0, 0};
+        for (uint64_t set = 0; set < 4 * N_SETS; set++) {
+            struct machine one = {
+                .phases = machines[k].phases, .spikes = machines[k].spikes, .between = 3, .key = kv_mix64(set)};
+            struct machine two = {
+                .between = 3, .phases = machines[k].phases, .spikes = machines[k].spikes, .key = kv_mix64(1000 + set)};
+            struct kv_apart apart;
+            make_run(&a, &one, 1);
+            make_run(&b, &two, 1);
+            make_run(&slow, &two, pow(machines[k].slowdown, sqrt(2)));
+            assert_int_equal(kv_apart_of_machines(&a.results, &b.results, &apart, NULL), KV_OK);
+            assert_true(apart.log_factor >= hypot(log(1.05), log(1.05)) - 1e-12 && !apart.is_calibrated);
+            judge(&apart, &a, &b, &same);
+            assert_int_equal(kv_apart_of_machines(&a.results, &slow.results, &apart, NULL), KV_OK);
+            judge(&apart, &a, &slow, &slower);
+        }
+        print_message("%-12s %4.1f %%   %g: %3.0f %%\n", machines[k].name, 100 * (same.faster + same.slower) / same.n,
+                      pow(machines[k].slowdown, sqrt(2)), 100 * slower.slower / slower.n);
+        assert_true(same.faster + same.slower <= 0.05 * same.n);
+        assert_true(slower.faster == 0);
+        assert_true(slower.slower >= machines[k].found * slower.n);
+        assert_true(same.corrected == 0 && slower.corrected == 0); /* or their memories would be made equal */
+    }
+}
+
 /* Where something waited for a CPU in three quarters of one run's time, a factor of four more may be the machine, and no
  * correction by the probes takes that back. */
 static void test_waiting_widens(void **state)
@@ -262,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_separate_runs),
         cmocka_unit_test(test_several_runs),
+        cmocka_unit_test(test_two_machines),
         cmocka_unit_test(test_waiting_widens),
     };
     return cmocka_run_group_tests_name("apart", tests, NULL, NULL);

@@ -44,7 +44,7 @@ int command_report(int argc, char **argv)
          .operand = &settings.folder},
         {.name = "against",
          .argument = "DIR",
-         .help = "an earlier run, or its pack, to tell what changed; of another machine, which is better for what",
+         .help = "an earlier run, or another machine's, or its pack, to hold it against",
          .text = &settings.against},
         {.name = "out",
          .letter = 'o',

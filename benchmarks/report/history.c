@@ -184,7 +184,7 @@ static kv_status print_steps(void *context, FILE *page, struct kv_error *error)
         kv_html_part(page, "no steps", NULL);
     kv_status status = put_steps(history, 0, n_worst, "To slower", page, error);
     if (!status)
-        status = put_steps(history, n - n_best, n, "To faster", page, error);
+        status = put_steps(history, n - n_best, n, "To faster, the best last", page, error);
     return status ? status : put_steps(history, n_worst, n - n_best, "All others", page, error);
 }
 
@@ -216,12 +216,15 @@ static kv_status print_page(void *context, FILE *page, struct kv_error *error)
 {
     const struct kv_history *history = context;
     char summary[300], mean[KV_NUMBER_SIZE];
-    snprintf(summary, sizeof summary,
-             "%zu runs of %zu machine%s, %zu lines, %zu steps. In the geometric mean over all lines the newest run "
-             "takes %s × the time "
-             "of the oldest",
-             history->n_runs, history->n_machines, history->n_machines == 1 ? "" : "s", history->n_lines,
-             history->n_steps, kv_number_text(history->mean, mean, sizeof mean));
+    const int n = snprintf(summary, sizeof summary, "%zu runs of %zu machine%s, %zu lines, %zu steps. ",
+                           history->n_runs, history->n_machines, history->n_machines == 1 ? "" : "s", history->n_lines,
+                           history->n_steps);
+    if (isnan(history->mean))
+        snprintf(summary + n, sizeof summary - (size_t)n, "No line has two runs yet");
+    else
+        snprintf(summary + n, sizeof summary - (size_t)n,
+                 "In the geometric mean over all lines the newest run takes %s × the time of the oldest",
+                 kv_number_text(history->mean, mean, sizeof mean));
     const struct kv_html_slot slots[] = {{"style", .markup = kv_page_style},
                                          {"summary", .text = summary},
                                          {"steps", .print = print_steps},

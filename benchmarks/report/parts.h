@@ -15,10 +15,10 @@ struct kv_report {
     const char *folder; /* or pack, as it was named */
     char *figures;      /* folder of the figures */
     struct kv_results *results;
-    json_t *context;            /* context.json, NULL where there is none */
-    struct kv_results *earlier; /* with --against; else NULL, as the comparison */
-    struct kv_comparison *comparison; /* of one machine; */
-    struct kv_machines *machines;     /* or of two; else NULL */
+    json_t *context;                   /* context.json, NULL where there is none */
+    struct kv_results *earlier;        /* with --against; else NULL, as the comparison */
+    struct kv_comparison *comparison;  /* of one machine; */
+    struct kv_machines *machines;      /* or of two; else NULL */
     struct kv_report_outcome *outcome; /* the section of the figures fills it */
 };
 

@@ -47,8 +47,10 @@
     if (!known(arm.weights, arm.kv))
       return "unknown";
     const GiB = 2 ** 30, cache = batch * context * arm.kv, all = arm.weights + arm.rest + cache;
-    const of = known(plan.memory) ? ` ${all > plan.memory ? "and there are" : "of"} ${digits(plan.memory / GiB)}` : "";
-    return `${digits(all / GiB)}${of} GiB, ${digits(cache / GiB)} for the cache (by formula)`;
+    const of = !known(plan.memory) ? " GiB"
+      : all > plan.memory ? ` GiB, more than the ${digits(plan.memory / GiB)} there are`
+      : ` of ${digits(plan.memory / GiB)} GiB`;
+    return `${digits(all / GiB)}${of}, ${digits(cache / GiB)} for the cache (by formula)`;
   }
 
   function limitText(arm, batch, context) {

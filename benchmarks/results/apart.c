@@ -186,6 +186,7 @@ static kv_status find_calibrated(const struct kv_results *a, const struct kv_res
             status = read_calibration(file, machine, apart->seconds, &log_factor, &nearest, reaches, error);
         if (log_factor > 0) {
             apart->log_factor = fmax(log_factor, log(LEAST_FACTOR));
+            apart->is_calibrated = true;
             snprintf(apart->source, sizeof apart->source, "%.160s: windows %.0f s apart on this machine", file,
                      nearest);
             i = N_PLACES;
@@ -255,7 +256,10 @@ kv_status kv_apart_of_machines(const struct kv_results *a, const struct kv_resul
                                .waiting = hypot(alone[0].waiting, alone[1].waiting),
                                .seconds = NAN,
                                .swings = {NAN, NAN}};
-    snprintf(apart->source, sizeof apart->source, "A by %.0f %%, B by %.0f %%, from one run to another",
-             100 * expm1(alone[0].log_factor), 100 * expm1(alone[1].log_factor));
+    size_t n = 0;
+    for (int i = 0; i < 2; i++)
+        n += (size_t)snprintf(apart->source + n, sizeof apart->source - n, "%s%c by %.0f %% %s", i ? ", " : "", 'A' + i,
+                              100 * expm1(alone[i].log_factor),
+                              alone[i].is_calibrated ? "from run to run, as calibrated" : "within its run");
     return status;
 }

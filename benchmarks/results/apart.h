@@ -49,12 +49,13 @@
 #include "results/results.h"
 
 struct kv_apart {
-    double log_factor; /* what the machine alone may do to a ratio, as |log| */
-    double waiting;    /* the part of it for what waited for a CPU */
-    double seconds;    /* between the middles of the runs; NaN unknown */
-    double swings[2];  /* log of largest / smallest level of reading, of arithmetic; NaN unknown */
-    bool in_turns;     /* several runs a side, which took turns */
-    char source[320];  /* in words, what it comes from */
+    double log_factor;  /* what the machine alone may do to a ratio, as |log| */
+    double waiting;     /* the part of it for what waited for a CPU */
+    double seconds;     /* between the middles of the runs; NaN unknown */
+    double swings[2];   /* log of largest / smallest level of reading, of arithmetic; NaN unknown */
+    bool is_calibrated; /* by kvbench calibrate, and not by the runs alone */
+    bool in_turns;      /* several runs a side, which took turns */
+    char source[320];   /* in words, what it comes from */
 };
 
 /* Of two cells in one figure. */
@@ -69,8 +70,9 @@ kv_status kv_apart_find(const struct kv_results *a, const struct kv_results *b, 
                         struct kv_error *error);
 
 /* Of runs of two machines: what the longest separations of a calibration, or the run itself, say of each machine alone,
- * both together, as they move independently, sqrt(log^2 + log^2). Nothing is corrected by probes, which would take away
- * what the machines differ by. Errors: as kv_apart_find. */
+ * both together, as they move independently, sqrt(log^2 + log^2). A run knows what its machine did meanwhile, and not what
+ * it does at another hour, which `source` says. Nothing is corrected by probes, which would take away what the machines
+ * differ by. Errors: as kv_apart_find. */
 kv_status kv_apart_of_machines(const struct kv_results *a, const struct kv_results *b, struct kv_apart *apart,
                                struct kv_error *error);
 

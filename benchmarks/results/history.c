@@ -168,12 +168,35 @@ static kv_status add_step(struct kv_history *history, size_t line, size_t point,
     return KV_OK;
 }
 
+/* The cut at point `at`, before which the piece began at *from, and behind which it ends at `to`: one that counts is
+ * added as a step. */
+static kv_status judge_cut(struct kv_history *history, size_t number, const double *logs, size_t *from, size_t at,
+                           size_t to, struct kv_error *error)
+{
+    struct kv_history_line *line = &history->lines[number];
+    const struct kv_history_point *after = &line->points[at], *before = after - 1;
+    const double shift = median_of(logs + at, to - at) - median_of(logs + *from, at - *from);
+    struct kv_apart apart;
+    if (same_program(history, before, after)) {
+        *from = at;
+        return KV_OK;
+    }
+    const kv_status status = kv_apart_find(history->runs[before->run].results, history->runs[after->run].results,
+                                           &apart, error);
+    if (status || !(fabs(shift) > line->floor && fabs(shift) > apart.log_factor))
+        return status;
+    line->last_step = *from = at;
+    line->ratio = exp(shift);
+    return add_step(history, number, at, line->ratio, error);
+}
+
 static kv_status find_steps(struct kv_history *history, size_t number, struct kv_error *error)
 {
     struct kv_history_line *line = &history->lines[number];
     double logs[KV_HISTORY_MOST_POINTS];
-    size_t begins[KV_HISTORY_MOST_POINTS] = {0};
+    size_t begins[KV_HISTORY_MOST_POINTS] = {0}, from = 0;
     bool is_cut[KV_HISTORY_MOST_POINTS + 1] = {false};
+    const size_t n_before = history->n_steps;
     kv_status status = KV_OK;
     for (size_t i = 0; i < line->n; i++)
         logs[i] = line->points[i].log_value;
@@ -182,29 +205,13 @@ static kv_status find_steps(struct kv_history *history, size_t number, struct kv
     for (size_t i = line->n; i > 0; i = begins[i - 1])
         is_cut[begins[i - 1]] = true;
     is_cut[line->n] = true;
-    size_t from = 0;
-    int piece = 0;
     for (size_t at = 1; !status && at < line->n; at++) {
-        if (is_cut[at]) {
-            size_t to = at + 1;
-            while (!is_cut[to])
-                to++;
-            const double shift = median_of(logs + at, to - at) - median_of(logs + from, at - from);
-            const struct kv_history_point *points = &line->points[at];
-            struct kv_apart apart;
-            status = kv_apart_find(history->runs[points[-1].run].results, history->runs[points->run].results, &apart,
-                                   error);
-            if (same_program(history, points - 1, points)) {
-                from = at;
-            } else if (!status && fabs(shift) > line->floor && fabs(shift) > apart.log_factor) {
-                status = add_step(history, number, at, exp(shift), error);
-                line->last_step = at;
-                line->ratio = exp(shift);
-                from = at;
-                piece++;
-            }
-        }
-        line->points[at].piece = piece;
+        size_t to = at + 1;
+        while (!is_cut[to])
+            to++;
+        if (is_cut[at])
+            status = judge_cut(history, number, logs, &from, at, to, error);
+        line->points[at].piece = (int)(history->n_steps - n_before);
     }
     return status;
 }

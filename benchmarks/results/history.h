@@ -66,7 +66,7 @@ kv_status kv_history_create(struct kv_history **history, struct kv_results **run
 void kv_history_free(struct kv_history *history);
 
 /* What lies on the time line beside the speed, in the same run: share of the limit, memory, and the quality of the
- * weights and cache, by kv_quality_of. NaN: unknown. */
+ * weights and cache, by kv_quality_beside. NaN: unknown. */
 enum { KV_HISTORY_BESIDE = 5 };
 extern const enum kv_column kv_history_beside_columns[KV_HISTORY_BESIDE];
 double kv_history_beside(const struct kv_history *history, const struct kv_history_point *point, int which);

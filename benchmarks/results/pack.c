@@ -121,6 +121,9 @@ static kv_status read_manifest(struct reading *reading)
     size_t n = 0;
     char *text = NULL;
     kv_status status = next_entry(reading, &entry);
+    if (!status && archive_filter_count(reading->archive) > 2) /* gzip, and what it is read from */
+        return kv_fail(reading->error, KV_ERROR_FORMAT, "%s is compressed more than once: it is refused",
+                       reading->pack);
     const char *name = status || !entry ? NULL : archive_entry_pathname(entry);
     if (!status && (!name || strcmp(name, KV_PACK_MANIFEST) != 0))
         status = kv_fail(reading->error, KV_ERROR_FORMAT,
@@ -208,7 +211,7 @@ static kv_status read_pack(struct reading *reading)
 
 /* ---- The folders of open packs ------------------------------------------------------------------------------------- */
 
-enum { MOST_OPEN = 256, NAME_SIZE = 512 };
+enum { MOST_OPEN = 4096, NAME_SIZE = 512 }; /* a history has all of its packs open */
 /* What a signal handler can reach: nothing is handed to it. "": free. */
 static char open_folders[MOST_OPEN][NAME_SIZE];
 
@@ -275,9 +278,15 @@ static kv_status write_member(const char *folder, const char *name, const struct
 kv_status kv_pack_open(char **folder, const char *pack, struct kv_error *error)
 {
     struct reading reading = {.pack = pack, .error = error};
+    struct stat info;
+    kv_status status = KV_OK;
     *folder = NULL;
-    kv_status status = access(pack, R_OK) == 0 ? read_pack(&reading)
-                                               : kv_fail(error, KV_ERROR_IO, "%s: %s", pack, strerror(errno));
+    if (stat(pack, &info) != 0 || access(pack, R_OK) != 0)
+        status = kv_fail(error, KV_ERROR_IO, "%s: %s", pack, strerror(errno));
+    else if (!S_ISREG(info.st_mode)) /* opening a pipe would wait for who writes it */
+        status = kv_fail(error, KV_ERROR_FORMAT, "%s is no plain file: name a pack", pack);
+    else
+        status = read_pack(&reading);
     if (!status && !(*folder = make_folder()))
         status = kv_fail(error, KV_ERROR_IO, "%s: no folder to unpack it into: %s; set TMPDIR to another one", pack,
                          strerror(errno));

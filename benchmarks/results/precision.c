@@ -24,7 +24,7 @@ static bool same_point(const struct kv_cell_results *a, const struct kv_cell_res
     return kv_cells_agree(a, b, kv_key_columns() & ~BITS);
 }
 
-const struct kv_cell_results *kv_quality_of(const struct kv_results *results, const struct kv_cell_results *cell)
+const struct kv_cell_results *kv_quality_beside(const struct kv_results *results, const struct kv_cell_results *cell)
 {
     const struct kv_cell_results *best = NULL;
     for (size_t i = 0; i < results->n_cells; i++) {
@@ -53,7 +53,7 @@ static kv_status find_dominating(const struct kv_results *results, struct kv_var
         struct kv_judgement j;
         if (other == variant->cell || !kv_is_variant(other) || !same_point(other, variant->cell))
             continue;
-        const double divergence = divergence_of(kv_quality_of(results, other));
+        const double divergence = divergence_of(kv_quality_beside(results, other));
         if (!(divergence <= variant->divergence))
             continue;
         status = kv_judge(variant->cell, other, KV_COLUMN_TTPT_MS, KV_JUDGE_THRESHOLD, &j, error);
@@ -68,7 +68,7 @@ kv_status kv_variant_of(const struct kv_results *results, const struct kv_cell_r
 {
     const struct kv_sample *live = &cell->figures[KV_COLUMN_KV_LIVE_BYTES];
     *variant = (struct kv_variant){.cell = cell, .gain = {NAN, NAN}, .bound = NAN, .judged = {.speed = NAN}};
-    variant->quality = kv_quality_of(results, cell);
+    variant->quality = kv_quality_beside(results, cell);
     variant->divergence = divergence_of(variant->quality);
     variant->token_bytes = live->n
                                ? live->median / cell->numbers[KV_COLUMN_BATCH] / cell->numbers[KV_COLUMN_CONTEXT_TOKENS]

@@ -31,7 +31,7 @@ bool kv_is_full_precision(const struct kv_cell_results *cell);
 
 /* What suite quality says of the cell's weights and cache, at the longest context that is not longer than the cell's,
  * otherwise at the shortest; NULL: nothing. */
-const struct kv_cell_results *kv_quality_of(const struct kv_results *results, const struct kv_cell_results *cell);
+const struct kv_cell_results *kv_quality_beside(const struct kv_results *results, const struct kv_cell_results *cell);
 
 /* Of a cell of suite precision that is ok. Errors: MEMORY. */
 kv_status kv_variant_of(const struct kv_results *results, const struct kv_cell_results *cell,
