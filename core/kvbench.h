@@ -356,9 +356,11 @@ void kv_sampler_free(struct kv_sampler *sampler);
 /* Back to step 0: the same draws again. */
 void kv_sampler_reset(struct kv_sampler *sampler);
 
-/* tokens [B] for logits [B, V], and on to the next step. -inf is a probability of 0. Errors: NUMERIC (a logit is NaN or
- * +inf, or all of a row are -inf): the step is not taken, and tokens are undefined. */
-kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, int32_t *tokens, struct kv_error *error);
+/* tokens [B] for logits [B, V], and on to the next step. -inf is a probability of 0. Only of the rows that are `wanted`
+ * [B], where it is not NULL: the others are not looked at, and keep their token. Errors: NUMERIC (a logit is NaN or +inf,
+ * or all of a row are -inf): the step is not taken, and tokens are undefined. */
+kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, const bool *wanted, int32_t *tokens,
+                            struct kv_error *error);
 
 /* ---- Text ---------------------------------------------------------------------------------------------------- */
 
