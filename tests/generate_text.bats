@@ -318,6 +318,33 @@ table() {
     done
 }
 
+# ---- Arms in turns
+
+@test "a race: each arm writes its own text, and where they part is said" {
+    on_bytes
+    ends 0 generate --seed 5 -n 60
+    keep text
+    ends 0 generate --seed 5 -n 60 --race '' '--path naive' '--seed 6 --top-k 0'
+    mapfile -t marks < <(grep -a -n -o '^--- .* ---$' "$BATS_TEST_TMPDIR/out")
+    is "${#marks[@]} ${marks[0]#*:} ${marks[1]#*:}" '2 --- B --path naive --- --- C --seed 6 --top-k 0 ---'
+    head -c "$(stat -c %s "$BATS_TEST_TMPDIR/text")" "$BATS_TEST_TMPDIR/out" | cmp - "$BATS_TEST_TMPDIR/text"
+    counts 1 'B writes what A writes' "$err"
+    counts 1 'C differs from A from new token 1 on (A ' "$err"
+    is "$(awk '/^arm  / { head = NR } head && NR > head && NR < head + 4 { printf "%s ", $1 }' <<<"$err")" 'A B C '
+    counts 1 ' times as fast as A' "$(grep '^B is' <<<"$err")"
+}
+
+@test "the ids of a race are those of each arm alone" {
+    model=$tiny
+    options=(--tokens 5,6,7 -n 12)
+    ends 0 generate "${options[@]}" --kv int4
+    fewer=$out
+    ends 0 generate "${options[@]}" --weights bf16 --temperature 1 --seed 3
+    drawn=$out
+    ends 0 generate "${options[@]}" --race '--kv int4' '--weights bf16 --temperature=1 --seed 3'
+    is "$out" "$fewer"$'\n'"$drawn"
+}
+
 # ---- Mistakes
 
 @test "mistakes" {
@@ -333,6 +360,17 @@ table() {
 --tokens '1;2' --batch 2|leave out --batch
 --path both --batch 2|--path both shows one sequence, not 2
 --path both --tokens '1;2;3'|--path both shows one sequence, not 3
+--race '--kv int8' '' --batch 2|--race shows one sequence, not 2
+--race '' '' --path both|--race and --path both exclude each other
+--race ''|a value is missing after ''
+--race|a value is missing after '--race'
+--race '' '--kv int9'|--kv: 'int9' is not one of
+--race '' '--nothing'|unknown option '--nothing'
+--race '' '--kv'|a value is missing after '--kv'
+--race '' '--path both'|an arm has one path
+--race '' '--threads 2'|the threads of all
+--race '' 'naive'|unexpected argument 'naive'
+--race '' '' '--kv int8' '--kv int4'|unknown option '--kv int4'
 --top-p 0|--top-p: 0 is not above 0
 --top-p 1e-50|--top-p: 1e-50 is not above 0
 --top-p 1.01|--top-p: 1.01 is not above 0 and at most 1
@@ -344,7 +382,7 @@ table() {
 --batch 0|--batch: '0'
 --stop-at-eot|--stop-at-eot: the model's tokenizer, 'bytes', has no <|endoftext|>
 END
-    is $n 15
+    is $n 26
 }
 
 @test "a model without a tokenizer continues ids alone, and too large a batch has no memory" {

@@ -289,8 +289,9 @@ static void assert_as_alone(const struct bench *bench, struct kv_decoder_options
         options.session.batch = b + 1;
         create(bench, &options, &alone);
         run(&alone);
-        assert_memory_equal(kv_decoder_prompt(together, b, &n_prompt), own, (size_t)n_prompt * sizeof *own);
+        const int32_t *kept = kv_decoder_prompt(together, b, &n_prompt);
         assert_int_equal(n_prompt, ragged_lengths[b]);
+        assert_memory_equal(kept, own, (size_t)n_prompt * sizeof *own);
         const int32_t *tokens = kv_decoder_tokens(together, b, &n), *expected = kv_decoder_tokens(&alone, b, &n_alone);
         assert_int_equal(n, n_alone);
         assert_memory_equal(tokens, expected, (size_t)n * sizeof *tokens);

@@ -59,6 +59,13 @@ static const char *race_option(const struct settings *s)
     return s->race[0] ? "--race" : is_both(s) ? "--path both" : NULL;
 }
 
+static int check_top_p(const char *command, const struct settings *s)
+{
+    if (!isnan(s->top_p) && !((float)s->top_p > 0 && s->top_p <= 1))
+        return cli_fail(command, CLI_USAGE, "--top-p: %g is not above 0 and at most 1 (1: all tokens)", s->top_p);
+    return CLI_OK;
+}
+
 /* CLI_OK, or what is wrong with the options alone. */
 static int check(const char *command, const struct settings *s)
 {
@@ -80,9 +87,7 @@ static int check(const char *command, const struct settings *s)
     if (race_option(s) && n_sequences > 1)
         return cli_fail(command, CLI_USAGE, "%s shows one sequence, not %d; choose a path for more", race_option(s),
                         n_sequences);
-    if (!isnan(s->top_p) && !((float)s->top_p > 0 && s->top_p <= 1))
-        return cli_fail(command, CLI_USAGE, "--top-p: %g is not above 0 and at most 1 (1: all tokens)", s->top_p);
-    return CLI_OK;
+    return check_top_p(command, s);
 }
 
 /* Ids are for comparing, text is for reading: what was not given depends on which of them is printed. */
@@ -282,7 +287,7 @@ static int read_arm(const char *command, const struct settings *s, const char *t
         return status ? status : CLI_USAGE;
     if (is_both(&arm->settings) || arm->settings.model.threads != s->model.threads)
         return cli_fail(command, CLI_USAGE, "--race '%.60s': an arm has one path, and the threads of all", text);
-    return check(command, &arm->settings);
+    return check_top_p(command, &arm->settings);
 }
 
 static bool is_same(const char *a, const char *b)
