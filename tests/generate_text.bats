@@ -336,7 +336,7 @@ table() {
 
 @test "the ids of a race are those of each arm alone" {
     model=$tiny
-    options=(--tokens 5,6,7 -n 12)
+    read -ra options <<<"--tokens 5,6,7 -n 12"
     ends 0 generate "${options[@]}" --kv int4
     fewer=$out
     ends 0 generate "${options[@]}" --weights bf16 --temperature 1 --seed 3

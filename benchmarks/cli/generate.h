@@ -37,8 +37,8 @@ struct generate_race {
     bool is_both; /* --path both: their texts are to be the same, and the last one's stands for all */
 };
 
-/* Continues the prompt on all arms in turns, each with the same share of the time; all is written before it returns. Exit
- * status. */
+/* Continues the prompt on all arms in turns, each with the same share of the time; all is written before it returns.
+ * Exit status. */
 int generate_race(const struct generate_race *race);
 
 /* ---- Prompts of a file ----------------------------------------------------------------------------------- */

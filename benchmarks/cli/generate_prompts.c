@@ -1,5 +1,5 @@
-/* --prompts: a file with a prompt a line. A line is all that stands before its end, "\n" or "\r\n"; the last one may have
- * none. An empty line is refused, since no model continues nothing, and to skip it would give the sequences behind it
+/* --prompts: a file with a prompt a line. A line is all that stands before its end, "\n" or "\r\n"; the last one may
+ * have none. An empty line is refused, since no model continues nothing, and to skip it would give the sequences behind it
  * other numbers, and so other draws, than their lines have. */
 #include "cli/generate.h"
 

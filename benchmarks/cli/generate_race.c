@@ -1,5 +1,5 @@
-/* `--race` and `--path both`: arms that differ in some settings continue the same prompt, each with the same share of the
- * machine, so that what they show at any moment is what each makes of the same time. In a terminal they are columns. */
+/* `--race` and `--path both`: arms that differ in some settings continue the same prompt, each with the same share of
+ * the machine, so that what they show at any moment is what each makes of the same time. In a terminal they are columns. */
 #include "cli/generate.h"
 
 #include <math.h>

@@ -3,11 +3,12 @@
  *
  * A step appends k >= 1 positions to every sequence that runs, the first time its prompt, and selects 1..k tokens for
  * each of them; on today's paths k is 1 after the prompt. A sequence that has all its tokens, its end of text or a full
- * window leaves the batch: from then on a step costs what the others take. The tokens of a sequence are those that it has
- * alone, whoever is beside it, and its draws those of row b of kv_sampler. The clock runs only inside kv_decoder_step: from the ids of the
- * prompt, or of the tokens before, to the selected ones. What a caller does between two steps, writing text or running
- * another path, is in no figure. The stamps are of that clock, t_0 = 0; with them the definitions of measure/measure.h
- * hold. */
+ * window leaves the batch: from then on a step costs what the others take. The tokens of a sequence are those that it
+ * has alone, whoever is beside it, and its draws those of row b of kv_sampler.
+ *
+ * The clock runs only inside kv_decoder_step: from the ids of the prompt, or of the tokens before, to the selected
+ * ones. What a caller does between two steps, writing text or running another path, is in no figure. The stamps are of
+ * that clock, t_0 = 0; with them the definitions of measure/measure.h hold. */
 #ifndef KV_MEASURE_DECODER_H
 #define KV_MEASURE_DECODER_H
 
@@ -60,8 +61,9 @@ void kv_decoder_reset(struct kv_decoder *decoder, int n_new);
 /* Whether there is nothing left to do: every sequence has left. */
 bool kv_decoder_done(const struct kv_decoder *decoder);
 
-/* The next tokens of every sequence that runs; allocates nothing. The window's end under KV_OVERFLOW_STOP is an error only
- * for a prompt that is longer. Errors: those of kv_session_append, kv_session_greedy and kv_sampler_select; the generation is then as before the step, and only a reset goes on. */
+/* The next tokens of every sequence that runs; allocates nothing. The window's end under KV_OVERFLOW_STOP is an error
+ * only for a prompt that is longer. Errors: those of kv_session_append, kv_session_greedy and kv_sampler_select; the
+ * generation is then as before the step, and only a reset goes on. */
 kv_status kv_decoder_step(struct kv_decoder *decoder, struct kv_error *error);
 
 /* All steps that are left. */
