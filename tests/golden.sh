@@ -344,6 +344,10 @@ generate --path nothing
 generate --overflow nothing
 generate --tokens 1,2,9999 --model data/reference/tiny-f32
 generate --tokens 1,2 --prompt text
+generate --prompts no/such/file
+generate --prompts README.md
+generate --race ''
+generate --race '' '--kv int9'
 generate --tokens '1,2;3' --model data/reference/tiny-f32
 generate --model data/reference/tiny-f32 --prompt text
 generate --new
