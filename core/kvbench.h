@@ -224,8 +224,8 @@ kv_status kv_session_prefill_same(struct kv_session *session, const int32_t *tok
  *   n_tokens    [B]
  *   tokens      [sum of n_tokens], those of one sequence after those of the one before
  *   all_logits  [sum of n_tokens, V] or NULL: also the logits of every appended position
- * All run together, a row of each product a position, so that the time is that of the positions there are: sequences that
- * get none cost none. The logits of a sequence are those that it has alone. Errors: as kv_session_prefill. */
+ * All run together, a row of each product a position, so that the time is that of the positions there are: sequences
+ * that get none cost none. The logits of a sequence are those that it has alone. Errors: as kv_session_prefill. */
 kv_status kv_session_append(struct kv_session *session, const int *n_tokens, const int32_t *tokens, float *all_logits,
                             struct kv_error *error);
 
@@ -273,9 +273,10 @@ struct kv_attention_view {
     int kept_sequence, kept_head;
 };
 
-/* Called for every (layer, head, sequence) of a pass that computes its logits, as its last position attends: exactly once
- * a kv_session_decode, and a kv_session_prefill or kv_session_append without all_logits. Threads of the session's pool call it at the
- * same time, each for another (head, sequence), one layer after the other; it must not call the session. */
+/* Called for every (layer, head, sequence) of a pass that computes its logits, as its last position attends: exactly
+ * once a kv_session_decode, and a kv_session_prefill or kv_session_append without all_logits. Threads of the session's
+ * pool call it at the same time, each for another (head, sequence), one layer after the other; it must not call the
+ * session. */
 struct kv_observer {
     void (*attention)(void *context, const struct kv_attention_view *view);
     void *context;
@@ -356,9 +357,11 @@ void kv_sampler_free(struct kv_sampler *sampler);
 /* Back to step 0: the same draws again. */
 void kv_sampler_reset(struct kv_sampler *sampler);
 
-/* tokens [B] for logits [B, V], and on to the next step. -inf is a probability of 0. Errors: NUMERIC (a logit is NaN or
+/* tokens [B] for logits [B, V], and on to the next step. -inf is a probability of 0. Only of the rows that are `wanted`
+ * [B], where it is not NULL: the others are not looked at, and keep their token. Errors: NUMERIC (a logit is NaN or
  * +inf, or all of a row are -inf): the step is not taken, and tokens are undefined. */
-kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, int32_t *tokens, struct kv_error *error);
+kv_status kv_sampler_select(struct kv_sampler *sampler, const float *logits, const bool *wanted, int32_t *tokens,
+                            struct kv_error *error);
 
 /* ---- Speculation: several tokens a step ---------------------------------------------------------------------- */
 

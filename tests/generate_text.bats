@@ -203,6 +203,84 @@ END
     [[ $out =~ ^ba{5,35}$ ]]
 }
 
+# ---- Prompts of a file
+
+# alone LINE ROW: the ids of that prompt as row ROW, from 0, of a batch of it, which has the draws of ROW.
+alone() {
+    generate --prompt "$1" --batch $(($2 + 1)) --ids "${options[@]}" 2>/dev/null | tr ';' '\n' | tail -n 1
+}
+
+# piped FILE OPTION...: its prompts from stdin.
+piped() {
+    generate --prompts - "${@:2}" <"$1"
+}
+
+@test "a prompt a line: each has the ids that it has alone, greedy and drawn, on both paths, in any chunks" {
+    on_bytes
+    lines=(Hello a 'In the beginning was the Word, and the Word was' 'x y' a)
+    printf '%s\n' "${lines[@]}" >prompts
+    for extra in '--temperature 0' '--temperature 1.3 --seed 7' '--temperature 1 --path naive --overflow shift' \
+        '--temperature 1 --chunk 3 --overflow recompute' '--temperature 1 --cache contiguous --kv int8'; do
+        read -ra options <<<"-n 40 $extra"
+        expected=
+        for row in "${!lines[@]}"; do
+            expected+=";$(alone "${lines[row]}" "$row")"
+        done
+        ends 0 generate --prompts prompts --ids "${options[@]}"
+        is "$out" "${expected#;}"
+        ends 0 piped prompts --ids "${options[@]}"
+        is "$out" "${expected#;}"
+    done
+    ends 0 generate --prompts prompts --ids -n 40 --overflow stop
+    counts 1 "1 of 5 sequences stopped before 40 new tokens at the window's end (n_positions 64)" "$err"
+    counts 1 'a step of 4-5 sequences ' "$err"
+}
+
+@test "the texts of prompts stand behind their numbers, whatever ends the lines" {
+    of_letters
+    printf 'Z\r\nYY' >prompts
+    ends 0 generate --prompts prompts -n 30
+    mapfile -t lines <<<"$out"
+    is "${#lines[@]} ${lines[1]}" '3 --- 2 of 2 ---'
+    is "${#lines[0]} ${lines[0]:0:1} ${#lines[2]} ${lines[2]:0:2}" '31 Z 32 YY'
+    ends 0 generate --prompt Z -n 30
+    is "$out" "${lines[0]}"
+}
+
+@test "who has ended leaves the batch, and the figures say what a step then takes" {
+    that_ends
+    yes b | head -n 9 >prompts
+    ends 0 generate --prompts prompts --stop-at-eot --seed 3
+    is "$(grep -c '^b' <<<"$out")" 9
+    lacks "$out" endoftext
+    [[ $err =~ a\ step\ of\ 8(-9)?\ sequences\ [0-9.]+\ ms\ \([0-9]+\),\ of\ 4-7\ .*,\ of\ 1\ sequence\ [0-9.]+\ ms\ \([0-9]+\)$ ]]
+}
+
+@test "prompts that are none" {
+    of_letters
+    : >empty
+    printf 'a\n\nb\n' >gap
+    printf '\n' >blank
+    printf 'a\nb\0c\n' >binary
+    printf 'a\n%s\n' "$(printf 'b%.0s' {1..65})" >long
+    printf 'a\n' >good
+    refuses 2 'empty is empty; give a prompt a line' generate --prompts empty
+    refuses 2 'stdin is empty; give a prompt a line' piped empty
+    refuses 2 'line 2 of gap is empty; give at least one character, or leave it out' generate --prompts gap
+    refuses 2 'line 1 of blank is empty' generate --prompts blank
+    refuses 2 'line 2 of binary has a zero byte in it; give plain text' generate --prompts binary
+    refuses 1 'line 2 of long: 65 tokens, n_positions is 64' generate --prompts long --overflow stop
+    refuses 1 'nothing: No such file or directory' generate --prompts nothing
+    refuses 1 'Is a directory' generate --prompts .
+    refuses 2 '--prompts and --prompt exclude each other' generate --prompts good --prompt a
+    refuses 2 '--prompts and --tokens exclude each other' generate --prompts good --tokens 1
+    refuses 2 '--prompts and - exclude each other' generate --prompts good -
+    refuses 2 'leave out --batch' generate --prompts good --batch 2
+    ends 0 generate --prompts long -n 5
+    model=$tiny
+    refuses 1 'no tokenizer has vocab_size 97' generate --prompts "$PWD/good"
+}
+
 # ---- Both paths in turns
 
 # table TOKENS: the figures of both paths, and how they compare; naive keeps no cache.
@@ -240,6 +318,33 @@ table() {
     done
 }
 
+# ---- Arms in turns
+
+@test "a race: each arm writes its own text, and where they part is said" {
+    on_bytes
+    ends 0 generate --seed 5 -n 60
+    keep text
+    ends 0 generate --seed 5 -n 60 --race '' '--path naive' '--seed 6 --top-k 0'
+    mapfile -t marks < <(grep -a -n -o '^--- .* ---$' "$BATS_TEST_TMPDIR/out")
+    is "${#marks[@]} ${marks[0]#*:} ${marks[1]#*:}" '2 --- B --path naive --- --- C --seed 6 --top-k 0 ---'
+    head -c "$(stat -c %s "$BATS_TEST_TMPDIR/text")" "$BATS_TEST_TMPDIR/out" | cmp - "$BATS_TEST_TMPDIR/text"
+    counts 1 'B writes what A writes' "$err"
+    counts 1 'C differs from A from new token 1 on (A ' "$err"
+    is "$(awk '/^arm  / { head = NR } head && NR > head && NR < head + 4 { printf "%s ", $1 }' <<<"$err")" 'A B C '
+    counts 1 ' times as fast as A' "$(grep '^B is' <<<"$err")"
+}
+
+@test "the ids of a race are those of each arm alone" {
+    model=$tiny
+    read -ra options <<<"--tokens 5,6,7 -n 12"
+    ends 0 generate "${options[@]}" --kv int4
+    fewer=$out
+    ends 0 generate "${options[@]}" --weights bf16 --temperature 1 --seed 3
+    drawn=$out
+    ends 0 generate "${options[@]}" --race '--kv int4' '--weights bf16 --temperature=1 --seed 3'
+    is "$out" "$fewer"$'\n'"$drawn"
+}
+
 # ---- Mistakes
 
 @test "mistakes" {
@@ -255,6 +360,17 @@ table() {
 --tokens '1;2' --batch 2|leave out --batch
 --path both --batch 2|--path both shows one sequence, not 2
 --path both --tokens '1;2;3'|--path both shows one sequence, not 3
+--race '--kv int8' '' --batch 2|--race shows one sequence, not 2
+--race '' '' --path both|--race and --path both exclude each other
+--race ''|a value is missing after ''
+--race|a value is missing after '--race'
+--race '' '--kv int9'|--kv: 'int9' is not one of
+--race '' '--nothing'|unknown option '--nothing'
+--race '' '--kv'|a value is missing after '--kv'
+--race '' '--path both'|an arm has one path
+--race '' '--threads 2'|the threads of all
+--race '' 'naive'|unexpected argument 'naive'
+--race '' '' '--kv int8' '--kv int4'|unknown option '--kv int4'
 --top-p 0|--top-p: 0 is not above 0
 --top-p 1e-50|--top-p: 1e-50 is not above 0
 --top-p 1.01|--top-p: 1.01 is not above 0 and at most 1
@@ -266,7 +382,7 @@ table() {
 --batch 0|--batch: '0'
 --stop-at-eot|--stop-at-eot: the model's tokenizer, 'bytes', has no <|endoftext|>
 END
-    is $n 15
+    is $n 26
 }
 
 @test "a model without a tokenizer continues ids alone, and too large a batch has no memory" {

@@ -143,9 +143,14 @@ texts() {
     kv_out generate "${pinned[@]}" --path cached -n 300 --overflow shift
     kv_out generate "${pinned[@]}" --path cached -n 250 --overflow recompute --seed 3
     kv_out generate "${pinned[@]}" --path both -n 40 --seed 7
+    printf 'In the beginning\nAnd God said\nAmen.' >prompts
+    kv_out generate "${pinned[@]}" --prompts prompts -n 30 --seed 7
+    kv_out generate "${pinned[@]}" --prompts prompts -n 8 --ids
+    kv_out generate "${pinned[@]}" --race '' '--kv int4' '--seed 8' -n 40 --seed 7
     # the figures on stderr, by their words
     kv generate "${pinned[@]}" -n 8 | sed -n '/^! /p' | mask_numbers
     kv generate "${pinned[@]}" -n 8 --path both | sed -n '/^! \(path\|naive \+[0-9]\|cached \+[0-9]\)/p' | mask_numbers
+    kv generate "${pinned[@]}" -n 8 --race '' '--kv int4' | sed -n '/^! \(arm\|[AB] \)/p' | mask_numbers
 }
 
 tokens() {
@@ -339,6 +344,10 @@ generate --path nothing
 generate --overflow nothing
 generate --tokens 1,2,9999 --model data/reference/tiny-f32
 generate --tokens 1,2 --prompt text
+generate --prompts no/such/file
+generate --prompts README.md
+generate --race ''
+generate --race '' '--kv int9'
 generate --tokens '1,2;3' --model data/reference/tiny-f32
 generate --model data/reference/tiny-f32 --prompt text
 generate --new

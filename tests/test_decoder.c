@@ -262,46 +262,155 @@ static void test_end_of_text(void **state)
     kv_decoder_free(&c);
 }
 
+/* ---- Lengths of their own -------------------------------------------------------------------------------- */
+
+enum { RAGGED = 4 };
+static const int ragged_lengths[RAGGED] = {2, 19, 1, 8};
+
+/* Prompts of those lengths, one behind the other: "a" of the urn, other ids of the model on bytes. */
+static void ragged_prompts(int32_t prompts[30], bool is_urn)
+{
+    for (int i = 0; i < 30; i++)
+        prompts[i] = is_urn ? 1 : i * 7 % 100;
+}
+
+/* Each of `together` is the last row of a batch of one prompt that has as many rows as it needs. */
+static void assert_as_alone(const struct bench *bench, struct kv_decoder_options options,
+                            const struct kv_decoder *together)
+{
+    const int32_t *own = options.prompts;
+    options.prompt_lengths = NULL;
+    options.n_prompts = 1;
+    for (int b = 0; b < RAGGED; own += ragged_lengths[b++]) {
+        struct kv_decoder alone;
+        int n_prompt, n, n_alone;
+        options.prompts = own;
+        options.n_prompt = ragged_lengths[b];
+        options.session.batch = b + 1;
+        create(bench, &options, &alone);
+        run(&alone);
+        const int32_t *kept = kv_decoder_prompt(together, b, &n_prompt);
+        assert_int_equal(n_prompt, ragged_lengths[b]);
+        assert_memory_equal(kept, own, (size_t)n_prompt * sizeof *own);
+        const int32_t *tokens = kv_decoder_tokens(together, b, &n), *expected = kv_decoder_tokens(&alone, b, &n_alone);
+        assert_int_equal(n, n_alone);
+        assert_memory_equal(tokens, expected, (size_t)n * sizeof *tokens);
+        assert_int_equal(together->ended[b], alone.ended[b]);
+        kv_decoder_free(&alone);
+    }
+}
+
+/* Prompts of other lengths and sequences that leave at their window's end, at an end of text, or not at all: on every
+ * path, greedy and drawn, each has the tokens that it has alone; who has left is not run any more. */
+static void check_ragged(const struct bench *bench, bool is_urn)
+{
+    int32_t prompts[30];
+    ragged_prompts(prompts, is_urn);
+    for (int p = 0; kv_path_choice(p); p++)
+        for (enum kv_overflow policy = KV_OVERFLOW_STOP; policy <= KV_OVERFLOW_SHIFT; policy++)
+            for (int draws = is_urn; draws < 2; draws++) {
+                const struct kv_decoder_options options = {
+                    .session = {.path = kv_path_choice(p)->name, .batch = RAGGED, .overflow = policy},
+                    .sampling = {.temperature = (float)draws, .top_p = 1, .seed = 4},
+                    .prompts = prompts,
+                    .prompt_lengths = ragged_lengths,
+                    .n_prompts = RAGGED,
+                    .n_prompt = 19,
+                    .n_new = 26,
+                    .end_of_text = is_urn ? END_OF_URN : -1};
+                struct kv_decoder d;
+                create(bench, &options, &d);
+                run(&d);
+                assert_as_alone(bench, options, &d);
+                for (int i = 1; i <= d.generation.n_steps; i++)
+                    assert_int_equal(d.generation.n_given[i], d.generation.n_running[i]);
+                for (int b = 0; policy == KV_OVERFLOW_STOP && b < RAGGED; b++)
+                    assert_int_equal(kv_session_lengths(d.session)[b],
+                                     ragged_lengths[b] + d.generation.n_selected[b] - 1);
+                assert_true(policy != KV_OVERFLOW_STOP || d.generation.n_running[d.generation.n_steps] < RAGGED);
+                kv_decoder_reset(&d, 26);
+                run(&d);
+                assert_as_alone(bench, options, &d);
+                kv_decoder_free(&d);
+            }
+}
+
+static void test_ragged(void **state)
+{
+    check_ragged(*state, false);
+}
+
+static void test_ragged_ends(void **state)
+{
+    check_ragged(*state, true);
+}
+
 /* ---- Turns ----------------------------------------------------------------------------------------------- */
 
 static void test_turns(void **state)
 {
     struct kv_decoder_options options = plain_options();
-    struct kv_decoder a, b, *next;
+    struct kv_decoder sides[2], *const a = &sides[0], *const b = &sides[1], *next;
     struct kv_error error;
     int64_t longest = 0;
     options.n_new = 25;
     options.session.path = "naive";
-    create(*state, &options, &a);
+    create(*state, &options, a);
     options.session.path = "cached";
-    create(*state, &options, &b);
-    while (!kv_decoder_done(&a) && !kv_decoder_done(&b)) {
-        next = kv_decoder_next(&a, &b);
+    create(*state, &options, b);
+    while (!kv_decoder_done(a) && !kv_decoder_done(b)) {
+        next = kv_decoder_next(sides, 2);
         const int64_t spent = kv_generation_ns(&next->generation);
-        assert_true(spent <= kv_generation_ns(&(next == &a ? &b : &a)->generation));
+        assert_true(spent <= kv_generation_ns(&(next == a ? b : a)->generation));
         assert_ok(kv_decoder_step(next, &error), error);
         const int64_t step = kv_generation_ns(&next->generation) - spent;
         longest = step > longest ? step : longest;
-        const int64_t apart = kv_generation_ns(&a.generation) - kv_generation_ns(&b.generation);
+        const int64_t apart = kv_generation_ns(&a->generation) - kv_generation_ns(&b->generation);
         assert_true((apart < 0 ? -apart : apart) <= longest);
     }
-    while ((next = kv_decoder_next(&a, &b))) {
+    while ((next = kv_decoder_next(sides, 2))) {
         assert_false(kv_decoder_done(next));
         assert_ok(kv_decoder_step(next, &error), error);
     }
-    assert_true(kv_decoder_done(&a) && kv_decoder_done(&b));
-    assert_memory_equal(a.generation.tokens, b.generation.tokens, 50 * sizeof(int32_t));
-    assert_int_equal(kv_decoder_difference(&a, &b), -1);
-    a.generation.tokens[25] ^= 1; /* of the second sequence */
-    assert_int_equal(kv_decoder_difference(&a, &b), -1);
-    a.generation.tokens[24] ^= 1;
-    assert_int_equal(kv_decoder_difference(&a, &b), 24);
-    b.generation.tokens[7] ^= 1;
-    assert_int_equal(kv_decoder_difference(&a, &b), 7);
-    b.generation.n_selected[0] = 7;
-    assert_int_equal(kv_decoder_difference(&a, &b), -1);
-    kv_decoder_free(&a);
-    kv_decoder_free(&b);
+    assert_true(kv_decoder_done(a) && kv_decoder_done(b));
+    assert_memory_equal(a->generation.tokens, b->generation.tokens, 50 * sizeof(int32_t));
+    assert_int_equal(kv_decoder_difference(a, b), -1);
+    a->generation.tokens[25] ^= 1; /* of the second sequence */
+    assert_int_equal(kv_decoder_difference(a, b), -1);
+    a->generation.tokens[24] ^= 1;
+    assert_int_equal(kv_decoder_difference(a, b), 24);
+    b->generation.tokens[7] ^= 1;
+    assert_int_equal(kv_decoder_difference(a, b), 7);
+    b->generation.n_selected[0] = 7;
+    assert_int_equal(kv_decoder_difference(a, b), -1);
+    kv_decoder_free(a);
+    kv_decoder_free(b);
+}
+
+/* Of three, who has used least; a pointer to the first of equals. */
+static void test_turns_of_three(void **state)
+{
+    struct kv_decoder_options options = plain_options();
+    struct kv_decoder sides[3], *next;
+    struct kv_error error;
+    options.n_new = 8;
+    for (int i = 0; i < 3; i++)
+        create(*state, &options, &sides[i]);
+    for (int i = 0; i < 3; i++) {
+        next = kv_decoder_next(sides, 3);
+        assert_ptr_equal(next, &sides[i]);
+        assert_ok(kv_decoder_step(next, &error), error);
+    }
+    while ((next = kv_decoder_next(sides, 3))) {
+        for (int i = 0; i < 3; i++)
+            assert_true(kv_decoder_done(&sides[i]) ||
+                        kv_generation_ns(&next->generation) <= kv_generation_ns(&sides[i].generation));
+        assert_ok(kv_decoder_step(next, &error), error);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_true(kv_decoder_done(&sides[i]));
+        kv_decoder_free(&sides[i]);
+    }
 }
 
 /* ---- Refusals -------------------------------------------------------------------------------------------- */
@@ -370,7 +479,10 @@ int main(void)
         BYTES_TEST(test_window_is_full),
         BYTES_TEST(test_live_bytes),
         cmocka_unit_test_setup_teardown(test_end_of_text, set_up_urn, tear_down),
+        BYTES_TEST(test_ragged),
+        cmocka_unit_test_setup_teardown(test_ragged_ends, set_up_urn, tear_down),
         BYTES_TEST(test_turns),
+        BYTES_TEST(test_turns_of_three),
         BYTES_TEST(test_same_prompt),
         BYTES_TEST(test_refusals),
     };

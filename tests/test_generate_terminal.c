@@ -262,6 +262,43 @@ GENERATE_TEST(terminal)
     }
 }
 
+/* Three arms, wide and so narrow that headings are cut down to a name and a rate: a bar between two columns, in every
+ * line, and texts of their own below their headings. */
+GENERATE_TEST(race_of_three)
+{
+    static const int widths[] = {120, 44, 20};
+    const char *model = letter_urn(bench, 512);
+    for (size_t i = 0; i < COUNT(widths); i++) {
+        RUN_ON_TERMINAL(bench, widths[i], 50, 120, 60, GENERATE(model), "--prompt", "ZZ", "-n", "90", "--race", "",
+                        "--path naive", "--seed 4");
+        const int column = (widths[i] - 7) / 3;
+        char *text = strdup(screen_text(&bench->screen));
+        assert_non_null(text);
+        char *line = strtok(text, "\n");
+        for (int n_lines = 0; line && strncmp(line, "arm ", 4) != 0; n_lines++, line = strtok(NULL, "\n")) {
+            for (int k = 1; k < 3; k++) {
+                const int bar = k * (column + 3) - 2;
+                assert_true((int)strlen(line) > bar);
+                assert_int_equal(line[bar], '|');
+                if (n_lines == 0)
+                    assert_int_equal(line[bar + 2], 'A' + k);
+                if (n_lines == 1)
+                    assert_int_equal(strncmp(line + bar + 2, "ZZ", 2), 0);
+            }
+            if (n_lines == 1) /* another seed, another text */
+                assert_memory_equal(line, line + column + 3, (size_t)(column < 20 ? 2 : 20));
+            if (n_lines == 0)
+                assert_int_equal(line[0], 'A');
+        }
+        assert_non_null(line);
+        assert_non_null(strstr(bench->screen.text, "B writes what A writes"));
+        assert_non_null(strstr(bench->screen.text, "C differs from A from new token "));
+        assert_false(bench->screen.cursor_is_hidden);
+        assert_false(bench->screen.was_too_narrow);
+        free(text);
+    }
+}
+
 /* Where a text is longer than the screen its end is shown, and nothing above the two columns is written over. */
 GENERATE_TEST(small_terminal)
 {

@@ -185,6 +185,35 @@ TEST(several_passes)
     kv_pool_free(pool);
 }
 
+/* A window with room for more short sequences than a pass of the naive path takes. */
+TEST(many_short_ones)
+{
+    enum { MANY = 150 };
+    const struct kv_config config = {1, 2, 32, 32, V, 3000, KV_GELU_NEW, 1e-5f};
+    struct kv_pool *pool = make_pool(2);
+    struct kv_model *model;
+    int32_t tokens[3 * MANY];
+    int n[MANY];
+    OK(kv_model_synthesize(&model, &config, 7, NULL, NULL, pool, &error));
+    struct kv_session *s = make_session(model, pool, (struct kv_session_options){.path = "naive", .batch = MANY});
+    struct kv_session *alone = make_session(model, pool, (struct kv_session_options){.path = "naive", .batch = 1});
+    for (int i = 0; i < 3 * MANY; i++)
+        tokens[i] = i * 7 % V;
+    for (int b = 0; b < MANY; b++)
+        n[b] = 1 + b % 3;
+    OK(kv_session_append(s, n, tokens, NULL, &error));
+    const int32_t *own = tokens;
+    for (int b = 0; b < MANY; own += n[b++]) {
+        kv_session_reset(alone);
+        OK(kv_session_prefill(alone, own, n[b], NULL, &error));
+        assert_memory_equal(kv_session_logits(s) + b * V, kv_session_logits(alone), V * sizeof(float));
+    }
+    kv_session_free(s);
+    kv_session_free(alone);
+    kv_model_free(model);
+    kv_pool_free(pool);
+}
+
 /* Each of the two that pass their window's end does so by itself, one of them with more tokens than the window has. */
 FIXTURE_TEST(past_the_window)
 {

@@ -20,7 +20,7 @@ static struct kv_sampler *open_sampler(struct kv_sampling sampling, int vocab_si
 
 static void select_ok(struct kv_sampler *sampler, const float *logits, int32_t *tokens)
 {
-    OK(kv_sampler_select(sampler, logits, tokens, &error));
+    OK(kv_sampler_select(sampler, logits, NULL, tokens, &error));
 }
 
 /* logits [V] of about normal distribution, as those of a model are */
@@ -405,7 +405,7 @@ TEST(threads_draw_the_same)
             draw_steps(sampler, logits, B, N, shared);
             assert_memory_equal(alone, shared, sizeof alone);
             logits[3 * V + 1] = logits[5 * V] = NAN;
-            REFUSED(kv_sampler_select(sampler, logits, shared, &error), KV_ERROR_NUMERIC, "sequence 3", NULL);
+            REFUSED(kv_sampler_select(sampler, logits, NULL, shared, &error), KV_ERROR_NUMERIC, "sequence 3", NULL);
             logits[3 * V + 1] = logits[5 * V] = 0;
             kv_sampler_free(one);
             kv_sampler_free(sampler);
@@ -446,9 +446,9 @@ TEST(logits_that_are_not_numbers)
             for (int i = V; i < 2 * V; i++) {
                 const float kept = logits[i];
                 logits[i] = wrong[w];
-                REFUSED(kv_sampler_select(sampler, logits, tokens, &error), KV_ERROR_NUMERIC,
+                REFUSED(kv_sampler_select(sampler, logits, NULL, tokens, &error), KV_ERROR_NUMERIC,
                         "sequence 1: a logit is not a finite number", NULL);
-                assert_int_equal(kv_sampler_select(sampler, logits, tokens, NULL), KV_ERROR_NUMERIC);
+                assert_int_equal(kv_sampler_select(sampler, logits, NULL, tokens, NULL), KV_ERROR_NUMERIC);
                 logits[i] = kept;
             }
         }
@@ -457,7 +457,7 @@ TEST(logits_that_are_not_numbers)
         kv_sampler_free(sampler);
         sampler = open_sampler(samplings[s], 3, 1);
         const float nothing[] = {-INFINITY, -INFINITY, -INFINITY};
-        REFUSED(kv_sampler_select(sampler, nothing, tokens, &error), KV_ERROR_NUMERIC,
+        REFUSED(kv_sampler_select(sampler, nothing, NULL, tokens, &error), KV_ERROR_NUMERIC,
                 "sequence 0: every logit is -inf", NULL);
         kv_sampler_free(sampler);
     }

@@ -68,11 +68,11 @@ static kv_status make_arguments(struct ab_side *side, struct kv_error *error)
         side->argv[n++] = bench_defaults[i];
     side->n_common = n;
     n += worker_arguments(&side->pair->texts, side->argv + n);
-    for (char *rest = side->words, *word; rest && (word = strtok_r(rest, " \t\n", &rest));) {
-        if (n == AB_MAX_WORDS - 12)
-            return kv_fail(error, KV_ERROR_ARGUMENT, "--%c: too many words", side->letter[0] + 'a' - 'A');
-        side->argv[n++] = word;
-    }
+    const int room = AB_MAX_WORDS - 12 - n,
+              n_words = side->words ? options_words(side->words, side->argv + n, room) : 0;
+    if (n_words > room)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "--%c: too many words", side->letter[0] + 'a' - 'A');
+    n += n_words;
     side->argv[n] = NULL;
     return KV_OK;
 }

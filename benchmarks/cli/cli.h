@@ -125,6 +125,8 @@ struct option_row {
     const char **chosen;     /* one of choice(0), choice(1), .. */
     struct name_list *names; /* some of them */
     struct int_list *sizes;  /* each low..high */
+    const char **several;    /* low..high arguments, ended by NULL where there is room: those that help names in [..]
+                              * only where they cannot be another option: empty, or an option and its value in one */
     const char **operand;    /* the next argument that is no option */
     struct text_list *texts; /* of an operand: all that are left; of an option: its value and all operands behind it */
     bool is_operand;         /* of texts */
@@ -149,6 +151,9 @@ struct option_table {
 /* Reads all arguments into the rows' values. Returns true to go on; otherwise *status is what to exit with: help
  * was printed (CLI_OK) or an argument was wrong and said so (CLI_USAGE). */
 bool options_parse(const struct option_table *table, int argc, char **argv, int *status);
+
+/* Cuts a text into its words: words [most], without those that are more. Returns how many there are in it. */
+int options_words(char *text, const char **words, int most);
 
 /* Sets the option `name`, as from --name TEXT; texts and choices are kept by address. The table has no tables in it.
  * False: the error says what is wrong. */

@@ -1,7 +1,8 @@
-/* kvbench generate: what is to be continued, and one path's continuation, written while it is made. Both paths side by
- * side are in generate_both.c. */
+/* kvbench generate: what is to be continued, and how. One continuation is written by generate_text.c, arms side by side
+ * by generate_race.c. */
 #include "cli/generate.h"
 
+#include "base/error.h"
 #include "base/file.h"
 
 #include <math.h>
@@ -13,179 +14,6 @@
 #define TEXT_TEMPERATURE 1.0
 #define BYTES_PROMPT     "In the beginning"
 
-static const struct kv_choice overflows[] = {
-    [KV_OVERFLOW_STOP] = {"stop", "generation ends there"},
-    [KV_OVERFLOW_RECOMPUTE] = {"recompute", "every step runs the last n_positions tokens again"},
-    [KV_OVERFLOW_SHIFT] = {"shift", "the older half is dropped, the rest is run again"},
-};
-enum { N_OVERFLOWS = sizeof overflows / sizeof overflows[0] };
-
-static const struct kv_choice *overflow_choice(int index)
-{
-    return index >= 0 && index < N_OVERFLOWS ? &overflows[index] : NULL;
-}
-
-/* ---- Text and ids ---------------------------------------------------------------------------------------- */
-
-static void write_bytes(struct text_stream *s, const char *bytes, int n)
-{
-    if (n == 0)
-        return;
-    fwrite(bytes, 1, (size_t)n, stdout);
-    s->last = bytes[n - 1];
-}
-
-void text_stream_put(struct text_stream *s, const int32_t *tokens, int n_tokens)
-{
-    char whole[4];
-    for (int i = 0; i < n_tokens; i++) {
-        size_t n_bytes;
-        const char *bytes = kv_tokenizer_token(s->tokenizer, tokens[i], &n_bytes);
-        for (size_t k = 0; k < n_bytes; k++)
-            write_bytes(s, whole, kv_utf8_take(&s->holder, bytes[k], whole));
-    }
-    fflush(stdout);
-}
-
-void text_stream_end(struct text_stream *s)
-{
-    char rest[4];
-    write_bytes(s, rest, kv_utf8_rest(&s->holder, rest));
-    if (s->last != '\n')
-        putchar('\n');
-    fflush(stdout);
-}
-
-void generate_print_ids(const struct kv_decoder *d)
-{
-    for (int b = 0; b < d->generation.batch; b++) {
-        int n_new;
-        const int32_t *new_tokens = kv_decoder_tokens(d, b, &n_new);
-        for (int i = 0; i < d->generation.n_prompt; i++)
-            printf("%s%d", i ? "," : (b ? ";" : ""), d->prompt[(size_t)b * (size_t)d->generation.n_prompt + (size_t)i]);
-        for (int i = 0; i < n_new; i++)
-            printf(",%d", new_tokens[i]);
-    }
-    putchar('\n');
-    fflush(stdout);
-}
-
-/* The sequences after the first, each whole, after a line with its number. */
-static void print_other_texts(const struct generate_job *job, const struct kv_decoder *d)
-{
-    for (int b = 1; b < d->generation.batch; b++) {
-        int n_new;
-        const int32_t *new_tokens = kv_decoder_tokens(d, b, &n_new);
-        struct text_stream stream = {.tokenizer = job->tokenizer};
-        printf("--- %d of %d ---\n", b + 1, d->generation.batch);
-        text_stream_put(&stream, d->prompt + (size_t)b * (size_t)d->generation.n_prompt, d->generation.n_prompt);
-        text_stream_put(&stream, new_tokens, n_new);
-        text_stream_end(&stream);
-    }
-}
-
-/* ---- Figures --------------------------------------------------------------------------------------------- */
-
-const char *generate_rate_text(double rate, char *text)
-{
-    if (isnan(rate))
-        snprintf(text, RATE_TEXT_SIZE, "-");
-    else
-        snprintf(text, RATE_TEXT_SIZE, "%.*f", rate < 100 ? 1 : 0, rate);
-    return text;
-}
-
-void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *d)
-{
-    const int n_positions = kv_model_config(job->model)->n_positions;
-    const struct kv_choice *policy = &overflows[job->options.session.overflow];
-    if (d->window_full)
-        fprintf(stderr,
-                "kvbench %s: warning: stopped after %d of %d new tokens at the window's end (n_positions %d); "
-                "--overflow recompute or shift goes on\n",
-                job->command, kv_generation_tokens(&d->generation), d->n_wanted, n_positions);
-    else if (kv_session_overflows(d->session))
-        fprintf(stderr, "kvbench %s: warning: the window's end (n_positions %d) was passed: %s (--overflow %s)\n",
-                job->command, n_positions, policy->summary, policy->name);
-}
-
-void generate_tell_speculation(const struct kv_decoder *d)
-{
-    const struct kv_speculation_counts *c = kv_speculator_counts(d->speculator);
-    const double alpha = kv_speculation_acceptance(c);
-    if (c->steps == 0)
-        return;
-    fprintf(stderr, ", %.2f tokens a step", (double)c->tokens / (double)c->steps);
-    if (!isnan(alpha))
-        fprintf(stderr, " (%.0f %% of drafts stayed)", 100 * alpha);
-}
-
-static void print_figures(const struct generate_job *job, const struct kv_decoder *d)
-{
-    const struct kv_generation *g = &d->generation;
-    struct kv_figures f;
-    char rate[RATE_TEXT_SIZE], sequences[32] = "";
-    if (kv_generation_tokens(g) == 0 || kv_figures_of(g, &f, NULL) != KV_OK)
-        return;
-    if (d->generation.batch > 1)
-        snprintf(sequences, sizeof sequences, "%d x ", d->generation.batch);
-    fprintf(stderr, "kvbench %s: %s, %s%d new token%s%s, TTFT %.2f ms", job->command, kv_session_path(d->session),
-            sequences, kv_generation_tokens(g), kv_generation_tokens(g) == 1 ? "" : "s",
-            d->n_running == 0 ? " (to <|endoftext|>)" : "", f.ttft_ms);
-    if (!isnan(f.ttpt_ms))
-        fprintf(stderr, ", TTPT (TPOT) %.2f ms, %s tokens/s", f.ttpt_ms,
-                generate_rate_text(kv_generation_rate(&d->generation), rate));
-    if (d->speculator)
-        generate_tell_speculation(d);
-    fprintf(stderr, ", cache %.2f MiB\n", (double)g->kv_live_bytes / (1024 * 1024));
-}
-
-/* ---- The run --------------------------------------------------------------------------------------------- */
-
-static kv_status make(const struct generate_job *job, struct kv_decoder *d, struct text_stream *stream,
-                      struct kv_error *error)
-{
-    int n_written = 0, n_new;
-    if (!job->as_ids)
-        text_stream_put(stream, d->prompt, d->generation.n_prompt);
-    while (!kv_decoder_done(d) && !ferror(stdout) && !signals_received()) {
-        const kv_status status = kv_decoder_step(d, error);
-        if (status)
-            return status;
-        const int32_t *new_tokens = kv_decoder_tokens(d, 0, &n_new);
-        if (!job->as_ids)
-            text_stream_put(stream, new_tokens + n_written, n_new - n_written);
-        n_written = n_new;
-    }
-    return KV_OK;
-}
-
-static int generate_on_path(const struct generate_job *job)
-{
-    struct kv_error error = {""};
-    struct kv_decoder d;
-    struct text_stream stream = {.tokenizer = job->tokenizer};
-    kv_status status = kv_decoder_create(&d, job->model, job->pool, &job->options, &error);
-    if (status)
-        return cli_fail(job->command, CLI_FAILED, "%s", error.message);
-    signals_listen(NULL);
-    status = make(job, &d, &stream, &error);
-    if (!job->as_ids) {
-        text_stream_end(&stream);
-        print_other_texts(job, &d);
-    } else if (!status) {
-        generate_print_ids(&d);
-    }
-    if (!status) {
-        generate_warn_of_window(job, &d);
-        print_figures(job, &d);
-    }
-    kv_decoder_free(&d);
-    if (status)
-        return cli_fail(job->command, CLI_FAILED, "%s", error.message);
-    return signals_received() ? 128 + signals_received() : CLI_OK;
-}
-
 /* ---- What was asked for ---------------------------------------------------------------------------------- */
 
 enum { UNSET = -1, IDS_NEW = 50, TEXT_NEW = 200 };
@@ -193,6 +21,8 @@ enum { UNSET = -1, IDS_NEW = 50, TEXT_NEW = 200 };
 struct settings {
     struct model_options model;
     const char *prompt, *operand;
+    const char *prompts_file;
+    struct generate_prompts prompts;
     char *read;             /* of stdin; owned */
     struct token_rows rows; /* of --tokens, later of any prompt */
     int n_new;              /* UNSET: depends on what is printed, as with the next three */
@@ -203,7 +33,8 @@ struct settings {
     int batch; /* 0: as many as --tokens has */
     int chunk;
     const char *path;
-    const char *speculate; /* NULL: none */
+    const char *speculate;                /* NULL: none */
+    const char *race[GENERATE_MOST_ARMS]; /* settings of the arms; NULL: no more */
     bool stop_at_eot;
     bool ids;
 };
@@ -230,20 +61,41 @@ static bool is_both(const struct settings *s)
     return s->path && strcmp(s->path, both.name) == 0;
 }
 
+/* What stands for several arms. */
+static const char *race_option(const struct settings *s)
+{
+    return s->race[0] ? "--race" : is_both(s) ? "--path both" : NULL;
+}
+
+static int check_top_p(const char *command, const struct settings *s)
+{
+    if (!isnan(s->top_p) && !((float)s->top_p > 0 && s->top_p <= 1))
+        return cli_fail(command, CLI_USAGE, "--top-p: %g is not above 0 and at most 1 (1: all tokens)", s->top_p);
+    return CLI_OK;
+}
+
 /* CLI_OK, or what is wrong with the options alone. */
 static int check(const char *command, const struct settings *s)
 {
     if (s->prompt && s->rows.tokens)
         return cli_fail(command, CLI_USAGE, "--prompt and --tokens exclude each other; choose one");
+    if (s->prompts_file && (s->prompt || s->operand || s->rows.tokens))
+        return cli_fail(command, CLI_USAGE, "--prompts and %s exclude each other; choose one",
+                        s->rows.tokens ? "--tokens"
+                        : s->operand   ? "-"
+                                       : "--prompt");
+    if (s->batch && s->prompts_file)
+        return cli_fail(command, CLI_USAGE, "--prompts has the sequences, which are the batch; leave out --batch");
     if (s->batch && s->rows.batch > 1)
         return cli_fail(command, CLI_USAGE, "--tokens has %d sequences, which are the batch; leave out --batch",
                         s->rows.batch);
-    if (is_both(s) && (s->batch > 1 || s->rows.batch > 1))
-        return cli_fail(command, CLI_USAGE, "--path both shows one sequence, not %d; choose a path for more",
-                        s->batch > 1 ? s->batch : s->rows.batch);
-    if (!isnan(s->top_p) && !((float)s->top_p > 0 && s->top_p <= 1))
-        return cli_fail(command, CLI_USAGE, "--top-p: %g is not above 0 and at most 1 (1: all tokens)", s->top_p);
-    return CLI_OK;
+    const int n_sequences = s->prompts.n ? s->prompts.n : s->batch > 1 ? s->batch : s->rows.batch;
+    if (s->race[0] && is_both(s))
+        return cli_fail(command, CLI_USAGE, "--race and --path both exclude each other; choose one");
+    if (race_option(s) && n_sequences > 1)
+        return cli_fail(command, CLI_USAGE, "%s shows one sequence, not %d; choose a path for more", race_option(s),
+                        n_sequences);
+    return check_top_p(command, s);
 }
 
 /* Ids are for comparing, text is for reading: what was not given depends on which of them is printed. */
@@ -259,7 +111,7 @@ static void complete(struct settings *s)
     if (isnan(s->top_p))
         s->top_p = 1;
     if (!s->overflow)
-        s->overflow = overflow_choice(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
+        s->overflow = generate_overflow(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
 }
 
 /* ---- The prompt ------------------------------------------------------------------------------------------ */
@@ -276,12 +128,29 @@ static kv_status use_default_prompt(struct settings *s, const struct kv_tokenize
     return token_rows_parse(text, &s->rows, error) ? KV_OK : KV_ERROR_MEMORY;
 }
 
+/* The ids of --prompts in the place of those of other prompts, of lengths of their own. */
+static kv_status use_prompts(struct settings *s, const struct kv_tokenizer *tokenizer, const struct kv_config *config,
+                             struct kv_error *error)
+{
+    const bool stops = strcmp(s->overflow, generate_overflow(KV_OVERFLOW_STOP)->name) == 0;
+    const kv_status status = generate_prompts_encode(&s->prompts, tokenizer,
+                                                     s->n_new && stops ? config->n_positions : INT32_MAX, error);
+    s->rows = (struct token_rows){s->prompts.ids, s->prompts.n, s->prompts.longest};
+    s->prompts.ids = NULL;
+    return status;
+}
+
 /* The first id that the model does not have, or -1; a run of 0 new tokens would print it without a word. */
 static int32_t find_unknown_id(const struct settings *s, const struct kv_config *config)
 {
-    for (int i = 0; i < s->rows.batch * s->rows.length; i++)
-        if (s->rows.tokens[i] >= config->vocab_size)
-            return s->rows.tokens[i];
+    const int32_t *ids = s->rows.tokens;
+    for (int b = 0; b < s->rows.batch; b++) {
+        const int n = s->prompts.n ? s->prompts.lengths[b] : s->rows.length;
+        for (int i = 0; i < n; i++)
+            if (ids[i] >= config->vocab_size)
+                return ids[i];
+        ids += n;
+    }
     return -1;
 }
 
@@ -294,9 +163,11 @@ static int use_prompt(const char *command, struct settings *s, const struct kv_c
     const bool has_ids = s->rows.tokens != NULL;
     if (!has_ids || s->stop_at_eot)
         status = text_tokenizer(NULL, s->model.model, tokenizer, &error);
-    if (status == KV_ERROR_UNSUPPORTED && !has_ids && !s->prompt)
+    if (status == KV_ERROR_UNSUPPORTED && !has_ids && !s->prompt && !s->prompts.n)
         return cli_fail(command, CLI_USAGE, "--tokens is needed: %s", error.message);
-    if (!status && !has_ids)
+    if (!status && s->prompts.n)
+        status = use_prompts(s, *tokenizer, config, &error);
+    else if (!status && !has_ids)
         status = s->prompt ? text_rows(*tokenizer, s->prompt, &s->rows, &error)
                            : use_default_prompt(s, *tokenizer, &error);
     if (status)
@@ -307,19 +178,23 @@ static int use_prompt(const char *command, struct settings *s, const struct kv_c
     const int32_t unknown = find_unknown_id(s, config);
     if (unknown >= 0)
         return cli_fail(command, CLI_FAILED, "%s: %d is not in 0..%d (the model's vocab_size is %d)",
-                        has_ids ? "--tokens" : "--prompt", unknown, config->vocab_size - 1, config->vocab_size);
+                        has_ids        ? "--tokens"
+                        : s->prompts.n ? "--prompts"
+                                       : "--prompt",
+                        unknown, config->vocab_size - 1, config->vocab_size);
     return CLI_OK;
 }
 
-/* ---- The command ----------------------------------------------------------------------------------------- */
+/* ---- Jobs ------------------------------------------------------------------------------------------------ */
 
-static int generate(const char *command, const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
-                    const struct kv_tokenizer *tokenizer, const struct kv_speculation *speculation)
+static int make_job(const char *command, const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
+                    const struct kv_tokenizer *tokenizer, const struct kv_speculation *speculation,
+                    struct generate_job *job)
 {
     int overflow = 0;
-    while (strcmp(overflow_choice(overflow)->name, s->overflow) != 0)
+    while (strcmp(generate_overflow(overflow)->name, s->overflow) != 0)
         overflow++;
-    struct generate_job job = {
+    *job = (struct generate_job){
         .command = command,
         .model = model,
         .pool = pool,
@@ -333,25 +208,195 @@ static int generate(const char *command, const struct settings *s, const struct 
                     .prompts = s->rows.tokens,
                     .n_prompts = s->rows.batch,
                     .n_prompt = s->rows.length,
+                    .prompt_lengths = s->prompts.lengths,
                     .n_new = s->n_new,
                     .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1,
                     .speculation = *speculation},
     };
-    job.options.session.batch = s->batch ? s->batch : s->rows.batch;
-    job.options.session.chunk = s->chunk;
-    job.options.session.overflow = (enum kv_overflow)overflow;
+    job->options.session.batch = s->batch ? s->batch : s->rows.batch;
+    job->options.session.chunk = s->chunk;
+    job->options.session.overflow = (enum kv_overflow)overflow;
     const int n_positions = kv_model_config(model)->n_positions;
-    if (s->n_new > 0 && job.options.session.overflow == KV_OVERFLOW_STOP && s->rows.length > n_positions)
+    if (s->n_new > 0 && job->options.session.overflow == KV_OVERFLOW_STOP && s->rows.length > n_positions)
         return cli_fail(command, CLI_FAILED,
                         "%s: %d tokens, n_positions is %d; give fewer, or choose --overflow recompute or shift",
                         s->prompt ? "--prompt" : "--tokens", s->rows.length, n_positions);
-    return is_both(s) ? generate_on_both(&job) : generate_on_path(&job);
+    return CLI_OK;
 }
+
+/* A job, and the model that drafts for it, or NULL. */
+static int open_job(const char *command, const struct settings *s, const struct kv_model *model, struct kv_pool *pool,
+                    const struct kv_tokenizer *tokenizer, struct kv_model **draft, struct generate_job *job)
+{
+    struct kv_speculation speculation;
+    struct kv_error error = {""};
+    if (speculation_open(command, s->speculate, &s->model, pool, &speculation, draft, &error) != KV_OK)
+        return cli_fail(command, CLI_FAILED, "--speculate: %s", error.message);
+    return make_job(command, s, model, pool, tokenizer, &speculation, job);
+}
+
+/* ---- Arms ------------------------------------------------------------------------------------------------ */
+
+/* The options of how it is continued, which an arm of --race may have of its own. */
+struct how_rows {
+    struct option_table table;
+    struct option_row rows[7];
+};
+
+static const struct option_table *how_rows(struct how_rows *r, struct settings *s)
+{
+    const struct option_row rows[] = {
+        {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s->path, .choice = path_choice},
+        {.name = "temperature",
+         .argument = "T",
+         .help = "0: the most probable token; higher: more random (default 1.0; ids: 0)",
+         .number = &s->temperature},
+        {.name = "top-k",
+         .argument = "K",
+         .help = "draw from the K most probable tokens, 0: all (default 40; ids: 0)",
+         .integer = &s->top_k,
+         .high = INT32_MAX},
+        {.name = "top-p",
+         .argument = "P",
+         .help = "and of those the fewest whose probabilities reach P (default 1.0)",
+         .number = &s->top_p},
+        {.name = "overflow",
+         .argument = "POLICY",
+         .help = "at the window's end (default shift; ids: stop):",
+         .chosen = &s->overflow,
+         .choice = generate_overflow},
+        {.name = "chunk",
+         .argument = "N",
+         .help = "prefill N positions at a time (default: all at once)",
+         .integer = &s->chunk,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "speculate",
+         .argument = "KIND",
+         .help =
+             "draft K tokens a step, 1 to 63, and run them at once: lookup:K, what came next in the\n"
+             "                           text itself the last time, or draft:MODEL:K, what a smaller model says, such\n"
+             "                           as draft:" EMBEDDED_DRAFT ":4 for " EMBEDDED_MODEL
+             "; without draws the same text",
+         .value = &s->speculate,
+         .parse = speculate_parse},
+    };
+    memcpy(r->rows, rows, sizeof rows);
+    r->table = (struct option_table){.rows = r->rows, .n_rows = sizeof rows / sizeof rows[0]};
+    return &r->table;
+}
+
+/* An arm's settings are those of the command and its own words, which are to live as long. */
+struct arm {
+    struct settings settings;
+    char *words;
+    struct kv_model *model; /* its own, or NULL */
+    struct kv_model *draft; /* or NULL */
+};
+
+enum { MOST_ARM_WORDS = 64 };
+
+static int read_arm(const char *command, const struct settings *s, const char *text, struct arm *arm)
+{
+    struct source_rows source;
+    struct engine_rows engine;
+    struct how_rows how;
+    const char *words[MOST_ARM_WORDS + 2] = {command};
+    int status = CLI_OK;
+    arm->settings = *s;
+    arm->words = strdup(text);
+    if (!arm->words)
+        return cli_fail(command, CLI_FAILED, "no memory for the arms of --race");
+    const struct option_row rows[] = {{.table = model_source_rows(&source, &arm->settings.model, NULL)},
+                                      {.table = engine_rows(&engine, &arm->settings.model)},
+                                      {.table = how_rows(&how, &arm->settings)}};
+    const struct option_table table = {.command = command, .rows = rows, .n_rows = sizeof rows / sizeof rows[0]};
+    const int n = options_words(arm->words, words + 1, MOST_ARM_WORDS);
+    if (n > MOST_ARM_WORDS)
+        return cli_fail(command, CLI_USAGE, "--race '%.60s': more than %d words", text, MOST_ARM_WORDS);
+    if (!options_parse(&table, n + 1, (char **)(void *)words, &status))
+        return status ? status : CLI_USAGE;
+    if (is_both(&arm->settings) || arm->settings.model.threads != s->model.threads)
+        return cli_fail(command, CLI_USAGE, "--race '%.60s': an arm has one path, and the threads of all", text);
+    return check_top_p(command, &arm->settings);
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* The model that an arm runs: the command's, unless it has its own or its weights in another form. */
+static int open_arm(const char *command, const struct settings *s, struct arm *arm, struct kv_pool *pool,
+                    const struct kv_tokenizer *tokenizer)
+{
+    const struct model_options *all = &s->model, *own = &arm->settings.model;
+    struct model_options weights = *own;
+    weights.seed = all->seed; /* an arm's own is that of its draws */
+    struct kv_tokenizer *other = NULL;
+    struct kv_error error = {""};
+    kv_status status = KV_OK;
+    if (tokenizer && !is_same(all->model, own->model)) {
+        status = text_tokenizer(NULL, own->model, &other, &error);
+        if (!status && strcmp(kv_tokenizer_name(other), kv_tokenizer_name(tokenizer)) != 0)
+            status = kv_fail(&error, KV_ERROR_ARGUMENT,
+                             "--race: %.100s has the tokenizer '%s', %.100s has '%s'; give the prompt as --tokens",
+                             own->model, kv_tokenizer_name(other), all->model, kv_tokenizer_name(tokenizer));
+        kv_tokenizer_free(other);
+    }
+    const bool differs = !is_same(all->model, own->model) || !is_same(all->weights, own->weights) ||
+                         !is_same(all->gemm, own->gemm) || all->synthetic != own->synthetic;
+    if (!status && differs)
+        status = model_load(command, &weights, pool, &arm->model, &error);
+    if (status)
+        return cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+    return CLI_OK;
+}
+
+/* --race: arms A, B and C; --path both: both paths, under their names. */
+static int generate_on_arms(const char *command, const struct settings *s, const struct kv_model *model,
+                            struct kv_pool *pool, const struct kv_tokenizer *tokenizer)
+{
+    static const char *const letters[] = {"A", "B", "C"}, *const paths[] = {"naive", "cached"};
+    struct arm arms[GENERATE_MOST_ARMS] = {{.words = NULL}};
+    struct generate_race race = {.is_both = is_both(s)};
+    int status = CLI_OK;
+    for (int i = 0; !status && (race.is_both ? i < 2 : i < GENERATE_MOST_ARMS && s->race[i]); i++) {
+        struct generate_arm *arm = &race.arms[race.n_arms++];
+        arm->name = race.is_both ? paths[i] : letters[i];
+        arms[i].settings = *s;
+        if (race.is_both) {
+            arms[i].settings.path = paths[i];
+            snprintf(arm->label, sizeof arm->label, "%s", paths[i]);
+        } else {
+            char shown[sizeof arm->label];
+            status = read_arm(command, s, s->race[i], &arms[i]);
+            snprintf(arm->label, sizeof arm->label, "%s%s%s", letters[i], *s->race[i] ? " " : "",
+                     printable(s->race[i], shown, sizeof shown - 2));
+        }
+        if (!status)
+            status = open_arm(command, s, &arms[i], pool, tokenizer);
+        if (!status)
+            status = open_job(command, &arms[i].settings, arms[i].model ? arms[i].model : model, pool, tokenizer,
+                              &arms[i].draft, &arm->job);
+    }
+    if (!status)
+        status = generate_race(&race);
+    for (int i = 0; i < GENERATE_MOST_ARMS; i++) {
+        kv_model_free(arms[i].draft);
+        kv_model_free(arms[i].model);
+        free(arms[i].words);
+    }
+    return status;
+}
+
+/* ---- The command ----------------------------------------------------------------------------------------- */
 
 static int run(const char *command, struct settings *s)
 {
     struct kv_pool *pool;
     struct kv_model *model;
+    struct generate_job job;
     int status = check(command, s);
     if (!status)
         status = model_open(command, &s->model, &pool, &model);
@@ -359,14 +404,12 @@ static int run(const char *command, struct settings *s)
         return status;
     struct kv_tokenizer *tokenizer = NULL;
     struct kv_model *draft = NULL;
-    struct kv_speculation speculation;
-    struct kv_error error = {""};
     complete(s);
     status = use_prompt(command, s, kv_model_config(model), &tokenizer);
-    if (!status && speculation_open(command, s->speculate, &s->model, pool, &speculation, &draft, &error) != KV_OK)
-        status = cli_fail(command, CLI_FAILED, "--speculate: %s", error.message);
-    if (!status)
-        status = generate(command, s, model, pool, tokenizer, &speculation);
+    if (!status && race_option(s))
+        status = generate_on_arms(command, s, model, pool, tokenizer);
+    else if (!status && !(status = open_job(command, s, model, pool, tokenizer, &draft, &job)))
+        status = generate_on_path(&job);
     kv_tokenizer_free(tokenizer);
     kv_model_free(draft);
     kv_model_free(model);
@@ -379,6 +422,11 @@ static int read_prompt(const char *command, struct settings *s)
 {
     struct kv_error error = {""};
     size_t n;
+    if (s->prompts_file && !s->prompt && !s->operand && !s->rows.tokens) {
+        const kv_status status = generate_prompts_read(&s->prompts, s->prompts_file, &error);
+        return !status ? CLI_OK
+                       : cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
+    }
     if (s->operand && strcmp(s->operand, "-") != 0)
         return cli_fail(command, CLI_USAGE,
                         "unexpected argument '%.60s'; a text to continue is given as --prompt '%.60s'", s->operand,
@@ -406,6 +454,7 @@ int command_generate(int argc, char **argv)
                          .top_p = (double)NAN};
     struct source_rows source;
     struct engine_rows engine;
+    struct how_rows how;
     const struct option_row rows[] = {
         {.table = model_source_rows(&source, &s.model, "seed of the draws, and of synthetic weights (default 42)")},
         {.table = engine_rows(&engine, &s.model)},
@@ -416,6 +465,11 @@ int command_generate(int argc, char **argv)
                  "                           benchmark's prompt); -: the text on stdin",
          .text = &s.prompt},
         {.name = "-", .help = "the same as --prompt -", .operand = &s.operand},
+        {.name = "prompts",
+         .argument = "FILE",
+         .help = "a prompt a line, which are the batch; -: stdin. Each gets the text that it\n"
+                 "                           has alone; what row b draws depends on the seed and b",
+         .text = &s.prompts_file},
         {.name = "tokens",
          .argument = "IDS",
          .help = "prompts as ids, \"1,2,3\" or \"1,2,3;4,5,6\": ids are printed, too",
@@ -427,20 +481,14 @@ int command_generate(int argc, char **argv)
          .help = "new tokens (default 200; ids: 50)",
          .integer = &s.n_new,
          .high = INT32_MAX / 2},
-        {.name = "path", .argument = "NAME", .help = "inference path:", .chosen = &s.path, .choice = path_choice},
-        {.name = "temperature",
-         .argument = "T",
-         .help = "0: the most probable token; higher: more random (default 1.0; ids: 0)",
-         .number = &s.temperature},
-        {.name = "top-k",
-         .argument = "K",
-         .help = "draw from the K most probable tokens, 0: all (default 40; ids: 0)",
-         .integer = &s.top_k,
-         .high = INT32_MAX},
-        {.name = "top-p",
-         .argument = "P",
-         .help = "and of those the fewest whose probabilities reach P (default 1.0)",
-         .number = &s.top_p},
+        {.table = how_rows(&how, &s)},
+        {.name = "race",
+         .argument = "A B [C]",
+         .help = "two or three arms side by side, each its settings in one argument, such as\n"
+                 "                           \"--kv int8\" or \"\"; --path both: \"--path naive\" \"--path cached\"",
+         .several = s.race,
+         .low = 2,
+         .high = GENERATE_MOST_ARMS},
         {.name = "batch",
          .letter = 'b',
          .argument = "B",
@@ -451,24 +499,6 @@ int command_generate(int argc, char **argv)
         {.name = "stop-at-eot",
          .help = "end a sequence at <|endoftext|>, which is not printed",
          .flag = &s.stop_at_eot},
-        {.name = "overflow",
-         .argument = "POLICY",
-         .help = "at the window's end (default shift; ids: stop):",
-         .chosen = &s.overflow,
-         .choice = overflow_choice},
-        {.name = "chunk",
-         .argument = "N",
-         .help = "prefill N positions at a time (default: all at once)",
-         .integer = &s.chunk,
-         .low = 1,
-         .high = INT32_MAX},
-        {.name = "speculate",
-         .argument = "KIND",
-         .help = "draft K tokens a step, 1 to 63, and run them at once: lookup:K, what came next in the\n"
-                 "                           text itself the last time, or draft:MODEL:K, what a smaller model says, such\n"
-                 "                           as draft:" EMBEDDED_DRAFT ":4 for " EMBEDDED_MODEL "; without draws the same text",
-         .value = &s.speculate,
-         .parse = speculate_parse},
         {.name = "ids", .help = "print token ids on one line instead of text", .flag = &s.ids},
     };
     const struct option_table table = {
@@ -476,7 +506,8 @@ int command_generate(int argc, char **argv)
         .usage = "[OPTIONS] [-]",
         .summary = "Continues a text and writes it as it is made. The same seed gives the same text, on every path and "
                    "with any\n"
-                   "number of threads. --path both runs the naive and the cached path side by side. Figures go to "
+                   "number of threads. --race runs arms that differ in some settings side by side, each with the same\n"
+                   "share of the time; --path both is the naive path against the cached one. Figures go to "
                    "stderr, and\n"
                    "are of the time that the model takes: writing is not in them.",
         .rows = rows,
@@ -489,6 +520,7 @@ int command_generate(int argc, char **argv)
             status = run(argv[0], &s);
     }
     token_rows_free(&s.rows);
+    generate_prompts_free(&s.prompts);
     free(s.read);
     return status;
 }

@@ -1,4 +1,4 @@
-/* What the two parts of `kvbench generate` share: what is to be continued, and how it is written. */
+/* What the parts of `kvbench generate` share: what is to be continued, and how it is written. */
 #ifndef KV_CLI_GENERATE_H
 #define KV_CLI_GENERATE_H
 
@@ -15,8 +15,51 @@ struct generate_job {
     struct kv_decoder_options options;
 };
 
-/* Continues the prompt on both paths; all is written before it returns. Exit status. */
-int generate_on_both(const struct generate_job *job);
+/* Continues all prompts: text as it is made, or ids when all is done. Exit status. */
+int generate_on_path(const struct generate_job *job);
+
+/* The kv_overflow policies by number, NULL past the end. */
+const struct kv_choice *generate_overflow(int index);
+
+/* ---- Arms side by side ----------------------------------------------------------------------------------- */
+
+/* One of those that continue the same prompt. */
+struct generate_arm {
+    const char *name; /* "A", or the path's name */
+    char label[80];   /* with its settings: "A --kv int8" */
+    struct generate_job job;
+};
+
+enum { GENERATE_MOST_ARMS = 3 };
+struct generate_race {
+    int n_arms; /* at least 2 */
+    struct generate_arm arms[GENERATE_MOST_ARMS];
+    bool is_both; /* --path both: their texts are to be the same, and the last one's stands for all */
+};
+
+/* Continues the prompt on all arms in turns, each with the same share of the time; all is written before it returns.
+ * Exit status. */
+int generate_race(const struct generate_race *race);
+
+/* ---- Prompts of a file ----------------------------------------------------------------------------------- */
+
+/* A prompt a line; all zero is a start. */
+struct generate_prompts {
+    const char *name; /* of the file */
+    char *text;       /* [n_bytes] */
+    size_t n_bytes;
+    int n;        /* lines */
+    int32_t *ids; /* those of all lines, one behind the other */
+    int *lengths; /* [n] ids of each */
+    int longest;
+};
+
+/* The lines of a file, or of stdin: "-". Errors: IO, MEMORY, ARGUMENT (none, an empty one, or one with a zero byte). */
+kv_status generate_prompts_read(struct generate_prompts *prompts, const char *file, struct kv_error *error);
+/* Their ids. Errors: KV_WINDOW_FULL (more than `most` of one line), MEMORY, those of kv_tokenizer_encode. */
+kv_status generate_prompts_encode(struct generate_prompts *prompts, const struct kv_tokenizer *tokenizer, int most,
+                                  struct kv_error *error);
+void generate_prompts_free(struct generate_prompts *prompts);
 
 /* ---- Text on stdout -------------------------------------------------------------------------------------- */
 

@@ -262,6 +262,23 @@ static int refuse(const struct option_table *table, int found, char **argv)
     return usage_error(table, "unknown option", is_letter ? letter : argv[optind - 1]);
 }
 
+/* "--kv int8", or nothing at all: the settings of one thing, given as one argument. */
+static bool is_settings(const char *argument)
+{
+    const size_t n = strcspn(argument, " \t\n=");
+    return !*argument || (strncmp(argument, "--", 2) == 0 && argument[n] && argument[n] != '=');
+}
+
+/* The arguments of an option that takes several; false where there are too few. */
+static bool take_several(const struct option_row *row, const char *first, char **argv)
+{
+    int n = 0;
+    row->several[n++] = first;
+    while (argv[optind] && n < row->high && (n < row->low || is_settings(argv[optind])))
+        row->several[n++] = argv[optind++];
+    return n >= row->low;
+}
+
 /* One option that getopt found; false when parsing is over, with *status set. */
 static bool take(const struct option_table *table, int found, char **argv, int *status)
 {
@@ -280,7 +297,11 @@ static bool take(const struct option_table *table, int found, char **argv, int *
         return false;
     }
     const struct option_row *row = find_row(table, found);
-    if (parse_value(row, optarg, &error))
+    if (row->several && !take_several(row, optarg, argv)) {
+        *status = usage_error(table, "a value is missing after", argv[optind - 1]);
+        return false;
+    }
+    if (row->several || parse_value(row, optarg, &error))
         return true;
     *status = cli_fail(table->command, CLI_USAGE, "--%s: %s; see kvbench %s --help", row->name, error.message,
                        table->command);
@@ -344,6 +365,15 @@ bool options_parse(const struct option_table *table, int argc, char **argv, int 
     const bool good = take_options(&flat, argc, argv, &operands, status) && take_operands(&flat, &operands, status);
     text_list_free(&operands);
     return good;
+}
+
+int options_words(char *text, const char **words, int most)
+{
+    int n = 0;
+    for (char *rest = text, *word; (word = strtok_r(rest, " \t\n", &rest)); n++)
+        if (n < most)
+            words[n] = word;
+    return n;
 }
 
 bool options_set(const struct option_table *table, const char *name, const char *text, struct kv_error *error)

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,34 +33,56 @@ static kv_status allocate(struct kv_decoder *d, const struct kv_decoder_options 
         return status;
     d->prompt = calloc(B * T, sizeof *d->prompt);
     d->newest = calloc(B, sizeof *d->newest);
+    d->given = calloc(B, sizeof *d->given);
+    d->n_given = calloc(B, sizeof *d->n_given);
+    d->runs = calloc(B, sizeof *d->runs);
     d->ended = calloc(B, sizeof *d->ended);
     d->prompt_lengths = calloc(B, sizeof *d->prompt_lengths);
     d->selected = calloc(B * most, sizeof *d->selected);
     d->n_new = calloc(B, sizeof *d->n_new);
     d->n_left = calloc(B, sizeof *d->n_left);
-    if (!d->prompt || !d->newest || !d->ended || !d->prompt_lengths || !d->selected || !d->n_new || !d->n_left)
+    if (!d->prompt || !d->newest || !d->given || !d->n_given || !d->runs || !d->ended || !d->prompt_lengths ||
+        !d->selected || !d->n_new || !d->n_left)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu prompts of %zu tokens: choose a smaller batch", B, T);
-    for (size_t b = 0; b < B; b++)
-        d->prompt_lengths[b] = o->n_prompt;
-    for (size_t b = 0; b < B; b++)
-        memcpy(d->prompt + b * T, o->prompts + (o->n_prompts == 1 ? 0 : b * T), T * sizeof *d->prompt);
+    const int32_t *prompt = o->prompts;
+    int32_t *end = d->prompt;
+    for (int b = 0; b < o->session.batch; b++) {
+        const int n = o->prompt_lengths ? o->prompt_lengths[o->n_prompts == 1 ? 0 : b] : o->n_prompt;
+        memcpy(end, prompt, (size_t)n * sizeof *end);
+        end += d->prompt_lengths[b] = n;
+        prompt += o->n_prompts == 1 ? 0 : n;
+    }
     return KV_OK;
+}
+
+/* All sequences run, if there is something that they are to do. */
+static void start(struct kv_decoder *d, int n_new)
+{
+    d->n_wanted = n_new;
+    d->n_running = n_new > 0 ? d->generation.batch : 0;
+    d->window_full = false;
+    for (int b = 0; b < d->generation.batch; b++) {
+        d->runs[b] = n_new > 0;
+        d->ended[b] = false;
+    }
 }
 
 kv_status kv_decoder_create(struct kv_decoder *d, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_decoder_options *o, struct kv_error *error)
 {
-    *d = (struct kv_decoder){.n_running = o->session.batch,
-                             .n_wanted = o->n_new,
-                             .end_of_text = o->end_of_text,
-                             .k = o->speculation.k,
-                             .same_prompt = o->same_prompt};
+    *d = (struct kv_decoder){
+        .end_of_text = o->end_of_text,
+        .k = o->speculation.k,
+        .same_prompt = o->same_prompt,
+        .most_positions = o->session.overflow == KV_OVERFLOW_STOP ? kv_model_config(model)->n_positions : INT_MAX};
     /* The session first: it knows what memory is left before anything is touched. */
     kv_status status = create_session(d, model, pool, o, error);
     if (!status)
         status = allocate(d, o, error);
     if (status)
         kv_decoder_free(d);
+    else
+        start(d, o->n_new);
     return status;
 }
 
@@ -71,6 +94,9 @@ void kv_decoder_free(struct kv_decoder *d)
     kv_generation_free(&d->generation);
     free(d->prompt);
     free(d->newest);
+    free(d->given);
+    free(d->n_given);
+    free(d->runs);
     free(d->ended);
     free(d->prompt_lengths);
     free(d->selected);
@@ -81,41 +107,54 @@ void kv_decoder_free(struct kv_decoder *d)
 
 bool kv_decoder_done(const struct kv_decoder *d)
 {
-    if (d->n_running == 0 || d->window_full)
-        return true;
-    for (int b = 0; b < d->generation.batch; b++)
-        if (!d->ended[b] && d->generation.n_selected[b] < d->n_wanted)
-            return false;
-    return true;
+    return d->n_running == 0;
+}
+
+/* The newest token of each that runs. */
+static kv_status decode(struct kv_decoder *d, struct kv_error *error)
+{
+    int n = 0;
+    for (int b = 0; b < d->generation.batch; b++) {
+        d->n_given[b] = d->runs[b];
+        d->given[n] = d->newest[b];
+        n += d->runs[b];
+    }
+    return kv_session_append(d->session, d->n_given, d->given, NULL, error);
 }
 
 /* The speculator is told of the prompt and of what was selected behind it. */
 static kv_status start_speculation(struct kv_decoder *d, struct kv_error *error)
 {
-    const int n_prompt = d->generation.n_prompt;
+    const int32_t *prompt = d->prompt;
     kv_status status = KV_OK;
     kv_speculator_reset(d->speculator);
-    for (int b = 0; !status && b < d->generation.batch; b++) {
-        status = kv_speculator_push(d->speculator, b, d->prompt + (size_t)b * (size_t)n_prompt, n_prompt, error);
+    for (int b = 0; !status && b < d->generation.batch; prompt += d->prompt_lengths[b++]) {
+        status = kv_speculator_push(d->speculator, b, prompt, d->prompt_lengths[b], error);
         if (!status)
             status = kv_speculator_push(d->speculator, b, &d->newest[b], 1, error);
     }
     return status ? status : kv_speculator_prepare(d->speculator, error);
 }
 
-/* Of every sequence the next token. */
+/* Where a step puts the tokens of sequence b. */
+static int32_t *selected_of(const struct kv_decoder *d, int b)
+{
+    return d->selected + (size_t)b * (size_t)(d->k + 1);
+}
+
+/* Of every sequence that runs the next token. */
 static kv_status select_one(struct kv_decoder *d, struct kv_error *error)
 {
     const struct kv_generation *g = &d->generation;
-    kv_status status = g->n_steps > 0   ? kv_session_decode(d->session, d->newest, error)
+    kv_status status = g->n_steps > 0   ? decode(d, error)
                        : d->same_prompt ? kv_session_prefill_same(d->session, d->prompt, g->n_prompt, error)
-                                        : kv_session_prefill(d->session, d->prompt, g->n_prompt, NULL, error);
+                                        : kv_session_append(d->session, d->prompt_lengths, d->prompt, NULL, error);
     if (!status)
-        status = d->sampler ? kv_sampler_select(d->sampler, kv_session_logits(d->session), d->newest, error)
+        status = d->sampler ? kv_sampler_select(d->sampler, kv_session_logits(d->session), d->runs, d->newest, error)
                             : kv_session_greedy(d->session, d->newest, error);
     for (int b = 0; !status && b < g->batch; b++) {
-        d->selected[(size_t)b * (size_t)(d->k + 1)] = d->newest[b];
-        d->n_new[b] = 1;
+        *selected_of(d, b) = d->newest[b];
+        d->n_new[b] = d->runs[b];
     }
     return status;
 }
@@ -129,11 +168,11 @@ static kv_status select_next(struct kv_decoder *d, struct kv_error *error)
         return status || !d->speculator ? status : start_speculation(d, error);
     }
     for (int b = 0; b < g->batch; b++)
-        d->n_left[b] = d->ended[b] ? 0 : d->n_wanted - g->n_selected[b];
+        d->n_left[b] = d->runs[b] ? d->n_wanted - g->n_selected[b] : 0;
     const kv_status status = kv_speculator_step(d->speculator, d->n_left, d->selected, d->n_new, error);
     for (int b = 0; !status && b < g->batch; b++)
         if (d->n_new[b] > 0)
-            d->newest[b] = d->selected[(size_t)b * (size_t)(d->k + 1) + (size_t)d->n_new[b] - 1];
+            d->newest[b] = selected_of(d, b)[d->n_new[b] - 1];
     return status;
 }
 
@@ -146,14 +185,19 @@ static int keep_tokens(struct kv_decoder *d, int b, const int32_t *tokens, int n
     while (n_kept < n && !d->ended[b] && g->n_selected[b] < d->n_wanted) {
         const int32_t token = tokens[n_kept++];
         row[g->n_selected[b]++] = token;
-        if (token == d->end_of_text) {
-            d->ended[b] = true;
-            d->n_running--;
-        }
+        d->ended[b] = token == d->end_of_text;
     }
-    if (d->ended[b])
-        d->newest[b] = d->end_of_text;
     return n_kept;
+}
+
+/* Takes sequence b out of the batch where nothing is left to be had of it. */
+static void let_go(struct kv_decoder *d, int b)
+{
+    const bool has_all = d->ended[b] || d->generation.n_selected[b] == d->n_wanted;
+    const bool is_full = kv_session_lengths(d->session)[b] == d->most_positions;
+    d->runs[b] = !has_all && !is_full;
+    d->window_full |= !has_all && is_full;
+    d->n_running -= !d->runs[b];
 }
 
 static void keep_step(struct kv_decoder *d, int64_t elapsed_ns)
@@ -161,27 +205,27 @@ static void keep_step(struct kv_decoder *d, int64_t elapsed_ns)
     struct kv_generation *g = &d->generation;
     const int step = ++g->n_steps;
     g->stamps[step] = g->stamps[step - 1] + elapsed_ns;
-    g->n_running[step] = d->n_running;
     for (int b = 0; b < g->batch; b++)
-        g->n_given[step] += keep_tokens(d, b, d->selected + (size_t)b * (size_t)(d->k + 1), d->n_new[b]);
+        g->n_running[step] += d->runs[b] || (!d->ended[b] && g->n_selected[b] == d->n_wanted);
+    for (int b = 0; b < g->batch; b++)
+        if (d->runs[b]) {
+            g->n_given[step] += keep_tokens(d, b, selected_of(d, b), d->n_new[b]);
+            let_go(d, b);
+        }
     const size_t live = kv_session_kv_live_bytes(d->session);
     g->kv_live_bytes = live > g->kv_live_bytes ? live : g->kv_live_bytes;
 }
 
 void kv_decoder_reset(struct kv_decoder *d, int n_new)
 {
-    const size_t B = (size_t)d->generation.batch;
     if (!d->has_prompt || kv_session_truncate(d->session, d->prompt_lengths, NULL) != KV_OK)
         kv_session_reset(d->session);
     if (d->sampler)
         kv_sampler_reset(d->sampler);
     kv_generation_reset(&d->generation);
-    memset(d->ended, 0, B * sizeof *d->ended);
-    d->n_running = d->generation.batch;
-    d->n_wanted = n_new;
-    d->window_full = false;
-    for (size_t b = 0; d->has_prompt && b < B; b++) {
-        d->newest[b] = d->selected[b * (size_t)(d->k + 1)] = d->first;
+    start(d, n_new);
+    for (int b = 0; d->has_prompt && b < d->generation.batch; b++) {
+        d->newest[b] = *selected_of(d, b) = d->first;
         d->n_new[b] = 1;
     }
     if (d->has_prompt && d->speculator)
@@ -202,8 +246,7 @@ kv_status kv_decoder_step(struct kv_decoder *d, struct kv_error *error)
         d->has_prompt = true;
         d->first = d->newest[0];
     }
-    d->window_full = status == KV_WINDOW_FULL;
-    return d->window_full && d->generation.n_steps > 0 ? KV_OK : status;
+    return status;
 }
 
 kv_status kv_decoder_run(struct kv_decoder *d, struct kv_error *error)
@@ -214,13 +257,22 @@ kv_status kv_decoder_run(struct kv_decoder *d, struct kv_error *error)
     return status;
 }
 
-struct kv_decoder *kv_decoder_next(struct kv_decoder *a, struct kv_decoder *b)
+struct kv_decoder *kv_decoder_next(struct kv_decoder *decoders, int n)
 {
-    if (kv_decoder_done(a))
-        return kv_decoder_done(b) ? NULL : b;
-    if (kv_decoder_done(b))
-        return a;
-    return kv_generation_ns(&b->generation) < kv_generation_ns(&a->generation) ? b : a;
+    struct kv_decoder *next = NULL;
+    for (struct kv_decoder *d = decoders; d < decoders + n; d++)
+        if (!kv_decoder_done(d) && (!next || kv_generation_ns(&d->generation) < kv_generation_ns(&next->generation)))
+            next = d;
+    return next;
+}
+
+const int32_t *kv_decoder_prompt(const struct kv_decoder *d, int sequence, int *n)
+{
+    const int32_t *prompt = d->prompt;
+    for (int b = 0; b < sequence; b++)
+        prompt += d->prompt_lengths[b];
+    *n = d->prompt_lengths[sequence];
+    return prompt;
 }
 
 const int32_t *kv_decoder_tokens(const struct kv_decoder *d, int sequence, int *n)

@@ -150,7 +150,7 @@ static kv_status run_once(struct recorder *r, struct kv_error *error)
     kv_status status = KV_OK;
     for (int i = 0; i < N_SIDES; i++)
         kv_decoder_reset(&r->sides[i], r->n_new);
-    while (!status && (next = kv_decoder_next(&r->sides[NAIVE], &r->sides[CACHED])))
+    while (!status && (next = kv_decoder_next(r->sides, N_SIDES)))
         status = kv_decoder_step(next, error);
     const int at = status ? -1 : kv_decoder_difference(&r->sides[NAIVE], &r->sides[CACHED]);
     if (at >= 0)

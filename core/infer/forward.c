@@ -4,8 +4,8 @@
  * logits = ln_f(x) wte^T
  *
  * All threads run the whole pass side by side. Rows (one new position of one sequence each; of a sequence as many as it
- * has new ones) are divided for what works on a row, columns for a matrix product, heads for attention; a barrier stands wherever a thread goes
- * on to read what another one wrote. */
+ * has new ones) are divided for what works on a row, columns for a matrix product, heads for attention; a barrier
+ * stands wherever a thread goes on to read what another one wrote. */
 #include "infer/infer.h"
 
 #include <math.h>

@@ -95,8 +95,8 @@ struct kv_path {
     /* Given a cache of the session's batch and capacity, the latter also as it was asked for: changes it to what the
      * path needs, and returns kv_engine.max_rows. */
     int (*plan)(struct kv_cache *cache, int capacity);
-    /* Runs what session->wanted [n] says, where in_cache is not set, and n_logits is 0, 1 or n_positions. Also raises the
-     * lengths of session->cache, of every path, to what has been run. */
+    /* Runs what session->wanted [n] says, where in_cache is not set, and n_logits is 0, 1 or n_positions. Also raises
+     * the lengths of session->cache, of every path, to what has been run. */
     void (*extend)(struct kv_session *session, int n);
 };
 

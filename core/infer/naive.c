@@ -2,6 +2,9 @@
  * generate(), only the positions that were asked for go through the LM head. */
 #include "infer/infer.h"
 
+/* Sequences of one pass: of the shortest windows as many as KV_PASS_ROWS has room for. */
+enum { MOST_SEQUENCES = KV_PASS_ROWS / KV_KEY_BLOCK };
+
 /* One layer's keys and values during a pass, taken in turn by all layers. A window must be in one pass, since nothing
  * of it is kept; further sequences join it up to KV_PASS_ROWS, whatever their lengths. */
 static int plan(struct kv_cache *cache, int capacity)
@@ -37,7 +40,8 @@ static int fill_pass(struct kv_session *s, int n, int *i, int *longest)
         const int longer = window > *longest ? window : *longest;
         if (wanted->n_logits == 0)
             continue;
-        if (n_passed && (n_passed + 1) * kv_round_to_key_block(longer) > s->engine.max_rows)
+        const bool fits = (n_passed + 1) * kv_round_to_key_block(longer) <= s->engine.max_rows;
+        if (n_passed && (n_passed == MOST_SEQUENCES || !fits))
             break;
         *longest = longer;
         struct kv_span *span = &s->passed[n_passed];
@@ -50,7 +54,7 @@ static int fill_pass(struct kv_session *s, int n, int *i, int *longest)
 
 static void extend(struct kv_session *s, int n)
 {
-    int nothing_kept[KV_PASS_ROWS / KV_KEY_BLOCK] = {0};
+    int nothing_kept[MOST_SEQUENCES] = {0};
     for (int i = 0, longest; i < n;) {
         const int n_passed = fill_pass(s, n, &i, &longest);
         if (!n_passed)

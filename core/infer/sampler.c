@@ -27,8 +27,9 @@ struct kv_sampler {
     int n_ranks;
     /* of the selection that runs */
     const float *logits;
+    const bool *wanted;
     int32_t *tokens;
-    int *outcomes;                 /* [batch] candidates of each row; where there are none, as gather says it */
+    int *outcomes;                    /* [batch] candidates of each row; where there are none, as gather says it */
     struct kv_candidate candidates[]; /* [n_ranks, room], then outcomes */
 };
 
@@ -297,23 +298,31 @@ double kv_sampler_uniform(const struct kv_sampler *s, int b, int64_t step)
     return draw(&race, s->vocab_size);
 }
 
+static bool is_wanted(const struct kv_sampler *s, int b)
+{
+    return !s->wanted || s->wanted[b];
+}
+
 static void select_job(void *argument, int rank)
 {
     struct kv_sampler *s = argument;
     for (int b = rank; rank < s->n_ranks && b < s->batch; b += s->n_ranks)
-        s->outcomes[b] = select_row(s, b, s->candidates + (size_t)rank * (size_t)s->room);
+        if (is_wanted(s, b))
+            s->outcomes[b] = select_row(s, b, s->candidates + (size_t)rank * (size_t)s->room);
 }
 
-kv_status kv_sampler_select(struct kv_sampler *s, const float *logits, int32_t *tokens, struct kv_error *error)
+kv_status kv_sampler_select(struct kv_sampler *s, const float *logits, const bool *wanted, int32_t *tokens,
+                            struct kv_error *error)
 {
     s->logits = logits;
+    s->wanted = wanted;
     s->tokens = tokens;
     if (s->pool)
         kv_pool_run(s->pool, select_job, s);
     else
         select_job(s, 0);
     for (int b = 0; b < s->batch; b++)
-        if (s->outcomes[b] < 1)
+        if (is_wanted(s, b) && s->outcomes[b] < 1)
             return kv_fail(error, KV_ERROR_NUMERIC, "sequence %d: %s; the weights hold NaN or overflow", b,
                            s->outcomes[b] < 0 ? "a logit is not a finite number" : "every logit is -inf");
     s->step++;
