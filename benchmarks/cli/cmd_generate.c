@@ -464,9 +464,11 @@ int command_generate(int argc, char **argv)
          .high = INT32_MAX},
         {.name = "speculate",
          .argument = "KIND",
-         .help = "draft K tokens a step, 1 to 63, and run them at once: lookup:K, what came next in the\n"
-                 "                           text itself the last time, or draft:MODEL:K, what a smaller model says, such\n"
-                 "                           as draft:" EMBEDDED_DRAFT ":4 for " EMBEDDED_MODEL "; without draws the same text",
+         .help =
+             "draft K tokens a step, 1 to 63, and run them at once: lookup:K, what came next in the\n"
+             "                           text itself the last time, or draft:MODEL:K, what a smaller model says, such\n"
+             "                           as draft:" EMBEDDED_DRAFT ":4 for " EMBEDDED_MODEL
+             "; without draws the same text",
          .value = &s.speculate,
          .parse = speculate_parse},
         {.name = "ids", .help = "print token ids on one line instead of text", .flag = &s.ids},

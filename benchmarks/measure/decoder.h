@@ -28,18 +28,18 @@ struct kv_decoder_options {
 /* To be read by others, and changed by the functions below alone. */
 struct kv_decoder {
     struct kv_session *session;
-    struct kv_sampler *sampler; /* NULL: greedy */
+    struct kv_sampler *sampler;       /* NULL: greedy */
     struct kv_speculator *speculator; /* NULL: a token a step */
     struct kv_generation generation;
-    int32_t *prompt; /* [B, T] */
-    int32_t *newest; /* [B] what the step before selected last: the next one runs it */
+    int32_t *prompt;   /* [B, T] */
+    int32_t *newest;   /* [B] what the step before selected last: the next one runs it */
     int32_t *selected; /* [B, k + 1] and all that it selected */
     int *n_new;        /* [B] how many these are */
     int *n_left;       /* [B] tokens that are still wanted */
     int k;             /* most drafts a step; 0: no speculation */
-    bool *ended;     /* [B] at end_of_text */
-    int n_running;   /* sequences that have not ended */
-    int n_wanted;    /* tokens a sequence, 0..N */
+    bool *ended;       /* [B] at end_of_text */
+    int n_running;     /* sequences that have not ended */
+    int n_wanted;      /* tokens a sequence, 0..N */
     int32_t end_of_text;
     bool window_full;             /* KV_OVERFLOW_STOP stopped it */
     bool same_prompt, has_prompt; /* kept over resets; it has been run */

@@ -143,6 +143,7 @@ int kv_cells_compare(const void *left, const void *right)
         KV_COLUMN_CONTEXT_TOKENS, KV_COLUMN_PROMPT_TOKENS, KV_COLUMN_NEW_TOKENS, KV_COLUMN_ROWS,
         KV_COLUMN_PATH,           KV_COLUMN_WEIGHTS,       KV_COLUMN_CACHE,      KV_COLUMN_KV,
         KV_COLUMN_GEMM,           KV_COLUMN_ISA,           KV_COLUMN_THREADS,    KV_COLUMN_CHUNK,
+        KV_COLUMN_SPECULATE,
     };
     const struct kv_cell_results *a = *(const struct kv_cell_results *const *)left;
     const struct kv_cell_results *b = *(const struct kv_cell_results *const *)right;

@@ -28,7 +28,7 @@ struct kv_sampler {
     /* of the selection that runs */
     const float *logits;
     int32_t *tokens;
-    int *outcomes;                 /* [batch] candidates of each row; where there are none, as gather says it */
+    int *outcomes;                    /* [batch] candidates of each row; where there are none, as gather says it */
     struct kv_candidate candidates[]; /* [n_ranks, room], then outcomes */
 };
 
