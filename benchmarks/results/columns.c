@@ -57,8 +57,9 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_CHUNK] = {.name = "chunk",
                          COUNT_AXIS("c", "most positions of a prefill at once; 0: the path's own choice")},
     [KV_COLUMN_SPECULATE] = {.name = "speculate",
-                             NAME_AXIS("s-", "what drafts tokens that a step runs at once, and how many at most; none: a "
-                                             "token a step")},
+                             NAME_AXIS("s-",
+                                       "what drafts tokens that a step runs at once, and how many at most; none: a "
+                                       "token a step")},
 
     [KV_COLUMN_BATCH] = {.name = "batch", POINT("b", "sequences", "sequences that run in step, B")},
     [KV_COLUMN_PROMPT_TOKENS] = {.name = "prompt_tokens", POINT("p", "tokens", "tokens of the prompt")},
@@ -148,10 +149,10 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                               FIGURE(KV_ROLE_SIZE, "", "acceptance",
                                      "of the drafts that were judged, the part that stayed: alpha")},
     [KV_COLUMN_ACCEPTANCE_BY_PLACE] = {.name = "acceptance_by_place",
-                                       STATE(KV_TYPE_TEXT, "the same of the first, second, .. draft of a step, of those "
-                                                           "before which all stayed; 12 places at most")},
-    [KV_COLUMN_DRAFT_MS] = {.name = "draft_ms",
-                            FIGURE(KV_ROLE_SIZE, "ms", "drafting", "time of a step in drafting")},
+                                       STATE(KV_TYPE_TEXT,
+                                             "the same of the first, second, .. draft of a step, of those "
+                                             "before which all stayed; 12 places at most")},
+    [KV_COLUMN_DRAFT_MS] = {.name = "draft_ms", FIGURE(KV_ROLE_SIZE, "ms", "drafting", "time of a step in drafting")},
     [KV_COLUMN_VERIFY_MS] = {.name = "verify_ms",
                              FIGURE(KV_ROLE_SIZE, "ms", "verifying",
                                     "time of a step in running its drafts through the model and judging them")},
