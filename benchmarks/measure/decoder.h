@@ -2,10 +2,10 @@
  * run.
  *
  * A step appends positions to every sequence, the first time the prompt, and selects tokens for each of them: one, or
- * with speculation 1..k + 1, as many as its drafts gave. The draft's run of the prompt is in the first step. The clock runs only inside kv_decoder_step: from the ids of the
- * prompt, or of the tokens before, to the selected ones. What a caller does between two steps, writing text or running
- * another path, is in no figure. The stamps are of that clock, t_0 = 0; with them the definitions of measure/measure.h
- * hold. */
+ * with speculation 1..k + 1, as many as its drafts gave. The draft's run of the prompt is in the first step. The clock
+ * runs only inside kv_decoder_step: from the ids of the prompt, or of the tokens before, to the selected ones. What a
+ * caller does between two steps, writing text or running another path, is in no figure. The stamps are of that clock,
+ * t_0 = 0; with them the definitions of measure/measure.h hold. */
 #ifndef KV_MEASURE_DECODER_H
 #define KV_MEASURE_DECODER_H
 
@@ -61,7 +61,8 @@ bool kv_decoder_done(const struct kv_decoder *decoder);
 
 /* The next tokens of every sequence; allocates nothing. A sequence that has ended is fed end_of_text. The window's end
  * under KV_OVERFLOW_STOP is an error only when not even one token was selected. Errors: those of kv_session_prefill,
- * kv_session_greedy, kv_sampler_select and kv_speculator_step; the generation is then as before the step, and only a reset goes on. */
+ * kv_session_greedy, kv_sampler_select and kv_speculator_step; the generation is then as before the step, and only a
+ * reset goes on. */
 kv_status kv_decoder_step(struct kv_decoder *decoder, struct kv_error *error);
 
 /* All steps that are left. */

@@ -288,8 +288,8 @@ static int most_drafts(const struct kv_speculator *s, int b, int wanted)
     return n > 0 ? n : 0;
 }
 
-/* Who takes part, with how many drafts at most, and whether the step is a plain one. Under KV_OVERFLOW_STOP a sequence at
- * the window's end takes no part, so that those of other lengths come as far. */
+/* Who takes part, with how many drafts at most, and whether the step is a plain one. Under KV_OVERFLOW_STOP a sequence
+ * at the window's end takes no part, so that those of other lengths come as far. */
 static kv_status plan(struct kv_speculator *s, const int *most, struct kv_error *error)
 {
     const bool stops = s->session->overflow == KV_OVERFLOW_STOP;
