@@ -123,3 +123,34 @@ continues() {
     is "$(<logits.safetensors)" before
     holds 1
 }
+
+@test "speculation: the same ids, whatever drafts, on both paths and for every sequence" {
+    local speculate
+    for speculate in lookup:1 lookup:63 draft:kjv-draft:4 draft:kjv:3; do
+        for options in '-n 60' '-n 30 --batch 3' '-n 260 --overflow shift' '-n 60 --path naive' '-n 60 --kv int4'; do
+            # shellcheck disable=SC2086 # options are words
+            ends 0 "$program" generate --prompt 'And the LORD said' --ids --temperature 0 $options
+            expected=$out
+            # shellcheck disable=SC2086
+            ends 0 "$program" generate --prompt 'And the LORD said' --ids --temperature 0 $options --speculate $speculate
+            is "$out" "$expected"
+            [[ $err == *' tokens a step'* ]]
+        done
+    done
+}
+
+@test "speculation: what cannot draft is refused in one line" {
+    ends 2 "$program" generate --speculate lookup:0
+    [[ $err == *'0 tokens a step are not in 1..63'* ]]
+    ends 2 "$program" generate --speculate draft:kjv:64
+    [[ $err == *'64 tokens a step are not in 1..63'* ]]
+    ends 2 "$program" generate --speculate guess:4
+    [[ $err == *"'guess:4' is not known; use none, lookup:K or draft:MODEL:K"* ]]
+    ends 2 "$program" generate --speculate draft:4
+    [[ $err == *'use draft:MODEL:K'* ]]
+    ends 1 "$program" generate --speculate draft:nowhere:4
+    [[ $err == *"model 'nowhere' is neither a folder nor one of"* ]]
+    ends 1 "$program" generate --speculate draft:gpt2:4
+    [[ $err == *"has another vocabulary, gpt2 where the model has bytes"* ]]
+    [ "$(wc -l <<<"$err")" = 1 ]
+}

@@ -3,6 +3,7 @@
  *
  * Seeds are fixed; a test fails above the quantile that chance alone exceeds once in a million times. */
 #include "allocations.h"
+#include "distribution.h"
 #include "unit.h"
 
 #include <float.h>
@@ -57,79 +58,6 @@ static void count_draws(struct kv_sampling sampling, const float *logits, int V,
     free(tokens);
 }
 
-/* ---- What is expected ----------------------------------------------------------------------------- */
-
-struct ranked {
-    double logit;
-    int id;
-};
-
-static int more_probable_first(const void *left, const void *right)
-{
-    const struct ranked *a = left, *b = right;
-    return a->logit > b->logit ? -1 : a->logit < b->logit ? 1 : a->id - b->id;
-}
-
-/* probabilities [V], 0 for what is left out: by sorting, in double */
-static void expect(struct kv_sampling sampling, const float *logits, int V, double *probabilities)
-{
-    struct ranked *ranking = malloc((size_t)V * sizeof *ranking);
-    double sum = 0, share = 0, kept_sum = 0;
-    assert_non_null(ranking);
-    for (int i = 0; i < V; i++)
-        ranking[i] = (struct ranked){(double)logits[i], i};
-    qsort(ranking, (size_t)V, sizeof *ranking, more_probable_first);
-    const int k = sampling.top_k && sampling.top_k < V ? sampling.top_k : V;
-    memset(probabilities, 0, (size_t)V * sizeof *probabilities);
-    for (int i = 0; i < k; i++)
-        sum += exp((ranking[i].logit - ranking[0].logit) / (double)sampling.temperature);
-    for (int i = 0; i < k && share < (double)sampling.top_p; i++) {
-        const double p = exp((ranking[i].logit - ranking[0].logit) / (double)sampling.temperature) / sum;
-        probabilities[ranking[i].id] = p;
-        share += p;
-        kept_sum += p;
-    }
-    for (int i = 0; i < V; i++)
-        probabilities[i] /= kept_sum;
-    free(ranking);
-}
-
-/* The quantile of chi-square that is exceeded with probability 1e-6 (4.7534 standard deviations of a normal), in
- * the cube-root approximation of Wilson & Hilferty (1931), here up to 15 % too high with 1 degree of freedom, 3 % with
- * 10, and less with more. */
-static double critical_value(int n_freedom)
-{
-    const double v = 2.0 / (9.0 * n_freedom), root = 1 - v + 4.7534 * sqrt(v);
-    return n_freedom * root * root * root;
-}
-
-/* Fails unless counts [n] of n_draws are what probabilities [n] let expect. Cells below 5 are merged. */
-static void assert_distribution(const int *counts, const double *probabilities, int n, int n_draws)
-{
-    double chi_square = 0, small_expected = 0, small_counted = 0;
-    int n_cells = 0;
-    for (int i = 0; i < n; i++) {
-        const double expected = probabilities[i] * n_draws;
-        if (probabilities[i] == 0 && counts[i] > 0)
-            fail_msg("%d is left out, and was drawn %d times", i, counts[i]);
-        if (expected < 5) {
-            small_expected += expected;
-            small_counted += counts[i];
-        } else {
-            chi_square += (counts[i] - expected) * (counts[i] - expected) / expected;
-            n_cells++;
-        }
-    }
-    if (small_expected >= 5) {
-        chi_square += (small_counted - small_expected) * (small_counted - small_expected) / small_expected;
-        n_cells++;
-    }
-    assert_in_range(n_cells, 2, n);
-    if (chi_square > critical_value(n_cells - 1))
-        fail_msg("chi-square is %.2f with %d degrees of freedom, at most %.2f was expected", chi_square, n_cells - 1,
-                 critical_value(n_cells - 1));
-}
-
 /* ---- Distribution --------------------------------------------------------------------------------- */
 
 TEST(distribution)
@@ -147,7 +75,7 @@ TEST(distribution)
     for (size_t t = 0; t < COUNT(temperatures); t++) {
         for (size_t i = 0; i < COUNT(kept); i++) {
             const struct kv_sampling sampling = {temperatures[t], kept[i].top_k, kept[i].top_p, 100 * t + i};
-            expect(sampling, logits, V, probabilities);
+            expect_draws(sampling, logits, V, probabilities);
             const int batch = i % 2 ? 8 : 1;
             count_draws(sampling, logits, V, batch, N / batch, counts);
             assert_distribution(counts, probabilities, V, N);
@@ -163,7 +91,7 @@ TEST(chi_square_tells_distributions_apart)
     double probabilities[V], chi_square = 0;
     int counts[V];
     fill_logits(logits, V, 1.5f, 5);
-    expect((struct kv_sampling){1.0f, 0, 1, 0}, logits, V, probabilities);
+    expect_draws((struct kv_sampling){1.0f, 0, 1, 0}, logits, V, probabilities);
     count_draws((struct kv_sampling){1.03f, 0, 1, 0}, logits, V, 1, N, counts);
     for (int i = 0; i < V; i++)
         chi_square += pow(counts[i] - probabilities[i] * N, 2) / (probabilities[i] * N);
@@ -192,7 +120,7 @@ TEST(sets_of_a_large_vocabulary)
                         : order == 3 ? (float)abs(i - V / 2) / 67
                                      : (float)-abs(i - V / 2) / 67;
         for (size_t i = 0; i < COUNT(samplings); i++) {
-            expect(samplings[i], logits, V, probabilities);
+            expect_draws(samplings[i], logits, V, probabilities);
             count_draws(samplings[i], logits, V, 1, N, counts);
             assert_distribution(counts, probabilities, V, N);
         }
@@ -299,7 +227,7 @@ TEST(draws_are_independent)
     fill_logits(logits, V, 0.7f, 3);
     for (int b = 1; b < B; b++)
         memcpy(logits + b * V, logits, V * sizeof *logits);
-    expect((struct kv_sampling){1, 0, 1, 0}, logits, V, probabilities);
+    expect_draws((struct kv_sampling){1, 0, 1, 0}, logits, V, probabilities);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct kv_sampler *sampler = open_sampler((struct kv_sampling){1, 0, 1, seed}, V, B);
         for (int i = 0; i < N; i++) {

@@ -253,9 +253,6 @@ int model_open(const char *command, const struct model_options *options, struct 
 
 /* ---- Speculation ------------------------------------------------------------------------------------- */
 
-/* `name` where kv_speculate_read takes it, NULL: it is none. */
-const char *speculation_name(const char *name);
-
 /* What "lookup:4" or "draft:MODEL:4" asks for, of drafts for that model: with k 0 for none. *draft, NULL for a lookup, is
  * the caller's to free. The draft's weights and kernels are those of `options`. Errors: those of kv_speculate_read and
  * model_load; ARGUMENT for a draft of another vocabulary. */

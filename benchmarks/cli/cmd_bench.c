@@ -56,6 +56,20 @@ static kv_status load_model(void *context, const char *weights, const char *gemm
     return model_load(source->command, &options, pool, model, error);
 }
 
+/* kv_run_settings.speculate */
+static kv_status speculate(void *context, const struct kv_arm *arm, struct kv_pool *pool,
+                           struct kv_speculation *speculation, struct kv_model **draft, struct kv_error *error)
+{
+    const struct model_source *source = context;
+    struct model_options options = source->options;
+    options.weights = arm->weights;
+    options.gemm = arm->gemm;
+    options.isa = arm->isa;
+    options.cache = *arm->cache ? arm->cache : NULL;
+    options.kv = *arm->kv ? arm->kv : NULL;
+    return speculation_open(source->command, arm->speculate, &options, pool, speculation, draft, error);
+}
+
 /* kv_run_settings.start_engine */
 static kv_status start_engine(void *context, const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error)
 {
@@ -105,6 +119,7 @@ static void set_up(struct bench *bench)
         .model_name = asked->model.model,
         .config = &bench->config,
         .load = load_model,
+        .speculate = speculate,
         .start_engine = start_engine,
         .load_context = &bench->source,
         .text = {.model_name = bench->text.model.model,

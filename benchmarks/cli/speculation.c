@@ -7,12 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *speculation_name(const char *name)
-{
-    struct kv_speculate_name read;
-    return kv_speculate_read(name, &read, NULL) == KV_OK ? name : NULL;
-}
-
 /* Two models that have as many tokens may still mean others by them; where it cannot be told they are only ids. */
 static kv_status check_tokenizers(const char *model, const char *draft, struct kv_error *error)
 {
@@ -21,8 +15,8 @@ static kv_status check_tokenizers(const char *model, const char *draft, struct k
         strcmp(of_model, of_draft) == 0)
         return KV_OK;
     return kv_fail(error, KV_ERROR_ARGUMENT,
-                   "the draft '%.80s' has another vocabulary, %s where the model has %s; choose one with the same", draft,
-                   of_draft, of_model);
+                   "the draft '%.80s' has another vocabulary, %s where the model has %s; choose one with the same",
+                   draft, of_draft, of_model);
 }
 
 kv_status speculation_open(const char *command, const char *name, const struct model_options *options,

@@ -198,7 +198,8 @@ kv_status kv_gate_check(struct kv_cell_run *cell, struct kv_decoder *decoder, do
     const struct kv_gate_rule *rule = rule_of(cell->run->settings, &cell->cell->arm);
     const int n_new = cell->cell->point.n_new;
     const bool slow = kv_predict_seconds(cell->run, (int)(cell - cell->run->cells)) / n_new > GATE_STEP_SECONDS;
-    const int n_tokens = slow ? 1 : (n_new < GATE_TOKENS ? n_new : GATE_TOKENS);
+    const int n_tokens = slow || decoder->speculator ? 1 /* generation.c holds all tokens against plain steps */
+                                                     : (n_new < GATE_TOKENS ? n_new : GATE_TOKENS);
     struct comparison c = {
         .decoder = decoder,
         .V = (size_t)cell->run->settings->config->vocab_size,

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A generation predicted to be no longer than this is warmed up whole, a longer one by its first tokens. */
 #define WARM_UP_SECONDS 1.0
@@ -23,6 +24,9 @@ struct generation_state {
     struct kv_generation_state common; /* first: what the shared parts see */
     struct kv_decoder decoder;
     struct kv_parts *parts; /* NULL: its time is not asked for by part */
+    struct kv_speculation speculation;
+    struct kv_model *draft; /* owned */
+    char by_place[128];     /* what the row has of the drafts */
 };
 
 void kv_generation_cell_name(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
@@ -100,7 +104,7 @@ void kv_generation_expect(struct kv_cell_run *cell)
 static double limit_ms(const struct kv_cell_run *cell)
 {
     const struct kv_point *p = &cell->cell->point;
-    const int n_steps = p->n_new - 1;
+    const int n_steps = strcmp(cell->cell->arm.speculate, "none") == 0 ? p->n_new - 1 : 0; /* it is of plain steps */
     double sum = 0;
     for (int i = 0; i < n_steps && cell->limits.threads; i++) {
         const struct kv_work work = work_of(cell->run, cell->cell, p->n_prompt + i, 1);
@@ -119,7 +123,9 @@ int32_t *kv_generation_prompt(const struct kv_run_settings *settings, int n_prom
     return prompt;
 }
 
-static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *decoder, struct kv_error *error)
+/* With the state's speculation, or without. */
+static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *decoder,
+                                const struct kv_speculation *speculation, struct kv_error *error)
 {
     const struct kv_point *p = &cell->cell->point;
     const struct kv_arm *arm = &cell->cell->arm;
@@ -141,6 +147,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         .n_new = p->n_new,
         .end_of_text = -1,
         .same_prompt = p->same_prompt,
+        .speculation = *speculation,
     };
     status = kv_decoder_create(decoder, model, pool, &options, error);
     free(prompt);
@@ -186,11 +193,33 @@ static kv_status warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, d
     return KV_OK;
 }
 
+/* A greedy generation has the tokens of the same arm without speculation, all of them. */
+static kv_status check_speculation(struct kv_cell_run *cell, struct kv_decoder *decoder, struct kv_error *error)
+{
+    static const struct kv_speculation none = {.k = 0};
+    struct kv_decoder plain = {0};
+    kv_status status = create_decoder(cell, &plain, &none, error);
+    if (!status)
+        status = kv_decoder_run(&plain, error);
+    kv_decoder_reset(decoder, cell->cell->point.n_new);
+    if (!status)
+        status = kv_decoder_run(decoder, error);
+    const int at = status ? -1 : kv_decoder_difference(&plain, decoder);
+    if (at >= 0)
+        status = kv_fail(error, KV_ERROR_UNSUPPORTED,
+                         "equality gate: new token %d is %d, without speculation it is %d: not timed", at + 1,
+                         (int)decoder->generation.tokens[at], (int)plain.generation.tokens[at]);
+    kv_decoder_free(&plain);
+    return status;
+}
+
 /* One token alone is measured for its memory: the gate has run it once. */
 static kv_status check_and_warm_up(struct kv_cell_run *cell, struct kv_decoder *decoder, struct kv_error *error)
 {
     double cold_ttft_ms;
     kv_status status = kv_gate_check(cell, decoder, &cold_ttft_ms, error);
+    if (!status && decoder->speculator)
+        status = check_speculation(cell, decoder, error);
     if (status)
         return status;
     if (!cell->cell->point.same_prompt)
@@ -219,6 +248,20 @@ kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *
                    p->n_new, used, config->n_positions);
 }
 
+static kv_status open_speculation(struct kv_cell_run *cell, struct generation_state *state, struct kv_error *error)
+{
+    const struct kv_run_settings *settings = cell->run->settings;
+    const struct kv_arm *arm = &cell->cell->arm;
+    struct kv_pool *pool;
+    if (strcmp(arm->speculate, "none") == 0)
+        return KV_OK;
+    if (!settings->speculate)
+        return kv_fail(error, KV_ERROR_UNSUPPORTED, "this program has no drafts");
+    const kv_status status = kv_run_pool(cell->run, arm->threads, &pool, error);
+    return status ? status
+                  : settings->speculate(settings->load_context, arm, pool, &state->speculation, &state->draft, error);
+}
+
 static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 {
     kv_status status = kv_generation_fit(cell->cell, cell->run->settings->config, error);
@@ -229,7 +272,9 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a generation");
     cell->state = state;
     state->common.generation = &state->decoder.generation;
-    status = create_decoder(cell, &state->decoder, error);
+    status = open_speculation(cell, state, error);
+    if (!status)
+        status = create_decoder(cell, &state->decoder, &state->speculation, error);
     state->common.same_prompt = state->decoder.same_prompt;
     if (!status && cell->cell->accounts)
         status = kv_parts_open(&state->parts, cell->cell, state->decoder.session, error);
@@ -248,6 +293,7 @@ static void close(struct kv_cell_run *cell)
 {
     struct generation_state *state = cell->state;
     kv_decoder_free(&state->decoder);
+    kv_model_free(state->draft);
     free(state->parts);
     free(state);
 }
@@ -355,6 +401,32 @@ kv_status kv_generation_write_tokens(struct kv_cell_run *cell, struct kv_error *
     return status;
 }
 
+static void fill_speculation(struct kv_cell_run *cell, struct generation_state *state)
+{
+    enum { MOST_PLACES = 12 };
+    const struct kv_speculation_counts *c = kv_speculator_counts(state->decoder.speculator);
+    struct kv_row *row = &cell->newest;
+    size_t n = 0;
+    state->by_place[0] = '\0';
+    for (int j = 0; j < MOST_PLACES && c->judged[j]; j++)
+        n += (size_t)snprintf(state->by_place + n, sizeof state->by_place - n, "%s%.3f", j ? " " : "",
+                              (double)c->stayed[j] / (double)c->judged[j]);
+    kv_row_set_number(row, KV_COLUMN_STEP_TOKENS, (double)c->tokens / (double)c->steps);
+    kv_row_set_number(row, KV_COLUMN_ACCEPTANCE, kv_speculation_acceptance(c));
+    kv_row_set_text(row, KV_COLUMN_ACCEPTANCE_BY_PLACE, state->by_place);
+    kv_row_set_number(row, KV_COLUMN_DRAFT_MS, (double)c->draft_ns * 1e-6 / (double)c->passes);
+    kv_row_set_number(row, KV_COLUMN_VERIFY_MS, (double)c->verify_ns * 1e-6 / (double)c->passes);
+}
+
+static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
+{
+    struct generation_state *state = cell->state;
+    const kv_status status = kv_generation_fill(cell, error);
+    if (!status && state->decoder.speculator)
+        fill_speculation(cell, state);
+    return status;
+}
+
 static kv_status write_details(struct kv_cell_run *cell, struct kv_error *error)
 {
     const struct generation_state *state = cell->state;
@@ -385,7 +457,7 @@ const struct kv_fixture kv_generation_fixture = {
     .open = open,
     .settle = settle,
     .repeat = repeat,
-    .fill = kv_generation_fill,
+    .fill = fill,
     .write_details = write_details,
     .tell = kv_generation_tell,
     .close = close,

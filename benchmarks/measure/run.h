@@ -79,6 +79,10 @@ struct kv_run_settings {
     /* Makes the model with weights of that format for that backend; the run frees it. */
     kv_status (*load)(void *context, const char *weights, const char *gemm, struct kv_pool *pool,
                       struct kv_model **model, struct kv_error *error);
+    /* What that name of the axis asks for (kv_speculate_read), of drafts for the model of that arm; the run frees *draft,
+     * NULL for a lookup. NULL: there are none. */
+    kv_status (*speculate)(void *context, const struct kv_arm *arm, struct kv_pool *pool,
+                           struct kv_speculation *speculation, struct kv_model **draft, struct kv_error *error);
     /* Starts a peer that holds the same model; the run stops it. NULL: there are none. */
     kv_status (*start_engine)(void *context, const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error);
     void *load_context; /* of both */

@@ -6,6 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A draft's folder is in the cell's id. */
+enum { LONGEST_NAME = KV_AXIS_TEXT_SIZE - 1 };
+
+static const char *speculation_name(const char *name)
+{
+    struct kv_speculate_name read;
+    return strlen(name) <= LONGEST_NAME && kv_speculate_read(name, &read, NULL) == KV_OK ? name : NULL;
+}
+
 static const struct kv_axis axes[] = {
     {.column = KV_COLUMN_ENGINE,
      .field = offsetof(struct kv_arm, engine),
@@ -50,6 +59,12 @@ static const struct kv_axis axes[] = {
      .low = 1,
      .high = INT32_MAX,
      .help = "most positions of a prefill at once (default: the path's own choice)"},
+    {.column = KV_COLUMN_SPECULATE,
+     .field = offsetof(struct kv_arm, speculate),
+     .choice = kv_speculate_choice,
+     .more = speculation_name,
+     .besides = ", or one with another model or number",
+     .help = "what drafts tokens that a step runs at once:"},
 };
 enum { N_AXES = sizeof axes / sizeof *axes };
 _Static_assert(N_AXES <= KV_MAX_AXES, "kv_sweep.axes is too short");
@@ -64,7 +79,7 @@ static const struct kv_kind_info kinds[KV_N_KINDS] = {
                            .file = KV_FILE_KERNELS,
                            .axes = KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV) | KV_BIT(KV_COLUMN_ISA) |
                                    KV_BIT(KV_COLUMN_THREADS)},
-    [KV_KIND_QUALITY] = {.kernel = "", .file = KV_FILE_QUALITY, .axes = KV_ALL_COLUMNS},
+    [KV_KIND_QUALITY] = {.kernel = "", .file = KV_FILE_QUALITY, .axes = KV_ALL_COLUMNS & ~KV_BIT(KV_COLUMN_SPECULATE)},
 };
 
 const struct kv_axis *kv_axis_at(int index)
@@ -163,6 +178,7 @@ static void reduce(struct kv_arm *arm, enum kv_kind kind)
         arm->path = "cached";
         arm->cache = arm->kv = arm->gemm = arm->isa = "";
         arm->chunk = 0;
+        arm->speculate = "none";
     } else if (*arm->path && !kv_path_keeps(arm->path)) {
         arm->cache = arm->kv = "";
     }

@@ -23,7 +23,8 @@ struct kv_arm {
     const char *gemm;
     const char *isa;
     int threads;
-    int chunk; /* 0: the path's own choice */
+    int chunk;             /* 0: the path's own choice */
+    const char *speculate; /* kv_speculate_read's */
 };
 bool kv_arms_equal(const struct kv_arm *a, const struct kv_arm *b);
 

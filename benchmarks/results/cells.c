@@ -139,10 +139,10 @@ static size_t rank_of(const char *text)
 int kv_cells_compare(const void *left, const void *right)
 {
     static const enum kv_column columns[] = {
-        KV_COLUMN_SUITE,          KV_COLUMN_KERNEL,        KV_COLUMN_SHAPE,      KV_COLUMN_BATCH,
-        KV_COLUMN_CONTEXT_TOKENS, KV_COLUMN_PROMPT_TOKENS, KV_COLUMN_NEW_TOKENS, KV_COLUMN_ROWS,
-        KV_COLUMN_PATH,           KV_COLUMN_WEIGHTS,       KV_COLUMN_CACHE,      KV_COLUMN_KV,
-        KV_COLUMN_GEMM,           KV_COLUMN_ISA,           KV_COLUMN_THREADS,    KV_COLUMN_CHUNK,
+        KV_COLUMN_SUITE,         KV_COLUMN_KERNEL,     KV_COLUMN_SHAPE, KV_COLUMN_BATCH, KV_COLUMN_CONTEXT_TOKENS,
+        KV_COLUMN_PROMPT_TOKENS, KV_COLUMN_NEW_TOKENS, KV_COLUMN_ROWS,  KV_COLUMN_PATH,  KV_COLUMN_WEIGHTS,
+        KV_COLUMN_CACHE,         KV_COLUMN_KV,         KV_COLUMN_GEMM,  KV_COLUMN_ISA,   KV_COLUMN_THREADS,
+        KV_COLUMN_CHUNK,         KV_COLUMN_SPECULATE,
     };
     const struct kv_cell_results *a = *(const struct kv_cell_results *const *)left;
     const struct kv_cell_results *b = *(const struct kv_cell_results *const *)right;

@@ -56,6 +56,10 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_THREADS] = {.name = "threads", COUNT_AXIS("t", "threads that compute")},
     [KV_COLUMN_CHUNK] = {.name = "chunk",
                          COUNT_AXIS("c", "most positions of a prefill at once; 0: the path's own choice")},
+    [KV_COLUMN_SPECULATE] = {.name = "speculate",
+                             NAME_AXIS("s-",
+                                       "what drafts tokens that a step runs at once, and how many at most; none: a "
+                                       "token a step")},
 
     [KV_COLUMN_BATCH] = {.name = "batch", POINT("b", "sequences", "sequences that run in step, B")},
     [KV_COLUMN_PROMPT_TOKENS] = {.name = "prompt_tokens", POINT("p", "tokens", "tokens of the prompt")},
@@ -138,6 +142,20 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_OUTPUT_TOK_S] = {.name = "output_tok_s",
                                 FIGURE(KV_ROLE_RATE, "tok/s", "output",
                                        "output throughput, prefill included: B N / E2E")},
+    [KV_COLUMN_STEP_TOKENS] = {.name = "step_tokens",
+                               FIGURE(KV_ROLE_SIZE, "tokens", "tokens a step",
+                                      "tokens of a sequence and step after the first, where steps speculate")},
+    [KV_COLUMN_ACCEPTANCE] = {.name = "acceptance",
+                              FIGURE(KV_ROLE_SIZE, "", "acceptance",
+                                     "of the drafts that were judged, the part that stayed: alpha")},
+    [KV_COLUMN_ACCEPTANCE_BY_PLACE] = {.name = "acceptance_by_place",
+                                       STATE(KV_TYPE_TEXT,
+                                             "the same of the first, second, .. draft of a step, of those "
+                                             "before which all stayed; 12 places at most")},
+    [KV_COLUMN_DRAFT_MS] = {.name = "draft_ms", FIGURE(KV_ROLE_SIZE, "ms", "drafting", "time of a step in drafting")},
+    [KV_COLUMN_VERIFY_MS] = {.name = "verify_ms",
+                             FIGURE(KV_ROLE_SIZE, "ms", "verifying",
+                                    "time of a step in running its drafts through the model and judging them")},
     [KV_COLUMN_KV_LIVE_BYTES] = {.name = "kv_live_bytes", BYTES("KV live", "keys and values in use at the end")},
     [KV_COLUMN_KV_RESERVED_BYTES] = {.name = "kv_reserved_bytes",
                                      BYTES("KV reserved", "bytes allocated for keys and "
@@ -295,6 +313,7 @@ static const enum kv_column runs[] = {
     KV_COLUMN_ISA,
     KV_COLUMN_THREADS,
     KV_COLUMN_CHUNK,
+    KV_COLUMN_SPECULATE,
     KV_COLUMN_BATCH,
     KV_COLUMN_PROMPT_TOKENS,
     KV_COLUMN_NEW_TOKENS,
@@ -317,6 +336,11 @@ static const enum kv_column runs[] = {
     KV_COLUMN_PREFILL_TOK_S,
     KV_COLUMN_DECODE_TOK_S,
     KV_COLUMN_OUTPUT_TOK_S,
+    KV_COLUMN_STEP_TOKENS,
+    KV_COLUMN_ACCEPTANCE,
+    KV_COLUMN_ACCEPTANCE_BY_PLACE,
+    KV_COLUMN_DRAFT_MS,
+    KV_COLUMN_VERIFY_MS,
     KV_COLUMN_KV_LIVE_BYTES,
     KV_COLUMN_KV_RESERVED_BYTES,
     KV_COLUMN_RSS_PEAK_BYTES,
@@ -493,7 +517,8 @@ const char *kv_row_cell_id(const struct kv_row *row, char id[KV_CELL_ID_SIZE])
         if (!column->prefix || (is_text ? !text || !*text : !row->known[i]))
             continue;
         /* what every row from before the axis was */
-        if ((i == KV_COLUMN_CHUNK && row->numbers[i] == 0) || (i == KV_COLUMN_ENGINE && strcmp(text, "kvbench") == 0))
+        if ((i == KV_COLUMN_CHUNK && row->numbers[i] == 0) || (i == KV_COLUMN_ENGINE && strcmp(text, "kvbench") == 0) ||
+            (i == KV_COLUMN_SPECULATE && strcmp(text, "none") == 0))
             continue;
         const char *slash = n ? "/" : "";
         n += (size_t)(is_text

@@ -145,13 +145,15 @@ static void find_undecided(struct finder *finder, const struct comparisons *all)
         add(finder, finding);
 }
 
-/* The value of an axis that others in the suite are held against: the naive path, kvbench, or what was measured first. */
+/* The value of an axis that others in the suite are held against: the naive path, kvbench, no speculation, or what was measured first. */
 static const char *base_value(const struct kv_results *results, const char *suite, enum kv_column axis)
 {
     if (axis == KV_COLUMN_PATH)
         return BASE_PATH;
     if (axis == KV_COLUMN_ENGINE)
         return BASE_ENGINE;
+    if (axis == KV_COLUMN_SPECULATE)
+        return "none";
     for (size_t i = 0; i < results->n_cells; i++)
         if (kv_cell_is(&results->cells[i], KV_COLUMN_SUITE, suite) && *results->cells[i].texts[axis])
             return results->cells[i].texts[axis];

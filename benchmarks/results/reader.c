@@ -38,6 +38,12 @@ static bool is_later(enum kv_file_kind kind, enum kv_column column)
     case KV_COLUMN_CACHE:
     case KV_COLUMN_KV:
     case KV_COLUMN_CHUNK:
+    case KV_COLUMN_SPECULATE:
+    case KV_COLUMN_STEP_TOKENS:
+    case KV_COLUMN_ACCEPTANCE:
+    case KV_COLUMN_ACCEPTANCE_BY_PLACE:
+    case KV_COLUMN_DRAFT_MS:
+    case KV_COLUMN_VERIFY_MS:
     case KV_COLUMN_PREFILL_FLOPS:
     case KV_COLUMN_PREFILL_BYTES:
     case KV_COLUMN_LIMIT_NS:

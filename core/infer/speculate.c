@@ -36,16 +36,16 @@ struct kv_speculator {
     struct kv_lookup *lookups;
     int32_t *matches; /* [B, room] the lookups' */
     /* of the step that runs */
-    int *n_drafts; /* [B]; -1: the sequence takes no part */
-    int32_t *drafts; /* [B, k] */
+    int *n_drafts;                 /* [B]; -1: the sequence takes no part */
+    int32_t *drafts;               /* [B, k] */
     int *n_rows, *first_row, *cut; /* [B] */
-    int32_t *rows;  /* [B max(room, k + 1)] tokens to be run */
-    int32_t *best;  /* [B (k + 1)] argmax of each row of logits */
-    float *logits;  /* [B (k + 1), V] */
-    bool is_plain;  /* the logits are the session's own, one row a sequence */
-    struct drawn *drawn;          /* [B, k] */
-    struct kv_candidate *q, *p;   /* q [B, k, candidates], p [candidates] */
-    float *density;               /* [V] of q, 0 between two uses */
+    int32_t *rows;                 /* [B max(room, k + 1)] tokens to be run */
+    int32_t *best;                 /* [B (k + 1)] argmax of each row of logits */
+    float *logits;                 /* [B (k + 1), V] */
+    bool is_plain;                 /* the logits are the session's own, one row a sequence */
+    struct drawn *drawn;           /* [B, k] */
+    struct kv_candidate *q, *p;    /* q [B, k, candidates], p [candidates] */
+    float *density;                /* [V] of q, 0 between two uses */
     size_t n_candidates;
 };
 
@@ -60,9 +60,10 @@ static kv_status check(const struct kv_session *session, const struct kv_specula
     if (o->n_tokens < 1)
         return kv_fail(error, KV_ERROR_ARGUMENT, "speculate: %d tokens of a sequence are not at least 1", o->n_tokens);
     if (o->draft && kv_model_config(o->draft)->vocab_size != V)
-        return kv_fail(error, KV_ERROR_ARGUMENT,
-                       "the draft has another vocabulary, of %d tokens where the model has %d; choose one with the same",
-                       kv_model_config(o->draft)->vocab_size, V);
+        return kv_fail(
+            error, KV_ERROR_ARGUMENT,
+            "the draft has another vocabulary, of %d tokens where the model has %d; choose one with the same",
+            kv_model_config(o->draft)->vocab_size, V);
     return KV_OK;
 }
 
@@ -186,7 +187,8 @@ void kv_speculator_reset(struct kv_speculator *s)
 kv_status kv_speculator_push(struct kv_speculator *s, int b, const int32_t *tokens, int n, struct kv_error *error)
 {
     if (n > s->room - s->n[b])
-        return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: %d more tokens, %d in all were asked for", b, n, s->room);
+        return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: %d more tokens, %d in all were asked for", b, n,
+                       s->room);
     for (int i = 0; i < n; i++) {
         s->tokens[(size_t)b * (size_t)s->room + (size_t)s->n[b]++] = tokens[i];
         if (!s->draft)
@@ -286,8 +288,8 @@ static int most_drafts(const struct kv_speculator *s, int b, int wanted)
     return n > 0 ? n : 0;
 }
 
-/* Who takes part, with how many drafts at most, and whether the step is a plain one. Under KV_OVERFLOW_STOP a sequence at
- * the window's end takes no part, so that those of other lengths come as far. */
+/* Who takes part, with how many drafts at most, and whether the step is a plain one. Under KV_OVERFLOW_STOP a sequence
+ * at the window's end takes no part, so that those of other lengths come as far. */
 static kv_status plan(struct kv_speculator *s, const int *most, struct kv_error *error)
 {
     const bool stops = s->session->overflow == KV_OVERFLOW_STOP;
@@ -356,7 +358,8 @@ static void argmax_job(void *argument, int rank)
 
 static kv_status not_a_number(int b, struct kv_error *error)
 {
-    return kv_fail(error, KV_ERROR_NUMERIC, "sequence %d: a logit is not a number; the weights hold NaN or overflow", b);
+    return kv_fail(error, KV_ERROR_NUMERIC, "sequence %d: a logit is not a number; the weights hold NaN or overflow",
+                   b);
 }
 
 /* tokens [*n]: the drafts that stay, and one behind them. */
@@ -408,8 +411,9 @@ static bool stays(struct kv_speculator *s, int b, int j, int n, double sum)
     const size_t place = (size_t)b * (size_t)s->k + (size_t)j;
     const int32_t draft = drafts_of(s, b)[j];
     const double p = probability(s->p, n, sum, draft);
-    const double q = s->draft ? probability(s->q + place * s->n_candidates, s->drawn[place].n, s->drawn[place].sum, draft)
-                              : 1;
+    const double q = s->draft
+                         ? probability(s->q + place * s->n_candidates, s->drawn[place].n, s->drawn[place].sum, draft)
+                         : 1;
     return kv_sampler_uniform(s->sampler, b, s->n[b] + j) * q < p;
 }
 
@@ -471,7 +475,8 @@ static kv_status cut_back(struct kv_speculator *s, const int *n_tokens, struct k
     if (some)
         status = kv_session_truncate(s->session, s->cut, error);
     for (int b = 0; s->draft && b < s->batch; b++)
-        s->cut[b] = s->is_plain && s->n_rows[b] && s->n[b] > lengths[b] ? 0 : kv_smaller(s->draft->lengths[b], lengths[b]);
+        s->cut[b] = s->is_plain && s->n_rows[b] && s->n[b] > lengths[b] ? 0
+                                                                        : kv_smaller(s->draft->lengths[b], lengths[b]);
     return status || !s->draft ? status : kv_session_truncate(s->draft, s->cut, error);
 }
 
