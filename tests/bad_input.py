@@ -49,9 +49,12 @@ cell() { awk -F, -v OFS=, -v name="$1" -v value="$2" 'NR == 1 { for (i = 1; i <=
 as_nobody() { if [[ $(id -u) == 0 ]]; then setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else "$@"; fi; }
 # OPTIONS LINE: with ./disk mounted so
 mounted() { program=$program fixtures=$fixtures tiny=$tiny unshare -m bash -c '
-    kv() { "$program" "$@"; }
+    kv() { "$program" "$@"; }; '"$(declare -f last)"'
     mkdir disk && mount -t tmpfs -o size=4m disk disk && cp -r "$fixtures/run" disk/run && chmod -R u+w disk &&
     mount -o "remount,$1" disk && eval "$2"' bash "$1" "$2"; local status=$?; rmdir disk; return $status; }
+german() { env "LOCPATH=$locales" LC_ALL=de_DE.UTF-8 "$program" "$@"; }
+# the last line alone, of a command that tells how it goes
+last() { "$@" 2>last.tmp; local status=$?; tail -n 1 last.tmp >&2; rm last.tmp; return $status; }
 broken_clock() { env "LD_PRELOAD=$fault_clock" "ASAN_OPTIONS=${ASAN_OPTIONS-}:verify_asan_link_order=0" KV_CLOCK=still "$@"; }
 """
 

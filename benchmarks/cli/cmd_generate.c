@@ -213,7 +213,8 @@ static bool is_both(const struct settings *s)
 static int check(const char *command, const struct settings *s)
 {
     if (s->prompt && s->rows.tokens)
-        return cli_fail(command, CLI_USAGE, "--prompt and --tokens exclude each other; choose one");
+        return cli_fail(command, CLI_USAGE, "%s and --tokens exclude each other; choose one",
+                        s->operand ? "-" : "--prompt");
     if (s->batch && s->rows.batch > 1)
         return cli_fail(command, CLI_USAGE, "--tokens has %d sequences, which are the batch; leave out --batch",
                         s->rows.batch);
@@ -365,6 +366,8 @@ static int read_prompt(const char *command, struct settings *s)
         return cli_fail(command, CLI_USAGE, "the text on stdin has a zero byte in it; give plain text");
     if (n > 0 && s->read[n - 1] == '\n')
         s->read[n - 1] = '\0';
+    if (!*s->read)
+        return cli_fail(command, CLI_USAGE, "the text on stdin is empty; give at least one character");
     s->prompt = s->read;
     return CLI_OK;
 }
