@@ -121,7 +121,7 @@ class Bench:
         except subprocess.TimeoutExpired:
             status, err, out = "hangs", b"", b""
         there = before.read_text().splitlines() if before.exists() else []
-        left = [f"./{p.relative_to(box)}" for p in box.rglob("*") if f"./{p.relative_to(box)}" not in there]
+        left = [name for p in box.rglob("*") if (name := f"./{p.relative_to(box)}") not in there and not p.is_dir()]
         subprocess.run(["rm", "-rf", box])
         said = err.decode("utf-8", "replace").removesuffix("\n")
         for path, name in ((str(box), "HERE"), (str(self.place), "PLACE"), (str(ROOT), "ROOT")):
