@@ -94,7 +94,10 @@ class Bench:
 
     def can(self, needs):
         """Of what rows need, why it is not there; "": it is. Making a locale takes seconds."""
-        tools = {"mounts": (["unshare", "-m", "true"], "mounts are not allowed here"),
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
+        reads = ["sh", "-c", '"$0" --version && test -r "$1"', self.program, str(self.fixtures / "text")]
+        tools = {"nobody": (nobody + reads, "another user cannot run the program where it is"),
+                 "mounts": (["unshare", "-m", "true"], "mounts are not allowed here"),
                  "german": (["localedef", "-i", "de_DE", "-f", "UTF-8", str(self.locales / "de_DE.UTF-8")],
                             "no locale can be made: the package locales is not here"),
                  "clock": (["test", "-n", self.environment["fault_clock"]], "run by meson test"),

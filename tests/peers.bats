@@ -83,7 +83,7 @@ fails() {
     fails 'ids.pop()' 'answered with 3 new tokens, not 4'
     fails 'watch.ms[1] = 0' 'a step that took no time'
     fails 'watch.ms[1] = 1e300' 'or one that nothing takes'
-    fails 'ids[2] = "x"' 'a new token that is no id'
+    fails 'ids[2] = -5' 'a new token that is no id'
     fails 'watch.ms[1] = float("nan")' 'ValueError'
     fails 'raise RuntimeError("out\nof luck")' 'torch: RuntimeError: out of luck'
     fails 'print("garbage", file=adapter.replies, flush=True)' "does not speak a worker's protocol: it said 'garbage'"

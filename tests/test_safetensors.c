@@ -440,8 +440,7 @@ FOLDER_TEST(notes)
         assert_string_equal(kv_safetensors_note(file, notes[i].name), notes[i].value);
     assert_null(kv_safetensors_note(file, "absent"));
     kv_safetensors_close(file);
-    static const char *const headers[] = {"{}", "{\"__metadata__\":{}}", "{\"__metadata__\":{\"format\":1}}",
-                                          "{\"__metadata__\":[\"format\"]}", "{\"__metadata__\":null}"};
+    static const char *const headers[] = {"{}", "{\"__metadata__\":{}}", "{\"__metadata__\":{\"other\":\"1\"}}"};
     for (size_t i = 0; i < COUNT(headers); i++) {
         char bytes[64] = {(char)strlen(headers[i])};
         memcpy(bytes + 8, headers[i], strlen(headers[i]));

@@ -350,9 +350,10 @@ bool train_parse(struct train_settings *s, int argc, char **argv, int *status)
     fill_in(&s->options);
     if (!s->options.init && s->options.n_embd % s->options.n_head)
         return refuse(status, "--embd must be a multiple of --heads");
-    if (s->options.floor_rate > s->options.rate)
+    /* a run that goes on may end earlier, or fall to what it was to end with */
+    if (!s->options.resume && s->options.floor_rate > s->options.rate)
         return refuse(status, "--min-lr is above --lr, from which the rate falls to it");
-    if (s->options.warmup > s->options.steps)
+    if (!s->options.resume && s->options.warmup > s->options.steps)
         return refuse(status, "--warmup takes more steps than there are, --steps");
     s->record = record_of(&s->options);
     if (s->record)
