@@ -49,16 +49,20 @@ cell() { awk -F, -v OFS=, -v name="$1" -v value="$2" 'NR == 1 { for (i = 1; i <=
 as_nobody() { if [[ $(id -u) == 0 ]]; then setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else "$@"; fi; }
 # OPTIONS LINE: with ./disk mounted so
 mounted() { program=$program fixtures=$fixtures tiny=$tiny unshare -m bash -c '
-    kv() { "$program" "$@"; }
+    kv() { "$program" "$@"; }; '"$(declare -f last)"'
     mkdir disk && mount -t tmpfs -o size=4m disk disk && cp -r "$fixtures/run" disk/run && chmod -R u+w disk &&
     mount -o "remount,$1" disk && eval "$2"' bash "$1" "$2"; local status=$?; rmdir disk; return $status; }
+german() { env "LOCPATH=$locales" LC_ALL=de_DE.UTF-8 "$program" "$@"; }
+# the last line alone, of a command that tells how it goes
+last() { "$@" 2>last.tmp; local status=$?; tail -n 1 last.tmp >&2; rm last.tmp; return $status; }
 broken_clock() { env "LD_PRELOAD=$fault_clock" "ASAN_OPTIONS=${ASAN_OPTIONS-}:verify_asan_link_order=0" KV_CLOCK=still "$@"; }
 """
 
 
 def clean_environment():
     kept = {k: v for k, v in os.environ.items() if not re.match(r"KVBENCH_|BENCHMARK_|OPENBLAS_|OMP_|LC_|LANG|COLUMNS|TERM", k)}
-    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb", "KVBENCH_ISA": "portable"}
+    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb", "KVBENCH_ISA": "portable",
+            "OPENBLAS_NUM_THREADS": "1"}  # its buffers take address space, which a row limits
 
 
 class Bench:
@@ -88,9 +92,12 @@ class Bench:
             subprocess.run([self.program, *line], cwd=self.fixtures, env=self.environment, check=True, capture_output=True)
         subprocess.run(["chmod", "-R", "a+rX", self.fixtures], check=True)
 
-    def can(self):
-        """What a row may need, and why it is skipped where that is not there."""
-        tools = {"mounts": (["unshare", "-m", "true"], "mounts are not allowed here"),
+    def can(self, needs):
+        """Of what rows need, why it is not there; "": it is. Making a locale takes seconds."""
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
+        reads = ["sh", "-c", '"$0" --version && test -r "$1"', self.program, str(self.fixtures / "text")]
+        tools = {"nobody": (nobody + reads, "another user cannot run the program where it is"),
+                 "mounts": (["unshare", "-m", "true"], "mounts are not allowed here"),
                  "german": (["localedef", "-i", "de_DE", "-f", "UTF-8", str(self.locales / "de_DE.UTF-8")],
                             "no locale can be made: the package locales is not here"),
                  "clock": (["test", "-n", self.environment["fault_clock"]], "run by meson test"),
@@ -98,6 +105,8 @@ class Bench:
         self.locales.mkdir()
         found = {}
         for name, (command, reason) in tools.items():
+            if name not in needs:
+                continue
             try:
                 done = subprocess.run(command, capture_output=True).returncode == 0
             except OSError:
@@ -118,7 +127,7 @@ class Bench:
         except subprocess.TimeoutExpired:
             status, err, out = "hangs", b"", b""
         there = before.read_text().splitlines() if before.exists() else []
-        left = [f"./{p.relative_to(box)}" for p in box.rglob("*") if f"./{p.relative_to(box)}" not in there]
+        left = [name for p in box.rglob("*") if (name := f"./{p.relative_to(box)}") not in there and not p.is_dir()]
         subprocess.run(["rm", "-rf", box])
         said = err.decode("utf-8", "replace").removesuffix("\n")
         for path, name in ((str(box), "HERE"), (str(self.place), "PLACE"), (str(ROOT), "ROOT")):
@@ -160,7 +169,7 @@ def main(program, clock, pattern=""):
     with tempfile.TemporaryDirectory() as place, concurrent.futures.ThreadPoolExecutor(2) as workers:
         bench = Bench(os.path.abspath(program), clock and os.path.abspath(clock), place)
         bench.prepare()
-        can = bench.can()
+        can = bench.can({row[4] for row in rows})
         jobs = [None if can.get(row[4]) else workers.submit(bench.run, row[0], row[2]) for row in rows]
         print(f"1..{len(rows)}")
         for number, (row, job) in enumerate(zip(rows, jobs), 1):

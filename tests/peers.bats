@@ -61,6 +61,8 @@ fails() {
     fails 'ids[2] += 1' 'equality gate: new token 3 is'
     fails 'ids.pop()' 'answered with 3 new tokens, not 4'
     fails 'watch.ms[1] = 0' 'a step that took no time'
+    fails 'watch.ms[1] = 1e300' 'or one that nothing takes'
+    fails 'ids[2] = -5' 'a new token that is no id'
     fails 'watch.ms[1] = float("nan")' 'ValueError'
     fails 'raise RuntimeError("out\nof luck")' 'torch: RuntimeError: out of luck'
     fails 'print("garbage", file=adapter.replies, flush=True)' "does not speak a worker's protocol: it said 'garbage'"
@@ -68,6 +70,9 @@ fails() {
     fails 'os.kill(os.getpid(), 9)' 'torch was ended by signal 9'
     export KVBENCH_PEER_SECONDS=2
     fails 'time.sleep(30)' 'torch did not answer within 2 s'
+    fails 'print("{", end="", file=adapter.replies, flush=True); time.sleep(30)' 'torch did not answer within 2 s'
+    export KVBENCH_PEER_SECONDS=soon
+    fails '' "KVBENCH_PEER_SECONDS is 'soon', which is not a number"
 }
 
 @test "a peer that cannot start, or starts too slowly, fails alone" {

@@ -21,6 +21,8 @@
 
 /* Longer than any start or generation that a comparison can wait for. */
 enum { ANSWER_MS = 15 * 60 * 1000, QUIT_MS = 3000 };
+/* Bytes of a line: the times and ids of more tokens than any window has. */
+#define MOST_LINE ((size_t)1 << 26)
 /* Times that a clock of nanoseconds can show, up to a month. */
 #define LEAST_MS 1e-6
 #define MOST_MS  2.7e9
@@ -40,11 +42,12 @@ struct kv_peer {
     char *name;
     pid_t process; /* 0: none */
     int stderr_file;
-    FILE *requests, *answers;
+    FILE *requests;
+    int answers; /* -1: none */
     json_t *ready;
     int patience_ms;
-    char *line;
-    size_t capacity;
+    char *line; /* [capacity] what it said: n_line bytes, of which n_taken were handed on already */
+    size_t capacity, n_line, n_taken;
 };
 
 /* ---- Processes --------------------------------------------------------------------------------------- */
@@ -143,27 +146,79 @@ static kv_status fail_silent(struct kv_peer *peer, struct kv_error *error)
     return fail_ended(peer->name, peer->stderr_file, wait_status, error);
 }
 
+/* Waits for more of its answer, until that moment at most. Returns how many bytes came, 0 at the end, -1 with errno:
+ * ETIMEDOUT, or what is wrong. */
+static ssize_t read_more(struct kv_peer *peer, int64_t until_ns)
+{
+    const int64_t left_ms = (until_ns - kv_now_ns()) / 1000000;
+    struct pollfd wait = {.fd = peer->answers, .events = POLLIN};
+    const int n = poll(&wait, 1, left_ms < 0 ? 0 : (int)left_ms);
+    if (n == 0)
+        errno = ETIMEDOUT;
+    if (n < 1)
+        return -1;
+    if (peer->n_line == peer->capacity) {
+        const size_t capacity = peer->capacity ? 2 * peer->capacity : 4096;
+        errno = EMSGSIZE;
+        char *line = capacity > MOST_LINE ? NULL : realloc(peer->line, capacity);
+        if (!line)
+            return -1;
+        peer->line = line;
+        peer->capacity = capacity;
+    }
+    const ssize_t got = read(peer->answers, peer->line + peer->n_line, peer->capacity - peer->n_line);
+    peer->n_line += got > 0 ? (size_t)got : 0;
+    return got;
+}
+
+/* The next line [*n] without its newline, the peer's until the next call. All of it comes within its patience: one that
+ * says half a line and sleeps is not waited for. */
+static kv_status receive_line(struct kv_peer *peer, const char **line, size_t *n, struct kv_error *error)
+{
+    const int64_t until_ns = kv_now_ns() + peer->patience_ms * INT64_C(1000000);
+    const char *newline = NULL;
+    ssize_t got = 1;
+    if (peer->n_taken)
+        memmove(peer->line, peer->line + peer->n_taken, peer->n_line - peer->n_taken);
+    peer->n_line -= peer->n_taken;
+    peer->n_taken = 0;
+    for (size_t searched = 0; got != 0;) {
+        if (peer->n_line && (newline = memchr(peer->line + searched, '\n', peer->n_line - searched)) != NULL)
+            break;
+        searched = peer->n_line;
+        while ((got = read_more(peer, until_ns)) < 0 && errno == EINTR)
+            ;
+        if (got < 0 && errno == ETIMEDOUT)
+            return kv_fail(error, KV_ERROR_IO, "%.60s did not answer within %g s: give it less to do", peer->name,
+                           peer->patience_ms / 1e3);
+        if (got < 0)
+            return kv_fail(error, errno == ENOMEM ? KV_ERROR_MEMORY : KV_ERROR_IO, "%.60s: no answer can be read: %s",
+                           peer->name, strerror(errno));
+    }
+    if (!peer->n_line)
+        return fail_silent(peer, error);
+    *line = peer->line;
+    *n = newline ? (size_t)(newline - peer->line) : peer->n_line;
+    peer->n_taken = *n + (newline != NULL);
+    return KV_OK;
+}
+
 /* The next line, as an object for the caller to json_decref. */
 static kv_status receive(struct kv_peer *peer, json_t **answer, struct kv_error *error)
 {
-    struct pollfd wait = {.fd = fileno(peer->answers), .events = POLLIN};
     json_error_t json_error;
-    int n;
+    const char *line = NULL;
+    size_t n = 0;
     *answer = NULL;
-    while ((n = poll(&wait, 1, peer->patience_ms)) < 0 && errno == EINTR)
-        ;
-    if (n < 1)
-        return kv_fail(error, KV_ERROR_IO, "%.60s did not answer within %g s: give it less to do", peer->name,
-                       peer->patience_ms / 1e3);
-    const ssize_t length = getline(&peer->line, &peer->capacity, peer->answers);
-    if (length <= 0)
-        return fail_silent(peer, error);
-    *answer = json_loadb(peer->line, (size_t)length, 0, &json_error);
+    const kv_status status = receive_line(peer, &line, &n, error);
+    if (status)
+        return status;
+    *answer = json_loadb(line, n, 0, &json_error);
     if (!json_is_object(*answer)) {
         json_decref(*answer);
         *answer = NULL;
         return kv_fail(error, KV_ERROR_FORMAT, "%.60s does not speak a worker's protocol: it said '%.*s'", peer->name,
-                       (int)strcspn(peer->line, "\n") > 80 ? 80 : (int)strcspn(peer->line, "\n"), peer->line);
+                       n > 80 ? 80 : (int)n, line);
     }
     const char *problem = json_string_value(json_object_get(*answer, "error"));
     if (!problem)
@@ -232,7 +287,7 @@ static kv_status open_pipes(struct kv_peer *peer, const char *const *argv, struc
     if (out[1] >= 0)
         close(out[1]);
     peer->requests = in[1] >= 0 ? fdopen(in[1], "w") : NULL;
-    peer->answers = out[0] >= 0 ? fdopen(out[0], "r") : NULL;
+    peer->answers = out[0];
     if (!problem)
         return KV_OK;
     peer->process = 0;
@@ -273,8 +328,8 @@ void kv_peer_stop(struct kv_peer *peer)
         fputs("{\"do\": \"quit\"}\n", peer->requests);
         fclose(peer->requests);
     }
-    if (peer->answers)
-        fclose(peer->answers);
+    if (peer->answers >= 0)
+        close(peer->answers);
     if (peer->process > 0 && !wait_for_end(peer->process, &wait_status, QUIT_MS)) {
         kill(peer->process, SIGKILL);
         waitpid(peer->process, &wait_status, 0);

@@ -363,7 +363,9 @@ int command_evaluate(int argc, char **argv)
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;
-    if (!s.text)
+    if (s.csv && strcmp(s.format_name, "text") != 0 && strcmp(s.format_name, "csv") != 0)
+        return cli_fail(argv[0], CLI_USAGE, "--csv and --format %s exclude each other; choose one", s.format_name);
+    if (!s.text || !*s.text)
         return cli_fail(argv[0], CLI_USAGE, "--text FILE is needed; see kvbench evaluate --help");
     return run(argv[0], &s);
 }

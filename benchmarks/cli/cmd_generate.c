@@ -78,7 +78,8 @@ static int check_top_p(const char *command, const struct settings *s)
 static int check(const char *command, const struct settings *s)
 {
     if (s->prompt && s->rows.tokens)
-        return cli_fail(command, CLI_USAGE, "--prompt and --tokens exclude each other; choose one");
+        return cli_fail(command, CLI_USAGE, "%s and --tokens exclude each other; choose one",
+                        s->operand ? "-" : "--prompt");
     if (s->prompts_file && (s->prompt || s->operand || s->rows.tokens))
         return cli_fail(command, CLI_USAGE, "--prompts and %s exclude each other; choose one",
                         s->rows.tokens ? "--tokens"
@@ -441,6 +442,8 @@ static int read_prompt(const char *command, struct settings *s)
         return cli_fail(command, CLI_USAGE, "the text on stdin has a zero byte in it; give plain text");
     if (n > 0 && s->read[n - 1] == '\n')
         s->read[n - 1] = '\0';
+    if (!*s->read)
+        return cli_fail(command, CLI_USAGE, "the text on stdin is empty; give at least one character");
     s->prompt = s->read;
     return CLI_OK;
 }

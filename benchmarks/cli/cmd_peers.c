@@ -72,6 +72,17 @@ static const char *join_engines(const struct name_list *with, char *text, size_t
     return text;
 }
 
+/* Nothing to measure; what is wrong with the options is said first, as it will be once there is. */
+static int refuse_alone(int argc, char **argv)
+{
+    struct bench_settings settings;
+    int status;
+    if (bench_parse(&settings, argc, argv, &status))
+        status = cli_fail("peers", CLI_USAGE, "no peer is installed; kvbench peers --list says which there are");
+    bench_settings_free(&settings);
+    return status;
+}
+
 static int run_bench(const struct peers *p, const struct option_row *rows, int n_rows)
 {
     static char bench[] = "bench", suite[] = "--suite=batch", path[] = "--path=cached", engine[] = "--engine";
@@ -80,8 +91,6 @@ static int run_bench(const struct peers *p, const struct option_row *rows, int n
     char *argv[MOST_ARGUMENTS] = {bench, suite, path, engine, engines};
     int n = 5, n_peers;
     join_engines(&p->with, engines, sizeof engines, &n_peers);
-    if (n_peers == 0)
-        return cli_fail("peers", CLI_USAGE, "no peer is installed; kvbench peers --list says which there are");
     for (int i = 0; i < n_rows; i++)
         if (rows[i].text && *rows[i].text) {
             snprintf(names[i], sizeof names[i], "--%s", rows[i].name);
@@ -92,7 +101,7 @@ static int run_bench(const struct peers *p, const struct option_row *rows, int n
         argv[n++] = quiet;
     if (p->dry_run)
         argv[n++] = dry_run;
-    return bench_run(n, argv, kv_peers_print);
+    return n_peers ? bench_run(n, argv, kv_peers_print) : refuse_alone(n, argv);
 }
 
 int command_peers(int argc, char **argv)
@@ -147,6 +156,9 @@ int command_peers(int argc, char **argv)
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;
+    if (p.install.n && (p.list || p.dry_run))
+        return cli_fail(argv[0], CLI_USAGE, "--install and %s exclude each other; choose one",
+                        p.list ? "--list" : "--dry-run");
     if (p.list) {
         list_peers();
         return CLI_OK;

@@ -86,7 +86,7 @@ static int print_plan(const char *command, const struct kv_capacity *capacity, d
         return cli_fail(command, CLI_FAILED,
                         "nothing was measured around context %.0f, only from %.0f to %.0f: measure it "
                         "with kvbench bench --suite grid",
-                        context, ceil(low), floor(high));
+                        context, fmin(ceil(low), floor(high)), fmax(ceil(low), floor(high)));
     printf("goal    %g ms a token at context %s: %s on %s, %s\n", goal_ms,
            kv_integer_text(context, asked, sizeof asked),
            printable(plan.arm->cell->texts[KV_COLUMN_MODEL], model, sizeof model),

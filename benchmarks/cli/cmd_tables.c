@@ -49,6 +49,8 @@ int command_tables(int argc, char **argv)
     int status;
     if (!options_parse(&table, argc, argv, &status))
         return status;
+    if (lists && folder)
+        return cli_fail(argv[0], CLI_USAGE, "--list writes nothing; leave out '%.60s', or --list", folder);
     if (lists)
         return print_figures(argv[0], format_of(format_name));
     if (!out)

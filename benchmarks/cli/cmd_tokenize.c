@@ -122,5 +122,9 @@ int command_tokenize(int argc, char **argv)
         .n_rows = sizeof rows / sizeof rows[0],
     };
     int status;
-    return options_parse(&table, argc, argv, &status) ? run(argv[0], &s) : status;
+    if (!options_parse(&table, argc, argv, &status))
+        return status;
+    if (s.decode && s.special)
+        return cli_fail(argv[0], CLI_USAGE, "--special is of text, and --decode reads ids; choose one");
+    return run(argv[0], &s);
 }

@@ -266,14 +266,16 @@ static void progress_end(const struct progress *p)
 
 /* ---- Run ----------------------------------------------------------------------------------------------- */
 
-static kv_status start_or_resume(struct work *w, const struct kv_training_options *o, struct kv_error *error)
+static kv_status start_or_resume(struct work *w, const struct kv_training_options *o, size_t resident_before,
+                                 struct kv_error *error)
 {
     struct kv_training_notices notices;
-    if (!o->resume)
-        return set_weights(w, o, error);
-    const kv_status status = kv_training_resume(&w->training, &notices, error);
+    const kv_status status = o->resume ? kv_training_resume(&w->training, &notices, error) : set_weights(w, o, error);
     if (status)
         return status;
+    announce(w, o, resident_before);
+    if (!o->resume)
+        return KV_OK;
     if (*notices.bits)
         fprintf(stderr, "kvbench train: warning: %s: the result will not be bit for bit that of an uninterrupted run\n",
                 notices.bits);
@@ -326,8 +328,7 @@ static int train(const char *command, struct work *w, const struct kv_training_o
         status = take_folder(w, o->out, &error);
     if (!status) {
         w->training.tokenizer = kv_tokenizer_name(w->tokenizer);
-        announce(w, o, resident_before);
-        status = start_or_resume(w, o, &error);
+        status = start_or_resume(w, o, resident_before, &error);
     }
     if (!status) {
         progress_begin(&progress);

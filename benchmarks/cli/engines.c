@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -98,6 +99,16 @@ kv_status engine_install(const struct kv_engine *engine, struct kv_error *error)
     return KV_OK;
 }
 
+/* Seconds of KVBENCH_PEER_SECONDS; 0: it is not set. */
+static kv_status read_patience(double *seconds, struct kv_error *error)
+{
+    const char *text = setting("KVBENCH_PEER_SECONDS", "0"), *end = text;
+    if (kv_number_decimal(&end, 0, 1e6, seconds) && !*end)
+        return KV_OK;
+    return kv_fail(error, KV_ERROR_ARGUMENT, "KVBENCH_PEER_SECONDS is '%.60s', which is not a number such as 0.5 or 10",
+                   text);
+}
+
 kv_status engine_start(const char *command, const struct model_options *model, const char *name, const char *weights,
                        int threads, struct kv_peer **peer, struct kv_error *error)
 {
@@ -110,7 +121,10 @@ kv_status engine_start(const char *command, const struct model_options *model, c
                            engine->environment);
         snprintf(python, sizeof python, "python3");
     }
-    kv_status status = provide_model(command, model, folder, error);
+    double patience;
+    kv_status status = read_patience(&patience, error);
+    if (!status)
+        status = provide_model(command, model, folder, error);
     if (status)
         return status;
     snprintf(adapter, sizeof adapter, "%s/%s.py", adapters, name);
@@ -120,7 +134,6 @@ kv_status engine_start(const char *command, const struct model_options *model, c
     const char *const argv[] = {python,      "-IB",   adapter,     "--model", folder,
                                 "--weights", weights, "--threads", n_threads, NULL};
     signal(SIGPIPE, SIG_IGN); /* one that has ended is told of by its stderr */
-    const double patience = atof(setting("KVBENCH_PEER_SECONDS", "0"));
     status = kv_peer_start(peer, name, argv, patience > 0 ? patience : START_SECONDS, error);
     if (!status)
         kv_peer_set_patience(*peer, patience > 0 ? patience : ANSWER_SECONDS);

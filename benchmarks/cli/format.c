@@ -37,5 +37,7 @@ int print_and_free(const char *command, struct kv_table *table, enum kv_format f
     struct kv_error error = {""};
     const kv_status status = table ? kv_table_print(table, format, stdout, &error) : KV_ERROR_MEMORY;
     kv_table_free(table);
+    if (status == KV_ERROR_IO)
+        return CLI_FAILED; /* main says of stdout what is wrong with it */
     return status ? cli_fail(command, CLI_FAILED, "%s", table ? error.message : "no memory for a table") : CLI_OK;
 }

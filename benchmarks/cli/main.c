@@ -191,7 +191,7 @@ static int refuse(const char *name)
     int least = MOST_TYPOS + 1;
     for (int i = 0; i < N_COMMANDS; i++) {
         const int d = distance(name, commands[i].name, MOST_TYPOS);
-        if (d < least) {
+        if (d < least && (size_t)d < strlen(name)) { /* of "-" nothing would be left */
             least = d;
             nearest = commands[i].name;
         }

@@ -193,7 +193,7 @@ static bool check(const struct kv_training_options *o, int *status)
 {
     if (!o->out)
         return refuse(status, "--out is missing: the folder for the model");
-    if (!o->text)
+    if (!o->text || !*o->text)
         return refuse(status, "--text is missing: the file to learn");
     if (o->init && (o->n_layer || o->n_head || o->n_embd))
         return refuse(status, "--layers, --heads and --embd are those of --init; leave them out");
@@ -350,6 +350,11 @@ bool train_parse(struct train_settings *s, int argc, char **argv, int *status)
     fill_in(&s->options);
     if (!s->options.init && s->options.n_embd % s->options.n_head)
         return refuse(status, "--embd must be a multiple of --heads");
+    /* a run that goes on may end earlier, or fall to what it was to end with */
+    if (!s->options.resume && s->options.floor_rate > s->options.rate)
+        return refuse(status, "--min-lr is above --lr, from which the rate falls to it");
+    if (!s->options.resume && s->options.warmup > s->options.steps)
+        return refuse(status, "--warmup takes more steps than there are, --steps");
     s->record = record_of(&s->options);
     if (s->record)
         return true;

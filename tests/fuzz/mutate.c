@@ -39,15 +39,8 @@ static const struct {
 } dtypes[] = {{"F32", 4}, {"F16", 2}, {"BF16", 2}, {"F64", 8}, {"I64", 8}, {"I8", 1}, {"BOOL", 1}, {"F8_E4M3", 1}};
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
-static const char *const names[] = {"wte.weight",
-                                    "h.0.attn.c_attn.bias",
-                                    "a",
-                                    "",
-                                    "\\u00e9",
-                                    "b \\\"quoted\\\"",
-                                    "\xc3\xa9"
-                                    "2",
-                                    "x/y"};
+static const char *const names[] = {"wte.weight", "h.0.attn.c_attn.bias", "a",          "",
+                                    "\\u00e9",    "b \\\"quoted\\\"",     "\xc3\xa9 2", "x/y"};
 enum { N_NAMES = sizeof names / sizeof *names };
 
 struct text {

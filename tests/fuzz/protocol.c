@@ -1,11 +1,13 @@
-/* What another engine answers, a line of JSON each: the input is all that it ever says, as `cat` says it. Times that are
- * taken are times, ids are those of a vocabulary, and every refusal is a line. */
+/* What another engine answers, a line of JSON each: the input, and empty objects behind it, is all that it ever says,
+ * whatever it is asked. Times that are taken are times, ids are those of a vocabulary, and every refusal is a line. */
 #include "fuzz.h"
 
 #include "ab/peer.h"
 
 #include <math.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 
 static void told(kv_status status, struct kv_error *error)
 {
@@ -55,7 +57,15 @@ static void talk(struct kv_peer *peer)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const char *const argv[] = {"cat", fuzz_file(data, size), NULL};
+    static const char rest[] = "\n{}\n{}\n{}\n{}\n";
+    char *said = malloc(size + sizeof rest);
+    FUZZ_HOLDS(said != NULL);
+    memcpy(said, data, size);
+    memcpy(said + size, rest, sizeof rest - 1);
+    /* it ends after the three requests of talk() */
+    const char *const argv[] = {"sh", "-c", "cat \"$0\"; read a; read a; read a",
+                                fuzz_file(said, size + sizeof rest - 1), NULL};
+    free(said);
     struct kv_peer *peer;
     struct kv_error error = {""};
     signal(SIGPIPE, SIG_IGN);
