@@ -167,8 +167,8 @@ static int best_of(const float *logits, int n)
 static bool draw_both(struct tested *x, const float *logits, const float *expected, double d)
 {
     int32_t token, other;
-    if (kv_sampler_select(x->subject.sampler, logits, &token, &error) ||
-        kv_sampler_select(x->definition.sampler, expected, &other, &error))
+    if (kv_sampler_select(x->subject.sampler, logits, NULL, &token, &error) ||
+        kv_sampler_select(x->definition.sampler, expected, NULL, &other, &error))
         return fails(x, "no token was drawn: %s", error.message);
     x->v->draws++;
     x->v->other_draws += token != other;
