@@ -19,7 +19,7 @@ struct kv_workspace {
     float *qkv;      /* [R, 3C] queries, keys, values */
     float *inner;    /* [R, I] */
     float *last;     /* [R, C] layer norm of the positions that go through the LM head */
-    float *scratch;  /* [n_threads, kv_attention_scratch(head_size)] */
+    float *scratch;  /* [n_threads, kv_engine.scratch] of attention */
     float *partials; /* [KV_SPLIT_HEADS * n_threads, parts of the capacity, 2 + head_size] of heads that are split */
 };
 
@@ -34,6 +34,7 @@ struct kv_engine {
     struct kv_workspace work;
     int max_rows;                       /* most positions, over all sequences, in one pass */
     int capacity;                       /* most positions of a sequence */
+    size_t scratch;                     /* floats of a thread's attention, as the cache asks for */
     const struct kv_observer *observer; /* or NULL */
     struct kv_account *accounts;        /* [n_threads] or NULL */
 };

@@ -96,7 +96,8 @@ static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
     at->qkv = kv_layout_add(&layout, rows, 3 * C, F);
     at->inner = kv_layout_add(&layout, rows, (size_t)c->n_inner, F);
     at->last = kv_layout_add(&layout, rows, C, F);
-    at->scratch = kv_layout_add(&layout, n_threads, kv_attention_scratch(s->cache.head_size), F);
+    s->engine.scratch = s->cache.scratch;
+    at->scratch = kv_layout_add(&layout, n_threads, s->engine.scratch, F);
     at->partials = kv_layout_add(&layout, n_threads * KV_SPLIT_HEADS * n_parts, 2 + (size_t)s->cache.head_size, F);
     return layout;
 }
@@ -116,7 +117,7 @@ static void prepare_job(void *argument, int rank)
     s->engine.matmul->prepare_thread();
 }
 
-static kv_status allocate(struct kv_session *s, struct kv_error *error)
+static kv_status allocate(struct kv_session *s, const struct kv_session_options *options, struct kv_error *error)
 {
     const struct kv_config *c = &s->engine.model->config;
     struct offsets at;
@@ -125,6 +126,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     s->cache.head_size = c->n_embd / c->n_head;
     s->cache.batch = s->batch;
     s->cache.capacity = kv_round_to_key_block(s->capacity);
+    s->cache.pool = options->pool;
     s->engine.capacity = s->capacity;
     s->engine.max_rows = s->path->plan(&s->cache, s->capacity);
     const struct kv_layout layout = lay_out(s, &at);
@@ -134,7 +136,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     s->lengths = (int *)(void *)(s->block.base + at.lengths);
     s->tokens = (int32_t *)(void *)(s->block.base + at.tokens);
     s->logits = floats_at(s, at.logits);
-    s->cache.base = s->block.base;
+    s->cache.base = s->cache.pages.base = s->block.base;
     s->cache.lengths = (int *)(void *)(s->block.base + at.kept);
     struct kv_workspace *work = &s->engine.work;
     work->x = floats_at(s, at.x);
@@ -145,6 +147,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     work->scratch = floats_at(s, at.scratch);
     work->partials = floats_at(s, at.partials);
     kv_pool_run(s->engine.pool, prepare_job, s);
+    s->cache.kind->start(&s->cache);
     return KV_OK;
 }
 
@@ -157,6 +160,8 @@ static kv_status check_options(const struct kv_config *c, const struct kv_sessio
                        c->n_positions);
     if (o->chunk < 0)
         return kv_fail(error, KV_ERROR_ARGUMENT, "chunk: %d is not at least 0", o->chunk);
+    if (o->pool < 0)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "pool: %d positions are not at least 0", o->pool);
     if (o->overflow < KV_OVERFLOW_STOP || o->overflow > KV_OVERFLOW_SHIFT)
         return kv_fail(error, KV_ERROR_ARGUMENT, "overflow: %d is not a kv_overflow", (int)o->overflow);
     return KV_OK;
@@ -193,7 +198,7 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     if (!status)
         status = kv_kernels_find(options->isa, &s->engine.kernels, error);
     if (!status)
-        status = allocate(s, error);
+        status = allocate(s, options, error);
     if (status)
         kv_session_free(s);
     else
@@ -284,6 +289,33 @@ static kv_status check_room(const struct kv_session *s, int b, int n, bool all_l
     return KV_OK;
 }
 
+/* Blocks that n further tokens of sequence b take from the cache's pool. */
+static long blocks_for(const struct kv_session *s, int b, int n)
+{
+    const long total = (long)s->lengths[b] + n;
+    const int keep = tokens_to_keep(s, total);
+    return s->cache.pool && n > 0 ? s->cache.kind->wants(&s->cache, b, keep < total ? 0 : s->cache.lengths[b], keep)
+                                  : 0;
+}
+
+static kv_status check_pool(const struct kv_session *s, long n_blocks, struct kv_error *error)
+{
+    if (!kv_cache_is_short(&s->cache, n_blocks))
+        return KV_OK;
+    return kv_fail(
+        error, KV_POOL_FULL,
+        "the pool of the cache is full: %ld blocks are needed, %d of %d are free; reset or cut a sequence, or "
+        "make the pool larger",
+        n_blocks, s->cache.pages.n_free, s->cache.pages.n_blocks);
+}
+
+/* Room in the cache for the windows as they are now. */
+static void reserve(struct kv_session *s)
+{
+    if (s->path->keeps && s->cache.kind->reserve)
+        s->cache.kind->reserve(&s->cache, s->lengths);
+}
+
 /* Puts tokens [n] behind those that sequence b has, and drops the oldest when they are too many: all that are left are
  * then to be run again. True when they were. */
 static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
@@ -331,14 +363,20 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size, n = (size_t)n_tokens;
     bool over = false;
+    long n_blocks = 0;
     kv_status status = check_tokens(s, tokens, s->batch, n_tokens, error);
-    for (int b = 0; !status && b < s->batch; b++)
+    for (int b = 0; !status && b < s->batch; b++) {
         status = check_room(s, b, n_tokens, all_logits, error);
+        n_blocks += status ? 0 : blocks_for(s, b, n_tokens);
+    }
+    if (!status)
+        status = check_pool(s, n_blocks, error);
     if (status)
         return status;
     for (int b = 0; b < s->batch; b++)
         over |= append(s, b, tokens + (size_t)b * n, n_tokens);
     s->overflows += over;
+    reserve(s);
     /* Neighbours with equally many positions to run are run together: all of them, unless some were dropped from. */
     for (int b = 0, end; b < s->batch; b = end) {
         const int n_new = s->lengths[b] - s->cache.lengths[b];
@@ -352,19 +390,31 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
     return KV_OK;
 }
 
+/* Whether all sequences are empty, and have room for n tokens. */
+static kv_status check_empty(const struct kv_session *s, int n, struct kv_error *error)
+{
+    kv_status status = KV_OK;
+    for (int b = 0; !status && b < s->batch; b++)
+        status = s->lengths[b] ? kv_fail(error, KV_ERROR_ARGUMENT,
+                                         "sequence %d: it has %d positions, and is to be empty", b, s->lengths[b])
+                               : check_room(s, b, n, false, error);
+    return status;
+}
+
 kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size;
     const bool copies = s->path->keeps;
     kv_status status = check_tokens(s, tokens, 1, n_tokens, error);
-    for (int b = 0; !status && b < s->batch; b++)
-        status = s->lengths[b] ? kv_fail(error, KV_ERROR_ARGUMENT,
-                                         "sequence %d: it has %d positions, and is to be empty", b, s->lengths[b])
-                               : check_room(s, b, n_tokens, false, error);
+    if (!status)
+        status = check_empty(s, n_tokens, error);
+    if (!status)
+        status = check_pool(s, s->batch * blocks_for(s, 0, n_tokens), error);
     if (status)
         return status;
     for (int b = 0; b < s->batch; b++)
         s->overflows += append(s, b, tokens, n_tokens) && b == 0;
+    reserve(s);
     extend(s, 0, copies ? 1 : s->batch, s->lengths[0], NULL);
     for (int b = 1; copies && b < s->batch; b++) {
         s->cache.kind->copy(&s->cache, 0, b);
@@ -375,11 +425,77 @@ kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, i
     return KV_OK;
 }
 
+/* All that sequence `from` has, but for its logits. */
+static void give(struct kv_session *s, int from, int to)
+{
+    const size_t capacity = (size_t)s->capacity;
+    memcpy(s->tokens + (size_t)to * capacity, s->tokens + (size_t)from * capacity,
+           (size_t)s->lengths[from] * sizeof *s->tokens);
+    if (s->path->keeps && s->cache.kind->share)
+        s->cache.kind->share(&s->cache, from, to);
+    else if (s->path->keeps)
+        s->cache.kind->copy(&s->cache, from, to);
+    s->cache.lengths[to] = s->cache.lengths[from];
+    s->lengths[to] = s->lengths[from];
+}
+
+static kv_status check_prefix(const struct kv_session *s, const int32_t *tokens, int n_tokens, int n_prefix,
+                              struct kv_error *error)
+{
+    if (n_prefix < 0 || n_prefix > n_tokens)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "prefix: %d is not in 0..%d (the prompt's tokens)", n_prefix,
+                       n_tokens);
+    for (int b = 1; b < s->batch; b++)
+        if (memcmp(tokens, tokens + (size_t)b * (size_t)n_tokens, (size_t)n_prefix * sizeof *tokens) != 0)
+            return kv_fail(error, KV_ERROR_ARGUMENT, "prefix: sequences 0 and %d differ in their first %d tokens", b,
+                           n_prefix);
+    /* blocks that the prefix fills are taken once */
+    const long all = blocks_for(s, 0, n_tokens), full = s->cache.pool ? blocks_for(s, 0, n_prefix + 1) - 1 : 0;
+    return check_pool(s, s->batch * (all - full) + full, error);
+}
+
+/* Runs the prefix in sequence 0, without logits, and gives it to the others. */
+static void run_prefix(struct kv_session *s, const int32_t *tokens, int n_prefix)
+{
+    const int step = s->chunk && s->chunk < n_prefix ? s->chunk : n_prefix;
+    append(s, 0, tokens, n_prefix);
+    reserve(s);
+    for (int begin = 0; begin < n_prefix; begin += step) {
+        const int n = begin + step < n_prefix ? step : n_prefix - begin;
+        s->path->extend(s, &(struct kv_extension){.n_sequences = 1, .n_positions = n});
+    }
+    for (int b = 1; b < s->batch; b++)
+        give(s, 0, b);
+}
+
+kv_status kv_session_prefill_prefix(struct kv_session *s, const int32_t *tokens, int n_tokens, int n_prefix,
+                                    struct kv_error *error)
+{
+    /* The last token's logits are every sequence's own: at least one is run in each. */
+    const int n_shared = n_prefix < n_tokens ? n_prefix : n_tokens - 1;
+    kv_status status = check_tokens(s, tokens, s->batch, n_tokens, error);
+    if (!status)
+        status = check_empty(s, n_tokens, error);
+    if (!status)
+        status = check_prefix(s, tokens, n_tokens, n_prefix, error);
+    if (status)
+        return status;
+    if (!s->path->keeps || n_shared < 1 || n_tokens > s->engine.model->config.n_positions)
+        return kv_session_prefill(s, tokens, n_tokens, NULL, error);
+    run_prefix(s, tokens, n_shared);
+    for (int b = 0; b < s->batch; b++)
+        append(s, b, tokens + (size_t)b * (size_t)n_tokens + n_shared, n_tokens - n_shared);
+    reserve(s);
+    extend(s, 0, s->batch, n_tokens - n_shared, NULL);
+    s->has_logits = true;
+    return KV_OK;
+}
+
 kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int32_t *tokens, float *all_logits,
                             struct kv_error *error)
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size;
-    long sum = 0;
+    long sum = 0, n_blocks = 0;
     bool over = false;
     kv_status status = KV_OK;
     for (int b = 0; !status && b < s->batch; b++) {
@@ -387,15 +503,20 @@ kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int
                      ? kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: %d tokens are not at least 0", b, n_tokens[b])
                      : check_room(s, b, n_tokens[b], all_logits, error);
         sum += n_tokens[b];
+        n_blocks += status ? 0 : blocks_for(s, b, n_tokens[b]);
     }
+    if (!status)
+        status = check_pool(s, n_blocks, error);
     if (!status)
         status = check_tokens(s, tokens, 1, (int)sum, error);
     if (status)
         return status;
-    for (int b = 0; b < s->batch; tokens += n_tokens[b++]) {
+    for (int b = 0; b < s->batch; tokens += n_tokens[b++])
+        over |= n_tokens[b] && append(s, b, tokens, n_tokens[b]);
+    reserve(s);
+    for (int b = 0; b < s->batch; b++) {
         if (n_tokens[b] == 0)
             continue;
-        over |= append(s, b, tokens, n_tokens[b]);
         extend(s, b, 1, s->lengths[b] - s->cache.lengths[b], all_logits);
         if (all_logits) {
             all_logits += (size_t)n_tokens[b] * V;
@@ -409,18 +530,13 @@ kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int
 
 kv_status kv_session_fork(struct kv_session *s, int from, int to, struct kv_error *error)
 {
-    const size_t V = (size_t)s->engine.model->config.vocab_size, capacity = (size_t)s->capacity;
+    const size_t V = (size_t)s->engine.model->config.vocab_size;
     if (from < 0 || from >= s->batch || to < 0 || to >= s->batch)
         return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d cannot be given to %d: there are %d", from, to, s->batch);
     if (from == to)
         return KV_OK;
-    memcpy(s->tokens + (size_t)to * capacity, s->tokens + (size_t)from * capacity,
-           (size_t)s->lengths[from] * sizeof *s->tokens);
     memcpy(s->logits + (size_t)to * V, s->logits + (size_t)from * V, V * sizeof *s->logits);
-    if (s->path->keeps)
-        s->cache.kind->copy(&s->cache, from, to);
-    s->cache.lengths[to] = s->cache.lengths[from];
-    s->lengths[to] = s->lengths[from];
+    give(s, from, to);
     return KV_OK;
 }
 
