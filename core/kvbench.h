@@ -271,6 +271,37 @@ const char *kv_session_kv(const struct kv_session *session);
 const char *kv_session_matmul(const struct kv_session *session);
 const char *kv_session_isa(const struct kv_session *session);
 
+/* ---- Store of prefixes: what one request ran is there for the next ---------------------------------------------- */
+
+/* Blocks of a session's cache that stay when their sequence ends, in a tree: the path to a block is the tokens before
+ * it, so that a prompt finds the longest beginning that was run before, in whole blocks. The block that was used longest
+ * ago, of those that no other stands behind, goes first. It belongs to the session's calling thread. */
+struct kv_store;
+
+struct kv_store_counts {
+    int64_t asked_tokens, found_tokens; /* of all prompts; hit rate = found / asked */
+    int64_t evicted_blocks;
+    int n_blocks; /* in it */
+    size_t bytes; /* of their keys and values */
+};
+
+/* Of at most `budget` bytes of keys and values; allocates all that it will need. The session, whose cache has a pool
+ * ("paged:16") with room for these blocks beside those of its sequences, must outlive it. Errors: ARGUMENT (a budget
+ * below one block, a cache without blocks), MEMORY. */
+kv_status kv_store_create(struct kv_store **store, struct kv_session *session, size_t budget, struct kv_error *error);
+/* Lets all blocks go. */
+void kv_store_free(struct kv_store *store);
+
+/* Gives `sequence`, which is empty, what there is of the beginning of tokens [n], n - 1 positions at most: *n_found. The
+ * rest is then appended as usual; logits are those of a session without a store, to the bit. Errors: ARGUMENT. */
+kv_status kv_store_take(struct kv_store *store, int sequence, const int32_t *tokens, int n, int *n_found,
+                        struct kv_error *error);
+/* Keeps the whole blocks of `sequence`, which goes on unchanged. Errors: ARGUMENT. */
+kv_status kv_store_keep(struct kv_store *store, int sequence, struct kv_error *error);
+/* Evicts one block, for a pool that is full; false: there is none. */
+bool kv_store_evict(struct kv_store *store);
+struct kv_store_counts kv_store_counts(const struct kv_store *store);
+
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */
 
 /* The query of a sequence's newest position in one head, and the keys and values that it attends to. Valid during the

@@ -210,6 +210,83 @@ FIXTURE_TEST(a_shared_prefix)
         }
 }
 
+/* Requests in turn: what is found is what was run before, in whole blocks, and the bits are those without a store. */
+static void ask(struct kv_store *store, struct kv_session *s, struct kv_session *plain, const int32_t *tokens, int n,
+                int expected)
+{
+    int n_found, counts[B] = {0};
+    counts[0] = n;
+    kv_session_reset(s);
+    kv_session_reset(plain);
+    OK(kv_store_take(store, 0, tokens, n, &n_found, &error));
+    assert_int_equal(n_found, expected);
+    OK(kv_session_append(plain, counts, tokens, NULL, &error));
+    counts[0] -= n_found;
+    OK(kv_session_append(s, counts, tokens + n_found, NULL, &error));
+    assert_memory_equal(kv_session_logits(s), kv_session_logits(plain), V * sizeof(float));
+    OK(kv_store_keep(store, 0, &error));
+}
+
+FIXTURE_TEST(a_store_of_prefixes)
+{
+    enum { N = 50 };
+    int32_t a[N], b[N], c[N];
+    struct kv_store *store;
+    struct kv_session *s = open_session(f, "paged:16", "int4", B * P + 100), *plain = open_session(f, NULL, "int4", 0);
+    const struct kv_session_options options = {.cache = "paged:16", .kv = "int4", .batch = 1};
+    struct kv_session *one = make_session(f->model, f->pool, options);
+    OK(kv_session_prefill(one, (int32_t[16]){0}, 16, NULL, &error));
+    const size_t block = kv_session_kv_live_bytes(one);
+    kv_session_free(one);
+    for (int i = 0; i < N; i++) {
+        a[i] = i * 7 % V;
+        b[i] = i < 40 ? a[i] : i * 5 % V;
+        c[i] = (i * 3 + 1) % V;
+    }
+    REFUSED(kv_store_create(&store, plain, 1 << 20, &error), KV_ERROR_ARGUMENT, "'contiguous' has no blocks", NULL);
+    REFUSED(kv_store_create(&store, s, block - 1, &error), KV_ERROR_ARGUMENT, "less than a block of 16", NULL);
+    OK(kv_store_create(&store, s, 4 * block, &error));
+    ask(store, s, plain, a, N, 0);
+    ask(store, s, plain, a, N, 48);
+    ask(store, s, plain, a, 48, 32); /* the last position is run: its logits are wanted */
+    ask(store, s, plain, b, N, 32);
+    assert_int_equal(kv_store_counts(store).n_blocks, 4); /* three of a, and the third of b */
+    ask(store, s, plain, c, 20, 0);
+    assert_int_equal(kv_store_counts(store).evicted_blocks, 1); /* a's third, which was used longest ago */
+    ask(store, s, plain, b, N, 48);
+    ask(store, s, plain, a, N, 32);
+    assert_int_equal(kv_store_counts(store).bytes, 4 * block);
+    assert_int_equal(kv_store_counts(store).asked_tokens, 6 * N - 2 + 20);
+    int n_found;
+    REFUSED(kv_store_take(store, 0, a, N, &n_found, &error), KV_ERROR_ARGUMENT, "to be empty", NULL);
+    REFUSED(kv_store_keep(store, B, &error), KV_ERROR_ARGUMENT, "no sequence 4 of 4", NULL);
+    uint64_t random = 5;
+    for (int i = 0; i < 200; i++) { /* many more than it has room for */
+        int32_t tokens[N];
+        const int same = random_between(&random, 0, N);
+        for (int t = 0; t < N; t++)
+            tokens[t] = t < same ? a[t] : random_between(&random, 0, V - 1);
+        int counts[B] = {N};
+        kv_session_reset(s);
+        kv_session_reset(plain);
+        OK(kv_store_take(store, 0, tokens, N, &n_found, &error));
+        assert_true(n_found <= 48);
+        OK(kv_session_append(plain, counts, tokens, NULL, &error));
+        counts[0] -= n_found;
+        OK(kv_session_append(s, counts, tokens + n_found, NULL, &error));
+        assert_memory_equal(kv_session_logits(s), kv_session_logits(plain), V * sizeof(float));
+        OK(kv_store_keep(store, 0, &error));
+        assert_in_range(kv_store_counts(store).n_blocks, 1, 4);
+    }
+    while (kv_store_evict(store))
+        continue;
+    assert_all_free(s);
+    kv_store_free(store);
+    assert_all_free(s);
+    kv_session_free(s);
+    kv_session_free(plain);
+}
+
 FIXTURE_TEST(refused)
 {
     int32_t tokens[B * 4] = {1, 2, 3, 4, 1, 2, 3, 4, 1, 5, 3, 4, 1, 2, 3, 4};

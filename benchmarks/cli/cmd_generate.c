@@ -189,6 +189,7 @@ struct settings {
     double top_p;
     int batch; /* 0: as many as --tokens has */
     int chunk;
+    int n_prefix;
     const char *path;
     bool stop_at_eot;
     bool ids;
@@ -312,6 +313,7 @@ static int generate(const char *command, const struct settings *s, const struct 
                     .prompts = s->rows.tokens,
                     .n_prompts = s->rows.batch,
                     .n_prompt = s->rows.length,
+                    .n_prefix = s->n_prefix,
                     .n_new = s->n_new,
                     .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1},
     };
@@ -319,6 +321,9 @@ static int generate(const char *command, const struct settings *s, const struct 
     job.options.session.chunk = s->chunk;
     job.options.session.overflow = (enum kv_overflow)overflow;
     const int n_positions = kv_model_config(model)->n_positions;
+    if (s->n_prefix > s->rows.length)
+        return cli_fail(command, CLI_FAILED, "--prefix: %d is longer than the prompt of %d tokens; share fewer",
+                        s->n_prefix, s->rows.length);
     if (s->n_new > 0 && job.options.session.overflow == KV_OVERFLOW_STOP && s->rows.length > n_positions)
         return cli_fail(command, CLI_FAILED,
                         "%s: %d tokens, n_positions is %d; give fewer, or choose --overflow recompute or shift",
@@ -432,6 +437,13 @@ int command_generate(int argc, char **argv)
          .argument = "N",
          .help = "prefill N positions at a time (default: all at once)",
          .integer = &s.chunk,
+         .low = 1,
+         .high = INT32_MAX},
+        {.name = "prefix",
+         .argument = "N",
+         .help = "the first N tokens, the same in all prompts, are run once for all sequences, and kept once where\n"
+                 "                           the cache shares blocks (--cache paged:16); the ids are the same",
+         .integer = &s.n_prefix,
          .low = 1,
          .high = INT32_MAX},
         {.name = "ids", .help = "print token ids on one line instead of text", .flag = &s.ids},

@@ -44,7 +44,8 @@ kv_status kv_decoder_create(struct kv_decoder *d, const struct kv_model *model, 
     *d = (struct kv_decoder){.n_running = o->session.batch,
                              .n_wanted = o->n_new,
                              .end_of_text = o->end_of_text,
-                             .same_prompt = o->same_prompt};
+                             .same_prompt = o->same_prompt,
+                             .n_prefix = o->n_prefix};
     /* The session first: it knows what memory is left before anything is touched. */
     kv_status status = create_session(d, model, pool, o, error);
     if (!status)
@@ -82,7 +83,9 @@ static kv_status select_next(struct kv_decoder *d, struct kv_error *error)
     const struct kv_generation *g = &d->generation;
     const kv_status status = g->n_steps > 0   ? kv_session_decode(d->session, d->newest, error)
                              : d->same_prompt ? kv_session_prefill_same(d->session, d->prompt, g->n_prompt, error)
-                                              : kv_session_prefill(d->session, d->prompt, g->n_prompt, NULL, error);
+                             : d->n_prefix
+                                 ? kv_session_prefill_prefix(d->session, d->prompt, g->n_prompt, d->n_prefix, error)
+                                 : kv_session_prefill(d->session, d->prompt, g->n_prompt, NULL, error);
     if (status)
         return status;
     return d->sampler ? kv_sampler_select(d->sampler, kv_session_logits(d->session), d->newest, error)

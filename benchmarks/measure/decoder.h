@@ -17,6 +17,7 @@ struct kv_decoder_options {
     const int32_t *prompts;            /* [n_prompts, n_prompt] */
     int n_prompts;                     /* the batch, or 1 for all sequences */
     int n_prompt;                      /* T >= 1 */
+    int n_prefix;                      /* first tokens that all prompts share, which are run once: 0..T */
     int n_new;                         /* N >= 0: most tokens a sequence */
     int32_t end_of_text;               /* the id that ends a sequence; -1: none does */
     /* With n_prompts = 1 and without draws: the prompt is run once, for all sequences, and a reset goes back to behind
@@ -39,6 +40,7 @@ struct kv_decoder {
     bool same_prompt, has_prompt; /* kept over resets; it has been run */
     int *prompt_lengths;          /* [B] */
     int32_t first;                /* token behind it, of all sequences */
+    int n_prefix;
 };
 
 /* Model and pool must outlive it; the options are read during the call only. Errors: MEMORY, those of kv_session_create

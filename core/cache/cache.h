@@ -89,6 +89,11 @@ struct kv_cache_kind {
     void (*copy)(const struct kv_cache *cache, int from, int to);
     /* The same without reserving, and without a copy until one of the two is appended to; NULL: cannot. */
     void (*share)(struct kv_cache *cache, int from, int to);
+    /* Of layouts with a pool, for whoever keeps blocks beside the sequences: holds the index-th block of a sequence, which
+     * is full, and returns it; gives it to a sequence of whole blocks as its next one; lets it go. NULL: cannot. */
+    int (*hold)(struct kv_cache *cache, int sequence, int index);
+    void (*give)(struct kv_cache *cache, int sequence, int block);
+    void (*let_go)(struct kv_cache *cache, int block);
     /* Forgets what a sequence has behind its first `length` positions. */
     void (*truncate)(struct kv_cache *cache, int sequence, int length);
 };

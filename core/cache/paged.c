@@ -149,7 +149,7 @@ static void lay_out(struct kv_cache *cache, struct kv_layout *layout)
     const size_t before = layout->bytes;
     const long all = (long)cache->batch * ceil_of(cache->capacity, size);
     const long asked = ((long)cache->pool + size - 1) / size;
-    const long n = cache->pool && asked < all ? asked : all;
+    const long n = cache->pool ? asked : all;
     layout->overflow |= n * size > INT32_MAX / 2;
     pages->n_blocks = layout->overflow ? 1 : (int)n;
     pages->n_entries = kv_round_to_key_block(ceil_of(cache->capacity, size) * units) + KV_KEY_BLOCK;
@@ -324,6 +324,21 @@ static void share(struct kv_cache *cache, int from, int to)
     *held_of(cache, to) = n;
 }
 
+static int hold(struct kv_cache *cache, int sequence, int index)
+{
+    const int block = block_of(cache, sequence, index);
+    block_at(cache, block)->users++;
+    return block;
+}
+
+static void give(struct kv_cache *cache, int sequence, int block)
+{
+    const int index = (*held_of(cache, sequence))++;
+    block_at(cache, block)->users++;
+    set_block(cache, sequence, index, block);
+    cache->lengths[sequence] = *held_of(cache, sequence) * size_of(cache);
+}
+
 /* ---- Keys and values ----------------------------------------------------------------------------------------- */
 
 static void append(const struct kv_cache *cache, struct kv_cache_place place, int n, const float *keys,
@@ -408,6 +423,9 @@ static float read(const struct kv_cache *cache, struct kv_cache_place place, enu
         .read = read,                                                                                                  \
         .copy = copy,                                                                                                  \
         .share = share,                                                                                                \
+        .hold = hold,                                                                                                  \
+        .give = give,                                                                                                  \
+        .let_go = release,                                                                                             \
         .truncate = truncate,                                                                                          \
     }
 #define KINDS(KEYS)                                                                                                    \
