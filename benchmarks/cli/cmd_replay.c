@@ -132,6 +132,16 @@ struct replay {
     int32_t *ids[2]; /* [longest] */
 };
 
+/* What is kept makes room for what is run. */
+static kv_status append(struct replay *r, int with, const int32_t *tokens, int n, struct kv_error *error)
+{
+    kv_status status;
+    do
+        status = kv_session_prefill(r->sessions[with], tokens, n, NULL, error);
+    while (status == KV_POOL_FULL && with && kv_store_evict(r->store));
+    return status;
+}
+
 static kv_status prefill(struct replay *r, int with, const struct request *request, int *n_found,
                          struct kv_error *error)
 {
@@ -141,8 +151,7 @@ static kv_status prefill(struct replay *r, int with, const struct request *reque
     if (with)
         status = kv_store_take(r->store, 0, request->prompt, request->n_prompt, n_found, error);
     if (!status)
-        status = kv_session_prefill(r->sessions[with], request->prompt + *n_found, request->n_prompt - *n_found, NULL,
-                                    error);
+        status = append(r, with, request->prompt + *n_found, request->n_prompt - *n_found, error);
     return status;
 }
 
@@ -158,7 +167,7 @@ static kv_status answer(struct replay *r, int with, struct request *request, str
     request->ttft_ms[with] = (double)(kv_now_ns() - start) * 1e-6;
     request->n_found = with ? n_found : request->n_found;
     for (int i = 1; !status && i < request->n_new; i++) {
-        status = kv_session_decode(session, r->ids[with] + i - 1, error);
+        status = append(r, with, r->ids[with] + i - 1, 1, error);
         if (!status)
             status = kv_session_greedy(session, r->ids[with] + i, error);
     }
@@ -186,14 +195,14 @@ static kv_status open_replay(struct replay *r, const struct settings *s, const s
 {
     struct kv_session_options options = model_session_options(&s->model, NULL);
     const double budget = s->budget_mib * MIB;
-    const double positions = budget / (double)kv_config_kv_bytes_per_token(kv_model_config(model));
     options.batch = 1;
     options.capacity = trace->longest;
     kv_status status = kv_session_create(&r->sessions[0], model, pool, &options, error);
-    /* Types of fewer bits take an eighth and more of float32's bytes. */
-    options.pool = trace->longest + 512 + (int)fmin(8 * positions, 1 << 24);
-    if (!status)
+    if (!status) { /* room for the store beside the sequence, by what a position took there */
+        const double position_bytes = (double)kv_session_kv_reserved_bytes(r->sessions[0]) / trace->longest;
+        options.pool = trace->longest + 256 + (int)fmin(1.1 * budget / position_bytes, 1 << 24);
         status = kv_session_create(&r->sessions[1], model, pool, &options, error);
+    }
     if (!status)
         status = kv_store_create(&r->store, r->sessions[1], (size_t)budget, error);
     for (int i = 0; i < 2; i++)
@@ -333,9 +342,12 @@ int command_replay(int argc, char **argv)
         .command = argv[0],
         .usage = "--trace FILE [OPTIONS]",
         .summary =
-            "Replays the requests of a trace, one after the other in the order of their arrival, without and with a\n"
-            "store of prefixes: blocks of keys and values that stay when their request is done, in a tree, until the\n"
-            "budget is full and those used longest ago go. Prints how many of the prompts' tokens were found, and the\n"
+            "Replays the requests of a trace, one after the other in the order of their arrival, without and with "
+            "a\n"
+            "store of prefixes: blocks of keys and values that stay when their request is done, in a tree, until "
+            "the\n"
+            "budget is full and those used longest ago go. Prints how many of the prompts' tokens were found, and "
+            "the\n"
             "time to the first token; ids are the same with the store, or the replay fails. The cache is paged:16\n"
             "unless --cache names another one with blocks.",
         .rows = rows,

@@ -15,6 +15,7 @@ struct block {
     int32_t users;  /* sequences, and whoever else holds it */
     int32_t filled; /* positions in it, and how many stand before it in its sequence */
     int32_t first;
+    int32_t at; /* of one that nobody has, its place among them */
 };
 
 static int ceil_of(int n, int d)
@@ -164,6 +165,12 @@ static void lay_out(struct kv_cache *cache, struct kv_layout *layout)
         cache->scratch += (place_copy(cache, NULL, NULL) + sizeof(float) - 1) / sizeof(float);
 }
 
+static void put_back(struct kv_cache *cache, int block)
+{
+    block_at(cache, block)->at = cache->pages.n_free;
+    free_blocks(cache)[cache->pages.n_free++] = block;
+}
+
 static void start(struct kv_cache *cache)
 {
     struct kv_cache_pages *pages = &cache->pages;
@@ -171,9 +178,8 @@ static void start(struct kv_cache *cache)
     memset(table_of(cache, 0), 0, (size_t)cache->batch * (size_t)pages->n_entries * sizeof(int32_t));
     memset(held_of(cache, 0), 0, (size_t)cache->batch * sizeof(int32_t));
     memset(block_at(cache, 0), 0, (size_t)pages->n_blocks * sizeof(struct block));
-    for (int i = 0; i < pages->n_blocks; i++)
-        free_blocks(cache)[i] = pages->n_blocks - 1 - i;
-    pages->n_free = pages->n_blocks;
+    for (pages->n_free = 0; pages->n_free < pages->n_blocks;)
+        put_back(cache, pages->n_blocks - 1 - pages->n_free);
 }
 
 /* Every block once, however many have it. */
@@ -205,21 +211,31 @@ static size_t reserved_bytes(const struct kv_cache *cache)
 static void release(struct kv_cache *cache, int block)
 {
     if (--block_at(cache, block)->users == 0)
-        free_blocks(cache)[cache->pages.n_free++] = block;
+        put_back(cache, block);
 }
 
-static int take(struct kv_cache *cache, int first)
+/* The block `wanted`, when nobody has it, or else any. */
+static int take(struct kv_cache *cache, int wanted, int first)
 {
-    const int block = free_blocks(cache)[--cache->pages.n_free];
+    int32_t *free = free_blocks(cache);
+    const int last = free[--cache->pages.n_free];
+    const bool is_free = wanted < cache->pages.n_blocks && block_at(cache, wanted)->users == 0;
+    const int block = is_free ? wanted : last;
+    const int at = block_at(cache, block)->at;
+    free[at] = last; /* in the place of the one that goes */
+    block_at(cache, last)->at = at;
     *block_at(cache, block) = (struct block){.users = 1, .first = first};
     return block;
 }
 
-/* Takes the next block of a sequence. */
+/* Takes the next block of a sequence: the one behind its last, or of the sequence's own part of the pool the first, so
+ * that blocks lie one behind the other as long as there is room. Attention then runs as in a contiguous cache. */
 static void grow(struct kv_cache *cache, int sequence)
 {
     const int index = (*held_of(cache, sequence))++;
-    set_block(cache, sequence, index, take(cache, index * size_of(cache)));
+    const int first = (int)((long)cache->pages.n_blocks * sequence / cache->batch);
+    const int wanted = index ? block_of(cache, sequence, index - 1) + 1 : first;
+    set_block(cache, sequence, index, take(cache, wanted, index * size_of(cache)));
 }
 
 static void truncate(struct kv_cache *cache, int sequence, int length)
@@ -277,7 +293,7 @@ static void fill(const struct kv_cache *cache, int sequence, int from, int to)
         block_at(cache, block_of(cache, sequence, i))->filled = smaller(size, to - i * size);
 }
 
-/* Sequences take turns, a block each, as they would if they grew together: so a run measures blocks that lie apart. */
+/* Sequences take turns, a block each, so that none takes what another one would want. */
 static void reserve(struct kv_cache *cache, const int *lengths)
 {
     const int size = size_of(cache);
@@ -286,7 +302,7 @@ static void reserve(struct kv_cache *cache, const int *lengths)
         const int length = cache->lengths[b], old = lengths[b] > length ? shared_end(cache, b, length) : -1;
         if (old < 0)
             continue;
-        const int block = take(cache, block_at(cache, old)->first);
+        const int block = take(cache, old + 1, block_at(cache, old)->first);
         copy_block(cache, old, block, length % size);
         release(cache, old);
         set_block(cache, b, length / size, block);

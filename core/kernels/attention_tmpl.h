@@ -437,21 +437,37 @@ static void rotate_queries(struct tile_part *p, float *rotated, int n_queries)
     p->query_stride = stride;
 }
 
+/* Whether n blocks lie one behind the other. */
+INLINED bool is_run(const int32_t *places, int n)
+{
+    bool run = true;
+    for (int i = 1; i < n; i++)
+        run &= places[i] == places[0] + i;
+    return run;
+}
+
+enum { PART_BLOCKS = KV_ATTENTION_PART / KV_KEY_BLOCK };
+
 /* Notes where the keys lie that come next, in places, and fetches what goes with them. */
 INLINED void look_ahead_by_places(enum kv_kept kept, const struct kv_attention *a, int part, int position,
                                   struct tile_part *p)
 {
-    const int n_blocks = position / KV_KEY_BLOCK + 1, first = (part + 1) * (KV_ATTENTION_PART / KV_KEY_BLOCK);
+    const int n_blocks = position / KV_KEY_BLOCK + 1, first = (part + 1) * PART_BLOCKS;
     const bool same_head = first < n_blocks;
     const size_t slot = same_head ? 0 : a->next, key_bytes = kv_key_bytes(kept, a->head_size);
     const int32_t *places = same_head ? a->places + first : a->next_places;
-    const int left = same_head ? n_blocks - first : n_blocks;
+    const int left = same_head ? n_blocks - first : n_blocks, n = left < PART_BLOCKS ? left : PART_BLOCKS;
     if (!places)
         return;
-    p->next_places = places;
     p->next_keys = (uintptr_t)a->keys + slot * key_bytes;
     p->next_block = KV_KEY_BLOCK * key_bytes;
-    for (int i = 0; i < left && i < KV_ATTENTION_PART / KV_KEY_BLOCK; i++) {
+    if (p->places) {
+        p->next_places = places;
+    } else { /* as much as lies one behind the other, at least a block */
+        p->next_keys += (size_t)places[0] * p->next_block;
+        p->next_end = p->next_keys + (is_run(places, n) ? (size_t)n : 1) * p->next_block;
+    }
+    for (int i = 0; i < n; i++) {
         const size_t at = (slot + (size_t)places[i] * KV_KEY_BLOCK) * sizeof(uint16_t);
         if (kv_is_scaled(kept))
             __builtin_prefetch((const void *)((uintptr_t)a->key_scales + at));
@@ -490,23 +506,38 @@ INLINED void look_ahead(enum kv_kept kept, const struct kv_attention *a, int par
 
 /* The centres of the part's n blocks side by side, as without places; gathered [kv_attention_scratch's]: where they
  * are copied to unless they lie so. */
-INLINED void find_centres(const struct kv_attention *a, struct tile_part *p, int n, char *gathered)
+INLINED void find_centres(const struct kv_attention *a, const int32_t *places, int n, bool run, struct tile_part *p,
+                          char *gathered)
 {
-    const size_t size = (size_t)a->head_size, first = (size_t)p->places[0];
+    const size_t size = (size_t)a->head_size, first = (size_t)places[0];
+    const bool side_by_side = run && first % KV_KEY_BLOCK == 0;
     uint16_t *scales = (uint16_t *)(void *)(gathered + KV_KEY_BLOCK * size);
-    bool side_by_side = first % KV_KEY_BLOCK == 0;
-    n = n < KV_KEY_BLOCK ? n : KV_KEY_BLOCK;
-    for (int i = 0; i < n; i++)
-        side_by_side &= (size_t)p->places[i] == first + (size_t)i;
     p->centres = side_by_side ? (const char *)a->centres + first * size : gathered;
     p->centre_scales = side_by_side ? a->centre_scales + first : scales;
     for (int i = 0; !side_by_side && i < n; i++) {
-        const size_t place = (size_t)p->places[i], column = place % KV_KEY_BLOCK;
+        const size_t place = (size_t)places[i], column = place % KV_KEY_BLOCK;
         const char *codes = (const char *)a->centres + (place - column) * size + column;
         for (size_t d = 0; d < size; d++)
             gathered[d * KV_KEY_BLOCK + (size_t)i] = codes[d * KV_KEY_BLOCK];
         scales[i] = a->centre_scales[place];
     }
+}
+
+/* Where the part's blocks, as far as they are seen, lie: where one behind the other, as without places. */
+INLINED void find_places(enum kv_kept kept, const struct kv_attention *a, int part, int n_seen, struct tile_part *p,
+                         char *gathered)
+{
+    const int32_t *places = a->places + part * PART_BLOCKS;
+    const int n = (n_seen + KV_KEY_BLOCK - 1) / KV_KEY_BLOCK;
+    const bool run = is_run(places, n);
+    const size_t slot = run ? (size_t)places[0] * KV_KEY_BLOCK : 0;
+    p->places = run ? NULL : places;
+    p->keys += slot * kv_key_bytes(kept, a->head_size);
+    p->values += slot * p->value_bytes;
+    p->key_scales += kv_is_scaled(kept) ? slot : 0;
+    p->value_scales += kv_is_scaled(a->values_kept) ? slot : 0;
+    if (kv_is_centred(kept))
+        find_centres(a, places, n, run, p, gathered);
 }
 
 /* A tile of queries, of which the first `skip` are there to fill it: they have been attended to. */
@@ -520,7 +551,6 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
     struct tile_part p = {
         .queries = a->queries + (size_t)first * a->query_stride,
         .query_stride = a->query_stride,
-        .places = a->places ? a->places + part * (KV_ATTENTION_PART / KV_KEY_BLOCK) : NULL,
         .keys = (const char *)a->keys + begin * kv_key_bytes(kept, a->head_size),
         .values = (const char *)a->values + begin * value_bytes,
         .key_scales = kv_is_scaled(kept) ? a->key_scales + begin : NULL,
@@ -535,13 +565,13 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
     };
     float *out = a->scratch + KV_MAX_QUERY_TILE * SCORE_STRIDE;
     struct softmax of_part[KV_QUERY_TILE];
+    if (a->places)
+        find_places(kept, a, part, seen_by(&p, n_queries - 1), &p,
+                    (char *)(out + 2 * KV_MAX_QUERY_TILE * (head_size + 1)));
     if (n_queries == 1 && a->places)
         look_ahead_by_places(kept, a, part, a->first_position + first, &p);
     else if (n_queries == 1)
         look_ahead(kept, a, part, a->first_position + first, &p);
-    if (kv_is_centred(kept) && a->places)
-        find_centres(a, &p, (seen_by(&p, n_queries - 1) + KV_KEY_BLOCK - 1) / KV_KEY_BLOCK,
-                     (char *)(out + 2 * KV_MAX_QUERY_TILE * (head_size + 1)));
     if (kept == KV_KEPT_INT4)
         rotate_queries(&p, out + KV_MAX_QUERY_TILE * (head_size + 1), n_queries);
     score(kept, &p, n_queries, n_blocks, seen_by(&p, n_queries - 1));
