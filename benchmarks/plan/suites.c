@@ -287,13 +287,14 @@ static kv_status plan_paged(const struct kv_suite *suite, const struct kv_sweep 
     static const char *const caches[] = {"contiguous", "paged:4", "paged:16", "paged:64", "paged:256"};
     static const int all[] = {1, 8};
     const struct kv_sweep arms = with_caches(sweep, caches, sizeof caches / sizeof *caches);
-    const int n_new = sweep->n_new ? sweep->n_new : 5, window = window_of(sweep, 256), short_one = 64;
+    const int n_new = sweep->n_new ? sweep->n_new : 5, window = sweep->config->n_positions, short_one = 64;
     const int contexts[] = {short_one < window ? short_one : window, window};
+    const int n_contexts = contexts[0] < contexts[1] && sweep->extent != KV_EXTENT_QUICK ? 2 : 1;
     const struct sizes batches = batches_of(sweep, SIZES(all));
     int lengths[2];
     for (int i = 0; i < 2; i++)
         lengths[i] = contexts[i] > n_new - 1 ? contexts[i] - (n_new - 1) : 1;
-    const struct sizes prompts = prompts_of(sweep, (struct sizes){lengths, contexts[0] < contexts[1] ? 2 : 1});
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){lengths, n_contexts});
     kv_status status = KV_OK;
     for (int p = 0; p < prompts.n; p++)
         for (int b = 0; !status && b < batches.n; b++) {
@@ -314,13 +315,13 @@ static kv_status plan_prefix(const struct kv_suite *suite, const struct kv_sweep
     static const char *const caches[] = {"contiguous", "paged:16"};
     static const int quick[] = {8}, all[] = {2, 8}, percents[] = {0, 50, 90};
     const struct kv_sweep arms = with_caches(sweep, caches, sizeof caches / sizeof *caches);
-    const int window = window_of(sweep, 64), length = window < 128 ? (window > 1 ? window - 1 : 1) : 128;
+    const int window = sweep->config->n_positions, length = window < 128 ? (window > 1 ? window - 1 : 1) : 128;
     const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
     const struct sizes prompts = prompts_of(sweep, (struct sizes){&length, 1});
     kv_status status = KV_OK;
     for (int p = 0; p < prompts.n; p++)
         for (int b = 0; !status && b < batches.n; b++) {
-            const int first = plan->n_cells, n_prompt = prompts.values[p];
+            const int first = plan->n_cells, turn = plan->n_turns, n_prompt = prompts.values[p];
             for (int i = 0; !status && i < 3; i++) {
                 const int own = i == 1 && sweep->n_prefix ? sweep->n_prefix : n_prompt * percents[i] / 100;
                 const struct kv_point point = {.batch = batches.values[b],
@@ -332,7 +333,8 @@ static kv_status plan_prefix(const struct kv_suite *suite, const struct kv_sweep
                                          sweep->repetitions, error);
             }
             for (int i = first; i < plan->n_cells; i++)
-                plan->cells[i].turn = plan->cells[first].turn;
+                plan->cells[i].turn = turn;
+            plan->n_turns = turn + 1;
         }
     return status;
 }

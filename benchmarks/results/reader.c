@@ -38,6 +38,7 @@ static bool is_later(enum kv_file_kind kind, enum kv_column column)
     case KV_COLUMN_CACHE:
     case KV_COLUMN_KV:
     case KV_COLUMN_CHUNK:
+    case KV_COLUMN_PREFIX_TOKENS:
     case KV_COLUMN_PREFILL_FLOPS:
     case KV_COLUMN_PREFILL_BYTES:
     case KV_COLUMN_LIMIT_NS:
