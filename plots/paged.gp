@@ -7,7 +7,7 @@ call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3
 
 title = "What blocks cost: ".model
 subtitle = setting
-footnote = "Time of a step over that of the contiguous cache in the same rounds. Band: 3 % on either side.  " \
+footnote = "Time of a step over that of the contiguous cache in the same rounds. Grey: as fast, within 3 %.\n" \
     ."Bars: 95 % interval over the rounds (".repetitions(0).")." .left_out(0)
 call "title.gp" title subtitle footnote
 set logscale x 2

@@ -6,7 +6,7 @@ call "theme.gp" 900 660 ARG1 ARG2 ARG3
 
 title = "What a shared prefix saves: ".model
 subtitle = setting.", ".workload
-footnote = "Grey: B / (share + B (1 − share)), the positions that are run without sharing over those with it.  " \
+footnote = "Grey: B / (share + B (1 − share)), the positions that are run without sharing over those with it.\n" \
     ."Bars: 95 % interval over the rounds (".repetitions(0).")." .left_out(0)
 call "title.gp" title subtitle footnote
 call "legend.gp" ""
@@ -28,12 +28,12 @@ do for [row = 1:2] {
         set xlabel (row == 2 ? "Shared, % of the prompt" : "") offset 0,0.2 textcolor rgb ink
         at(i) = of(i) && column("batch") == batch ? column("share") : NaN
         if (row == 1) {
-            plot for [i = 1:n_arms] table("shares") using (at(i)):"bound" with lines ls limit_style, \
+            plot for [i = 1:n_arms] table("shares") using (at(i)):"bound" smooth unique with lines ls limit_style, \
                 for [i = 1:n_arms] table("shares") using (at(i)):"low":(0):(column("high") - column("low")) \
                 with vectors nohead ls style_of(i), \
-                for [i = 1:n_arms] table("shares") using (at(i)):"gain" with linespoints ls style_of(i)
+                for [i = 1:n_arms] table("shares") using (at(i)):"gain" smooth unique with linespoints ls style_of(i)
         } else {
-            plot for [i = 1:n_arms] table("shares") using (at(i)):"live" with linespoints ls style_of(i)
+            plot for [i = 1:n_arms] table("shares") using (at(i)):"live" smooth unique with linespoints ls style_of(i)
         }
         unset label
         unset arrow
