@@ -35,6 +35,7 @@ typedef enum kv_status {
     KV_ERROR_NUMERIC,     /* a logit is not a number, so no token can be selected */
     KV_ERROR_THREAD,      /* a thread could not be started */
     KV_WINDOW_FULL,       /* n_positions is reached under KV_OVERFLOW_STOP; the session is unchanged */
+    KV_POOL_FULL,         /* the cache's pool has not enough blocks left; the session is unchanged */
 } kv_status;
 
 struct kv_error {
@@ -172,6 +173,9 @@ struct kv_session_options {
     int capacity;       /* most positions a sequence will have, 1..n_positions; 0: n_positions */
     int chunk;          /* prefill at most this many positions at once; 0: the path chooses */
     enum kv_overflow overflow;
+    /* Of a cache with a pool ("paged:16"): positions of all sequences together that it has blocks for, in whole blocks; 0:
+     * of every sequence all. With fewer, KV_POOL_FULL may come. Others ignore it. */
+    int pool;
 };
 
 struct kv_session;
@@ -209,15 +213,23 @@ kv_status kv_session_truncate(struct kv_session *session, const int *lengths, st
  *   tokens      [B, T], each 0..V-1
  *   all_logits  [B, T, V] or NULL: also the logits of every appended position
  * Errors: ARGUMENT (a token out of range, more than `capacity` positions, all_logits over the window's
- * end), KV_WINDOW_FULL. After an error the session is as it was. */
+ * end), KV_WINDOW_FULL, KV_POOL_FULL. After an error the session is as it was. */
 kv_status kv_session_prefill(struct kv_session *session, const int32_t *tokens, int n_tokens, float *all_logits,
                              struct kv_error *error);
 
 /* Prefills all sequences, which are empty, with the same tokens [T]: on a path that keeps keys and values they are run
  * once and copied, so that a long prompt of a large batch takes the time of one sequence. Otherwise the same as
- * kv_session_prefill. Errors: ARGUMENT (a sequence is not empty, too) and its own. */
+ * kv_session_prefill: every sequence has keys and values of its own, also where a cache could share them. Errors:
+ * ARGUMENT (a sequence is not empty, too) and its own. */
 kv_status kv_session_prefill_same(struct kv_session *session, const int32_t *tokens, int n_tokens,
                                   struct kv_error *error);
+
+/* Prefills all sequences, which are empty, with tokens [B, T] whose first n_prefix, 0..T, are the same in all: on a path
+ * that keeps keys and values these are run once, in sequence 0. A cache with a pool keeps them once, too, but for the
+ * last block where it is not full; others keep copies. Otherwise the same as kv_session_prefill, to the bit. Errors:
+ * ARGUMENT (sequences that are not empty, or whose prefix differs, too) and its own. */
+kv_status kv_session_prefill_prefix(struct kv_session *session, const int32_t *tokens, int n_tokens, int n_prefix,
+                                    struct kv_error *error);
 
 /* Appends n_tokens[b] >= 0 positions to sequence b, for at least one of them, and computes the logits of the last one of
  * each that gets any; the others keep theirs.
@@ -229,7 +241,8 @@ kv_status kv_session_prefill_same(struct kv_session *session, const int32_t *tok
 kv_status kv_session_append(struct kv_session *session, const int *n_tokens, const int32_t *tokens, float *all_logits,
                             struct kv_error *error);
 
-/* Gives sequence `to` all that sequence `from` has, its logits among it. Errors: ARGUMENT. */
+/* Gives sequence `to` all that sequence `from` has, its logits among it. A cache with a pool shares the blocks, and
+ * copies the last one when one of the two appends to it. Errors: ARGUMENT. */
 kv_status kv_session_fork(struct kv_session *session, int from, int to, struct kv_error *error);
 
 /* Appends one position: tokens [B]. The same as kv_session_prefill with T = 1. */
@@ -258,6 +271,37 @@ const char *kv_session_cache(const struct kv_session *session);
 const char *kv_session_kv(const struct kv_session *session);
 const char *kv_session_matmul(const struct kv_session *session);
 const char *kv_session_isa(const struct kv_session *session);
+
+/* ---- Store of prefixes: what one request ran is there for the next ---------------------------------------------- */
+
+/* Blocks of a session's cache that stay when their sequence ends, in a tree: the path to a block is the tokens before
+ * it, so that a prompt finds the longest beginning that was run before, in whole blocks. The block that was used longest
+ * ago, of those that no other stands behind, goes first. It belongs to the session's calling thread. */
+struct kv_store;
+
+struct kv_store_counts {
+    int64_t asked_tokens, found_tokens; /* of all prompts; hit rate = found / asked */
+    int64_t evicted_blocks;
+    int n_blocks; /* in it */
+    size_t bytes; /* of their keys and values */
+};
+
+/* Of at most `budget` bytes of keys and values; allocates all that it will need. The session, whose cache has a pool
+ * ("paged:16") with room for these blocks beside those of its sequences, must outlive it. Errors: ARGUMENT (a budget
+ * below one block, a cache without blocks), MEMORY. */
+kv_status kv_store_create(struct kv_store **store, struct kv_session *session, size_t budget, struct kv_error *error);
+/* Lets all blocks go. */
+void kv_store_free(struct kv_store *store);
+
+/* Gives `sequence`, which is empty, what there is of the beginning of tokens [n], n - 1 positions at most: *n_found. The
+ * rest is then appended as usual; logits are those of a session without a store, to the bit. Errors: ARGUMENT. */
+kv_status kv_store_take(struct kv_store *store, int sequence, const int32_t *tokens, int n, int *n_found,
+                        struct kv_error *error);
+/* Keeps the whole blocks of `sequence`, which goes on unchanged. Errors: ARGUMENT. */
+kv_status kv_store_keep(struct kv_store *store, int sequence, struct kv_error *error);
+/* Evicts one block, for a pool that is full; false: there is none. */
+bool kv_store_evict(struct kv_store *store);
+struct kv_store_counts kv_store_counts(const struct kv_store *store);
 
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */
 

@@ -30,7 +30,7 @@ static int create_guards(void **state)
 {
     (void)state;
     guard_create(&cache_guard, (size_t)SEQUENCES * HEADS * 2 * (MAX_POSITIONS + 64) * (MAX_HEAD_SIZE + 8));
-    guard_create(&scratch_guard, kv_attention_scratch(MAX_HEAD_SIZE));
+    guard_create(&scratch_guard, kv_attention_scratch(MAX_HEAD_SIZE) + 2 * (MAX_POSITIONS + 64) * (MAX_HEAD_SIZE + 8));
     return 0;
 }
 
@@ -41,6 +41,9 @@ static int free_guards(void **state)
     guard_free(&scratch_guard);
     return 0;
 }
+
+/* How the caches that are opened are laid out. */
+static const char *layout_name;
 
 /* An empty cache in memory of NaN that ends at a guard page. */
 static void open_cache(struct fixture *f, const char *kv, int head_size, int n_positions)
@@ -54,16 +57,22 @@ static void open_cache(struct fixture *f, const char *kv, int head_size, int n_p
                                  .batch = SEQUENCES,
                                  .capacity = kv_round_to_key_block(n_positions),
                                  .lengths = f->lengths};
-    assert_ok(kv_cache_find(NULL, kv, &f->cache.kind, f->cache.numbers, &error), error);
+    assert_ok(kv_cache_find(layout_name, kv, &f->cache.kind, f->cache.numbers, &error), error);
     f->cache.kind->lay_out(&f->cache, &layout);
     assert_false(layout.overflow);
     f->bytes = layout.bytes;
-    f->cache.base = (char *)guard_last(&cache_guard, layout.bytes / sizeof(float));
+    f->cache.base = f->cache.pages.base = (char *)guard_last(&cache_guard, layout.bytes / sizeof(float));
+    f->cache.kind->start(&f->cache);
 }
 
 static void append(struct fixture *f, int n)
 {
     const int first = f->lengths[place.sequence];
+    int lengths[SEQUENCES];
+    for (int b = 0; b < SEQUENCES; b++) /* all of them, so that blocks of a pool lie apart */
+        lengths[b] = first + n;
+    if (f->cache.kind->reserve)
+        f->cache.kind->reserve(&f->cache, lengths);
     f->cache.kind->append(&f->cache, place, n, keys[first], values[first], MAX_HEAD_SIZE);
     f->lengths[place.sequence] += n;
 }
@@ -84,7 +93,7 @@ static struct kv_attention attention_of(const struct fixture *f, int first, int 
         .scale = 1.0f / sqrtf((float)f->cache.head_size),
         .out = out,
         .out_stride = MAX_HEAD_SIZE,
-        .scratch = guard_last(&scratch_guard, kv_attention_scratch(f->cache.head_size)),
+        .scratch = guard_last(&scratch_guard, f->cache.scratch),
     };
 }
 
@@ -93,7 +102,7 @@ static void attend(const struct fixture *f, const struct kv_kernels *kernels, in
 {
     struct kv_attention a = attention_of(f, first, n, out);
     f->cache.kind->attend(&f->cache, place, kernels, &a);
-    assert_guard(&scratch_guard, kv_attention_scratch(f->cache.head_size));
+    assert_guard(&scratch_guard, f->cache.scratch);
 }
 
 /* Keys with what those of a model have: a channel's bias, a slow drift and outliers. */
@@ -111,13 +120,18 @@ static void fill(int head_size, uint64_t seed)
 static const int head_sizes[] = {1, 5, 8, 16, 17, 32, 33, 48, 64, 80, 96};
 enum { N_HEAD_SIZES = sizeof head_sizes / sizeof head_sizes[0] };
 
+/* And layouts: of pages, those that attention reads in place and those that it reads a copy of. */
 static void for_types_and_sizes(void (*check)(const char *kv, int head_size))
 {
-    for (int k = 0; kv_kv_choice(k); k++)
-        for (int i = 0; i < N_HEAD_SIZES; i++) {
-            fill(head_sizes[i], (uint64_t)i + 1);
-            check(kv_kv_choice(k)->name, head_sizes[i]);
-        }
+    static const char *const layouts[] = {"contiguous", "paged:16", "paged:5"};
+    for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++)
+        for (int k = 0; kv_kv_choice(k); k++)
+            for (int i = (int)l; i < N_HEAD_SIZES; i += l ? 4 : 1) {
+                layout_name = layouts[l];
+                fill(head_sizes[i], (uint64_t)i + 1);
+                check(kv_kv_choice(k)->name, head_sizes[i]);
+            }
+    layout_name = NULL;
 }
 
 /* ---- Against the definition --------------------------------------------------------------------------------- */

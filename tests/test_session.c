@@ -131,7 +131,7 @@ FIXTURE_TEST(errors_name_the_thing)
         {{.batch = 1, .chunk = -1}, "chunk"},
         {{.batch = 1, .overflow = (enum kv_overflow)3}, "overflow"},
         {{.batch = 1, .path = "hybrid"}, "path 'hybrid' is not known; use one of: cached, naive"},
-        {{.batch = 1, .cache = "paged"}, "cache 'paged' is not known; use one of: contiguous"},
+        {{.batch = 1, .cache = "pages"}, "cache 'pages' is not known; use one of: contiguous"},
         {{.batch = 1, .matmul = "cuda"}, "matmul 'cuda' is not known; use one of: packed, openblas, reference"},
         {{.batch = 1, .isa = "sse9"}, "isa 'sse9' is not known; use one of: portable"},
     };
@@ -286,11 +286,15 @@ static void with_long_model(const struct fixture *f,
     config.n_positions = LONG_P;
     config.n_embd = LONG_C;
     OK(kv_model_synthesize(&r.model, &config, 7, NULL, NULL, f->pool, &error));
-    for (int i = 0; kv_cache_choice(i); i++)
+    static const char *const others[] = {"paged:3", "paged:256"}; /* other numbers than the table's */
+    int n_caches = 0;
+    while (kv_cache_choice(n_caches))
+        n_caches++;
+    for (int i = 0; i < n_caches + 2; i++)
         for (int j = 0; kv_kv_choice(j); j++) {
             const struct kv_cache_kind *kind;
             int numbers[KV_CACHE_NUMBERS];
-            r.cache = kv_cache_choice(i)->name;
+            r.cache = i < n_caches ? kv_cache_choice(i)->name : others[i - n_caches];
             r.kv = kv_kv_choice(j)->name;
             for (int p = 0; kv_cache_find(r.cache, r.kv, &kind, numbers, NULL) == KV_OK && kv_path_choice(p); p++)
                 for (int chunk = 0; chunk <= 5; chunk += 5) {

@@ -18,6 +18,7 @@ struct bench_settings {
     struct int_list counts[KV_MAX_AXES];
     struct int_list batches;
     struct int_list prompts;
+    int n_prefix;
     int n_new;
     int repetitions;
     double time_s; /* 0: as long as it takes */

@@ -32,6 +32,7 @@ int command_logits(int argc, char **argv);
 int command_pack(int argc, char **argv);
 int command_peers(int argc, char **argv);
 int command_plan(int argc, char **argv);
+int command_replay(int argc, char **argv);
 int command_race(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_tables(int argc, char **argv);

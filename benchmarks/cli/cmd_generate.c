@@ -32,6 +32,7 @@ struct settings {
     double top_p;
     int batch; /* 0: as many as --tokens has */
     int chunk;
+    int n_prefix;
     const char *path;
     const char *speculate;                /* NULL: none */
     const char *race[GENERATE_MOST_ARMS]; /* settings of the arms; NULL: no more */
@@ -210,6 +211,7 @@ static int make_job(const char *command, const struct settings *s, const struct 
                     .n_prompts = s->rows.batch,
                     .n_prompt = s->rows.length,
                     .prompt_lengths = s->prompts.lengths,
+                    .n_prefix = s->n_prefix,
                     .n_new = s->n_new,
                     .end_of_text = s->stop_at_eot ? kv_tokenizer_end_of_text(tokenizer) : -1,
                     .speculation = *speculation},
@@ -218,6 +220,11 @@ static int make_job(const char *command, const struct settings *s, const struct 
     job->options.session.chunk = s->chunk;
     job->options.session.overflow = (enum kv_overflow)overflow;
     const int n_positions = kv_model_config(model)->n_positions;
+    if (s->n_prefix > s->rows.length)
+        return cli_fail(command, CLI_FAILED, "--prefix: %d is longer than the prompt of %d tokens; share fewer",
+                        s->n_prefix, s->rows.length);
+    if (s->n_prefix && s->prompts.lengths)
+        return cli_fail(command, CLI_USAGE, "--prefix is of prompts of one length; leave it out with --prompts");
     if (s->n_new > 0 && job->options.session.overflow == KV_OVERFLOW_STOP && s->rows.length > n_positions)
         return cli_fail(command, CLI_FAILED,
                         "%s: %d tokens, n_positions is %d; give fewer, or choose --overflow recompute or shift",
@@ -502,6 +509,13 @@ int command_generate(int argc, char **argv)
         {.name = "stop-at-eot",
          .help = "end a sequence at <|endoftext|>, which is not printed",
          .flag = &s.stop_at_eot},
+        {.name = "prefix",
+         .argument = "N",
+         .help = "the first N tokens, the same in all prompts, are run once for all sequences, and kept once where\n"
+                 "                           the cache shares blocks (--cache paged:16); the ids are the same",
+         .integer = &s.n_prefix,
+         .low = 1,
+         .high = INT32_MAX},
         {.name = "ids", .help = "print token ids on one line instead of text", .flag = &s.ids},
     };
     const struct option_table table = {

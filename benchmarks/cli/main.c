@@ -30,6 +30,7 @@ static const struct command commands[] = {
     {"train", "train a small GPT on a text, on this CPU", command_train, true, true},
     {"pack", "make one file of a run, to keep or to send", command_pack, false, false},
     {"plan", "what this machine serves at a time-per-token goal", command_plan, false, false},
+    {"replay", "requests of a trace, without and with a store of prefixes", command_replay, true, true},
     {"report", "write a run as one HTML page: findings, figures, tables", command_report, false, false},
     {"history", "all runs over time: where what became slower or faster", command_history, false, false},
     {"tables", "write the tables that the figures of a run are drawn from, for scripts", command_tables, false, false},

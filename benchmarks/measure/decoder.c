@@ -74,6 +74,7 @@ kv_status kv_decoder_create(struct kv_decoder *d, const struct kv_model *model, 
         .end_of_text = o->end_of_text,
         .k = o->speculation.k,
         .same_prompt = o->same_prompt,
+        .n_prefix = o->n_prefix,
         .most_positions = o->session.overflow == KV_OVERFLOW_STOP ? kv_model_config(model)->n_positions : INT_MAX};
     /* The session first: it knows what memory is left before anything is touched. */
     kv_status status = create_session(d, model, pool, o, error);
@@ -148,7 +149,8 @@ static kv_status select_one(struct kv_decoder *d, struct kv_error *error)
     const struct kv_generation *g = &d->generation;
     kv_status status = g->n_steps > 0   ? decode(d, error)
                        : d->same_prompt ? kv_session_prefill_same(d->session, d->prompt, g->n_prompt, error)
-                                        : kv_session_append(d->session, d->prompt_lengths, d->prompt, NULL, error);
+                       : d->n_prefix ? kv_session_prefill_prefix(d->session, d->prompt, g->n_prompt, d->n_prefix, error)
+                                     : kv_session_append(d->session, d->prompt_lengths, d->prompt, NULL, error);
     if (!status)
         status = d->sampler ? kv_sampler_select(d->sampler, kv_session_logits(d->session), d->runs, d->newest, error)
                             : kv_session_greedy(d->session, d->newest, error);

@@ -22,6 +22,7 @@ struct kv_decoder_options {
     int n_prompts;                     /* the batch, or 1 for all sequences */
     int n_prompt;                      /* T >= 1, of the longest */
     const int *prompt_lengths;         /* [n_prompts], each at least 1; NULL: all n_prompt */
+    int n_prefix;                      /* first tokens that all prompts, of one length, share, run once: 0..T */
     int n_new;                         /* N >= 0: most tokens a sequence */
     int32_t end_of_text;               /* the id that ends a sequence; -1: none does */
     struct kv_speculation speculation; /* k 0: none; its sampling and n_tokens are seen to */
@@ -54,6 +55,7 @@ struct kv_decoder {
     bool same_prompt, has_prompt; /* kept over resets; it has been run */
     int *prompt_lengths;          /* [B] */
     int32_t first;                /* token behind it, of all sequences */
+    int n_prefix;
 };
 
 /* Model and pool must outlive it; the options are read during the call only. Errors: MEMORY, those of kv_session_create

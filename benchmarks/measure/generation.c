@@ -63,11 +63,26 @@ static struct kv_work work_of(const struct kv_run *run, const struct kv_cell *ce
     return kv_step_work(run->settings->config, cell->arm.weights, &options, n_before, n_new);
 }
 
+/* Of the prompt; what sequences share is run once, on a path that keeps it. */
+static struct kv_work prefill_work(const struct kv_run *run, const struct kv_cell *cell)
+{
+    const struct kv_point *p = &cell->point;
+    struct kv_session_options one = kv_cell_session_options(cell);
+    struct kv_work work = work_of(run, cell, 0, p->n_prompt);
+    one.batch = 1;
+    for (int part = 0; p->n_prefix && kv_path_keeps(cell->arm.path) && part < KV_N_PARTS; part++)
+        if (part != KV_PART_HEAD)
+            work.flops -=
+                (p->batch - 1) *
+                kv_part_work((enum kv_part)part, run->settings->config, cell->arm.weights, &one, 0, p->n_prefix).flops;
+    return work;
+}
+
 /* Of so many new tokens of the cell. */
 static double least_of(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits, int n_new)
 {
     const struct kv_point *p = &cell->point;
-    struct kv_work work = work_of(run, cell, 0, p->n_prompt);
+    struct kv_work work = prefill_work(run, cell);
     double seconds = p->same_prompt ? 0 : kv_limit_seconds(limits, work.bytes, work.flops);
     if (n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
         work = work_of(run, cell, p->n_prompt + (n_new - 2) / 2, 1);
@@ -84,7 +99,7 @@ double kv_generation_least_seconds(const struct kv_run *run, const struct kv_cel
 void kv_generation_expect(struct kv_cell_run *cell)
 {
     const struct kv_point *p = &cell->cell->point;
-    const struct kv_work prefill = work_of(cell->run, cell->cell, 0, p->n_prompt);
+    const struct kv_work prefill = prefill_work(cell->run, cell->cell);
     const int n_steps = p->n_new - 1;
     struct kv_work mean = {0, 0};
     kv_row_set_number(&cell->row, KV_COLUMN_PREFILL_FLOPS, prefill.flops);
@@ -148,6 +163,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         .end_of_text = -1,
         .same_prompt = p->same_prompt,
         .speculation = *speculation,
+        .n_prefix = p->n_prefix,
     };
     status = kv_decoder_create(decoder, model, pool, &options, error);
     free(prompt);
@@ -241,6 +257,9 @@ kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *
 {
     const struct kv_point *p = &cell->point;
     const long used = (long)p->n_prompt + p->n_new - 1;
+    if (p->n_prefix > p->n_prompt)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "a prefix of %d is longer than the prompt of %d tokens: share fewer",
+                       p->n_prefix, p->n_prompt);
     if (used <= config->n_positions)
         return KV_OK;
     return kv_fail(error, KV_ERROR_ARGUMENT,

@@ -47,7 +47,7 @@ struct kv_kernel_memory {
 struct shape {
     struct kv_matrix w;    /* of a product, */
     size_t data, scales;   /*   its parts' offsets in an item of the ring */
-    struct kv_cache cache; /* of attention: one layer and one sequence */
+    struct kv_cache cache; /* of attention: one layer and one sequence; its tables are apart from the ring's items */
     size_t item_bytes;     /* of the ring: one w, or one such cache; a whole number of KV_ALIGNMENT */
     struct sizes sizes;
     struct kv_work work;
@@ -63,6 +63,8 @@ struct kernel_state {
     struct kv_pool *pool;
     int n_threads;
     struct shape shape;
+    char *tables; /* of the cache: what stands before its first layer */
+    int length;   /* of its sequence */
     /* of the parallel region that runs */
     const struct kv_cell_run *cell;
     int64_t n_calls;
@@ -112,7 +114,7 @@ static void shape_attention(const struct kv_config *config, const struct kv_cell
     shape->item_bytes = layout.bytes;
     shape->sizes.x = M * 3 * width;
     shape->sizes.y = M * width;
-    shape->sizes.scratch = kv_attention_scratch(shape->cache.head_size);
+    shape->sizes.scratch = shape->cache.scratch;
     shape->work = (struct kv_work){4 * (p->rows > 1 ? T * (T + 1) / 2 : T) * C,
                                    shape->cache.kind->bytes(shape->cache.kind, shape->cache.numbers, config, T) /
                                        config->n_layer};
@@ -320,8 +322,6 @@ static void call_attention(const struct kernel_state *state, char *item, int ran
     const int n_head = config->n_head, head_size = config->n_embd / n_head;
     const size_t C = (size_t)config->n_embd;
     struct kv_cache cache = state->shape.cache;
-    int length = p->n_context;
-    cache.lengths = &length;
     cache.base = item;
     const int end = (int)((long)n_head * (rank + 1) / state->n_threads);
     for (int head = (int)((long)n_head * rank / state->n_threads); head < end; head++) {
@@ -383,6 +383,23 @@ static void prepare_job(void *argument, int rank)
     state->backend->prepare_thread();
 }
 
+/* All of the sequence is there: in which of the items does not matter to the tables. */
+static kv_status open_tables(struct kernel_state *state, struct kv_error *error)
+{
+    struct kv_cache *cache = &state->shape.cache;
+    const int n_context = state->cell->cell->point.n_context;
+    state->tables = calloc(cache->layers + 1, 1);
+    if (!state->tables)
+        return kv_fail(error, KV_ERROR_MEMORY, "kernels: no memory; close other programs");
+    cache->pages.base = state->tables;
+    cache->lengths = &state->length;
+    cache->kind->start(cache);
+    if (cache->kind->reserve)
+        cache->kind->reserve(cache, &n_context);
+    state->length = n_context;
+    return KV_OK;
+}
+
 static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 {
     const struct kv_arm *arm = &cell->cell->arm;
@@ -398,6 +415,8 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
         status = kv_matmul_find_for(arm->weights, arm->gemm, &state->shape.w.format, &state->backend, error);
     } else if (!status) {
         status = kv_cache_find(arm->cache, arm->kv, &state->shape.cache.kind, state->shape.cache.numbers, error);
+        if (!status)
+            status = open_tables(state, error);
     }
     if (!status)
         status = kv_run_pool(cell->run, arm->threads, &state->pool, error);
@@ -424,7 +443,9 @@ static kv_status settle(struct kv_cell_run *cell, struct kv_error *error)
 
 static void close(struct kv_cell_run *cell)
 {
-    free(cell->state);
+    struct kernel_state *state = cell->state;
+    free(state->tables);
+    free(state);
 }
 
 /* ---- Figures ---------------------------------------------------------------------------------------- */

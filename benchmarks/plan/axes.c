@@ -274,6 +274,7 @@ void kv_cell_describe(const struct kv_cell *cell, struct kv_row *row)
     set_size(row, KV_COLUMN_BATCH, p->batch);
     set_size(row, KV_COLUMN_PROMPT_TOKENS, p->n_prompt);
     set_size(row, KV_COLUMN_NEW_TOKENS, p->n_new);
+    set_size(row, KV_COLUMN_PREFIX_TOKENS, p->n_prefix);
     /* The last new token is selected, not run. */
     const double context = cell->kind == KV_KIND_GENERATION ? (double)p->n_prompt + p->n_new - 1 : p->n_context;
     if (context > 0)

@@ -81,6 +81,7 @@ struct kv_sweep {
     const int *prompts; /* [n_prompts] tokens */
     int n_prompts;
     int n_new;
+    int n_prefix; /* of every generation; suite prefix has its own where it is 0 */
     int repetitions;
     enum kv_extent extent;
     const struct kv_config *config; /* the model's shape */
@@ -109,6 +110,7 @@ const struct kv_kind_info *kv_kind_info(enum kv_kind kind);
 
 struct kv_point {
     int batch, n_prompt, n_new; /* of a generation */
+    int n_prefix;               /* first tokens of the prompt that are run once for all sequences, and timed */
     const char *shape;          /* of a kernel */
     int rows;                   /* of x; queries a head of attention */
     int n, k;                   /* the weights of a product are [k, n] */

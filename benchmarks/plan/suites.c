@@ -53,6 +53,7 @@ static kv_status add_generations(struct kv_plan *plan, const char *suite, const 
                 .batch = batches.values[b],
                 .n_prompt = prompts.values[p],
                 .n_new = sweep->n_new ? sweep->n_new : fitting(sweep, prompts.values[p], most_new),
+                .n_prefix = sweep->n_prefix,
             };
             status = kv_plan_add(plan, suite, KV_KIND_GENERATION, sweep, &point, repetitions, error);
         }
@@ -267,6 +268,82 @@ static kv_status plan_quality(const struct kv_suite *suite, const struct kv_swee
     return add_texts(plan, &arms, contexts + first, MOST - first, error);
 }
 
+/* ---- Pages -------------------------------------------------------------------------------------------- */
+
+/* The sweep of the cached path in these caches, where none are asked for. */
+static struct kv_sweep with_caches(const struct kv_sweep *sweep, const char *const *caches, int n)
+{
+    static const char *const path[] = {"cached"};
+    struct kv_sweep all = *sweep;
+    for (int i = 0; kv_axis_at(i); i++) {
+        if (kv_axis_at(i)->column == KV_COLUMN_PATH && !all.axes[i].n)
+            all.axes[i] = (struct kv_axis_values){.names = path, .n = 1};
+        if (kv_axis_at(i)->column == KV_COLUMN_CACHE && !all.axes[i].n)
+            all.axes[i] = (struct kv_axis_values){.names = caches, .n = n};
+    }
+    return all;
+}
+
+/* Steps at a short and a long context. The prompt is run once, before the rounds; every sequence then has its own keys
+ * and values, as copies, in blocks that lie apart. */
+static kv_status plan_paged(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                            struct kv_error *error)
+{
+    static const char *const caches[] = {"contiguous", "paged:4", "paged:16", "paged:64", "paged:256"};
+    static const int all[] = {1, 8};
+    const struct kv_sweep arms = with_caches(sweep, caches, sizeof caches / sizeof *caches);
+    const int n_new = sweep->n_new ? sweep->n_new : 5, window = sweep->config->n_positions, short_one = 64;
+    const int contexts[] = {short_one < window ? short_one : window, window};
+    const int n_contexts = contexts[0] < contexts[1] && sweep->extent != KV_EXTENT_QUICK ? 2 : 1;
+    const struct sizes batches = batches_of(sweep, SIZES(all));
+    int lengths[2];
+    for (int i = 0; i < 2; i++)
+        lengths[i] = contexts[i] > n_new - 1 ? contexts[i] - (n_new - 1) : 1;
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){lengths, n_contexts});
+    kv_status status = KV_OK;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            const struct kv_point point = {.batch = batches.values[b],
+                                           .n_prompt = prompts.values[p],
+                                           .n_new = fitting(sweep, prompts.values[p], n_new),
+                                           .same_prompt = fitting(sweep, prompts.values[p], n_new) > 1};
+            status = kv_plan_add(plan, suite->choice.name, KV_KIND_GENERATION, &arms, &point, sweep->repetitions,
+                                 error);
+        }
+    return status;
+}
+
+/* Prompts of which nothing, a half and nine tenths are shared, side by side in every round. */
+static kv_status plan_prefix(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                             struct kv_error *error)
+{
+    static const char *const caches[] = {"contiguous", "paged:16"};
+    static const int quick[] = {8}, all[] = {2, 8}, percents[] = {0, 50, 90};
+    const struct kv_sweep arms = with_caches(sweep, caches, sizeof caches / sizeof *caches);
+    const int window = sweep->config->n_positions, length = window < 128 ? (window > 1 ? window - 1 : 1) : 128;
+    const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){&length, 1});
+    kv_status status = KV_OK;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            const int first = plan->n_cells, turn = plan->n_turns, n_prompt = prompts.values[p];
+            for (int i = 0; !status && i < 3; i++) {
+                const int own = i == 1 && sweep->n_prefix ? sweep->n_prefix : n_prompt * percents[i] / 100;
+                const struct kv_point point = {.batch = batches.values[b],
+                                               .n_prompt = n_prompt,
+                                               .n_new = sweep->n_new ? sweep->n_new : fitting(sweep, n_prompt, 2),
+                                               .n_prefix = own};
+                if (i < 2 || !sweep->n_prefix)
+                    status = kv_plan_add(plan, suite->choice.name, KV_KIND_GENERATION, &arms, &point,
+                                         sweep->repetitions, error);
+            }
+            for (int i = first; i < plan->n_cells; i++)
+                plan->cells[i].turn = turn;
+            plan->n_turns = turn + 1;
+        }
+    return status;
+}
+
 /* ---- Kernels ------------------------------------------------------------------------------------------ */
 
 static kv_status plan_products(const char *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
@@ -339,6 +416,8 @@ static const struct kv_suite suites[] = {
     {{"parts", "where a step's time goes: products, attention, norms, head, waiting"}, false, plan_parts},
     {{"precision", "weights and caches in fewer bits, at batch 1, 8, 32: speed, bytes, quality"}, true, plan_precision},
     {{"quality", "what fewer bits cost: divergence from float32 against context, on a text"}, true, plan_quality},
+    {{"paged", "a cache of blocks: step time, bytes and block size"}, true, plan_paged},
+    {{"prefix", "sequences that share the beginning of their prompt: TTFT and bytes"}, true, plan_prefix},
     {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, false, plan_kernels},
     {{"limits", "read bandwidth and arithmetic peak of this machine"}, false, plan_limits},
 };

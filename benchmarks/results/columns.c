@@ -64,6 +64,11 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_BATCH] = {.name = "batch", POINT("b", "sequences", "sequences that run in step, B")},
     [KV_COLUMN_PROMPT_TOKENS] = {.name = "prompt_tokens", POINT("p", "tokens", "tokens of the prompt")},
     [KV_COLUMN_NEW_TOKENS] = {.name = "new_tokens", POINT("n", "tokens", "new tokens, N")},
+    [KV_COLUMN_PREFIX_TOKENS] = {.name = "prefix_tokens",
+                                 POINT(
+                                     "s", "tokens",
+                                     "first tokens of the prompt that all sequences share, which are run once; empty: "
+                                     "each runs its own")},
     [KV_COLUMN_CONTEXT_TOKENS] = {.name = "context_tokens",
                                   POINT("x", "tokens",
                                         "positions in the sequence when the last new token is selected; "
@@ -317,6 +322,7 @@ static const enum kv_column runs[] = {
     KV_COLUMN_BATCH,
     KV_COLUMN_PROMPT_TOKENS,
     KV_COLUMN_NEW_TOKENS,
+    KV_COLUMN_PREFIX_TOKENS,
     KV_COLUMN_CONTEXT_TOKENS,
     KV_COLUMN_REPETITION,
     KV_COLUMN_ROUND,

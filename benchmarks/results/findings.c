@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "results/precision.h"
+#include "results/prefix.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -446,6 +447,23 @@ static void find_precision(struct finder *finder)
     }
 }
 
+static void find_prefixes(struct finder *finder)
+{
+    for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++) {
+        const struct kv_cell_results *cell = &finder->results->cells[i];
+        struct kv_prefix prefix;
+        finder->status = kv_prefix_of(finder->results, cell, &prefix, finder->error);
+        if (!finder->status && prefix.base && prefix.base != cell && prefix.verdict != KV_EFFECT_UNDECIDED)
+            add(finder, (struct kv_finding){.kind = KV_FINDING_PREFIX,
+                                            .cell = cell,
+                                            .base = prefix.base,
+                                            .value = prefix.gain,
+                                            .interval = prefix.interval,
+                                            .value_2 = prefix.bound,
+                                            .n_of = prefix.n_rounds});
+    }
+}
+
 static void find_faults(struct finder *finder)
 {
     struct kv_finding finding = {.kind = KV_FINDING_FAULTS};
@@ -465,6 +483,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
     struct finder finder = {.results = results, .error = error};
     find_speeds(&finder);
     find_precision(&finder);
+    find_prefixes(&finder);
     find_trace_growth(&finder);
     find_depth_growth(&finder);
     find_memory(&finder);

@@ -325,6 +325,23 @@ static void tell_precision(const struct kv_finding *f, char *text, size_t size)
              is_plural ? "" : "s", gain.value, gain.range, kv_number_text(f->value_2, bound, sizeof bound), cost);
 }
 
+/* "prefix: with paged:16 the first tokens of 8 sequences that share 115 of 128 tokens are there 4.10 times as soon .." */
+static void tell_prefix(const struct kv_finding *f, char *text, size_t size)
+{
+    char bound[KV_NUMBER_SIZE];
+    struct kv_interval_text gain;
+    const double kept = f->cell->figures[KV_COLUMN_KV_LIVE_BYTES].median /
+                        f->base->figures[KV_COLUMN_KV_LIVE_BYTES].median;
+    kv_interval_text(f->value, f->interval, &gain);
+    snprintf(
+        text, size,
+        "prefix: with a %s cache the first tokens of %s sequences that share %s of %s tokens are there %s times as "
+        "soon as without sharing (%s), of a possible %s; keys and values take %.0f %% of the bytes",
+        f->cell->texts[KV_COLUMN_CACHE], f->cell->texts[KV_COLUMN_BATCH], f->cell->texts[KV_COLUMN_PREFIX_TOKENS],
+        f->cell->texts[KV_COLUMN_PROMPT_TOKENS], gain.value, gain.range,
+        kv_number_text(f->value_2, bound, sizeof bound), 100 * kept);
+}
+
 const char *kv_finding_text(const struct kv_results *results, const struct kv_finding *finding, char *text, size_t size)
 {
     if (finding->kind == KV_FINDING_GROWTH)
@@ -339,6 +356,8 @@ const char *kv_finding_text(const struct kv_results *results, const struct kv_fi
         tell_parts(results, finding, text, size);
     else if (finding->kind == KV_FINDING_PRECISION)
         tell_precision(finding, text, size);
+    else if (finding->kind == KV_FINDING_PREFIX)
+        tell_prefix(finding, text, size);
     else if (finding->kind == KV_FINDING_FAULTS)
         tell_faults(results, finding, text, size);
     else

@@ -116,6 +116,9 @@ void kv_picture_calibration(struct kv_picture *p);
 /* What fewer bits gain and cost. (picture_precision.c) */
 void kv_picture_precision(struct kv_picture *p);
 void kv_picture_quality(struct kv_picture *p);
+/* Of blocks against contiguous, and of shared prefixes against none. (picture_paged.c) */
+void kv_picture_paged(struct kv_picture *p);
+void kv_picture_prefix(struct kv_picture *p);
 /* Of the figure `peers`, likewise. (picture_peers.c) */
 void kv_picture_peers(struct kv_picture *p);
 

@@ -13,6 +13,19 @@
 /* A layout's own numbers stand behind its name: "paged:16". */
 #define KV_CACHE_NUMBERS 2
 
+/* Of a layout that shares memory out in blocks: where it notes which sequence has which. */
+struct kv_cache_pages {
+    int n_blocks;  /* of the pool */
+    int n_free;    /* that nobody has */
+    int n_entries; /* of a sequence in the table */
+    size_t bytes;  /* all that the cache allocated */
+    char *base;    /* of the owner's, as the cache's: what the offsets below are from */
+    size_t table;  /* [batch, n_entries] int32 */
+    size_t held;   /* [batch] blocks of each sequence */
+    size_t free;   /* [n_blocks] those that nobody has, the next one to take at n_free - 1 */
+    size_t blocks; /* [n_blocks] what is known of each */
+};
+
 struct kv_cache {
     const struct kv_cache_kind *kind;
     int n_layer, n_kv_head, head_size;
@@ -23,6 +36,9 @@ struct kv_cache {
     char *base;                    /* memory of the owner's */
     size_t layers, layer_stride;   /* bytes: where in it the first layer lies, and from one to the next */
     size_t codes[3], scales[3];    /* of keys, values and centres: where they lie in a layer */
+    int pool; /* positions of all sequences together that there is to be room for; 0: of each all */
+    struct kv_cache_pages pages;
+    size_t scratch; /* floats that a thread's attention needs, as lay_out found */
 };
 
 /* A head of a sequence in a layer. */
@@ -47,6 +63,14 @@ struct kv_cache_kind {
                     const struct kv_config *config, double n_positions);
     /* Adds the cache's memory to a layout and notes where it is; the owner sets `base` once it has that memory. */
     void (*lay_out)(struct kv_cache *cache, struct kv_layout *layout);
+    /* With `base` set, and that of pages: nothing is in it. */
+    void (*start)(struct kv_cache *cache);
+    /* Blocks that sequence takes from the pool, at most, when it is cut to `kept` of its positions and then reserved for
+     * `length`; NULL: there is no pool, and room for all. */
+    long (*wants)(const struct kv_cache *cache, int sequence, int kept, int length);
+    /* Before positions behind a sequence's length are appended: gives each sequence room of its own up to lengths[b], not
+     * less than it has. NULL: it has. */
+    void (*reserve)(struct kv_cache *cache, const int *lengths);
     /* Bytes of all that is in it, and of all that it has room for. */
     size_t (*live_bytes)(const struct kv_cache *cache);
     size_t (*reserved_bytes)(const struct kv_cache *cache);
@@ -60,11 +84,25 @@ struct kv_cache_kind {
     /* Element `dimension` of the key or value of a position. */
     float (*read)(const struct kv_cache *cache, struct kv_cache_place place, enum kv_cache_part part, int position,
                   int dimension);
-    /* Gives sequence `to` all keys and values of sequence `from`, whose length the owner copies. */
+    /* Gives sequence `to`, for which as much is reserved, copies of all keys and values of sequence `from`, whose length
+     * the owner copies. */
     void (*copy)(const struct kv_cache *cache, int from, int to);
+    /* The same without reserving, and without a copy until one of the two is appended to; NULL: cannot. */
+    void (*share)(struct kv_cache *cache, int from, int to);
+    /* Of layouts with a pool, for whoever keeps blocks beside the sequences: holds the index-th block of a sequence, which
+     * is full, and returns it; gives it to a sequence of whole blocks as its next one; lets it go. NULL: cannot. */
+    int (*hold)(struct kv_cache *cache, int sequence, int index);
+    void (*give)(struct kv_cache *cache, int sequence, int block);
+    void (*let_go)(struct kv_cache *cache, int block);
     /* Forgets what a sequence has behind its first `length` positions. */
     void (*truncate)(struct kv_cache *cache, int sequence, int length);
 };
+
+/* Whether a pool lacks blocks for what cache->kind->wants adds up to. */
+static inline bool kv_cache_is_short(const struct kv_cache *cache, long n_wanted)
+{
+    return cache->pool && n_wanted > cache->pages.n_free;
+}
 
 /* What keeps keys and values of type `kv`, or of two types, "KEYS/VALUES", as `cache` has it, and the numbers behind that
  * name, 0 where it has none; NULL: the first of each table. Errors: ARGUMENT for an unknown name or number. */

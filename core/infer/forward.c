@@ -129,7 +129,7 @@ static struct kv_attention attention_of(const struct job *job, int rank, int lay
         .scale = 1.0f / sqrtf((float)head_size),
         .out = e->work.h + row * (size_t)C + column,
         .out_stride = (size_t)C,
-        .scratch = e->work.scratch + (size_t)rank * kv_attention_scratch(head_size),
+        .scratch = e->work.scratch + (size_t)rank * e->scratch,
     };
 }
 

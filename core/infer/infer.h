@@ -20,7 +20,7 @@ struct kv_workspace {
     float *inner;    /* [R, I] */
     float *last;     /* [R, C] layer norm of the positions that go through the LM head */
     float *gathered; /* [n_gathered, V] logits that belong in places apart */
-    float *scratch;  /* [n_threads, kv_attention_scratch(head_size)] */
+    float *scratch;  /* [n_threads, kv_engine.scratch] of attention */
     float *partials; /* [KV_SPLIT_HEADS * n_threads, parts of the capacity, 2 + head_size] of heads that are split */
 };
 
@@ -36,6 +36,7 @@ struct kv_engine {
     int max_rows;                       /* most positions, over all sequences, in one pass */
     int capacity;                       /* most positions of a sequence */
     int n_gathered;                     /* the batch, 0 where it is one sequence */
+    size_t scratch;                     /* floats of a thread's attention, as the cache asks for */
     const struct kv_observer *observer; /* or NULL */
     struct kv_account *accounts;        /* [n_threads] or NULL */
 };

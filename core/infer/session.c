@@ -99,7 +99,8 @@ static struct kv_layout lay_out(struct kv_session *s, struct offsets *at)
     at->qkv = kv_layout_add(&layout, rows, 3 * C, F);
     at->inner = kv_layout_add(&layout, rows, (size_t)c->n_inner, F);
     at->last = kv_layout_add(&layout, rows, C, F);
-    at->scratch = kv_layout_add(&layout, n_threads, kv_attention_scratch(s->cache.head_size), F);
+    s->engine.scratch = s->cache.scratch;
+    at->scratch = kv_layout_add(&layout, n_threads, s->engine.scratch, F);
     at->partials = kv_layout_add(&layout, n_threads * KV_SPLIT_HEADS * n_parts, 2 + (size_t)s->cache.head_size, F);
     return layout;
 }
@@ -119,7 +120,7 @@ static void prepare_job(void *argument, int rank)
     s->engine.matmul->prepare_thread();
 }
 
-static kv_status allocate(struct kv_session *s, struct kv_error *error)
+static kv_status allocate(struct kv_session *s, const struct kv_session_options *options, struct kv_error *error)
 {
     const struct kv_config *c = &s->engine.model->config;
     struct offsets at;
@@ -128,6 +129,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     s->cache.head_size = c->n_embd / c->n_head;
     s->cache.batch = s->batch;
     s->cache.capacity = kv_round_to_key_block(s->capacity);
+    s->cache.pool = options->pool;
     s->engine.capacity = s->capacity;
     s->engine.n_gathered = s->batch > 1 ? s->batch : 0;
     s->engine.max_rows = s->path->plan(&s->cache, s->capacity);
@@ -140,7 +142,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     s->logits = floats_at(s, at.logits);
     s->wanted = (struct kv_span *)(void *)(s->block.base + at.wanted);
     s->passed = (struct kv_span *)(void *)(s->block.base + at.passed);
-    s->cache.base = s->block.base;
+    s->cache.base = s->cache.pages.base = s->block.base;
     s->cache.lengths = (int *)(void *)(s->block.base + at.kept);
     struct kv_workspace *work = &s->engine.work;
     work->gathered = floats_at(s, at.gathered);
@@ -152,6 +154,7 @@ static kv_status allocate(struct kv_session *s, struct kv_error *error)
     work->scratch = floats_at(s, at.scratch);
     work->partials = floats_at(s, at.partials);
     kv_pool_run(s->engine.pool, prepare_job, s);
+    s->cache.kind->start(&s->cache);
     return KV_OK;
 }
 
@@ -164,6 +167,8 @@ static kv_status check_options(const struct kv_config *c, const struct kv_sessio
                        c->n_positions);
     if (o->chunk < 0)
         return kv_fail(error, KV_ERROR_ARGUMENT, "chunk: %d is not at least 0", o->chunk);
+    if (o->pool < 0)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "pool: %d positions are not at least 0", o->pool);
     if (o->overflow < KV_OVERFLOW_STOP || o->overflow > KV_OVERFLOW_SHIFT)
         return kv_fail(error, KV_ERROR_ARGUMENT, "overflow: %d is not a kv_overflow", (int)o->overflow);
     return KV_OK;
@@ -200,7 +205,7 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     if (!status)
         status = kv_kernels_find(options->isa, &s->engine.kernels, error);
     if (!status)
-        status = allocate(s, error);
+        status = allocate(s, options, error);
     if (status)
         kv_session_free(s);
     else
@@ -250,6 +255,7 @@ struct request {
     int each;
     const int32_t *tokens; /* those of one sequence after those of the one before */
     float *all_logits;     /* [.., V], in the same order, or NULL */
+    bool no_logits;        /* not even the last ones */
 };
 
 static int asked(const struct request *r, int b)
@@ -290,7 +296,27 @@ static kv_status check_room(const struct kv_session *s, int b, int n, bool all_l
     return KV_OK;
 }
 
-/* Whether all of it can be had by the first n_sequences. */
+/* Blocks that n further tokens of sequence b take from the cache's pool. */
+static long blocks_for(const struct kv_session *s, int b, int n)
+{
+    const long total = (long)s->lengths[b] + n;
+    const int keep = tokens_to_keep(s, total);
+    return s->cache.pool && n > 0 ? s->cache.kind->wants(&s->cache, b, keep < total ? 0 : s->cache.lengths[b], keep)
+                                  : 0;
+}
+
+static kv_status check_pool(const struct kv_session *s, long n_blocks, struct kv_error *error)
+{
+    if (!kv_cache_is_short(&s->cache, n_blocks))
+        return KV_OK;
+    return kv_fail(
+        error, KV_POOL_FULL,
+        "the pool of the cache is full: %ld blocks are needed, %d of %d are free; reset or cut a sequence, or "
+        "make the pool larger",
+        n_blocks, s->cache.pages.n_free, s->cache.pages.n_blocks);
+}
+
+/* Whether all of it can be had by the first n_sequences, blocks of a pool aside. */
 static kv_status check(const struct kv_session *s, const struct request *r, int n_sequences, struct kv_error *error)
 {
     const int V = s->engine.model->config.vocab_size;
@@ -310,6 +336,15 @@ static kv_status check(const struct kv_session *s, const struct request *r, int 
     return status;
 }
 
+/* The same of the blocks, where each sequence takes its own. */
+static kv_status check_blocks(const struct kv_session *s, const struct request *r, struct kv_error *error)
+{
+    long n_blocks = 0;
+    for (int b = 0; b < s->batch; b++)
+        n_blocks += blocks_for(s, b, asked(r, b));
+    return check_pool(s, n_blocks, error);
+}
+
 /* Puts tokens [n] behind those that sequence b has, and drops the oldest when they are too many: all that are left are
  * then to be run again. True when they were. */
 static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
@@ -327,14 +362,16 @@ static bool append(struct kv_session *s, int b, const int32_t *tokens, int n)
     return keep < total;
 }
 
-/* Gives sequence `to` all that sequence `from` has. */
-static void copy_sequence(struct kv_session *s, int from, int to)
+/* Gives sequence `to` all that sequence `from` has; `shares`: blocks too, where the cache has any. */
+static void copy_sequence(struct kv_session *s, int from, int to, bool shares)
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size, capacity = (size_t)s->capacity;
     memcpy(s->tokens + (size_t)to * capacity, s->tokens + (size_t)from * capacity,
            (size_t)s->lengths[from] * sizeof *s->tokens);
     memcpy(s->logits + (size_t)to * V, s->logits + (size_t)from * V, V * sizeof *s->logits);
-    if (s->path->keeps)
+    if (s->path->keeps && shares && s->cache.kind->share)
+        s->cache.kind->share(&s->cache, from, to);
+    else if (s->path->keeps)
         s->cache.kind->copy(&s->cache, from, to);
     s->cache.lengths[to] = s->cache.lengths[from];
     s->lengths[to] = s->lengths[from];
@@ -358,7 +395,7 @@ static int want(struct kv_session *s, const struct request *r, int n_sequences)
             span->n_logits = span->n_positions;
             span->logits = all_logits + (size_t)(asked(r, b) - left) * V;
             all_logits += (size_t)asked(r, b) * V;
-        } else if (span->n_positions == left) {
+        } else if (span->n_positions == left && !r->no_logits) {
             span->n_logits = 1;
             span->logits = s->logits + (size_t)b * V;
         }
@@ -366,19 +403,29 @@ static int want(struct kv_session *s, const struct request *r, int n_sequences)
     return n;
 }
 
+/* Runs all that the first n_sequences have and the cache has not. */
+static void run(struct kv_session *s, const struct request *r, int n_sequences)
+{
+    if (s->path->keeps && s->cache.kind->reserve)
+        s->cache.kind->reserve(&s->cache, s->lengths);
+    for (int n; (n = want(s, r, n_sequences));)
+        s->path->extend(s, n);
+}
+
 static kv_status append_all(struct kv_session *s, const struct request *r, struct kv_error *error)
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size;
     bool over = false;
-    const kv_status status = check(s, r, s->batch, error);
+    kv_status status = check(s, r, s->batch, error);
+    if (!status)
+        status = check_blocks(s, r, error);
     if (status)
         return status;
     const int32_t *tokens = r->tokens;
     for (int b = 0; b < s->batch; tokens += asked(r, b++))
         over |= append(s, b, tokens, asked(r, b));
     s->overflows += over;
-    for (int n; (n = want(s, r, s->batch));)
-        s->path->extend(s, n);
+    run(s, r, s->batch);
     const float *end = r->all_logits;
     for (int b = 0; end && b < s->batch; b++) {
         end += (size_t)asked(r, b) * V;
@@ -392,13 +439,13 @@ static kv_status append_all(struct kv_session *s, const struct request *r, struc
 kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_tokens, float *all_logits,
                              struct kv_error *error)
 {
-    return append_all(s, &(struct request){NULL, n_tokens, tokens, all_logits}, error);
+    return append_all(s, &(struct request){.each = n_tokens, .tokens = tokens, .all_logits = all_logits}, error);
 }
 
 kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int32_t *tokens, float *all_logits,
                             struct kv_error *error)
 {
-    return append_all(s, &(struct request){n_tokens, 0, tokens, all_logits}, error);
+    return append_all(s, &(struct request){.n_tokens = n_tokens, .tokens = tokens, .all_logits = all_logits}, error);
 }
 
 kv_status kv_session_decode(struct kv_session *s, const int32_t *tokens, struct kv_error *error)
@@ -406,23 +453,72 @@ kv_status kv_session_decode(struct kv_session *s, const int32_t *tokens, struct 
     return kv_session_prefill(s, tokens, 1, NULL, error);
 }
 
-kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
+static kv_status check_empty(const struct kv_session *s, struct kv_error *error)
 {
-    const struct request request = {NULL, n_tokens, tokens, NULL};
-    const bool copies = s->path->keeps;
     for (int b = 0; b < s->batch; b++)
         if (s->lengths[b])
             return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d: it has %d positions, and is to be empty", b,
                            s->lengths[b]);
-    const kv_status status = check(s, &request, 1, error);
+    return KV_OK;
+}
+
+kv_status kv_session_prefill_same(struct kv_session *s, const int32_t *tokens, int n_tokens, struct kv_error *error)
+{
+    const struct request request = {.each = n_tokens, .tokens = tokens};
+    const bool copies = s->path->keeps;
+    kv_status status = check_empty(s, error);
+    if (!status)
+        status = check(s, &request, 1, error);
+    if (!status)
+        status = check_blocks(s, &request, error);
     if (status)
         return status;
     for (int b = 0; b < s->batch; b++)
         s->overflows += append(s, b, tokens, n_tokens) && b == 0;
-    for (int n; (n = want(s, &request, copies ? 1 : s->batch));)
-        s->path->extend(s, n);
+    run(s, &request, copies ? 1 : s->batch);
     for (int b = 1; copies && b < s->batch; b++)
-        copy_sequence(s, 0, b);
+        copy_sequence(s, 0, b, false);
+    s->has_logits = true;
+    return KV_OK;
+}
+
+static kv_status check_prefix(const struct kv_session *s, const int32_t *tokens, int n_tokens, int n_prefix,
+                              struct kv_error *error)
+{
+    if (n_prefix < 0 || n_prefix > n_tokens)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "prefix: %d is not in 0..%d (the prompt's tokens)", n_prefix,
+                       n_tokens);
+    for (int b = 1; b < s->batch; b++)
+        if (memcmp(tokens, tokens + (size_t)b * (size_t)n_tokens, (size_t)n_prefix * sizeof *tokens) != 0)
+            return kv_fail(error, KV_ERROR_ARGUMENT, "prefix: sequences 0 and %d differ in their first %d tokens", b,
+                           n_prefix);
+    /* blocks that the prefix fills are taken once */
+    const long all = blocks_for(s, 0, n_tokens), full = s->cache.pool ? blocks_for(s, 0, n_prefix + 1) - 1 : 0;
+    return check_pool(s, s->batch * (all - full) + full, error);
+}
+
+kv_status kv_session_prefill_prefix(struct kv_session *s, const int32_t *tokens, int n_tokens, int n_prefix,
+                                    struct kv_error *error)
+{
+    /* The last token's logits are every sequence's own: at least one is run in each. */
+    const int n_shared = n_prefix < n_tokens ? n_prefix : n_tokens - 1, n_rest = n_tokens - n_shared;
+    const struct request prefix = {.each = n_shared, .tokens = tokens, .no_logits = true}, rest = {.each = n_rest};
+    kv_status status = check_empty(s, error);
+    if (!status)
+        status = check(s, &(struct request){.each = n_tokens, .tokens = tokens}, s->batch, error);
+    if (!status)
+        status = check_prefix(s, tokens, n_tokens, n_prefix, error);
+    if (status)
+        return status;
+    if (!s->path->keeps || n_shared < 1 || n_tokens > s->engine.model->config.n_positions)
+        return kv_session_prefill(s, tokens, n_tokens, NULL, error);
+    append(s, 0, tokens, n_shared);
+    run(s, &prefix, 1);
+    for (int b = 1; b < s->batch; b++)
+        copy_sequence(s, 0, b, true);
+    for (int b = 0; b < s->batch; b++)
+        append(s, b, tokens + (size_t)b * (size_t)n_tokens + n_shared, n_rest);
+    run(s, &rest, s->batch);
     s->has_logits = true;
     return KV_OK;
 }
@@ -432,7 +528,7 @@ kv_status kv_session_fork(struct kv_session *s, int from, int to, struct kv_erro
     if (from < 0 || from >= s->batch || to < 0 || to >= s->batch)
         return kv_fail(error, KV_ERROR_ARGUMENT, "sequence %d cannot be given to %d: there are %d", from, to, s->batch);
     if (from != to)
-        copy_sequence(s, from, to);
+        copy_sequence(s, from, to, true);
     return KV_OK;
 }
 

@@ -33,12 +33,15 @@ enum { SCORE_STRIDE = KV_ATTENTION_PART + KV_KEY_BLOCK };
 struct tile_part {
     const float *queries; /* [n_queries, head_size], query_stride apart */
     size_t query_stride;
-    const char *keys, *values; /* of the part's first position, and its scales */
+    const int32_t *places;     /* NULL: blocks lie in the order of their positions; else where each of the part lies */
+    const char *keys, *values; /* of the part's first position, with places of the first slot; and scales */
     const uint16_t *key_scales, *value_scales;
     const char *centres;
     const uint16_t *centre_scales;
     uintptr_t next_keys, next_end; /* what to fetch while values are weighed, none: 0 */
-    size_t value_bytes;            /* of one */
+    const int32_t *next_places;    /* of these keys, as places, and the bytes of a block of them */
+    size_t next_block;
+    size_t value_bytes; /* of one */
     int head_size;
     float scale;
     int n_seen;    /* positions of the part that query 0 sees, less than 1: none; query i sees i more */
@@ -51,6 +54,17 @@ static int seen_by(const struct tile_part *p, int query)
 {
     const int n = p->n_seen + query;
     return n < 0 ? 0 : n < KV_ATTENTION_PART ? n : KV_ATTENTION_PART;
+}
+
+/* Where block `block` of the part lies, in blocks. */
+INLINED size_t place_of(const struct tile_part *p, int block)
+{
+    return p->places ? (size_t)p->places[block] : (size_t)block;
+}
+
+INLINED const char *value_at(const struct tile_part *p, int t, size_t value_bytes)
+{
+    return p->values + (place_of(p, t / KV_KEY_BLOCK) * KV_KEY_BLOCK + (size_t)(t % KV_KEY_BLOCK)) * value_bytes;
 }
 
 enum { LINE_BYTES = 64, VALUES_AHEAD = 8 };
@@ -68,44 +82,31 @@ INLINED void fetch(uintptr_t at, size_t bytes, uintptr_t end)
 enum { KEY_VECTORS = KV_KEY_BLOCK / KV_LANES, MOST_VECTORS = 4 * KEY_VECTORS };
 
 /* The keys of one row of n_vectors / KEY_VECTORS blocks; of int4, its lower or upper dimension. */
-INLINED void load_keys(enum kv_kept kept, const char *row, size_t block, int n_vectors, int upper, vf *key)
+INLINED void load_keys(enum kv_kept kept, const char *const rows[], int n_vectors, int upper, vf *key)
 {
     UNROLLED
-    for (int j = 0; j < n_vectors; j++) {
-        const char *codes = row + (size_t)(j / KEY_VECTORS) * block +
-                            (size_t)(j % KEY_VECTORS * KV_LANES) * kv_code_bytes(kept);
-        key[j] = load_codes(kept, codes, upper);
-    }
+    for (int j = 0; j < n_vectors; j++)
+        key[j] = load_codes(kept, rows[j / KEY_VECTORS] + (size_t)(j % KEY_VECTORS * KV_LANES) * kv_code_bytes(kept),
+                            upper);
 }
 
-/* scores[i][t ..] of n_blocks blocks of keys. Inlined with constant numbers, so that the sums stay in registers. */
-INLINED void score_blocks(enum kv_kept kept, const struct tile_part *p, int t, int n_queries, int n_blocks)
+/* What stands below, on rows [begin, end) of the blocks: sums grow by queries times keys. Meanwhile the values of a query
+ * alone are fetched from `values` on, and for a tile the rows of the blocks that follow. */
+INLINED void score_rows(enum kv_kept kept, const struct tile_part *p, const char *rows[], const char *following[],
+                        size_t begin, size_t end, uintptr_t values, uintptr_t values_end, int n_queries, int n_blocks,
+                        vf sum[KV_QUERY_TILE][MOST_VECTORS])
 {
-    const size_t row_bytes = KV_KEY_BLOCK * kv_code_bytes(kept), rows = kv_key_rows(kept, p->head_size);
+    const size_t row_bytes = KV_KEY_BLOCK * kv_code_bytes(kept), step = (size_t)n_blocks * row_bytes;
     const int n_vectors = n_blocks * KEY_VECTORS, n_dimensions = kept == KV_KEPT_INT4 ? 2 : 1;
-    const char *row = p->keys + (size_t)(t / KV_KEY_BLOCK) * rows * row_bytes;
-    const float *queries = p->queries;
-    const size_t step = (size_t)n_blocks * row_bytes;
-    uintptr_t values = (uintptr_t)p->values + (size_t)t * p->value_bytes;
-    const uintptr_t values_end = (uintptr_t)p->values + (size_t)seen_by(p, 0) * p->value_bytes;
-    vf sum[KV_QUERY_TILE][MOST_VECTORS];
-    UNROLLED
-    for (int i = 0; i < n_queries; i++) {
-        UNROLLED
-        for (int j = 0; j < n_vectors; j++)
-            sum[i][j] = (vf){0};
-    }
+    const float *queries = p->queries + begin * (size_t)n_dimensions;
     ROLLED
-    for (size_t r = 0; r < rows; r++, row += row_bytes, queries += n_dimensions, values += step) {
+    for (size_t r = begin; r < end; r++, queries += n_dimensions, values += step) {
         if (n_queries == 1)
             fetch(values, step, values_end);
-        else /* the row of the blocks that follow, from the second-level cache */
-            for (int b = n_blocks; b < 2 * n_blocks; b++)
-                __builtin_prefetch((const void *)((uintptr_t)row + (size_t)b * rows * row_bytes));
         UNROLLED
         for (int d = 0; d < n_dimensions; d++) {
             vf key[MOST_VECTORS];
-            load_keys(kept, row, rows * row_bytes, n_vectors, d, key);
+            load_keys(kept, rows, n_vectors, d, key);
             UNROLLED
             for (int i = 0; i < n_queries; i++) {
                 UNROLLED
@@ -113,11 +114,54 @@ INLINED void score_blocks(enum kv_kept kept, const struct tile_part *p, int t, i
                     sum[i][j] += key[j] * queries[(size_t)i * p->query_stride + (size_t)d];
             }
         }
+        UNROLLED
+        for (int b = 0; b < n_blocks; b++) {
+            rows[b] += row_bytes;
+            if (n_queries > 1) {
+                __builtin_prefetch(following[b]);
+                following[b] += row_bytes;
+            }
+        }
+    }
+}
+
+/* scores[i][t ..] of n_blocks blocks of keys. Inlined with constant numbers, so that the sums stay in registers. */
+INLINED void score_blocks(enum kv_kept kept, const struct tile_part *p, int t, int n_queries, int n_blocks)
+{
+    const size_t n_rows = kv_key_rows(kept, p->head_size), block_bytes = n_rows * KV_KEY_BLOCK * kv_code_bytes(kept);
+    const size_t value_block = KV_KEY_BLOCK * p->value_bytes;
+    const int n_vectors = n_blocks * KEY_VECTORS, block = t / KV_KEY_BLOCK;
+    const uintptr_t values_end = (uintptr_t)p->values + (size_t)seen_by(p, 0) * p->value_bytes;
+    const char *rows[4], *following[4];
+    vf sum[KV_QUERY_TILE][MOST_VECTORS];
+    UNROLLED
+    for (int b = 0; b < n_blocks; b++) {
+        rows[b] = p->keys + place_of(p, block + b) * block_bytes;
+        following[b] = n_queries > 1 ? p->keys + place_of(p, block + n_blocks + b) * block_bytes : NULL;
+    }
+    UNROLLED
+    for (int i = 0; i < n_queries; i++) {
+        UNROLLED
+        for (int j = 0; j < n_vectors; j++)
+            sum[i][j] = (vf){0};
+    }
+    if (n_queries == 1 && n_blocks > 1 && p->places) { /* the values of each block during a share of the rows */
+        for (int b = 0; b < n_blocks; b++) {
+            const uintptr_t values = (uintptr_t)p->values + place_of(p, block + b) * value_block;
+            const size_t end = n_rows * (size_t)(b + 1) / (size_t)n_blocks;
+            score_rows(kept, p, rows, following, n_rows * (size_t)b / (size_t)n_blocks, end, values,
+                       values + value_block, n_queries, n_blocks, sum);
+        }
+    } else {
+        const uintptr_t values = (uintptr_t)p->values + place_of(p, block) * value_block;
+        score_rows(kept, p, rows, following, 0, n_rows, values, p->places ? values + value_block : values_end,
+                   n_queries, n_blocks, sum);
     }
     UNROLLED
     for (int j = 0; j < n_vectors; j++) {
         const int first = t + j * KV_LANES;
-        const vf scale = kv_is_scaled(kept) ? v_load_bfloat(p->key_scales + first) * p->scale : v_set(p->scale);
+        const size_t slot = place_of(p, block + j / KEY_VECTORS) * KV_KEY_BLOCK + (size_t)(j % KEY_VECTORS * KV_LANES);
+        const vf scale = kv_is_scaled(kept) ? v_load_bfloat(p->key_scales + slot) * p->scale : v_set(p->scale);
         UNROLLED
         for (int i = 0; i < n_queries; i++) {
             float *scores = p->scores + i * SCORE_STRIDE;
@@ -191,11 +235,13 @@ static struct softmax weights_of(float *scores, int n)
     return (struct softmax){largest, v_sum(sum)};
 }
 
-static void scale_weights(float *weights, const uint16_t *scales, int n)
+static void scale_weights(const struct tile_part *p, float *weights, int n)
 {
     ROLLED
-    for (int t = 0; t < n; t += KV_LANES)
-        v_store(weights + t, v_load(weights + t) * v_load_bfloat(scales + t));
+    for (int t = 0; t < n; t += KV_LANES) {
+        const size_t slot = place_of(p, t / KV_KEY_BLOCK) * KV_KEY_BLOCK + (size_t)(t % KV_KEY_BLOCK);
+        v_store(weights + t, v_load(weights + t) * v_load_bfloat(p->value_scales + slot));
+    }
 }
 
 /* ---- Values -------------------------------------------------------------------------------------------------- */
@@ -211,27 +257,18 @@ INLINED float load_element(enum kv_kept kept, const char *value, int d)
     return kv_code(kept, value + kv_value_offset(kept, d), kv_value_is_upper(kept, d));
 }
 
-/* out[i][d .. d + n_vectors * KV_LANES) = sum_t weight_i[t] v_t[d ..], t < n */
-INLINED void weigh(enum kv_kept kept, const struct tile_part *p, float *out, size_t stride, int n_queries,
-                   int n_vectors, int d, int n)
+/* Positions [begin, end), which lie side by side from `value` on: sums grow by weights times values. Meanwhile keys are
+ * fetched from `next` on, `step` bytes a position. */
+INLINED void weigh_run(enum kv_kept kept, const struct tile_part *p, const char *value, int begin, int end,
+                       uintptr_t next, uintptr_t next_end, size_t step, int n_queries, int n_vectors, int in_group,
+                       vf sum[KV_QUERY_TILE][4])
 {
     const size_t value_bytes = kv_value_bytes(kept, p->head_size);
-    const int in_group = n_vectors * KV_LANES % KV_VALUE_GROUP ? d % KV_VALUE_GROUP : 0; /* often known early */
-    const char *value = p->values + kv_value_offset(kept, d - in_group);
-    vf sum[KV_QUERY_TILE][4];
-    UNROLLED
-    for (int i = 0; i < n_queries; i++) {
-        UNROLLED
-        for (int g = 0; g < n_vectors; g++)
-            sum[i][g] = (vf){0};
-    }
-    const size_t step = (size_t)(n_vectors * KV_LANES) * kv_code_bytes(kept) / (kept == KV_KEPT_INT4 ? 2 : 1);
-    uintptr_t next = p->next_keys;
     ROLLED
-    for (int t = 0; t < n; t++, value += value_bytes, next += step) {
+    for (int t = begin; t < end; t++, value += value_bytes, next += step) {
         vf v[4];
         if (n_queries == 1 && n_vectors > 1)
-            fetch(next, step, p->next_end);
+            fetch(next, step, next_end);
         else if (n_queries > 1)
             fetch((uintptr_t)value + VALUES_AHEAD * value_bytes, step, UINTPTR_MAX);
         UNROLLED
@@ -243,6 +280,34 @@ INLINED void weigh(enum kv_kept kept, const struct tile_part *p, float *out, siz
             for (int g = 0; g < n_vectors; g++)
                 sum[i][g] += v[g] * p->scores[i * SCORE_STRIDE + t];
         }
+    }
+}
+
+/* out[i][d .. d + n_vectors * KV_LANES) = sum_t weight_i[t] v_t[d ..], t < n */
+INLINED void weigh(enum kv_kept kept, const struct tile_part *p, float *out, size_t stride, int n_queries,
+                   int n_vectors, int d, int n)
+{
+    const size_t value_bytes = kv_value_bytes(kept, p->head_size);
+    const int in_group = n_vectors * KV_LANES % KV_VALUE_GROUP ? d % KV_VALUE_GROUP : 0; /* often known early */
+    const size_t first = kv_value_offset(kept, d - in_group);
+    const size_t step = (size_t)(n_vectors * KV_LANES) * kv_code_bytes(kept) / (kept == KV_KEPT_INT4 ? 2 : 1);
+    vf sum[KV_QUERY_TILE][4];
+    UNROLLED
+    for (int i = 0; i < n_queries; i++) {
+        UNROLLED
+        for (int g = 0; g < n_vectors; g++)
+            sum[i][g] = (vf){0};
+    }
+    if (!p->places)
+        weigh_run(kept, p, p->values + first, 0, n, p->next_keys, p->next_end, step, n_queries, n_vectors, in_group,
+                  sum);
+    for (int t = 0, end; p->places && t < n; t = end) {
+        const size_t share = (size_t)(d / (n_vectors * KV_LANES)) * step * KV_KEY_BLOCK; /* each d fetches its own */
+        const uintptr_t next = p->next_places ? p->next_keys + (size_t)p->next_places[t / KV_KEY_BLOCK] * p->next_block
+                                              : 0;
+        end = t + KV_KEY_BLOCK < n ? t + KV_KEY_BLOCK : n;
+        weigh_run(kept, p, value_at(p, t, value_bytes) + first, t, end, next + share, next ? next + p->next_block : 0,
+                  step, n_queries, n_vectors, in_group, sum);
     }
     UNROLLED
     for (int i = 0; i < n_queries; i++) {
@@ -269,7 +334,7 @@ INLINED void weigh_rest(enum kv_kept kept, const struct tile_part *p, float *out
         float *sum = out + (size_t)i * stride;
         memset(sum + d, 0, (size_t)(p->head_size - d) * sizeof *sum);
         for (int t = 0; t < n; t++)
-            add_rest(kept, sum, p->values + (size_t)t * value_bytes, p->scores[i * SCORE_STRIDE + t], d, p->head_size);
+            add_rest(kept, sum, value_at(p, t, value_bytes), p->scores[i * SCORE_STRIDE + t], d, p->head_size);
     }
 }
 
@@ -298,8 +363,8 @@ INLINED void weigh_all(enum kv_kept kept, const struct tile_part *p, float *out,
         weigh_rest(kept, p, out, stride, n_queries, d, shared);
     for (int i = 1; i < n_queries; i++)
         for (int t = shared; t < seen_by(p, i); t++)
-            add_value(kept, out + (size_t)i * stride, p->values + (size_t)t * value_bytes,
-                      p->scores[i * SCORE_STRIDE + t], p->head_size);
+            add_value(kept, out + (size_t)i * stride, value_at(p, t, value_bytes), p->scores[i * SCORE_STRIDE + t],
+                      p->head_size);
 }
 
 /* Of values whose type is not that of the keys, by their type: of a query alone, and of a tile. Code for each pair of types
@@ -372,7 +437,46 @@ static void rotate_queries(struct tile_part *p, float *rotated, int n_queries)
     p->query_stride = stride;
 }
 
-/* Notes where the keys lie that come next, and fetches what goes with them. */
+/* Whether n blocks lie one behind the other. */
+INLINED bool is_run(const int32_t *places, int n)
+{
+    bool run = true;
+    for (int i = 1; i < n; i++)
+        run &= places[i] == places[0] + i;
+    return run;
+}
+
+enum { PART_BLOCKS = KV_ATTENTION_PART / KV_KEY_BLOCK };
+
+/* Notes where the keys lie that come next, in places, and fetches what goes with them. */
+INLINED void look_ahead_by_places(enum kv_kept kept, const struct kv_attention *a, int part, int position,
+                                  struct tile_part *p)
+{
+    const int n_blocks = position / KV_KEY_BLOCK + 1, first = (part + 1) * PART_BLOCKS;
+    const bool same_head = first < n_blocks;
+    const size_t slot = same_head ? 0 : a->next, key_bytes = kv_key_bytes(kept, a->head_size);
+    const int32_t *places = same_head ? a->places + first : a->next_places;
+    const int left = same_head ? n_blocks - first : n_blocks, n = left < PART_BLOCKS ? left : PART_BLOCKS;
+    if (!places)
+        return;
+    p->next_keys = (uintptr_t)a->keys + slot * key_bytes;
+    p->next_block = KV_KEY_BLOCK * key_bytes;
+    if (p->places) {
+        p->next_places = places;
+    } else { /* as much as lies one behind the other, at least a block */
+        p->next_keys += (size_t)places[0] * p->next_block;
+        p->next_end = p->next_keys + (is_run(places, n) ? (size_t)n : 1) * p->next_block;
+    }
+    for (int i = 0; i < n; i++) {
+        const size_t at = (slot + (size_t)places[i] * KV_KEY_BLOCK) * sizeof(uint16_t);
+        if (kv_is_scaled(kept))
+            __builtin_prefetch((const void *)((uintptr_t)a->key_scales + at));
+        if (kv_is_scaled(a->values_kept))
+            __builtin_prefetch((const void *)((uintptr_t)a->value_scales + at));
+    }
+}
+
+/* The same where they lie in the order of their positions. */
 INLINED void look_ahead(enum kv_kept kept, const struct kv_attention *a, int part, int position, struct tile_part *p)
 {
     const size_t n_positions = (size_t)position + 1, key_bytes = kv_key_bytes(kept, a->head_size);
@@ -400,11 +504,48 @@ INLINED void look_ahead(enum kv_kept kept, const struct kv_attention *a, int par
     }
 }
 
+/* The centres of the part's n blocks side by side, as without places; gathered [kv_attention_scratch's]: where they
+ * are copied to unless they lie so. */
+INLINED void find_centres(const struct kv_attention *a, const int32_t *places, int n, bool run, struct tile_part *p,
+                          char *gathered)
+{
+    const size_t size = (size_t)a->head_size, first = (size_t)places[0];
+    const bool side_by_side = run && first % KV_KEY_BLOCK == 0;
+    uint16_t *scales = (uint16_t *)(void *)(gathered + KV_KEY_BLOCK * size);
+    p->centres = side_by_side ? (const char *)a->centres + first * size : gathered;
+    p->centre_scales = side_by_side ? a->centre_scales + first : scales;
+    for (int i = 0; !side_by_side && i < n; i++) {
+        const size_t place = (size_t)places[i], column = place % KV_KEY_BLOCK;
+        const char *codes = (const char *)a->centres + (place - column) * size + column;
+        for (size_t d = 0; d < size; d++)
+            gathered[d * KV_KEY_BLOCK + (size_t)i] = codes[d * KV_KEY_BLOCK];
+        scales[i] = a->centre_scales[place];
+    }
+}
+
+/* Where the part's blocks, as far as they are seen, lie: where one behind the other, as without places. */
+INLINED void find_places(enum kv_kept kept, const struct kv_attention *a, int part, int n_seen, struct tile_part *p,
+                         char *gathered)
+{
+    const int32_t *places = a->places + part * PART_BLOCKS;
+    const int n = (n_seen + KV_KEY_BLOCK - 1) / KV_KEY_BLOCK;
+    const bool run = is_run(places, n);
+    const size_t slot = run ? (size_t)places[0] * KV_KEY_BLOCK : 0;
+    p->places = run ? NULL : places;
+    p->keys += slot * kv_key_bytes(kept, a->head_size);
+    p->values += slot * p->value_bytes;
+    p->key_scales += kv_is_scaled(kept) ? slot : 0;
+    p->value_scales += kv_is_scaled(a->values_kept) ? slot : 0;
+    if (kv_is_centred(kept))
+        find_centres(a, places, n, run, p, gathered);
+}
+
 /* A tile of queries, of which the first `skip` are there to fill it: they have been attended to. */
 INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, int skip, int part, int n_queries,
                     int n_blocks, struct softmax *known)
 {
-    const size_t head_size = (size_t)a->head_size, begin = (size_t)part * KV_ATTENTION_PART;
+    const size_t head_size = (size_t)a->head_size, first_position = (size_t)part * KV_ATTENTION_PART;
+    const size_t begin = a->places ? 0 : first_position; /* the slot that pointers are of */
     const size_t value_bytes = kv_value_bytes(a->values_kept, a->head_size);
     const bool scales_values = kv_is_scaled(a->values_kept);
     struct tile_part p = {
@@ -419,12 +560,17 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
         .value_bytes = value_bytes,
         .head_size = a->head_size,
         .scale = a->scale,
-        .n_seen = a->first_position + first + 1 - (int)begin,
+        .n_seen = a->first_position + first + 1 - (int)first_position,
         .scores = a->scratch,
     };
     float *out = a->scratch + KV_MAX_QUERY_TILE * SCORE_STRIDE;
     struct softmax of_part[KV_QUERY_TILE];
-    if (n_queries == 1)
+    if (a->places)
+        find_places(kept, a, part, seen_by(&p, n_queries - 1), &p,
+                    (char *)(out + 2 * KV_MAX_QUERY_TILE * (head_size + 1)));
+    if (n_queries == 1 && a->places)
+        look_ahead_by_places(kept, a, part, a->first_position + first, &p);
+    else if (n_queries == 1)
         look_ahead(kept, a, part, a->first_position + first, &p);
     if (kept == KV_KEPT_INT4)
         rotate_queries(&p, out + KV_MAX_QUERY_TILE * (head_size + 1), n_queries);
@@ -433,7 +579,7 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
         if (seen_by(&p, i)) {
             of_part[i] = weights_of(p.scores + i * SCORE_STRIDE, seen_by(&p, i));
             if (scales_values)
-                scale_weights(p.scores + i * SCORE_STRIDE, p.value_scales, seen_by(&p, i));
+                scale_weights(&p, p.scores + i * SCORE_STRIDE, seen_by(&p, i));
         }
     if (a->values_kept == kept)
         weigh_all(kept, &p, out, head_size, n_queries, n_queries == 1 ? ALONE_VECTORS : KV_WEIGH_VECTORS);

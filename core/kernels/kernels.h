@@ -16,7 +16,8 @@
 /* Floats of scratch that attention needs, whatever the number of queries and positions. */
 static inline size_t kv_attention_scratch(int head_size)
 {
-    return (size_t)KV_MAX_QUERY_TILE * (2 * ((size_t)head_size + 1) + KV_ATTENTION_PART + KV_KEY_BLOCK);
+    const size_t centres = KV_KEY_BLOCK * ((size_t)head_size + sizeof(uint16_t)) / sizeof(float);
+    return (size_t)KV_MAX_QUERY_TILE * (2 * ((size_t)head_size + 1) + KV_ATTENTION_PART + KV_KEY_BLOCK) + centres;
 }
 
 /* Positions rounded up to whole blocks of keys. */
@@ -42,6 +43,10 @@ struct kv_attention {
     /* Positions, a multiple of KV_KEY_BLOCK, from this head's first one to that of the head which is attended to next, as
      * the arrays above have them; 0: unknown. A query alone then fetches what comes next from memory. */
     size_t next;
+    /* NULL: position t lies in slot t of the arrays above. Else the KV_KEY_BLOCK positions of block j lie from slot
+     * KV_KEY_BLOCK places[j] on, their centre at places[j]; KV_KEY_BLOCK entries more than there are blocks may be read.
+     * next_places: the same of the head that is attended to next. */
+    const int32_t *places, *next_places;
     int head_size;
     float scale;
     float *out; /* out_i: [head_size] at out + i * out_stride */
