@@ -126,6 +126,18 @@ static void keep(const struct job *job, const struct kv_attention *a, struct kv_
     cache->kind->append(cache, place, a->n_queries, a->queries + C, a->queries + 2 * C, a->query_stride);
 }
 
+static void keep_and_attend(const struct job *job, struct kv_attention *a, struct kv_cache_place place)
+{
+    const struct kv_cache *cache = job->pass->cache;
+    const int C = job->engine->model->config.n_embd;
+    if (cache->kind->extend) {
+        cache->kind->extend(cache, place, job->engine->kernels, a, a->queries + C, a->queries + 2 * C);
+    } else {
+        keep(job, a, place);
+        cache->kind->attend(cache, place, job->engine->kernels, a);
+    }
+}
+
 static int parts_of(const struct kv_attention *a)
 {
     return (a->first_position + a->n_queries - 1) / KV_ATTENTION_PART + 1;
@@ -138,7 +150,7 @@ static bool is_split(const struct job *job)
     const struct kv_pass *pass = job->pass;
     const int n_head = job->engine->model->config.n_head, n_items = pass->n_sequences * n_head;
     long n_parts = 0, most = 0;
-    if (pass->n_positions > 1 || n_items > KV_SPLIT_HEADS * job->n_ranks)
+    if (pass->cache->kind->extend || pass->n_positions > 1 || n_items > KV_SPLIT_HEADS * job->n_ranks)
         return false;
     for (int b = 0; b < pass->n_sequences; b++) {
         const long parts = first_position(pass, b) / KV_ATTENTION_PART + 1;
@@ -189,7 +201,6 @@ static void attend_split(const struct job *job, int rank, int layer, int n_items
 static void attend(const struct job *job, int rank, int layer)
 {
     const struct kv_engine *e = job->engine;
-    const struct kv_cache *cache = job->pass->cache;
     const int n_head = e->model->config.n_head, n_items = job->pass->n_sequences * n_head;
     if (is_split(job)) {
         attend_split(job, rank, layer, n_items);
@@ -198,8 +209,7 @@ static void attend(const struct job *job, int rank, int layer)
         for (int item = heads.begin; item < heads.end; item++) {
             struct kv_cache_place place;
             struct kv_attention a = attention_of(job, rank, layer, item, &place);
-            keep(job, &a, place);
-            cache->kind->attend(cache, place, e->kernels, &a);
+            keep_and_attend(job, &a, place);
             if (e->observer && job->pass->n_logits > 0)
                 show(job, &a, item % n_head, place);
         }

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "infer/infer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,13 @@ bool kv_path_keeps(const char *name)
     return find_path(name, &path, NULL) == KV_OK && path->keeps;
 }
 
+/* sum of min(t, most), t = 1..n */
+static double attended_to(double n, double most)
+{
+    const double all = fmin(n, most);
+    return all * (all + 1) / 2 + (n > all ? (n - all) * most : 0);
+}
+
 struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, const char *weights,
                             const struct kv_session_options *options, int n_before, int n_new)
 {
@@ -42,7 +50,8 @@ struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, c
         return (struct kv_work){0, 0};
     const double L = config->n_layer, C = config->n_embd, I = config->n_inner, V = config->vocab_size;
     const double B = options->batch, first = path->keeps ? n_before : 0, last = (double)n_before + n_new;
-    const double attended = (last * (last + 1) - first * (first + 1)) / 2; /* sum of t */
+    const double most = cache->budget ? (double)cache->budget(numbers) : HUGE_VAL;
+    const double attended = attended_to(last, most) - attended_to(first, most);
     const double rows = B * (last - first);
     switch (part) {
     case KV_PART_QKV:
@@ -162,6 +171,16 @@ static kv_status check_options(const struct kv_config *c, const struct kv_sessio
     return KV_OK;
 }
 
+/* More positions than there can be would only be a mistake. */
+static kv_status check_budget(const struct kv_session *s, struct kv_error *error)
+{
+    const int window = s->engine.model->config.n_positions;
+    if (s->cache.kind->budget && s->cache.kind->budget(s->cache.numbers) > window)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "cache '%s': it keeps %d positions, n_positions is %d; give fewer",
+                       s->cache_name, s->cache.kind->budget(s->cache.numbers), window);
+    return KV_OK;
+}
+
 kv_status kv_session_create(struct kv_session **out, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_session_options *options, struct kv_error *error)
 {
@@ -182,8 +201,11 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     status = find_path(options->path, &s->path, error);
     if (!status)
         status = kv_cache_find(options->cache, options->kv, &s->cache.kind, s->cache.numbers, error);
-    if (!status && !s->path->keeps)
-        s->cache.kind = &kv_cache_contiguous[KV_KEPT_F32]; /* only the scratch of a pass, whatever is chosen */
+    if (!status)
+        status = check_budget(s, error);
+    if (!status && !s->path->keeps) /* only the scratch of a pass, but for what it drops */
+        status = kv_cache_find(s->cache.kind->budget ? options->cache : NULL, NULL, &s->cache.kind, s->cache.numbers,
+                               error);
     if (!status)
         status = kv_matmul_find(options->matmul, &s->engine.matmul, error);
     if (!status && s->engine.matmul->layout != model->layout)
@@ -214,7 +236,10 @@ void kv_session_free(struct kv_session *s)
 static void cut(struct kv_session *s, int b, int length)
 {
     s->lengths[b] = length;
-    s->cache.kind->truncate(&s->cache, b, length);
+    if (s->path->keeps)
+        s->cache.kind->truncate(&s->cache, b, length);
+    else
+        s->cache.lengths[b] = length;
 }
 
 void kv_session_reset(struct kv_session *s)
@@ -326,6 +351,13 @@ static void extend(struct kv_session *s, int first, int n_sequences, int n, floa
     }
 }
 
+/* Runs what a sequence has but its cache forgot when it was cut. */
+static void catch_up(struct kv_session *s, int b)
+{
+    if (s->cache.lengths[b] < s->lengths[b])
+        extend(s, b, 1, s->lengths[b] - s->cache.lengths[b], NULL);
+}
+
 kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_tokens, float *all_logits,
                              struct kv_error *error)
 {
@@ -336,8 +368,10 @@ kv_status kv_session_prefill(struct kv_session *s, const int32_t *tokens, int n_
         status = check_room(s, b, n_tokens, all_logits, error);
     if (status)
         return status;
-    for (int b = 0; b < s->batch; b++)
+    for (int b = 0; b < s->batch; b++) {
+        catch_up(s, b);
         over |= append(s, b, tokens + (size_t)b * n, n_tokens);
+    }
     s->overflows += over;
     /* Neighbours with equally many positions to run are run together: all of them, unless some were dropped from. */
     for (int b = 0, end; b < s->batch; b = end) {
@@ -395,6 +429,7 @@ kv_status kv_session_append(struct kv_session *s, const int *n_tokens, const int
     for (int b = 0; b < s->batch; tokens += n_tokens[b++]) {
         if (n_tokens[b] == 0)
             continue;
+        catch_up(s, b);
         over |= append(s, b, tokens, n_tokens[b]);
         extend(s, b, 1, s->lengths[b] - s->cache.lengths[b], all_logits);
         if (all_logits) {
@@ -502,7 +537,7 @@ const char *kv_session_path(const struct kv_session *s)
 
 const char *kv_session_cache(const struct kv_session *s)
 {
-    return s->path->keeps ? s->cache_name : "";
+    return s->path->keeps || s->cache.kind->budget ? s->cache_name : "";
 }
 
 const char *kv_session_kv(const struct kv_session *s)
