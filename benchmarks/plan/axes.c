@@ -164,7 +164,9 @@ static void reduce(struct kv_arm *arm, enum kv_kind kind)
         arm->cache = arm->kv = arm->gemm = arm->isa = "";
         arm->chunk = 0;
     } else if (*arm->path && !kv_path_keeps(arm->path)) {
-        arm->cache = arm->kv = "";
+        arm->kv = "";
+        if (!kv_cache_drops(arm->cache)) /* what is dropped is not attended to on any path */
+            arm->cache = "";
     }
 }
 

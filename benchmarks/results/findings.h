@@ -22,6 +22,8 @@ enum kv_finding_kind {
     KV_FINDING_PARTS,      /* what the parts of cell's steps take: cell->parts */
     KV_FINDING_PRECISION,  /* cell, a variant that no other of its point dominates, decodes `value` times as fast as
                                float32 (base) of `value_2` that its bytes allow, for the divergence of cell_2, or NULL */
+    KV_FINDING_WINDOW,     /* cell, whose predictions no other cache dominates, keeps `value` of the bytes of base for
+                               `value_2` times its perplexity; one of the latter's interval on either side */
     KV_FINDING_FAULTS,     /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 

@@ -116,6 +116,8 @@ void kv_picture_calibration(struct kv_picture *p);
 /* What fewer bits gain and cost. (picture_precision.c) */
 void kv_picture_precision(struct kv_picture *p);
 void kv_picture_quality(struct kv_picture *p);
+/* What fewer positions cost and gain. (picture_window.c) */
+void kv_picture_window(struct kv_picture *p);
 /* Of the figure `peers`, likewise. (picture_peers.c) */
 void kv_picture_peers(struct kv_picture *p);
 
