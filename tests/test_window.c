@@ -322,13 +322,13 @@ TEST(bad_budgets_are_named)
     static const struct {
         const char *cache, *message;
     } bad[] = {
-        {"window:4", "cache 'window:4' is not written like window:4+28 with 0 to 65536 and 1 to 65536"},
+        {"window:4", "cache 'window:4' is not written like window:4+28, with 0 to 65536 and 1 to 65536"},
         {"window:4+0", "is not written like window:4+28"},
         {"window:+4", "is not written like window:4+28"},
         {"window:-1+4", "is not written like window:4+28"},
         {"window:04+4", "is not written like window:4+28"},
         {"random:0@1", "is not written like random:32@1"},
-        {"heavy:1", "is not written like heavy:32 with 2 to 1024"},
+        {"heavy:1", "is not written like heavy:32, with 2 to 1024"},
         {"window:100+61", "cache 'window:100+61': it keeps 161 positions, n_positions is 160; give fewer"},
         {"heavy:1024", "it keeps 1024 positions"},
     };

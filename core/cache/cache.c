@@ -144,17 +144,17 @@ const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
 
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */
 
-static float read(const struct kv_attention_view *view, enum kv_cache_part part, int position, int dimension)
-{
-    const struct kv_cache_place place = {view->layer, view->kept_sequence, view->kept_head};
-    return view->kept->kind->read(view->kept, place, part, position, dimension);
-}
-
 bool kv_view_keeps(const struct kv_attention_view *view, int position)
 {
     const struct kv_cache_place place = {view->layer, view->kept_sequence, view->kept_head};
     const struct kv_cache_kind *kind = view->kept->kind;
     return !kind->slot_of || kind->slot_of(view->kept, place, view->n_positions, position) >= 0;
+}
+
+static float read(const struct kv_attention_view *view, enum kv_cache_part part, int position, int dimension)
+{
+    const struct kv_cache_place place = {view->layer, view->kept_sequence, view->kept_head};
+    return kv_view_keeps(view, position) ? view->kept->kind->read(view->kept, place, part, position, dimension) : NAN;
 }
 
 float kv_view_key(const struct kv_attention_view *view, int position, int dimension)
