@@ -323,7 +323,7 @@ static void caches_that_drop_are_arms_of_every_path(void **state)
     kv_plan_free(&plan);
 }
 
-/* All positions in three types, windows in the same, random and heavy in float32: every budget predicts the text, and of
+/* All positions in three types, windows in two, random and heavy in float32: every budget predicts the text, and of
  * steps some are timed, in one turn. */
 static void budgets_are_held_against_all_positions(void **state)
 {
@@ -345,8 +345,8 @@ static void budgets_are_held_against_all_positions(void **state)
         assert_string_equal(cell->arm.path, "cached");
         assert_true(is_text ? cell->point.n_context == 256 : cell->point.n_prompt + cell->point.n_new == 257);
     }
-    assert_int_equal(n_texts, 3 + 3 * 4 + 2 * 4);
-    assert_int_equal(n_steps, 3 + 3 * 2 + 2);
+    assert_int_equal(n_texts, 3 + 2 * 4 + 2 * 4);
+    assert_int_equal(n_steps, 3 + 2 * 2 + 2);
     assert_int_equal(n_all, 2 * 3);
     kv_plan_free(&plan);
 }

@@ -2,7 +2,6 @@
 #include "plan/plan.h"
 
 #include <math.h>
-#include <string.h>
 
 /* A list of sizes. */
 struct sizes {
@@ -265,7 +264,7 @@ static kv_status plan_quality(const struct kv_suite *suite, const struct kv_swee
 
 /* ---- Fewer positions ------------------------------------------------------------------------------------ */
 
-/* Layouts of one budget of positions, and those that are measured in fewer bits, too. */
+/* Layouts of one budget of positions. */
 static const struct {
     int budget;
     const char *caches[3];
@@ -275,7 +274,13 @@ static const struct {
     {64, {"window:4+60", "random:64@1", "heavy:64"}},
     {128, {"window:4+124", "random:128@1", "heavy:128"}},
 };
-enum { N_BUDGETS = sizeof budgets / sizeof *budgets, MOST_CACHES = 1 + 3 * N_BUDGETS, IN_FEWER_BITS = 1 };
+enum { N_BUDGETS = sizeof budgets / sizeof *budgets, MOST_CACHES = 1 + 3 * N_BUDGETS };
+
+/* What all positions are kept in, and how many of those layouts are, too: int4 keys are far worse where slots change hands. */
+struct budget_type {
+    const char *kv;
+    int n_kinds;
+};
 
 /* The caches that have budgets below that context, all that keep every position before them; returns how many. To run a
  * prompt again for every repetition takes so long that of steps only some are timed. */
@@ -297,7 +302,7 @@ static int caches_below(const struct kv_sweep *sweep, bool is_timed, int context
 
 /* The arms of that type of keys and values, or those that were asked for. */
 static kv_status add_budgets(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
-                             const struct kv_point *point, const char *kv, struct kv_error *error)
+                             const struct kv_point *point, struct budget_type type, struct kv_error *error)
 {
     static const char *const path[] = {"cached"};
     const int context = kind == KV_KIND_QUALITY ? point->n_context : point->n_prompt + point->n_new - 1;
@@ -311,11 +316,9 @@ static kv_status add_budgets(struct kv_plan *plan, const char *suite, enum kv_ki
             arms.axes[i] = (struct kv_axis_values){.names = path, .n = 1};
         else if (column == KV_COLUMN_CACHE)
             arms.axes[i] = (struct kv_axis_values){
-                .names = caches,
-                .n = caches_below(sweep, kind != KV_KIND_QUALITY, context,
-                                  strcmp(kv, kv_kv_choice(0)->name) == 0 ? 3 : IN_FEWER_BITS, caches)};
+                .names = caches, .n = caches_below(sweep, kind != KV_KIND_QUALITY, context, type.n_kinds, caches)};
         else if (column == KV_COLUMN_KV)
-            arms.axes[i] = (struct kv_axis_values){.names = &kv, .n = 1};
+            arms.axes[i] = (struct kv_axis_values){.names = &type.kv, .n = 1};
     }
     return kv_plan_add(plan, suite, kind, &arms, point, kind == KV_KIND_QUALITY ? 1 : sweep->repetitions, error);
 }
@@ -324,7 +327,7 @@ static kv_status add_budgets(struct kv_plan *plan, const char *suite, enum kv_ki
 static kv_status add_turn(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
                           const struct kv_point *point, struct kv_error *error)
 {
-    static const char *const types[] = {"f32", "int8", "int4"};
+    static const struct budget_type types[] = {{"f32", 3}, {"int8", 1}, {"int4", 0}};
     const int first = plan->n_cells, turn = plan->n_turns;
     kv_status status = KV_OK;
     for (int i = 0; !status && i < 3; i++)
