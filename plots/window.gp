@@ -4,9 +4,8 @@ call "theme.gp" 900 520 ARG1 ARG2 ARG3
 
 title = "What a budget of positions costs, and what it gains: ".model
 subtitle = setting
-footnote = "Divergence and perplexity: the same held-out tokens, predicted through the decode path by the embedded model. "\
-    ." Bytes: all that a layout keeps, notes among it.\nBars: 95 % intervals, of speed over the rounds (".repetitions(0) \
-    .").  Float32 with all positions is 100 % of bytes and has no divergence.".left_out(0)
+footnote = "Left panels: the same held-out tokens, predicted through the decode path.  Bytes: all that a layout keeps.\n" \
+    ."Bars: 95 % interval, of speed over the rounds (".repetitions(0).").  Float32 of all positions diverges by 0.".left_out(0)
 call "title.gp" title subtitle footnote
 do for [i = 1:n_layouts] {
     legend_text = layout[i]
@@ -19,7 +18,7 @@ set xtics ("6 %%" 6.25, "12 %%" 12.5, "25 %%" 25, "50 %%" 50, "100 %%" 100, "3 %
 set xlabel "Bytes of keys and values, of all in float32" offset 0,0.2 textcolor rgb ink
 of_family(i) = column("family") == i
 x_of(i) = of_family(i) ? column("bytes") : NaN
-set multiplot layout 1,3 margins screen 0.065,0.98,112.0 / height,1 - (112.0 + 18 * legend_rows) / height \
+set multiplot layout 1,3 margins screen 0.065,0.98,112.0 / height,legend_y - 47.0 / height \
     spacing screen 0.06
 scale_note = ", log scale"
 set logscale y
