@@ -77,6 +77,8 @@ const struct kv_choice *kv_cache_choice(int index); /* how keys and values are l
 const struct kv_choice *kv_kv_choice(int index);    /* the type that they are kept in */
 /* `name` where it is that of a layout with numbers of its own, "paged:16"; NULL: it is none. */
 const char *kv_cache_name(const char *name);
+/* Whether that layout drops positions, so that later ones do not attend to them. That is then so on every path. */
+bool kv_cache_drops(const char *name);
 /* The constant name of such a type, or of keys and values of two of them, "KEYS/VALUES"; NULL: there is none. */
 const char *kv_kv_name(const char *name);
 const struct kv_choice *kv_weights_choice(int index); /* the format of weights in memory */
@@ -164,8 +166,10 @@ enum kv_overflow {
 };
 
 struct kv_session_options {
-    const char *path;   /* kv_path_choice name; NULL: the first */
-    const char *cache;  /* kv_cache_name; NULL: the first. Ignored, as is kv, by a path that keeps nothing */
+    const char *path; /* kv_path_choice name; NULL: the first */
+    /* kv_cache_name; NULL: the first. A path that keeps nothing ignores kv, and all of cache but which positions it drops:
+     * it drops them, too, as it runs a window. */
+    const char *cache;
     const char *kv;     /* kv_kv_choice name, or KEYS/VALUES; NULL: the first */
     const char *matmul; /* kv_matmul_choice name; NULL: the first. Of the layout that the model was made for */
     const char *isa;    /* kv_isa_choice name; NULL: the highest supported */
@@ -190,7 +194,8 @@ void kv_session_free(struct kv_session *session);
  * last one, takes at least. With L layers, C = n_embd, I = n_inner, V = vocab_size, and the positions that are run
  * being a = n_before + 1 .. b = n_before + n_new on a path that keeps keys and values, a = 1 .. b on one that does not:
  *   flops = batch (sum over t = a..b of L (2 (4 C^2 + 2 C I) + 4 C t)  +  2 C V)      a product is 2 flops a weight,
- *                                      attention 4 C flops a position attended to; vectors are not counted
+ *                                      attention 4 C flops a position attended to, of a cache that drops some t at
+ *                                      most as many as it keeps; vectors are not counted
  *   bytes = weights (L (4 C^2 + 2 C I) + C V, as their format stores them)            once from memory
  *         + batch (keys and values kept: those before read, all new ones written)     as the cache stores them
  *                                      activations and what is not kept stay in the processor's caches
@@ -206,7 +211,9 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
 void kv_session_reset(struct kv_session *session);
 
 /* Rolls every sequence b back to its first lengths[b] positions, 0..its length: what follows is as if the others had
- * never been appended. There are no logits until the next prefill. Errors: ARGUMENT; nothing has then changed. */
+ * never been appended. There are no logits until the next prefill. A cache that has dropped positions forgets such a
+ * sequence, unless it keeps its length: all its tokens are run again when it is appended to. Errors: ARGUMENT; nothing
+ * has then changed. */
 kv_status kv_session_truncate(struct kv_session *session, const int *lengths, struct kv_error *error);
 
 /* Appends T >= 1 positions to every sequence, each at its own length, and computes the logits of the last one.
@@ -265,7 +272,8 @@ size_t kv_session_kv_live_bytes(const struct kv_session *session);
 size_t kv_session_kv_reserved_bytes(const struct kv_session *session);
 /* All bytes that the session allocated: the above, its tokens, logits and activations. */
 size_t kv_session_bytes(const struct kv_session *session);
-/* The names in force, for the record; cache and kv are "" for a path that keeps nothing. */
+/* The names in force, for the record; cache and kv are "" for a path that keeps nothing, but for a cache that drops
+ * positions. */
 const char *kv_session_path(const struct kv_session *session);
 const char *kv_session_cache(const struct kv_session *session);
 const char *kv_session_kv(const struct kv_session *session);
@@ -334,7 +342,10 @@ void kv_session_observe(struct kv_session *session, const struct kv_observer *ob
 float kv_view_key(const struct kv_attention_view *view, int position, int dimension);
 float kv_view_value(const struct kv_attention_view *view, int position, int dimension);
 
-/* weights [n] = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
+/* Whether that position is attended to: a cache may have dropped it, and its key and value are then NaN. */
+bool kv_view_keeps(const struct kv_attention_view *view, int position);
+
+/* weights [n], 0 for a position that was dropped, = softmax(q . k_t / sqrt(head_size)), computed anew from query and keys. */
 void kv_view_weights(const struct kv_attention_view *view, float *weights);
 
 /* ---- Where the time goes ------------------------------------------------------------------------------------- */

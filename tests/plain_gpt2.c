@@ -46,12 +46,18 @@ static double *weight_at(const struct plain_gpt2 *g, int layer, int head, int fr
     return g->weights + row * n + (size_t)to;
 }
 
+/* Sinks and the newest, i among them; without any, all. */
+static bool sees(const struct plain_gpt2 *g, int i, int t)
+{
+    return g->recent == 0 || t < g->sinks || t > i - g->recent;
+}
+
 /* out [S] = what position i of one head makes of the positions up to its own */
 static void attend(const struct plain_gpt2 *g, int layer, int head, int i, double *out)
 {
     double *weights = weight_at(g, layer, head, i, 0), largest = -INFINITY, sum = 0;
     for (int t = 0; t <= i; t++) {
-        double score = 0;
+        double score = sees(g, i, t) ? 0 : -INFINITY;
         for (int d = 0; d < g->head_size; d++)
             score += plain_vector(g, PLAIN_QUERY, layer, head, i, d) * plain_vector(g, PLAIN_KEY, layer, head, t, d);
         weights[t] = score / sqrt(g->head_size);
@@ -101,7 +107,30 @@ static void run_layer(struct plain_gpt2 *g, const struct kv_model *model, int la
     free(inner);
 }
 
+/* logits [n, V] = ln_f(x) wte^T */
+static void predict(const struct kv_model *model, const double *x, int n, double *logits)
+{
+    const struct kv_config *c = &model->config;
+    const size_t C = (size_t)c->n_embd, V = (size_t)c->vocab_size;
+    double *h = allocate(C);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        plain_layer_norm(x + i * C, model->ln_f_weight, model->ln_f_bias, (double)c->layer_norm_epsilon, h, c->n_embd);
+        for (size_t v = 0; v < V; v++) {
+            logits[i * V + v] = 0;
+            for (size_t d = 0; d < C; d++)
+                logits[i * V + v] += h[d] * (double)kv_matrix_floats(&model->wte)[v * C + d];
+        }
+    }
+    free(h);
+}
+
 void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n)
+{
+    plain_gpt2_run_window(g, model, tokens, n, 0, 0, NULL);
+}
+
+void plain_gpt2_run_window(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n, int sinks,
+                           int recent, double *logits)
 {
     const struct kv_config *c = &model->config;
     const size_t L = (size_t)c->n_layer, N = (size_t)n, C = (size_t)c->n_embd;
@@ -110,6 +139,8 @@ void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const in
         .n_head = c->n_head,
         .n_embd = c->n_embd,
         .head_size = c->n_embd / c->n_head,
+        .sinks = sinks,
+        .recent = recent,
         .qkv = allocate(L * N * 3 * C),
         .weights = allocate(L * (size_t)c->n_head * N * N),
     };
@@ -120,6 +151,8 @@ void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const in
                            (double)model->wpe[i * C + d];
     for (int layer = 0; layer < c->n_layer; layer++)
         run_layer(g, model, layer, x);
+    if (logits)
+        predict(model, x, n, logits);
     free(x);
 }
 

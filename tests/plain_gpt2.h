@@ -7,8 +7,9 @@
 /* Of one sequence of n positions; S = C / H. */
 struct plain_gpt2 {
     int n, n_head, n_embd, head_size;
-    double *qkv;     /* [L, n, 3C] queries, keys, values */
-    double *weights; /* [L, H, n, n] attention of position i (row) to position t (column), 0 where t > i */
+    int sinks, recent; /* what a position attends to: the first ones and the newest ones; recent 0: all */
+    double *qkv;       /* [L, n, 3C] queries, keys, values */
+    double *weights;   /* [L, H, n, n] attention of position i (row) to position t (column), 0 where t > i */
 };
 
 /* y [n] = x [k] w [k, n] + bias */
@@ -19,6 +20,9 @@ double plain_gelu(enum kv_activation activation, double x);
 
 /* Fails the running test without memory. */
 void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n);
+/* With that mask; logits [n, V] of all positions, or NULL. */
+void plain_gpt2_run_window(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n, int sinks,
+                           int recent, double *logits);
 void plain_gpt2_free(struct plain_gpt2 *g);
 
 enum plain_part { PLAIN_QUERY, PLAIN_KEY, PLAIN_VALUE };

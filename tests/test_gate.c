@@ -125,6 +125,8 @@ static kv_status load(void *context, const char *weights, const char *gemm, stru
     return kv_model_load(model, context, weights, gemm, pool, error);
 }
 
+static const char *cache; /* of both paths; NULL: the first */
+
 /* With those rules in place of the built-in ones, when there are any. */
 static struct outcome measure(const struct kv_gate_rule *rules, int n_rules)
 {
@@ -141,7 +143,7 @@ static struct outcome measure(const struct kv_gate_rule *rules, int n_rules)
     snprintf(file, sizeof file, "%s/config.json", checkpoint);
     assert_ok(kv_config_load(file, &config, &error), error);
     assert_int_equal(config.vocab_size, V);
-    const struct kv_sweep sweep = {
+    struct kv_sweep sweep = {
         .batches = batches,
         .n_batches = 1,
         .n_new = N_NEW,
@@ -163,6 +165,9 @@ static struct outcome measure(const struct kv_gate_rule *rules, int n_rules)
         .gate_rules = rules,
         .n_gate_rules = n_rules,
     };
+    for (int i = 0; cache && kv_axis_at(i); i++)
+        if (kv_axis_at(i)->column == KV_COLUMN_CACHE)
+            sweep.axes[i] = (struct kv_axis_values){.names = &cache, .n = 1};
     assert_string_equal(kv_suite_at(0)->choice.name, "batch");
     assert_ok(kv_suite_at(0)->plan(kv_suite_at(0), &sweep, &plan, &error), error);
     assert_ok(kv_run_open(&run, &settings, &plan, &error), error);
@@ -200,6 +205,25 @@ static void test_whole_paths_pass(void **state)
     assert_int_equal(o.n_failed, 0);
     assert_int_equal(o.n_cached, 2);
     assert_true(o.difference > 1e-6 && o.difference < KV_GATE_BOUND);
+}
+
+/* What a cache drops the reference drops, too: here half of the prompt. */
+static void test_caches_that_drop_are_held_against_their_own(void **state)
+{
+    static const char *const caches[] = {"window:1+2", "random:3@1", "heavy:3"};
+    (void)state;
+    damage = WHOLE;
+    for (size_t i = 0; i < COUNT(caches); i++) {
+        cache = caches[i];
+        const struct outcome o = measure(NULL, 0);
+        assert_int_equal(o.n_failed, 0);
+        assert_int_equal(o.n_naive + o.n_cached, 4);
+        assert_string_equal(o.gate, "exact");
+        assert_true(o.difference >= 0 && o.difference < 1e-6);
+    }
+    damage = WRONG_LOGITS;
+    assert_refused("logits of new token 1 of sequence 3");
+    cache = NULL;
 }
 
 static void test_wrong_logits_are_refused(void **state)
@@ -254,6 +278,7 @@ int main(int argc, char **argv)
     struct kv_error error;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_paths_pass),
+        cmocka_unit_test(test_caches_that_drop_are_held_against_their_own),
         cmocka_unit_test(test_wrong_logits_are_refused),
         cmocka_unit_test(test_wrong_token_is_refused),
         cmocka_unit_test(test_lossy_arms_are_held_to_their_bound),

@@ -323,6 +323,56 @@ static void fewer_bits_in_combinations_that_make_sense(void **state)
     kv_plan_free(&plan);
 }
 
+/* What is dropped is not attended to on any path, so that the naive path is an arm of each such cache. */
+static void caches_that_drop_are_arms_of_every_path(void **state)
+{
+    static const char *const caches[] = {"contiguous", "window:4+28"}, *const types[] = {"f32", "int8"};
+    static const int batches[] = {1};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    sweep.batches = batches;
+    sweep.n_batches = 1;
+    ask(&sweep, KV_COLUMN_CACHE, caches, NULL, 2);
+    ask(&sweep, KV_COLUMN_KV, types, NULL, 2);
+    plan_suite("batch", &sweep, &plan);
+    assert_int_equal(plan.n_cells, 2 + 4);
+    assert_string_equal(plan.cells[0].arm.cache, "");
+    assert_string_equal(plan.cells[1].arm.cache, "window:4+28");
+    assert_string_equal(plan.cells[1].arm.path, "naive");
+    assert_string_equal(plan.cells[1].arm.kv, "");
+    assert_distinct_ids(&plan);
+    kv_plan_free(&plan);
+}
+
+/* All positions in three types, windows in two, random and heavy in float32: every budget predicts the text, and of
+ * steps some are timed, in one turn. */
+static void budgets_are_held_against_all_positions(void **state)
+{
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    int n_texts = 0, n_steps = 0, n_all = 0;
+    (void)state;
+    sweep.text_positions = 256;
+    plan_suite("window", &sweep, &plan);
+    assert_distinct_ids(&plan);
+    assert_int_equal(plan.n_turns, 2);
+    for (int i = 0; i < plan.n_cells; i++) {
+        const struct kv_cell *cell = &plan.cells[i];
+        const bool is_text = cell->kind == KV_KIND_QUALITY;
+        n_texts += is_text;
+        n_steps += !is_text;
+        n_all += !kv_cache_drops(cell->arm.cache);
+        assert_int_equal(cell->turn, is_text);
+        assert_string_equal(cell->arm.path, "cached");
+        assert_true(is_text ? cell->point.n_context == 256 : cell->point.n_prompt + cell->point.n_new == 257);
+    }
+    assert_int_equal(n_texts, 3 + 2 * 4 + 2 * 4);
+    assert_int_equal(n_steps, 3 + 2 * 2 + 2);
+    assert_int_equal(n_all, 2 * 3);
+    kv_plan_free(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +384,8 @@ int main(void)
         cmocka_unit_test(the_shortest_texts_of_the_grid_are_left_out_last),
         cmocka_unit_test(sizes_that_are_asked_for_take_the_place_of_the_suites),
         cmocka_unit_test(fewer_bits_in_combinations_that_make_sense),
+        cmocka_unit_test(caches_that_drop_are_arms_of_every_path),
+        cmocka_unit_test(budgets_are_held_against_all_positions),
         cmocka_unit_test(kernels_have_arms_of_their_own),
         cmocka_unit_test(a_window_below_the_first_context_is_the_only_one),
     };

@@ -112,7 +112,7 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "suite",
          .letter = 's',
          .argument = "LIST",
-         .help = "what to sweep (default: all but precision, quality, paged and prefix, which --full has):",
+         .help = "what to sweep (default: all but precision, quality, paged, prefix and window, which --full has):",
          .names = &s->suites,
          .choice = kv_suite_choice},
         {.name = "quick",

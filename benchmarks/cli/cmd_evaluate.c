@@ -229,7 +229,7 @@ static const char *first_name(const struct kv_choice *(*choice)(int index))
     return choice(0)->name;
 }
 
-/* Weights and cache of float32, whatever the session has: the same tokens through the cached path. */
+/* Weights and cache of float32 and of all positions, whatever the session has: the same tokens through the cached path. */
 static kv_status open_reference(const char *command, const struct settings *s, const struct kv_model *model,
                                 struct kv_pool *pool, struct kv_model **own, struct kv_session **session,
                                 struct kv_error *error)
@@ -238,6 +238,7 @@ static kv_status open_reference(const char *command, const struct settings *s, c
     kv_status status = KV_OK;
     exact.weights = first_name(kv_weights_choice);
     exact.kv = first_name(kv_kv_choice);
+    exact.cache = first_name(kv_cache_choice);
     if (strcmp(kv_model_format(model), exact.weights) != 0)
         status = model_load(command, &exact, pool, own, error);
     struct kv_session_options options = model_session_options(&exact, NULL);
@@ -259,6 +260,7 @@ static kv_status evaluate_model(const char *command, const struct settings *s, c
     kv_status status = kv_session_create(&session, model, pool, &options, error);
     const bool lossy = !status &&
                        (strcmp(kv_model_format(model), first_name(kv_weights_choice)) != 0 ||
+                        kv_cache_drops(kv_session_cache(session)) ||
                         (kv_session_kv(session)[0] && strcmp(kv_session_kv(session), first_name(kv_kv_choice)) != 0));
     if (lossy)
         status = open_reference(command, s, model, pool, &exact, &reference, error);

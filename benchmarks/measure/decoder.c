@@ -218,9 +218,19 @@ static void keep_step(struct kv_decoder *d, int64_t elapsed_ns)
     g->kv_live_bytes = live > g->kv_live_bytes ? live : g->kv_live_bytes;
 }
 
+/* Behind a prompt that has been run: what follows is cut off. A cache that drops positions may have dropped some of the
+ * prompt's meanwhile, so it is run again, outside of what is timed. */
+static bool return_to_prompt(struct kv_decoder *d)
+{
+    if (!kv_cache_drops(kv_session_cache(d->session)))
+        return kv_session_truncate(d->session, d->prompt_lengths, NULL) == KV_OK;
+    kv_session_reset(d->session);
+    return kv_session_prefill_same(d->session, d->prompt, d->generation.n_prompt, NULL) == KV_OK;
+}
+
 void kv_decoder_reset(struct kv_decoder *d, int n_new)
 {
-    if (!d->has_prompt || kv_session_truncate(d->session, d->prompt_lengths, NULL) != KV_OK)
+    if (!d->has_prompt || !return_to_prompt(d))
         kv_session_reset(d->session);
     if (d->sampler)
         kv_sampler_reset(d->sampler);

@@ -59,6 +59,7 @@ double kv_gate_bound(const char *weights, const char *kv)
 struct kv_reference {
     struct kv_reference *next;
     const char *weights, *gemm, *isa;
+    const char *cache; /* of those that drop positions; "" */
     int n_prompt;
     int n_tokens;    /* compared, 1..GATE_TOKENS */
     float *logits;   /* [n_tokens, V] */
@@ -82,6 +83,7 @@ static kv_status fill_reference(struct kv_run *run, struct kv_reference *referen
     const size_t V = (size_t)run->settings->config->vocab_size;
     const struct kv_session_options options = {
         .path = "naive",
+        .cache = *reference->cache ? reference->cache : NULL,
         .matmul = reference->gemm,
         .isa = reference->isa,
         .batch = 1,
@@ -115,9 +117,10 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
     const struct kv_arm *arm = &cell->cell->arm;
     const int n_prompt = cell->cell->point.n_prompt;
     const size_t V = (size_t)run->settings->config->vocab_size;
+    const char *cache = kv_cache_drops(arm->cache) ? arm->cache : "";
     for (struct kv_reference *r = run->references; r; r = r->next)
         if (r->n_prompt == n_prompt && r->n_tokens >= n_tokens && strcmp(r->weights, weights) == 0 &&
-            strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
+            strcmp(r->cache, cache) == 0 && strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
             *out = r;
             return KV_OK;
         }
@@ -128,6 +131,7 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
         .weights = weights,
         .gemm = arm->gemm,
         .isa = arm->isa,
+        .cache = cache,
         .n_prompt = n_prompt,
         .n_tokens = n_tokens,
         .logits = calloc((size_t)n_tokens * V, sizeof *r->logits),

@@ -91,7 +91,7 @@ static kv_status create_sessions(struct kv_cell_run *cell, struct quality_state 
         return status;
     kv_row_set_text(&cell->row, KV_COLUMN_WEIGHTS_SOURCE, kv_model_source(model));
     options.path = "cached";
-    options.kv = NULL;
+    options.cache = options.kv = NULL;
     return kv_session_create(&state->reference, exact, pool, &options, error);
 }
 

@@ -180,7 +180,9 @@ static void reduce(struct kv_arm *arm, enum kv_kind kind)
         arm->chunk = 0;
         arm->speculate = "none";
     } else if (*arm->path && !kv_path_keeps(arm->path)) {
-        arm->cache = arm->kv = "";
+        arm->kv = "";
+        if (!kv_cache_drops(arm->cache)) /* what is dropped is not attended to on any path */
+            arm->cache = "";
     }
 }
 

@@ -210,14 +210,14 @@ static struct kv_sweep with_fewer_bits(const struct kv_sweep *sweep, const char 
     return all;
 }
 
-/* Contexts of suite quality. What is predicted is the same every time: once is enough. */
-static kv_status add_texts(struct kv_plan *plan, const struct kv_sweep *arms, const int *contexts, int n,
-                           struct kv_error *error)
+/* What is predicted is the same every time: once is enough. */
+static kv_status add_texts(struct kv_plan *plan, const char *suite, const struct kv_sweep *arms, const int *contexts,
+                           int n, struct kv_error *error)
 {
     kv_status status = KV_OK;
     for (int i = 0; !status && i < n; i++) {
         const struct kv_point point = {.n_context = contexts[i]};
-        status = kv_plan_add(plan, "quality", KV_KIND_QUALITY, arms, &point, 1, error);
+        status = kv_plan_add(plan, suite, KV_KIND_QUALITY, arms, &point, 1, error);
     }
     return status;
 }
@@ -250,7 +250,8 @@ static kv_status plan_precision(const struct kv_suite *suite, const struct kv_sw
     /* What the variants cost at these contexts. */
     for (int i = 0; i < 2; i++)
         lengths[i] = contexts[i] < sweep->text_positions ? contexts[i] : sweep->text_positions;
-    return status ? status : add_texts(plan, &arms, lengths, lengths[0] < lengths[1] ? n_contexts : 1, error);
+    return status ? status
+                  : add_texts(plan, "quality", &arms, lengths, lengths[0] < lengths[1] ? n_contexts : 1, error);
 }
 
 /* Contexts from the window down by halves. */
@@ -262,10 +263,108 @@ static kv_status plan_quality(const struct kv_suite *suite, const struct kv_swee
     const struct kv_sweep arms = with_fewer_bits(sweep, names);
     const int factor = sweep->extent == KV_EXTENT_QUICK ? 4 : 2;
     int contexts[MOST], first = MOST;
-    (void)suite;
     for (int context = sweep->text_positions; first > 0 && (first == MOST || context >= SHORTEST); context /= factor)
         contexts[--first] = context;
-    return add_texts(plan, &arms, contexts + first, MOST - first, error);
+    return add_texts(plan, suite->choice.name, &arms, contexts + first, MOST - first, error);
+}
+
+/* ---- Fewer positions ------------------------------------------------------------------------------------ */
+
+/* Layouts of one budget of positions. */
+static const struct {
+    int budget;
+    const char *caches[3];
+} budgets[] = {
+    {16, {"window:4+12", "random:16@1", "heavy:16"}},
+    {32, {"window:4+28", "random:32@1", "heavy:32"}},
+    {64, {"window:4+60", "random:64@1", "heavy:64"}},
+    {128, {"window:4+124", "random:128@1", "heavy:128"}},
+};
+enum { N_BUDGETS = sizeof budgets / sizeof *budgets, MOST_CACHES = 1 + 3 * N_BUDGETS };
+
+/* What all positions are kept in, and how many of those layouts are, too: int4 keys are far worse where slots change hands. */
+struct budget_type {
+    const char *kv;
+    int n_kinds;
+};
+
+/* The caches that have budgets below that context, all that keep every position before them; returns how many. To run a
+ * prompt again for every repetition takes so long that of steps only some are timed. */
+static int caches_below(const struct kv_sweep *sweep, bool is_timed, int context, int n_kinds,
+                        const char *caches[MOST_CACHES])
+{
+    enum { TIMED = 64 };
+    int n = 0;
+    caches[n++] = kv_cache_choice(0)->name;
+    for (int kind = 0; kind < n_kinds; kind++)
+        for (int i = 0; i < N_BUDGETS; i++) {
+            const bool is_quick = i % 2 == 0, is_of_times = budgets[i].budget == TIMED || (kind == 0 && is_quick);
+            if (budgets[i].budget < context && (is_timed ? is_of_times || sweep->extent == KV_EXTENT_FULL
+                                                         : is_quick || sweep->extent != KV_EXTENT_QUICK))
+                caches[n++] = budgets[i].caches[kind];
+        }
+    return n;
+}
+
+/* The arms of that type of keys and values, or those that were asked for. */
+static kv_status add_budgets(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
+                             const struct kv_point *point, struct budget_type type, struct kv_error *error)
+{
+    static const char *const path[] = {"cached"};
+    const int context = kind == KV_KIND_QUALITY ? point->n_context : point->n_prompt + point->n_new - 1;
+    const char *caches[MOST_CACHES];
+    struct kv_sweep arms = *sweep;
+    for (int i = 0; kv_axis_at(i); i++) {
+        const enum kv_column column = kv_axis_at(i)->column;
+        if (arms.axes[i].n)
+            continue;
+        if (column == KV_COLUMN_PATH)
+            arms.axes[i] = (struct kv_axis_values){.names = path, .n = 1};
+        else if (column == KV_COLUMN_CACHE)
+            arms.axes[i] = (struct kv_axis_values){
+                .names = caches, .n = caches_below(sweep, kind != KV_KIND_QUALITY, context, type.n_kinds, caches)};
+        else if (column == KV_COLUMN_KV)
+            arms.axes[i] = (struct kv_axis_values){.names = &type.kv, .n = 1};
+    }
+    return kv_plan_add(plan, suite, kind, &arms, point, kind == KV_KIND_QUALITY ? 1 : sweep->repetitions, error);
+}
+
+/* All arms of a point, side by side in a round. */
+static kv_status add_turn(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
+                          const struct kv_point *point, struct kv_error *error)
+{
+    static const struct budget_type types[] = {{"f32", 3}, {"int8", 1}, {"int4", 0}};
+    const int first = plan->n_cells, turn = plan->n_turns;
+    kv_status status = KV_OK;
+    for (int i = 0; !status && i < 3; i++)
+        status = add_budgets(plan, suite, kind, sweep, point, types[i], error);
+    for (int i = first; i < plan->n_cells; i++)
+        plan->cells[i].turn = turn;
+    plan->n_turns = turn + 1;
+    return status;
+}
+
+/* Steps at the end of the context that a text is predicted at, and what the text's tokens cost in each cache. */
+static kv_status plan_window(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                             struct kv_error *error)
+{
+    static const int batch[] = {8};
+    const int positions = sweep->config->n_positions, text = sweep->text_positions;
+    const int n_new = sweep->n_new ? sweep->n_new : 5, context = positions < text ? positions : text;
+    const int prompt = context > n_new ? context - (n_new - 1) : 1;
+    const struct sizes batches = batches_of(sweep, SIZES(batch));
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){&prompt, 1});
+    kv_status status = KV_OK;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            struct kv_point step = {.batch = batches.values[b],
+                                    .n_prompt = prompts.values[p],
+                                    .n_new = sweep->n_new ? sweep->n_new : fitting(sweep, prompts.values[p], n_new)};
+            step.same_prompt = step.batch > 1 && step.n_new > 1;
+            status = add_turn(plan, suite->choice.name, KV_KIND_GENERATION, sweep, &step, error);
+        }
+    const struct kv_point whole = {.n_context = text};
+    return status ? status : add_turn(plan, suite->choice.name, KV_KIND_QUALITY, sweep, &whole, error);
 }
 
 /* ---- Pages -------------------------------------------------------------------------------------------- */
@@ -418,6 +517,7 @@ static const struct kv_suite suites[] = {
     {{"quality", "what fewer bits cost: divergence from float32 against context, on a text"}, true, plan_quality},
     {{"paged", "a cache of blocks: step time, bytes and block size"}, true, plan_paged},
     {{"prefix", "sequences that share the beginning of their prompt: TTFT and bytes"}, true, plan_prefix},
+    {{"window", "caches of a budget, window, random, heavy: quality against bytes, and speed"}, true, plan_window},
     {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, false, plan_kernels},
     {{"limits", "read bandwidth and arithmetic peak of this machine"}, false, plan_limits},
 };

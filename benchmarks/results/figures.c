@@ -507,6 +507,11 @@ static const struct kv_figure figures[] = {
      .write = kv_picture_paged},
     {.name = "prefix", .suite = "prefix", .files = {"runs.csv"}, .same = WORKLOAD, .write = kv_picture_prefix},
     {.name = "quality", .suite = "quality", .files = {"quality.csv"}, .write = kv_picture_quality},
+    {.name = "window",
+     .suite = "window",
+     .files = {"quality.csv", "runs.csv"},
+     .same = KV_BIT(KV_COLUMN_CONTEXT_TOKENS),
+     .write = kv_picture_window},
     {.name = "training", .suite = "training", .files = {"training.csv"}, .write = kv_picture_training},
     {.name = "calibration", .suite = "calibration", .files = {"power.csv"}, .write = kv_picture_calibration},
 };

@@ -171,8 +171,8 @@ static bool same_arm(const struct kv_cell_results *a, const struct kv_cell_resul
 /* What fewer bits gain is told beside what they cost. */
 static bool has_speed(const struct kv_cell_results *cell)
 {
-    return cell->file == KV_FILE_RUNS && !kv_cell_is(cell, KV_COLUMN_SUITE, KV_PRECISION_SUITE) &&
-           kv_cell_is_timed(cell) && cell->figures[KV_COLUMN_TTPT_MS].n > 1;
+    return cell->file == KV_FILE_RUNS && !kv_is_variant(cell) && kv_cell_is_timed(cell) &&
+           cell->figures[KV_COLUMN_TTPT_MS].n > 1;
 }
 
 /* Of a cell whose other, or which itself, was not timed. */
@@ -464,6 +464,39 @@ static void find_prefixes(struct finder *finder)
     }
 }
 
+/* From the fewest bytes to the most. */
+static void find_window(struct finder *finder)
+{
+    const struct kv_results *results = finder->results;
+    double told = 0;
+    for (bool more = true; !finder->status && more;) {
+        struct kv_budget_quality next = {.share = INFINITY};
+        const struct kv_cell_results *cell = NULL;
+        for (size_t i = 0; !finder->status && i < results->n_cells; i++) {
+            struct kv_budget_quality q;
+            if (!kv_is_budget_quality(&results->cells[i]))
+                continue;
+            finder->status = kv_budget_quality_of(results, &results->cells[i], &q, finder->error);
+            if (!finder->status && q.base && q.base != &results->cells[i] && !q.is_dominated && q.share > told &&
+                q.share < next.share) {
+                next = q;
+                cell = &results->cells[i];
+            }
+        }
+        more = cell != NULL;
+        told = next.share;
+        if (more && !finder->status)
+            add(finder, (struct kv_finding){.kind = KV_FINDING_WINDOW,
+                                            .cell = cell,
+                                            .base = next.base,
+                                            .value = next.share,
+                                            .interval = {NAN, NAN},
+                                            .value_2 = cell->figures[KV_COLUMN_PERPLEXITY_RATIO].median,
+                                            .interval_2 = {cell->figures[KV_COLUMN_PERPLEXITY_RATIO_LOW].median,
+                                                           cell->figures[KV_COLUMN_PERPLEXITY_RATIO_HIGH].median}});
+    }
+}
+
 static void find_faults(struct finder *finder)
 {
     struct kv_finding finding = {.kind = KV_FINDING_FAULTS};
@@ -484,6 +517,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
     find_speeds(&finder);
     find_precision(&finder);
     find_prefixes(&finder);
+    find_window(&finder);
     find_trace_growth(&finder);
     find_depth_growth(&finder);
     find_memory(&finder);

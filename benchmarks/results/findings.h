@@ -24,6 +24,8 @@ enum kv_finding_kind {
                                float32 (base) of `value_2` that its bytes allow, for the divergence of cell_2, or NULL */
     KV_FINDING_PREFIX,     /* the first token of cell, which shares a prefix, is there `value` times as soon as that of
                             * base; value_2: what the positions that are saved allow */
+    KV_FINDING_WINDOW,     /* cell, whose predictions no other cache dominates, keeps `value` of the bytes of base for
+                               `value_2` times its perplexity; one of the latter's interval on either side */
     KV_FINDING_FAULTS,     /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 

@@ -1,5 +1,5 @@
-/* What weights and caches in fewer bits gain, beside what they cost: a variant is a cell of suite precision, held against
- * float32 at the same point. Its quality is that of suite quality in the same run, which may be of another model: a model
+/* What weights and caches in fewer bits, or caches of fewer positions, gain, beside what they cost: a variant is a cell of
+ * suite precision or window, held against float32 with all positions at the same point. Its quality is that of suite quality in the same run, which may be of another model: a model
  * with synthetic weights has none.
  *
  *   gain      how many times as fast a step is, within rounds
@@ -12,6 +12,7 @@
 
 #define KV_PRECISION_SUITE "precision"
 #define KV_QUALITY_SUITE   "quality"
+#define KV_WINDOW_SUITE    "window"
 
 struct kv_variant {
     const struct kv_cell_results *cell, *base; /* base: float32; NULL: not measured at that point */
@@ -36,6 +37,20 @@ const struct kv_cell_results *kv_quality_beside(const struct kv_results *results
 /* Of a cell of suite precision that is ok. Errors: MEMORY. */
 kv_status kv_variant_of(const struct kv_results *results, const struct kv_cell_results *cell,
                         struct kv_variant *variant, struct kv_error *error);
+
+/* A cell of suite window that predicts a text. */
+struct kv_budget_quality {
+    const struct kv_cell_results *base; /* float32 of all positions at that context; NULL: not measured */
+    double share;                       /* bytes of keys and values over those of base */
+    double divergence;                  /* nats */
+    struct kv_variant step;             /* of that cache; its cell is NULL where steps were not timed */
+    /* Another cell of the context has no more bytes and no more divergence, and less of one. */
+    bool is_dominated;
+};
+bool kv_is_budget_quality(const struct kv_cell_results *cell); /* that is ok */
+/* Errors: MEMORY. */
+kv_status kv_budget_quality_of(const struct kv_results *results, const struct kv_cell_results *cell,
+                               struct kv_budget_quality *quality, struct kv_error *error);
 
 /* ---- In tables (tables_precision.c) */
 

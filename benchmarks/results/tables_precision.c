@@ -41,7 +41,8 @@ kv_status kv_table_add_variant(struct kv_table *table, const struct kv_results *
     else if (column == KV_COLUMN_DIVERGENCE)
         add_rounded(table, v.divergence, "%.2g");
     else
-        add_rounded(table, v.quality ? v.quality->figures[column].median : NAN, "%.2f");
+        add_rounded(table, v.quality ? v.quality->figures[column].median : NAN,
+                    column == KV_COLUMN_PERPLEXITY_RATIO ? "%.4f" : "%.2f");
     return KV_OK;
 }
 

@@ -28,7 +28,7 @@ static void look(void *context, const struct kv_attention_view *view)
     const size_t n = (size_t)d->head_size;
     memcpy(d->queries + (size_t)step * n, view->query, n * sizeof *d->queries);
     for (int t = step == 0 ? 0 : view->n_positions - 1; t < view->n_positions; t++)
-        for (int i = 0; i < d->head_size; i++) {
+        for (int i = 0; kv_view_keeps(view, t) && i < d->head_size; i++) {
             d->keys[(size_t)t * n + (size_t)i] = kv_view_key(view, t, i);
             d->values[(size_t)t * n + (size_t)i] = kv_view_value(view, t, i);
         }

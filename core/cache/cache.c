@@ -113,6 +113,13 @@ const char *kv_cache_name(const char *name)
     return find_layout(name, numbers, NULL) < 0 ? NULL : name;
 }
 
+bool kv_cache_drops(const char *name)
+{
+    const struct kv_cache_kind *kind;
+    int numbers[KV_CACHE_NUMBERS];
+    return kv_cache_find(name, NULL, &kind, numbers, NULL) == KV_OK && kind->budget;
+}
+
 kv_status kv_cache_find(const char *cache, const char *kv, const struct kv_cache_kind **kind,
                         int numbers[KV_CACHE_NUMBERS], struct kv_error *error)
 {
@@ -137,10 +144,17 @@ const char *kv_cache_kv_name(const struct kv_cache_kind *kind)
 
 /* ---- Looking at attention ------------------------------------------------------------------------------------ */
 
+bool kv_view_keeps(const struct kv_attention_view *view, int position)
+{
+    const struct kv_cache_place place = {view->layer, view->kept_sequence, view->kept_head};
+    const struct kv_cache_kind *kind = view->kept->kind;
+    return !kind->slot_of || kind->slot_of(view->kept, place, view->n_positions, position) >= 0;
+}
+
 static float read(const struct kv_attention_view *view, enum kv_cache_part part, int position, int dimension)
 {
     const struct kv_cache_place place = {view->layer, view->kept_sequence, view->kept_head};
-    return view->kept->kind->read(view->kept, place, part, position, dimension);
+    return kv_view_keeps(view, position) ? view->kept->kind->read(view->kept, place, part, position, dimension) : NAN;
 }
 
 float kv_view_key(const struct kv_attention_view *view, int position, int dimension)
@@ -166,7 +180,7 @@ void kv_view_weights(const struct kv_attention_view *view, float *weights)
     const int n = view->n_positions;
     double largest = -INFINITY, sum = 0;
     for (int t = 0; t < n; t++) {
-        weights[t] = (float)score(view, t);
+        weights[t] = kv_view_keeps(view, t) ? (float)score(view, t) : -INFINITY;
         largest = fmax(largest, (double)weights[t]);
     }
     for (int t = 0; t < n; t++)

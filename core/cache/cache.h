@@ -38,7 +38,8 @@ struct kv_cache {
     size_t codes[3], scales[3];    /* of keys, values and centres: where they lie in a layer */
     int pool; /* positions of all sequences together that there is to be room for; 0: of each all */
     struct kv_cache_pages pages;
-    size_t scratch; /* floats that a thread's attention needs, as lay_out found */
+    size_t scratch;             /* floats that a thread's attention needs, as lay_out found */
+    size_t notes, notes_stride; /* bytes: of layouts with a budget, what the first layer notes of its slots; the next */
 };
 
 /* A head of a sequence in a layer. */
@@ -94,8 +95,22 @@ struct kv_cache_kind {
     int (*hold)(struct kv_cache *cache, int sequence, int index);
     void (*give)(struct kv_cache *cache, int sequence, int block);
     void (*let_go)(struct kv_cache *cache, int block);
-    /* Forgets what a sequence has behind its first `length` positions. */
+    /* Forgets what a sequence has behind its first `length` positions. Where one that is needed then was dropped, its
+     * length becomes 0: the owner runs all of them again. */
     void (*truncate)(struct kv_cache *cache, int sequence, int length);
+
+    /* Of layouts that keep a budget of positions, by cache/budget.h; NULL: all are kept. What a query attends to is then
+     * part of what is computed, whether it is kept for the next step or not. */
+    int (*budget)(const int numbers[KV_CACHE_NUMBERS]); /* most that a head keeps, and that a query attends to */
+    /* The slot whose position makes room for `position`, which is not less than the budget. */
+    int (*victim)(const struct kv_cache *cache, struct kv_cache_place place, int position);
+    int note_bytes; /* of a slot: 0, its position, or also the weights that it got */
+    /* As append and attend, for each query after the one before it: appending drops what later ones do not see. Keys and
+     * values lie as the queries do. */
+    void (*extend)(const struct kv_cache *cache, struct kv_cache_place place, const struct kv_kernels *kernels,
+                   struct kv_attention *attention, const float *keys, const float *values);
+    /* Where that position of a sequence of n is; -1: it was dropped. */
+    int (*slot_of)(const struct kv_cache *cache, struct kv_cache_place place, int n_positions, int position);
 };
 
 /* Whether a pool lacks blocks for what cache->kind->wants adds up to. */

@@ -8,6 +8,7 @@
  * stands wherever a thread goes on to read what another one wrote. */
 #include "infer/infer.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -141,6 +142,18 @@ static void keep(const struct job *job, const struct kv_attention *a, struct kv_
     cache->kind->append(cache, place, a->n_queries, a->queries + C, a->queries + 2 * C, a->query_stride);
 }
 
+static void keep_and_attend(const struct job *job, struct kv_attention *a, struct kv_cache_place place)
+{
+    const struct kv_cache *cache = job->cache;
+    const int C = job->engine->model->config.n_embd;
+    if (cache->kind->extend) {
+        cache->kind->extend(cache, place, job->engine->kernels, a, a->queries + C, a->queries + 2 * C);
+    } else {
+        keep(job, a, place);
+        cache->kind->attend(cache, place, job->engine->kernels, a);
+    }
+}
+
 static int parts_of(const struct kv_attention *a)
 {
     return (a->first_position + a->n_queries - 1) / KV_ATTENTION_PART + 1;
@@ -152,7 +165,7 @@ static bool is_split(const struct job *job)
 {
     const int n_head = job->engine->model->config.n_head, n_items = job->n_spans * n_head;
     long n_parts = 0, most = 0;
-    if (job->n_rows > job->n_spans || n_items > KV_SPLIT_HEADS * job->n_ranks)
+    if (job->cache->kind->extend || job->n_rows > job->n_spans || n_items > KV_SPLIT_HEADS * job->n_ranks)
         return false;
     for (const struct kv_span *span = job->spans; span < job->spans + job->n_spans; span++) {
         const long parts = first_position(job, span) / KV_ATTENTION_PART + 1;
@@ -167,8 +180,11 @@ static bool is_split(const struct job *job)
 /* Positions that the queries of one head of a span attend to. */
 static long attended(const struct job *job, const struct kv_span *span)
 {
-    const long n = span->n_positions;
-    return n * first_position(job, span) + n * (n + 1) / 2;
+    const struct kv_cache *cache = job->cache;
+    const long n = span->n_positions, first = first_position(job, span);
+    const long most = cache->kind->budget ? cache->kind->budget(cache->numbers) : INT_MAX;
+    const long growing = first + n < most ? n : first < most ? most - first : 0; /* queries that see one more each */
+    return growing * first + growing * (growing + 1) / 2 + (n - growing) * most;
 }
 
 /* The items of each rank, so that all attend to about as many positions: of spans alike, as many items. */
@@ -236,8 +252,7 @@ static void attend(const struct job *job, int rank, struct range heads, int laye
     for (int item = heads.begin; item < heads.end; item++) {
         struct kv_cache_place place;
         struct kv_attention a = attention_of(job, rank, layer, item, &place);
-        keep(job, &a, place);
-        job->cache->kind->attend(job->cache, place, e->kernels, &a);
+        keep_and_attend(job, &a, place);
         if (e->observer)
             show(job, &a, item, place);
     }

@@ -10,11 +10,12 @@ enum { MOST_SEQUENCES = KV_PASS_ROWS / KV_KEY_BLOCK };
 static int plan(struct kv_cache *cache, int capacity)
 {
     (void)capacity;
-    const int rows = kv_smaller((long)cache->batch * cache->capacity, KV_PASS_ROWS);
+    const int some = kv_smaller((long)cache->batch * cache->capacity, KV_PASS_ROWS);
+    const int rows = some > cache->capacity ? some : cache->capacity;
     cache->n_layer = 1;
-    cache->batch = 1;
-    cache->capacity = rows > cache->capacity ? rows : cache->capacity;
-    return cache->capacity;
+    cache->batch = rows / KV_KEY_BLOCK; /* as many positions, however many sequences they will be of */
+    cache->capacity = KV_KEY_BLOCK;
+    return rows;
 }
 
 /* The point of this path: a cache in which nothing is kept, every length 0. So the first position that a pass runs is
@@ -23,7 +24,7 @@ static struct kv_cache empty_cache(const struct kv_session *s, int n_positions, 
 {
     struct kv_cache cache = s->cache;
     cache.lengths = nothing_kept;
-    cache.layer_stride = 0; /* a layer's keys and values overwrite those of the layer before */
+    cache.layer_stride = cache.notes_stride = 0; /* a layer's keys and values overwrite those of the layer before */
     cache.capacity = kv_round_to_key_block(n_positions);
     cache.batch = s->engine.max_rows / cache.capacity;
     return cache;

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "infer/infer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,13 @@ bool kv_path_keeps(const char *name)
     return find_path(name, &path, NULL) == KV_OK && path->keeps;
 }
 
+/* sum of min(t, most), t = 1..n */
+static double attended_to(double n, double most)
+{
+    const double all = fmin(n, most);
+    return all * (all + 1) / 2 + (n > all ? (n - all) * most : 0);
+}
+
 struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, const char *weights,
                             const struct kv_session_options *options, int n_before, int n_new)
 {
@@ -42,7 +50,8 @@ struct kv_work kv_part_work(enum kv_part part, const struct kv_config *config, c
         return (struct kv_work){0, 0};
     const double L = config->n_layer, C = config->n_embd, I = config->n_inner, V = config->vocab_size;
     const double B = options->batch, first = path->keeps ? n_before : 0, last = (double)n_before + n_new;
-    const double attended = (last * (last + 1) - first * (first + 1)) / 2; /* sum of t */
+    const double most = cache->budget ? (double)cache->budget(numbers) : HUGE_VAL;
+    const double attended = attended_to(last, most) - attended_to(first, most);
     const double rows = B * (last - first);
     switch (part) {
     case KV_PART_QKV:
@@ -174,6 +183,16 @@ static kv_status check_options(const struct kv_config *c, const struct kv_sessio
     return KV_OK;
 }
 
+/* More positions than there can be would only be a mistake. */
+static kv_status check_budget(const struct kv_session *s, struct kv_error *error)
+{
+    const int window = s->engine.model->config.n_positions;
+    if (s->cache.kind->budget && s->cache.kind->budget(s->cache.numbers) > window)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "cache '%s': it keeps %d positions, n_positions is %d; give fewer",
+                       s->cache_name, s->cache.kind->budget(s->cache.numbers), window);
+    return KV_OK;
+}
+
 kv_status kv_session_create(struct kv_session **out, const struct kv_model *model, struct kv_pool *pool,
                             const struct kv_session_options *options, struct kv_error *error)
 {
@@ -194,8 +213,11 @@ kv_status kv_session_create(struct kv_session **out, const struct kv_model *mode
     status = find_path(options->path, &s->path, error);
     if (!status)
         status = kv_cache_find(options->cache, options->kv, &s->cache.kind, s->cache.numbers, error);
-    if (!status && !s->path->keeps)
-        s->cache.kind = &kv_cache_contiguous[KV_KEPT_F32]; /* only the scratch of a pass, whatever is chosen */
+    if (!status)
+        status = check_budget(s, error);
+    if (!status && !s->path->keeps) /* only the scratch of a pass, but for what it drops */
+        status = kv_cache_find(s->cache.kind->budget ? options->cache : NULL, NULL, &s->cache.kind, s->cache.numbers,
+                               error);
     if (!status)
         status = kv_matmul_find(options->matmul, &s->engine.matmul, error);
     if (!status && s->engine.matmul->layout != model->layout)
@@ -226,7 +248,10 @@ void kv_session_free(struct kv_session *s)
 static void cut(struct kv_session *s, int b, int length)
 {
     s->lengths[b] = length;
-    s->cache.kind->truncate(&s->cache, b, length);
+    if (s->path->keeps)
+        s->cache.kind->truncate(&s->cache, b, length);
+    else
+        s->cache.lengths[b] = length;
 }
 
 void kv_session_reset(struct kv_session *s)
@@ -412,6 +437,16 @@ static void run(struct kv_session *s, const struct request *r, int n_sequences)
         s->path->extend(s, n);
 }
 
+/* Runs what sequences have but the cache forgot when they were cut. */
+static void catch_up(struct kv_session *s)
+{
+    bool some = false;
+    for (int b = 0; b < s->batch; b++)
+        some |= s->cache.lengths[b] < s->lengths[b];
+    if (some)
+        run(s, &(struct request){.no_logits = true}, s->batch);
+}
+
 static kv_status append_all(struct kv_session *s, const struct request *r, struct kv_error *error)
 {
     const size_t V = (size_t)s->engine.model->config.vocab_size;
@@ -421,6 +456,7 @@ static kv_status append_all(struct kv_session *s, const struct request *r, struc
         status = check_blocks(s, r, error);
     if (status)
         return status;
+    catch_up(s);
     const int32_t *tokens = r->tokens;
     for (int b = 0; b < s->batch; tokens += asked(r, b++))
         over |= append(s, b, tokens, asked(r, b));
@@ -605,7 +641,7 @@ const char *kv_session_path(const struct kv_session *s)
 
 const char *kv_session_cache(const struct kv_session *s)
 {
-    return s->path->keeps ? s->cache_name : "";
+    return s->path->keeps || s->cache.kind->budget ? s->cache_name : "";
 }
 
 const char *kv_session_kv(const struct kv_session *s)

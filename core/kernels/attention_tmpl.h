@@ -575,6 +575,8 @@ INLINED void attend(enum kv_kept kept, const struct kv_attention *a, int first, 
     if (kept == KV_KEPT_INT4)
         rotate_queries(&p, out + KV_MAX_QUERY_TILE * (head_size + 1), n_queries);
     score(kept, &p, n_queries, n_blocks, seen_by(&p, n_queries - 1));
+    if (n_queries == 1 && a->scores)
+        memcpy(a->scores + begin, p.scores, (size_t)seen_by(&p, 0) * sizeof *p.scores);
     for (int i = skip; i < n_queries; i++)
         if (seen_by(&p, i)) {
             of_part[i] = weights_of(p.scores + i * SCORE_STRIDE, seen_by(&p, i));

@@ -52,6 +52,8 @@ struct kv_attention {
     float *out; /* out_i: [head_size] at out + i * out_stride */
     size_t out_stride;
     float *scratch; /* [kv_attention_scratch(head_size)] of the caller's thread */
+    /* NULL, or where the scores of a query alone, n_queries 1, go: [first_position + 1] q . k_t * scale */
+    float *scores;
     /* NULL: all of it, into out. Else only part `part` of the keys, which the query, n_queries 1, sees some of, into
      * partial [2 + head_size]; attention_join makes out of all parts. The bits are the same. */
     float *partial;
