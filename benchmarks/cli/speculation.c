@@ -45,7 +45,10 @@ kv_status speculation_open(const char *command, const char *name, const struct m
     return status;
 }
 
-#define DRAFTS(model) {"draft:" model ":1", "draft:" model ":2", "draft:" model ":4", "draft:" model ":8"}
+#define DRAFTS(model)                                                                                                  \
+    {                                                                                                                  \
+        "draft:" model ":1", "draft:" model ":2", "draft:" model ":4", "draft:" model ":8"                             \
+    }
 
 static bool has_weights(const char *model)
 {

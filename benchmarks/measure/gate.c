@@ -60,7 +60,7 @@ struct kv_reference {
     struct kv_reference *next;
     const char *weights, *gemm, *isa;
     const char *cache; /* of those that drop positions; "" */
-    int32_t *prompt; /* [n_prompt] */
+    int32_t *prompt;   /* [n_prompt] */
     int n_prompt;
     int n_tokens;    /* compared, 1..GATE_TOKENS */
     float *logits;   /* [n_tokens, V] */
@@ -79,8 +79,7 @@ void kv_references_free(struct kv_reference *reference)
     }
 }
 
-static kv_status fill_reference(struct kv_run *run, struct kv_reference *reference, int threads,
-                                struct kv_error *error)
+static kv_status fill_reference(struct kv_run *run, struct kv_reference *reference, int threads, struct kv_error *error)
 {
     const size_t V = (size_t)run->settings->config->vocab_size;
     const struct kv_session_options options = {
@@ -122,8 +121,8 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
     const char *cache = kv_cache_drops(arm->cache) ? arm->cache : "";
     for (struct kv_reference *r = run->references; r; r = r->next)
         if (r->n_prompt == n_prompt && r->n_tokens >= n_tokens && strcmp(r->weights, weights) == 0 &&
-            memcmp(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt) == 0 &&
-            strcmp(r->cache, cache) == 0 && strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
+            memcmp(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt) == 0 && strcmp(r->cache, cache) == 0 &&
+            strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
             *out = r;
             return KV_OK;
         }
