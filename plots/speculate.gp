@@ -38,13 +38,13 @@ do for [row = 1:2] {
                 for [i = 1:n_kinds] table("speculations") using (at(i)):"foretold" smooth unique with lines ls i dt solid lw 0.7, \
                 for [i = 1:n_kinds] table("speculations") using (at(i)):"low":(0):(column("high") - column("low")) \
                 with vectors nohead ls i dt solid lw 1.2, \
-                for [i = 1:n_kinds] table("speculations") using (at(i)):"gain" smooth unique with linespoints ls i, \
-                for [i = 1:n_kinds] table("speculations") using (at(i)):"gain":(sprintf("%.0f %%", column("acceptance"))) \
-                with labels left offset 0.8,0.5 textcolor ls i
+                for [i = 1:n_kinds] table("speculations") using (at(i)):"gain" smooth unique with linespoints ls i
         } else {
             plot 1 with lines ls limit_style, \
                 for [i = 1:n_kinds] table("speculations") using (at(i)):"expected_tokens" smooth unique with lines ls i dt solid lw 0.7, \
-                for [i = 1:n_kinds] table("speculations") using (at(i)):"step_tokens" smooth unique with linespoints ls i
+                for [i = 1:n_kinds] table("speculations") using (at(i)):"step_tokens" smooth unique with linespoints ls i, \
+                for [i = 1:n_kinds] table("speculations") using (at(i)):(0.085 * tokens_high * (n_kinds - i)):(sprintf("%.0f %%", column("acceptance"))) \
+                with labels offset 0,0.5 textcolor ls i
         }
         unset label 101
     }

@@ -372,15 +372,13 @@ static void tell_speculation(const struct kv_finding *f, char *text, size_t size
         snprintf(more, sizeof more, "; the fastest of %zu lengths", f->n);
     kv_interval_text(f->value, f->interval, &gain);
     const bool is_told = f->interval.low > 1 || f->interval.high < 1;
-    snprintf(
-        text, size,
-        "%s: at batch %s %s of up to %d token%s stay %.0f %% of the time: %s tokens a step (%s by that), %s%s times "
-        "as fast as plain steps (%s), where acceptance and costs foretell %s%s",
-        f->cell->texts[KV_COLUMN_SUITE], f->cell->texts[KV_COLUMN_BATCH], who, name.k, name.k == 1 ? "" : "s",
-        100 * alpha, kv_number_text(f->cell->figures[KV_COLUMN_STEP_TOKENS].median, tokens, sizeof tokens),
-        kv_number_text(kv_speculation_tokens(alpha, name.k), expected, sizeof expected),
-        is_told ? "" : "not told apart from plain steps, ", gain.value, gain.range,
-        kv_number_text(f->value_2, foretold, sizeof foretold), more);
+    snprintf(text, size,
+             "%s: at batch %s %s of up to %d token%s stay %.0f %% of the time: %s tokens a step (%s by that), %s times "
+             "as fast as plain steps (%s)%s, where acceptance and costs foretell %s%s",
+             f->cell->texts[KV_COLUMN_SUITE], f->cell->texts[KV_COLUMN_BATCH], who, name.k, name.k == 1 ? "" : "s",
+             100 * alpha, kv_number_text(f->cell->figures[KV_COLUMN_STEP_TOKENS].median, tokens, sizeof tokens),
+             kv_number_text(kv_speculation_tokens(alpha, name.k), expected, sizeof expected), gain.value, gain.range,
+             is_told ? "" : ", not told apart from them", kv_number_text(f->value_2, foretold, sizeof foretold), more);
 }
 
 const char *kv_finding_text(const struct kv_results *results, const struct kv_finding *finding, char *text, size_t size)
