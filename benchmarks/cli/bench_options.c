@@ -179,8 +179,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .seconds = &s->cell_budget_s},
         {.name = "text",
          .argument = "FILE",
-         .help = "what the model predicts in suite quality (default: held-out text of " EMBEDDED_MODEL
-                 ", by " EMBEDDED_MODEL ")",
+         .help = "what the model predicts in suite quality, and goes on from in speculate (default:\n"
+                 "                           held-out text of " EMBEDDED_MODEL ", by " EMBEDDED_MODEL ")",
          .text = &s->text},
         {.name = "out",
          .letter = 'o',

@@ -130,6 +130,9 @@ static double limit_ms(const struct kv_cell_run *cell)
 
 /* ---- Opening ---------------------------------------------------------------------------------------- */
 
+/* From one sequence's piece of a text to the next one's, in prompts; the first is the text's beginning. */
+#define PROMPTS_APART 8
+
 static bool is_of_text(const struct kv_run_settings *settings, const struct kv_point *point)
 {
     return point->of_text && settings->text.n_ids > 0 && settings->text.load_context == settings->load_context;
@@ -144,7 +147,7 @@ void kv_generation_prompt(const struct kv_run_settings *settings, const struct k
             prompt[i] = settings->prompt[i % settings->n_prompt] % settings->config->vocab_size;
         return;
     }
-    const size_t first = text->n_ids / (size_t)point->batch * (size_t)sequence;
+    const size_t first = (size_t)sequence * PROMPTS_APART * (size_t)point->n_prompt;
     for (int i = 0; i < point->n_prompt; i++)
         prompt[i] = text->ids[(first + (size_t)i) % text->n_ids];
 }

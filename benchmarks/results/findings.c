@@ -498,35 +498,17 @@ static void find_window(struct finder *finder)
     }
 }
 
-/* Whether no other cell that drafts in its way at its point is faster, and how many there are. */
-static bool is_fastest(struct finder *finder, const struct kv_cell_results *cell, const struct kv_speculated *of,
-                       size_t *n)
-{
-    const kv_column_set same = kv_key_columns() & ~KV_BIT(KV_COLUMN_SPECULATE);
-    bool fastest = true;
-    *n = 0;
-    for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++) {
-        const struct kv_cell_results *other = &finder->results->cells[i];
-        struct kv_speculated s;
-        if (!kv_is_of_speculation(other) || !kv_cells_agree(other, cell, same))
-            continue;
-        finder->status = kv_speculated_of(finder->results, other, &s, finder->error);
-        if (finder->status || !s.base || !kv_speculated_alike(&s, of))
-            continue;
-        fastest = fastest && (s.gain < of->gain || (s.gain == of->gain && other >= cell));
-        ++*n;
-    }
-    return fastest;
-}
-
 static void find_speculation(struct finder *finder)
 {
     for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++) {
         const struct kv_cell_results *cell = &finder->results->cells[i];
         struct kv_speculated s;
-        size_t n;
+        size_t n = 0;
+        bool is_fastest = false;
         finder->status = kv_speculated_of(finder->results, cell, &s, finder->error);
-        if (!finder->status && s.base && !isnan(s.gain) && is_fastest(finder, cell, &s, &n))
+        if (!finder->status && s.base && !isnan(s.gain))
+            finder->status = kv_speculated_is_fastest(finder->results, cell, &s, &is_fastest, &n, finder->error);
+        if (is_fastest)
             add(finder, (struct kv_finding){.kind = KV_FINDING_SPECULATE,
                                             .cell = cell,
                                             .base = s.base,

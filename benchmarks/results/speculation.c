@@ -69,3 +69,25 @@ bool kv_speculated_alike(const struct kv_speculated *a, const struct kv_speculat
     return a->name.n_model == b->name.n_model && !a->name.model == !b->name.model &&
            (!a->name.model || strncmp(a->name.model, b->name.model, (size_t)a->name.n_model) == 0);
 }
+
+kv_status kv_speculated_is_fastest(const struct kv_results *results, const struct kv_cell_results *cell,
+                                   const struct kv_speculated *s, bool *is_fastest, size_t *n, struct kv_error *error)
+{
+    const kv_column_set same = kv_key_columns() & ~KV_BIT(KV_COLUMN_SPECULATE);
+    kv_status status = KV_OK;
+    bool fastest = true;
+    *n = 0;
+    for (size_t i = 0; !status && i < results->n_cells; i++) {
+        const struct kv_cell_results *other = &results->cells[i];
+        struct kv_speculated o;
+        if (!kv_is_of_speculation(other) || !kv_cells_agree(other, cell, same))
+            continue;
+        status = kv_speculated_of(results, other, &o, error);
+        if (status || !o.base || !kv_speculated_alike(&o, s))
+            continue;
+        fastest = fastest && (o.gain < s->gain || (o.gain == s->gain && other >= cell));
+        ++*n;
+    }
+    *is_fastest = fastest && !status;
+    return status;
+}

@@ -32,6 +32,10 @@ bool kv_is_of_speculation(const struct kv_cell_results *cell);
 /* Errors: MEMORY. */
 kv_status kv_speculated_of(const struct kv_results *results, const struct kv_cell_results *cell,
                            struct kv_speculated *speculated, struct kv_error *error);
+/* Whether no other cell that drafts as `cell`, s, does at its point is faster, however many tokens they draft; *n is how
+ * many there are. Errors: MEMORY. */
+kv_status kv_speculated_is_fastest(const struct kv_results *results, const struct kv_cell_results *cell,
+                                   const struct kv_speculated *s, bool *is_fastest, size_t *n, struct kv_error *error);
 /* In a table: of TTPT_MS the gain, DECODE_TOK_S what is foretold of it, STEP_TOKENS E, VERIFY_MS and DRAFT_MS their
  * costs in plain steps. (tables_precision.c) Errors: MEMORY. */
 kv_status kv_table_add_speculated(struct kv_table *table, const struct kv_results *results,
