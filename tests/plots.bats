@@ -327,7 +327,7 @@ as_arm() {
     done <<<$'time_vs_cache trace\nlatency_distribution trace\nspeedup_grid grid\ndepth depth\nmemory memory
 roofline batch\nbenchmark_results batch'
     rm -r figures
-    cut_runs '$suite == "grid"'
+    cut_runs '$suite == "depth"'
     add_runs '$suite == "batch" { '"$failed"'; print }'
     ends 0 draw .
     is "$err" ''
