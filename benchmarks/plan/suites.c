@@ -450,13 +450,14 @@ static kv_status plan_prefix(const struct kv_suite *suite, const struct kv_sweep
 static kv_status plan_speculate(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                                 struct kv_error *error)
 {
-    enum { MOST_SPECULATIONS = 16, PROMPT = 64, NEW = 129 };
+    enum { MOST_SPECULATIONS = 16, PROMPT = 64, NEW = 129, NEW_WITHOUT_DRAFTS = 33 };
     static const int quick[] = {1}, all[] = {1, 4};
     const char *names[MOST_SPECULATIONS] = {"none", "lookup:2", "lookup:4", "lookup:8"};
     int n = 4;
     for (int i = 0; i < sweep->n_drafts && n < MOST_SPECULATIONS; i++)
         names[n++] = sweep->drafts[i];
     const struct kv_sweep arms = with_names(sweep, KV_COLUMN_SPECULATE, names, n);
+    const int n_new = sweep->n_drafts ? NEW : NEW_WITHOUT_DRAFTS;
     const int window = sweep->config->n_positions, length = window < 2 * PROMPT ? (window + 1) / 2 : PROMPT;
     const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
     const struct sizes prompts = prompts_of(sweep, (struct sizes){&length, 1});
@@ -466,7 +467,7 @@ static kv_status plan_speculate(const struct kv_suite *suite, const struct kv_sw
             const struct kv_point point = {.batch = batches.values[b],
                                            .n_prompt = prompts.values[p],
                                            .n_new = sweep->n_new ? sweep->n_new
-                                                                 : fitting(sweep, prompts.values[p], NEW),
+                                                                 : fitting(sweep, prompts.values[p], n_new),
                                            .of_text = true};
             status = kv_plan_add(plan, suite->choice.name, KV_KIND_GENERATION, &arms, &point, sweep->repetitions,
                                  error);
