@@ -289,6 +289,26 @@ PYTHON
     has "$err" "'int9/int4' is not one of f32, bf16, int8, int4, or two of them as KEYS/VALUES"
 }
 
+@test "speculation is held against plain steps, each sequence on its own piece of the text" {
+    ends 0 "$program" bench --model kjv --suite speculate --speculate none,lookup:3,draft:kjv-draft:2 --batch 2 --new 24 \
+        --reps 2 --threads 1 --out run --verbose
+    has "$out" 'Suite speculate: 64 prompt tokens, 24 new tokens' 'speed, × plain' 'speculate: at batch 2 drafts by kjv-draft'
+    rows run <<'PY'
+in_rounds(rows, 2, lambda r: r['batch'])
+assert {r['speculate'] for r in rows} == {'none', 'lookup:3', 'draft:kjv-draft:2'}
+for r in rows:
+    # of every sequence against its own prompt's: they differ, and another one's would be far off
+    assert r['status'] == 'ok' and r['gate'] == 'exact' and float(r['logit_difference']) < 1e-4, r
+    speculates = r['speculate'] != 'none'
+    assert all((r[name] != '') == speculates for name in ('step_tokens', 'acceptance', 'draft_ms', 'verify_ms')), r
+    assert not speculates or (float(r['step_tokens']) >= 1 and 0 <= float(r['acceptance']) <= 1), r
+assert float(next(r for r in rows if r['speculate'].startswith('draft'))['acceptance']) > 0.4 # the text means something
+PY
+    ends 0 "$program" bench --model gpt2-medium --synthetic --suite speculate --dry-run
+    has "$out" 'speculate lookup:8'
+    lacks "$out" draft
+}
+
 @test "texts that suite quality refuses" {
     echo short >text
     ends 2 "$program" bench --suite quality --model gpt2 --text text --out run

@@ -373,6 +373,42 @@ static void budgets_are_held_against_all_positions(void **state)
     kv_plan_free(&plan);
 }
 
+/* Plain steps, lookups and the drafts that come along, at every batch in one turn; quick ones are some of these, and what
+ * is asked for takes their place. */
+static void speculation_is_held_against_plain_steps(void **state)
+{
+    static const char *const drafts[] = {"draft:small:1", "draft:small:4"}, *const asked[] = {"none", "lookup:3"};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    plan_suite("speculate", &sweep, &plan);
+    assert_int_equal(plan.n_cells, 2 * 4); /* without a smaller model lookups alone, and less of them */
+    assert_in_range(plan.cells[0].point.n_new, 17, 100);
+    kv_plan_free(&plan);
+    sweep.drafts = drafts;
+    sweep.n_drafts = 2;
+    plan_suite("speculate", &sweep, &plan);
+    assert_distinct_ids(&plan);
+    assert_int_equal(plan.n_cells, 2 * 6);
+    assert_int_equal(plan.n_turns, 2);
+    for (int i = 0; i < plan.n_cells; i++) {
+        const struct kv_cell *cell = &plan.cells[i];
+        assert_int_equal(cell->turn, i / 6);
+        assert_int_equal(cell->point.batch, i < 6 ? 1 : 4);
+        assert_true(cell->point.of_text && cell->point.n_new > 100);
+        assert_string_equal(cell->arm.path, "cached");
+        assert_int_equal(strcmp(cell->arm.speculate, "none") == 0, i % 6 == 0);
+    }
+    assert_string_equal(plan.cells[11].arm.speculate, "draft:small:4");
+    kv_plan_free(&plan);
+    ask(&sweep, KV_COLUMN_SPECULATE, asked, NULL, 2);
+    sweep.extent = KV_EXTENT_QUICK;
+    plan_suite("speculate", &sweep, &plan);
+    assert_int_equal(plan.n_cells, 2);
+    assert_string_equal(plan.cells[1].arm.speculate, "lookup:3");
+    kv_plan_free(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +422,7 @@ int main(void)
         cmocka_unit_test(fewer_bits_in_combinations_that_make_sense),
         cmocka_unit_test(caches_that_drop_are_arms_of_every_path),
         cmocka_unit_test(budgets_are_held_against_all_positions),
+        cmocka_unit_test(speculation_is_held_against_plain_steps),
         cmocka_unit_test(kernels_have_arms_of_their_own),
         cmocka_unit_test(a_window_below_the_first_context_is_the_only_one),
     };

@@ -112,7 +112,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "suite",
          .letter = 's',
          .argument = "LIST",
-         .help = "what to sweep (default: all but precision, quality, paged, prefix and window, which --full has):",
+         .help = "what to sweep (default: all but precision, quality, paged, prefix, window\n"
+                 "                           and speculate, which --full has):",
          .names = &s->suites,
          .choice = kv_suite_choice},
         {.name = "quick",
@@ -178,8 +179,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .seconds = &s->cell_budget_s},
         {.name = "text",
          .argument = "FILE",
-         .help = "what the model predicts in suite quality (default: held-out text of " EMBEDDED_MODEL
-                 ", by " EMBEDDED_MODEL ")",
+         .help = "what the model predicts in suite quality, and goes on from in speculate (default:\n"
+                 "                           held-out text of " EMBEDDED_MODEL ", by " EMBEDDED_MODEL ")",
          .text = &s->text},
         {.name = "out",
          .letter = 'o',
@@ -350,6 +351,7 @@ kv_status bench_plan(const struct bench_settings *s, const struct kv_config *con
         .default_prompt = default_prompt_length,
         .default_threads = kv_default_threads(),
     };
+    sweep.drafts = speculation_drafts(&s->model, &sweep.n_drafts);
     for (int i = 0; kv_axis_at(i); i++)
         sweep.axes[i] = (struct kv_axis_values){
             .names = s->names[i].names,

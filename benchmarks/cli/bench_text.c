@@ -1,4 +1,4 @@
-/* The text of suite quality, and the model that predicts it. */
+/* The text of suite quality, and the model that predicts it; suite speculate goes on from pieces of it. */
 #include "cli/bench.h"
 
 #include "base/error.h"
@@ -52,7 +52,9 @@ int bench_text_read(const char *command, const struct bench_settings *s, const s
     struct kv_error error = {""};
     const size_t scored = most_scored[s->full ? KV_EXTENT_FULL : s->quick ? KV_EXTENT_QUICK : KV_EXTENT_REPORT];
     *text = (struct bench_text){.model = s->model, .config = *config, .is_own = true};
-    if (!bench_has_suite(s, "quality") && !bench_has_suite(s, "precision") && !bench_has_suite(s, "window"))
+    const bool has_own = s->text || (strcmp(s->model.model, EMBEDDED_MODEL) == 0 && !s->model.synthetic);
+    if (!bench_has_suite(s, "quality") && !bench_has_suite(s, "precision") && !bench_has_suite(s, "window") &&
+        !(bench_has_suite(s, "speculate") && has_own))
         return CLI_OK;
     if (s->text) {
         char *folder = model_folder(s->model.model);
@@ -63,7 +65,7 @@ int bench_text_read(const char *command, const struct bench_settings *s, const s
                             "--text: no text means anything to the synthetic weights of %s; name a model with weights, "
                             "or leave --text out for the text and model that come along",
                             s->model.model);
-    } else if (strcmp(s->model.model, EMBEDDED_MODEL) != 0 || s->model.synthetic) {
+    } else if (!has_own) {
         text->is_own = false;
         text->model = model_options_default(EMBEDDED_MODEL);
         const int status = model_shape(command, &text->model, &text->config);

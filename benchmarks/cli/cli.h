@@ -261,4 +261,7 @@ kv_status speculation_open(const char *command, const char *name, const struct m
                            struct kv_pool *pool, struct kv_speculation *speculation, struct kv_model **draft,
                            struct kv_error *error);
 
+/* The speculations [*n] by a smaller model that goes with that one, where both have weights; 0: none does. */
+const char *const *speculation_drafts(const struct model_options *options, int *n);
+
 #endif

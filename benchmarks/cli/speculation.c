@@ -44,3 +44,35 @@ kv_status speculation_open(const char *command, const char *name, const struct m
         .k = read.k, .draft = *draft, .session = model_session_options(options, "cached")};
     return status;
 }
+
+#define DRAFTS(model)                                                                                                  \
+    {                                                                                                                  \
+        "draft:" model ":1", "draft:" model ":2", "draft:" model ":4", "draft:" model ":8"                             \
+    }
+
+static bool has_weights(const char *model)
+{
+    char *folder = model_folder(model);
+    free(folder);
+    return folder != NULL;
+}
+
+const char *const *speculation_drafts(const struct model_options *options, int *n)
+{
+    static const struct {
+        const char *model, *draft, *names[4];
+    } pairs[] = {
+        {EMBEDDED_MODEL, EMBEDDED_DRAFT, DRAFTS(EMBEDDED_DRAFT)},
+        {"gpt2-medium", "gpt2", DRAFTS("gpt2")},
+        {"gpt2-large", "gpt2", DRAFTS("gpt2")},
+        {"gpt2-xl", "gpt2", DRAFTS("gpt2")},
+    };
+    *n = 0;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (strcmp(pairs[i].model, options->model) == 0 && !options->synthetic && has_weights(pairs[i].model) &&
+            has_weights(pairs[i].draft)) {
+            *n = sizeof pairs[i].names / sizeof *pairs[i].names;
+            return pairs[i].names;
+        }
+    return NULL;
+}

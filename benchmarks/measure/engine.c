@@ -255,7 +255,9 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     cell->state = state;
     state->common.generation = &state->generation;
     state->common.kv_live_bytes = state->common.kv_reserved_bytes = NAN;
-    state->prompt = kv_generation_prompt(cell->run->settings, p->n_prompt);
+    state->prompt = malloc((size_t)p->n_prompt * sizeof *state->prompt);
+    if (state->prompt)
+        kv_generation_prompt(cell->run->settings, p, 0, state->prompt);
     status = state->prompt ? find_process(cell, &state->process, error)
                            : kv_fail(error, KV_ERROR_MEMORY, "no memory for a prompt of %d tokens", p->n_prompt);
     if (!status)

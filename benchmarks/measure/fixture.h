@@ -70,9 +70,10 @@ void kv_generation_expect(struct kv_cell_run *cell);
 kv_status kv_generation_fill(struct kv_cell_run *cell, struct kv_error *error);
 kv_status kv_generation_write_tokens(struct kv_cell_run *cell, struct kv_error *error);
 void kv_generation_tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE]);
-/* Ids [n_prompt] of the benchmark's prompt, over and over; a small model takes them modulo its vocabulary. NULL: no
- * memory. The caller's to free. */
-int32_t *kv_generation_prompt(const struct kv_run_settings *settings, int n_prompt);
+/* Ids [n_prompt] of a sequence's prompt: the benchmark's over and over, which a small model takes modulo its vocabulary,
+ * or where the point asks for it pieces of a text. */
+void kv_generation_prompt(const struct kv_run_settings *settings, const struct kv_point *point, int sequence,
+                          int32_t *prompt);
 /* Whether the model's window takes the cell. Errors: ARGUMENT. */
 kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *config, struct kv_error *error);
 

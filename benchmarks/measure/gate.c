@@ -55,11 +55,12 @@ double kv_gate_bound(const char *weights, const char *kv)
 
 /* ---- References ------------------------------------------------------------------------------------- */
 
-/* What the naive path says of the benchmark's prompt of one length. */
+/* What the naive path says of one prompt. */
 struct kv_reference {
     struct kv_reference *next;
     const char *weights, *gemm, *isa;
     const char *cache; /* of those that drop positions; "" */
+    int32_t *prompt;   /* [n_prompt] */
     int n_prompt;
     int n_tokens;    /* compared, 1..GATE_TOKENS */
     float *logits;   /* [n_tokens, V] */
@@ -70,6 +71,7 @@ void kv_references_free(struct kv_reference *reference)
 {
     while (reference) {
         struct kv_reference *next = reference->next;
+        free(reference->prompt);
         free(reference->logits);
         free(reference->tokens);
         free(reference);
@@ -77,8 +79,7 @@ void kv_references_free(struct kv_reference *reference)
     }
 }
 
-static kv_status fill_reference(struct kv_run *run, struct kv_reference *reference, int threads, const int32_t *prompt,
-                                struct kv_error *error)
+static kv_status fill_reference(struct kv_run *run, struct kv_reference *reference, int threads, struct kv_error *error)
 {
     const size_t V = (size_t)run->settings->config->vocab_size;
     const struct kv_session_options options = {
@@ -98,7 +99,7 @@ static kv_status fill_reference(struct kv_run *run, struct kv_reference *referen
     if (!status)
         status = kv_session_create(&session, model, pool, &options, error);
     if (!status)
-        status = kv_session_prefill(session, prompt, reference->n_prompt, NULL, error);
+        status = kv_session_prefill(session, reference->prompt, reference->n_prompt, NULL, error);
     for (int i = 0; !status && i < reference->n_tokens; i++) {
         memcpy(reference->logits + (size_t)i * V, kv_session_logits(session), V * sizeof *reference->logits);
         status = kv_session_greedy(session, &reference->tokens[i], error);
@@ -109,7 +110,7 @@ static kv_status fill_reference(struct kv_run *run, struct kv_reference *referen
     return status;
 }
 
-/* The reference for such weights and a prompt of that length, made when it is first asked for. */
+/* The reference for such weights and that prompt [n_prompt of the cell], made when it is first asked for. */
 static kv_status find_reference(struct kv_cell_run *cell, const char *weights, const int32_t *prompt, int n_tokens,
                                 const struct kv_reference **out, struct kv_error *error)
 {
@@ -120,7 +121,8 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
     const char *cache = kv_cache_drops(arm->cache) ? arm->cache : "";
     for (struct kv_reference *r = run->references; r; r = r->next)
         if (r->n_prompt == n_prompt && r->n_tokens >= n_tokens && strcmp(r->weights, weights) == 0 &&
-            strcmp(r->cache, cache) == 0 && strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
+            memcmp(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt) == 0 && strcmp(r->cache, cache) == 0 &&
+            strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
             *out = r;
             return KV_OK;
         }
@@ -132,14 +134,19 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
         .gemm = arm->gemm,
         .isa = arm->isa,
         .cache = cache,
+        .prompt = malloc((size_t)n_prompt * sizeof *r->prompt),
         .n_prompt = n_prompt,
         .n_tokens = n_tokens,
         .logits = calloc((size_t)n_tokens * V, sizeof *r->logits),
         .tokens = calloc((size_t)n_tokens, sizeof *r->tokens),
     };
-    const kv_status status = r->logits && r->tokens
-                                 ? fill_reference(run, r, arm->threads, prompt, error)
-                                 : kv_fail(error, KV_ERROR_MEMORY, "no memory for the equality gate");
+    kv_status status = KV_OK;
+    if (!r->prompt || !r->logits || !r->tokens) {
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the equality gate");
+    } else {
+        memcpy(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt);
+        status = fill_reference(run, r, arm->threads, error);
+    }
     if (status) {
         kv_references_free(r);
         return status;
@@ -166,7 +173,7 @@ static double difference(const float *a, const float *b, size_t n)
 
 struct comparison {
     const struct kv_decoder *decoder;
-    const struct kv_reference *reference;
+    const struct kv_reference **references; /* [batch] */
     size_t V;
     double bound;
     bool lossy;
@@ -179,8 +186,9 @@ static kv_status compare(struct comparison *c, int step, bool *same, struct kv_e
     const float *logits = kv_session_logits(c->decoder->session);
     const char *whose = c->lossy ? "the float32 reference's" : "the naive path's";
     for (int b = 0; b < c->decoder->generation.batch; b++) {
-        const double off = difference(logits + (size_t)b * c->V, c->reference->logits + (size_t)step * c->V, c->V);
-        const int token = c->decoder->newest[b], expected = c->reference->tokens[step];
+        const struct kv_reference *reference = c->references[b];
+        const double off = difference(logits + (size_t)b * c->V, reference->logits + (size_t)step * c->V, c->V);
+        const int token = c->decoder->newest[b], expected = reference->tokens[step];
         c->worst = fmax(c->worst, off);
         if (!(off <= c->bound))
             return kv_fail(error, KV_ERROR_UNSUPPORTED,
@@ -196,6 +204,18 @@ static kv_status compare(struct comparison *c, int step, bool *same, struct kv_e
     return KV_OK;
 }
 
+/* Of every sequence's prompt; most often it is the same one. */
+static kv_status find_references(struct kv_cell_run *cell, const struct kv_decoder *decoder, const char *weights,
+                                 int n_tokens, const struct kv_reference **references, struct kv_error *error)
+{
+    kv_status status = KV_OK;
+    for (int b = 0; !status && b < decoder->generation.batch; b++) {
+        int n;
+        status = find_reference(cell, weights, kv_decoder_prompt(decoder, b, &n), n_tokens, &references[b], error);
+    }
+    return status;
+}
+
 kv_status kv_gate_check(struct kv_cell_run *cell, struct kv_decoder *decoder, double *cold_ttft_ms,
                         struct kv_error *error)
 {
@@ -206,18 +226,23 @@ kv_status kv_gate_check(struct kv_cell_run *cell, struct kv_decoder *decoder, do
                                                      : (n_new < GATE_TOKENS ? n_new : GATE_TOKENS);
     struct comparison c = {
         .decoder = decoder,
+        .references = calloc((size_t)decoder->generation.batch, sizeof *c.references),
         .V = (size_t)cell->run->settings->config->vocab_size,
         .bound = rule ? rule->bound : KV_GATE_BOUND,
         .lossy = rule != NULL,
     };
+    if (!c.references)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for the equality gate");
     kv_decoder_reset(decoder, n_tokens);
     kv_status status = kv_decoder_step(decoder, error);
     *cold_ttft_ms = (double)kv_generation_ns(&decoder->generation) * 1e-6;
     if (!status)
-        status = find_reference(cell, rule ? REFERENCE_WEIGHTS : cell->cell->arm.weights, decoder->prompt, n_tokens,
-                                &c.reference, error);
-    if (status)
+        status = find_references(cell, decoder, rule ? REFERENCE_WEIGHTS : cell->cell->arm.weights, n_tokens,
+                                 c.references, error);
+    if (status) {
+        free(c.references);
         return status;
+    }
     kv_row_set_text(&cell->row, KV_COLUMN_GATE, rule ? "lossy" : "exact");
     bool same = true;
     for (int step = 0; !status && same; step++) {
@@ -226,6 +251,7 @@ kv_status kv_gate_check(struct kv_cell_run *cell, struct kv_decoder *decoder, do
             break;
         status = kv_decoder_step(decoder, error);
     }
+    free(c.references);
     kv_row_set_number(&cell->row, KV_COLUMN_LOGIT_DIFFERENCE, c.worst);
     return status;
 }

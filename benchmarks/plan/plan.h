@@ -86,6 +86,8 @@ struct kv_sweep {
     enum kv_extent extent;
     const struct kv_config *config; /* the model's shape */
     int text_positions;             /* n_positions of the model that predicts the text of suite quality */
+    const char *const *drafts;      /* [n_drafts] speculations by a smaller model that comes with the run's own */
+    int n_drafts;
     /* Of the suites about fewer bits: weights that go with every type of keys and values, as the first do; others go with
      * the first type alone. NULL: all go with all. */
     const char *for_all_types;
@@ -116,6 +118,8 @@ struct kv_point {
     int n, k;                   /* the weights of a product are [k, n] */
     int n_context;              /* positions that the last query of attention sees; the most of a prediction's */
     bool same_prompt;           /* of a generation: run once for all sequences, in the opening alone, and not timed */
+    bool of_text;               /* of a generation: prompts are of the text that the run's own model predicts, each
+                                   sequence's of another place; the benchmark's own where there is no such text */
 };
 
 struct kv_cell {

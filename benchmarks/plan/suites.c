@@ -369,16 +369,16 @@ static kv_status plan_window(const struct kv_suite *suite, const struct kv_sweep
 
 /* ---- Pages -------------------------------------------------------------------------------------------- */
 
-/* The sweep of the cached path in these caches, where none are asked for. */
-static struct kv_sweep with_caches(const struct kv_sweep *sweep, const char *const *caches, int n)
+/* The sweep of the cached path with these values of an axis, where none are asked for. */
+static struct kv_sweep with_names(const struct kv_sweep *sweep, enum kv_column column, const char *const *names, int n)
 {
     static const char *const path[] = {"cached"};
     struct kv_sweep all = *sweep;
     for (int i = 0; kv_axis_at(i); i++) {
         if (kv_axis_at(i)->column == KV_COLUMN_PATH && !all.axes[i].n)
             all.axes[i] = (struct kv_axis_values){.names = path, .n = 1};
-        if (kv_axis_at(i)->column == KV_COLUMN_CACHE && !all.axes[i].n)
-            all.axes[i] = (struct kv_axis_values){.names = caches, .n = n};
+        if (kv_axis_at(i)->column == column && !all.axes[i].n)
+            all.axes[i] = (struct kv_axis_values){.names = names, .n = n};
     }
     return all;
 }
@@ -390,7 +390,7 @@ static kv_status plan_paged(const struct kv_suite *suite, const struct kv_sweep 
 {
     static const char *const caches[] = {"contiguous", "paged:4", "paged:16", "paged:64", "paged:256"};
     static const int all[] = {1, 8};
-    const struct kv_sweep arms = with_caches(sweep, caches, sizeof caches / sizeof *caches);
+    const struct kv_sweep arms = with_names(sweep, KV_COLUMN_CACHE, caches, sizeof caches / sizeof *caches);
     const int n_new = sweep->n_new ? sweep->n_new : 5, window = sweep->config->n_positions, short_one = 64;
     const int contexts[] = {short_one < window ? short_one : window, window};
     const int n_contexts = contexts[0] < contexts[1] && sweep->extent != KV_EXTENT_QUICK ? 2 : 1;
@@ -418,7 +418,7 @@ static kv_status plan_prefix(const struct kv_suite *suite, const struct kv_sweep
 {
     static const char *const caches[] = {"contiguous", "paged:16"};
     static const int quick[] = {8}, all[] = {2, 8}, percents[] = {0, 50, 90};
-    const struct kv_sweep arms = with_caches(sweep, caches, sizeof caches / sizeof *caches);
+    const struct kv_sweep arms = with_names(sweep, KV_COLUMN_CACHE, caches, sizeof caches / sizeof *caches);
     const int window = sweep->config->n_positions, length = window < 128 ? (window > 1 ? window - 1 : 1) : 128;
     const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
     const struct sizes prompts = prompts_of(sweep, (struct sizes){&length, 1});
@@ -439,6 +439,38 @@ static kv_status plan_prefix(const struct kv_suite *suite, const struct kv_sweep
             for (int i = first; i < plan->n_cells; i++)
                 plan->cells[i].turn = turn;
             plan->n_turns = turn + 1;
+        }
+    return status;
+}
+
+/* ---- Speculation -------------------------------------------------------------------------------------- */
+
+/* Plain steps, lookups, and drafts where a smaller model comes along, side by side; of a text that means something to the
+ * model, since what stays of drafts is the text's. */
+static kv_status plan_speculate(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                                struct kv_error *error)
+{
+    enum { MOST_SPECULATIONS = 16, PROMPT = 64, NEW = 129, NEW_WITHOUT_DRAFTS = 33 };
+    static const int quick[] = {1}, all[] = {1, 4};
+    const char *names[MOST_SPECULATIONS] = {"none", "lookup:2", "lookup:4", "lookup:8"};
+    int n = 4;
+    for (int i = 0; i < sweep->n_drafts && n < MOST_SPECULATIONS; i++)
+        names[n++] = sweep->drafts[i];
+    const struct kv_sweep arms = with_names(sweep, KV_COLUMN_SPECULATE, names, n);
+    const int n_new = sweep->n_drafts ? NEW : NEW_WITHOUT_DRAFTS;
+    const int window = sweep->config->n_positions, length = window < 2 * PROMPT ? (window + 1) / 2 : PROMPT;
+    const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){&length, 1});
+    kv_status status = KV_OK;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            const struct kv_point point = {.batch = batches.values[b],
+                                           .n_prompt = prompts.values[p],
+                                           .n_new = sweep->n_new ? sweep->n_new
+                                                                 : fitting(sweep, prompts.values[p], n_new),
+                                           .of_text = true};
+            status = kv_plan_add(plan, suite->choice.name, KV_KIND_GENERATION, &arms, &point, sweep->repetitions,
+                                 error);
         }
     return status;
 }
@@ -518,6 +550,7 @@ static const struct kv_suite suites[] = {
     {{"paged", "a cache of blocks: step time, bytes and block size"}, true, plan_paged},
     {{"prefix", "sequences that share the beginning of their prompt: TTFT and bytes"}, true, plan_prefix},
     {{"window", "caches of a budget, window, random, heavy: quality against bytes, and speed"}, true, plan_window},
+    {{"speculate", "drafts of several tokens a step: speed, tokens a step, acceptance"}, true, plan_speculate},
     {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, false, plan_kernels},
     {{"limits", "read bandwidth and arithmetic peak of this machine"}, false, plan_limits},
 };

@@ -512,6 +512,7 @@ static const struct kv_figure figures[] = {
      .files = {"quality.csv", "runs.csv"},
      .same = KV_BIT(KV_COLUMN_CONTEXT_TOKENS),
      .write = kv_picture_window},
+    {.name = "speculate", .suite = "speculate", .files = {"runs.csv"}, .same = WORKLOAD, .write = kv_picture_speculate},
     {.name = "training", .suite = "training", .files = {"training.csv"}, .write = kv_picture_training},
     {.name = "calibration", .suite = "calibration", .files = {"power.csv"}, .write = kv_picture_calibration},
 };

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "results/precision.h"
 #include "results/prefix.h"
+#include "results/speculation.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -168,11 +169,11 @@ static bool same_arm(const struct kv_cell_results *a, const struct kv_cell_resul
            kv_cell_is(a, KV_COLUMN_PATH, b->texts[KV_COLUMN_PATH]) && kv_cell_is(a, axis, b->texts[axis]);
 }
 
-/* What fewer bits gain is told beside what they cost. */
+/* What fewer bits gain is told beside what they cost, what drafts gain beside what of them stays. */
 static bool has_speed(const struct kv_cell_results *cell)
 {
-    return cell->file == KV_FILE_RUNS && !kv_is_variant(cell) && kv_cell_is_timed(cell) &&
-           cell->figures[KV_COLUMN_TTPT_MS].n > 1;
+    return cell->file == KV_FILE_RUNS && !kv_is_variant(cell) && !kv_is_of_speculation(cell) &&
+           kv_cell_is_timed(cell) && cell->figures[KV_COLUMN_TTPT_MS].n > 1;
 }
 
 /* Of a cell whose other, or which itself, was not timed. */
@@ -497,6 +498,28 @@ static void find_window(struct finder *finder)
     }
 }
 
+static void find_speculation(struct finder *finder)
+{
+    for (size_t i = 0; !finder->status && i < finder->results->n_cells; i++) {
+        const struct kv_cell_results *cell = &finder->results->cells[i];
+        struct kv_speculated s;
+        size_t n = 0;
+        bool is_fastest = false;
+        finder->status = kv_speculated_of(finder->results, cell, &s, finder->error);
+        if (!finder->status && s.base && !isnan(s.gain))
+            finder->status = kv_speculated_is_fastest(finder->results, cell, &s, &is_fastest, &n, finder->error);
+        if (is_fastest)
+            add(finder, (struct kv_finding){.kind = KV_FINDING_SPECULATE,
+                                            .cell = cell,
+                                            .base = s.base,
+                                            .value = s.gain,
+                                            .interval = s.interval,
+                                            .value_2 = s.foretold,
+                                            .n = n,
+                                            .n_of = s.n_rounds});
+    }
+}
+
 static void find_faults(struct finder *finder)
 {
     struct kv_finding finding = {.kind = KV_FINDING_FAULTS};
@@ -518,6 +541,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
     find_precision(&finder);
     find_prefixes(&finder);
     find_window(&finder);
+    find_speculation(&finder);
     find_trace_growth(&finder);
     find_depth_growth(&finder);
     find_memory(&finder);

@@ -119,6 +119,8 @@ void kv_picture_quality(struct kv_picture *p);
 /* Of blocks against contiguous, and of shared prefixes against none. (picture_paged.c) */
 void kv_picture_paged(struct kv_picture *p);
 void kv_picture_prefix(struct kv_picture *p);
+/* What drafts gain. (picture_speculate.c) */
+void kv_picture_speculate(struct kv_picture *p);
 /* What fewer positions cost and gain. (picture_window.c) */
 void kv_picture_window(struct kv_picture *p);
 /* Of the figure `peers`, likewise. (picture_peers.c) */

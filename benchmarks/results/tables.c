@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "results/findings.h"
 #include "results/precision.h"
+#include "results/speculation.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,12 +25,13 @@ enum kind {
     KIND_SPEED,    /* of a step, against the naive path */
     KIND_GROWTH,
     KIND_SLOPE,
-    KIND_BETWEEN, /* a value; on the page with its interval, which the next two columns are */
-    KIND_VARIANT, /* what fewer bits gain and cost: kv_table_add_variant */
-    KIND_SHAPE,   /* of a kernel */
-    KIND_SIZE,    /* likewise */
-    KIND_COUNT,   /* of repetitions */
-    ON_PAGE = 64, /* added: and not on a terminal */
+    KIND_BETWEEN,    /* a value; on the page with its interval, which the next two columns are */
+    KIND_VARIANT,    /* what fewer bits gain and cost: kv_table_add_variant */
+    KIND_SPECULATED, /* what drafts gain: kv_table_add_speculated */
+    KIND_SHAPE,      /* of a kernel */
+    KIND_SIZE,       /* likewise */
+    KIND_COUNT,      /* of repetitions */
+    ON_PAGE = 64,    /* added: and not on a terminal */
 };
 
 struct shown {
@@ -157,6 +159,19 @@ static const struct layout {
       {KIND_VARIANT, KV_COLUMN_DIVERGENCE, "divergence"},
       {KIND_VARIANT, KV_COLUMN_TOP_AGREEMENT_PCT, "same top %"},
       {KIND_VARIANT, KV_COLUMN_PERPLEXITY_RATIO, "perplexity, × all f32"},
+      {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
+    {"speculate",
+     "Drafts of several tokens",
+     {{KIND_KEY, KV_COLUMN_BATCH, "batch"},
+      {KIND_KEY, KV_COLUMN_SPECULATE, "speculate"},
+      {KIND_MEDIAN, KV_COLUMN_ACCEPTANCE, "stays"},
+      {KIND_MEDIAN, KV_COLUMN_STEP_TOKENS, "tokens a step"},
+      {KIND_SPECULATED, KV_COLUMN_STEP_TOKENS, "foretold"},
+      {KIND_FIGURE, KV_COLUMN_TTPT_MS, "TTPT ms"},
+      {KIND_SPECULATED, KV_COLUMN_TTPT_MS, "speed, × plain"},
+      {KIND_SPECULATED, KV_COLUMN_DECODE_TOK_S, "foretold"},
+      {KIND_SPECULATED, KV_COLUMN_VERIFY_MS, "verifying, plain steps"},
+      {KIND_SPECULATED, KV_COLUMN_DRAFT_MS, "drafting"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
     {"kernels", /* on the page; a terminal has tables of its own */
      "Kernels alone",
@@ -331,6 +346,8 @@ static kv_status add_shown(struct kv_table *table, const struct kv_results *resu
         break;
     case KIND_VARIANT:
         return kv_table_add_variant(table, results, cell, column->column, page, error);
+    case KIND_SPECULATED:
+        return kv_table_add_speculated(table, results, cell, column->column, page, error);
     case KIND_BETWEEN:
         kv_table_add_between(table, cell, column->column, page);
         break;
@@ -383,12 +400,13 @@ static void suite_title(const struct kv_results *results, const struct kv_cell_r
 static const char *column_name(const struct shown *column, char *name, size_t size)
 {
     snprintf(name, size, "%s%s",
-             column->kind == KIND_COUNT     ? "n"
-             : column->kind == KIND_SPEED   ? "speed"
-             : column->kind == KIND_GROWTH  ? "growth"
-             : column->kind == KIND_SLOPE   ? "slope_us"
-             : column->kind == KIND_VARIANT ? kv_variant_column_name(column->column)
-                                            : kv_column_info(column->column)->name,
+             column->kind == KIND_COUNT        ? "n"
+             : column->kind == KIND_SPEED      ? "speed"
+             : column->kind == KIND_GROWTH     ? "growth"
+             : column->kind == KIND_SLOPE      ? "slope_us"
+             : column->kind == KIND_VARIANT    ? kv_variant_column_name(column->column)
+             : column->kind == KIND_SPECULATED ? kv_speculated_column_name(column->column)
+                                               : kv_column_info(column->column)->name,
              column->kind == KIND_SPREAD ? "_spread_pct" : "");
     return name;
 }

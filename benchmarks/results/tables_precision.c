@@ -1,5 +1,6 @@
-/* Cells of the tables of suites precision and quality. */
+/* Cells of the tables of suites precision, quality and speculate. */
 #include "results/precision.h"
+#include "results/speculation.h"
 #include "results/table.h"
 
 #include <math.h>
@@ -57,4 +58,34 @@ void kv_table_add_between(struct kv_table *table, const struct kv_cell_results *
         snprintf(parts[i], sizeof parts[i], format, figures[i].median);
     snprintf(text, sizeof text, page && figures[1].n ? "%s (%s to %s)" : "%s", parts[0], parts[1], parts[2]);
     kv_table_add_number(table, figures[0].median, figures[0].n ? text : NULL);
+}
+
+const char *kv_speculated_column_name(enum kv_column column)
+{
+    return column == KV_COLUMN_TTPT_MS        ? "gain"
+           : column == KV_COLUMN_DECODE_TOK_S ? "foretold_gain"
+           : column == KV_COLUMN_STEP_TOKENS  ? "foretold_tokens"
+           : column == KV_COLUMN_VERIFY_MS    ? "verify_steps"
+                                              : "draft_steps";
+}
+
+kv_status kv_table_add_speculated(struct kv_table *table, const struct kv_results *results,
+                                  const struct kv_cell_results *cell, enum kv_column column, bool page,
+                                  struct kv_error *error)
+{
+    static const struct kv_stats_interval none = {NAN, NAN};
+    struct kv_speculated s;
+    const kv_status status = kv_speculated_of(results, cell, &s, error);
+    if (status)
+        return status;
+    if (column == KV_COLUMN_TTPT_MS)
+        kv_table_add_interval(table, s.gain, page ? s.interval : none);
+    else
+        kv_table_add_number(table,
+                            column == KV_COLUMN_DECODE_TOK_S  ? s.foretold
+                            : column == KV_COLUMN_STEP_TOKENS ? s.tokens
+                            : column == KV_COLUMN_VERIFY_MS   ? s.verify
+                                                              : s.draft,
+                            NULL);
+    return KV_OK;
 }
