@@ -52,7 +52,8 @@ int bench_text_read(const char *command, const struct bench_settings *s, const s
     struct kv_error error = {""};
     const size_t scored = most_scored[s->full ? KV_EXTENT_FULL : s->quick ? KV_EXTENT_QUICK : KV_EXTENT_REPORT];
     *text = (struct bench_text){.model = s->model, .config = *config, .is_own = true};
-    if (!bench_has_suite(s, "quality") && !bench_has_suite(s, "precision") && !bench_has_suite(s, "window"))
+    if (!bench_has_suite(s, "quality") && !bench_has_suite(s, "precision") && !bench_has_suite(s, "window") &&
+        !bench_has_suite(s, "overflow"))
         return CLI_OK;
     if (s->text) {
         char *folder = model_folder(s->model.model);

@@ -32,6 +32,7 @@ const char *kv_where_text(const struct kv_results *results, const struct kv_cell
         {KV_COLUMN_THREADS, "", " threads"},
         {KV_COLUMN_CHUNK, "chunk ", ""},
         {KV_COLUMN_SPECULATE, "speculate ", ""},
+        {KV_COLUMN_OVERFLOW, "overflow ", ""},
     };
     snprintf(text, size, "batch %s", cell->texts[KV_COLUMN_BATCH]);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {

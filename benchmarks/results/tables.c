@@ -180,6 +180,7 @@ static const struct shown optional[] = {
     {KIND_KEY, KV_COLUMN_THREADS, "threads"},
     {KIND_KEY, KV_COLUMN_CHUNK, "chunk"},
     {KIND_KEY, KV_COLUMN_SPECULATE, "speculate"},
+    {KIND_KEY, KV_COLUMN_OVERFLOW, "overflow"},
     {KIND_KEY, KV_COLUMN_BATCH, "batch"},
     {KIND_KEY, KV_COLUMN_PROMPT_TOKENS, "prompt"},
     {KIND_KEY, KV_COLUMN_NEW_TOKENS, "new"},
