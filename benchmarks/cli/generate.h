@@ -18,7 +18,6 @@ struct generate_job {
 /* Continues all prompts: text as it is made, or ids when all is done. Exit status. */
 int generate_on_path(const struct generate_job *job);
 
-
 /* ---- Arms side by side ----------------------------------------------------------------------------------- */
 
 /* One of those that continue the same prompt. */

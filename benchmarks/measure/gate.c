@@ -123,8 +123,9 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
     const char *cache = kv_cache_drops(arm->cache) ? arm->cache : "";
     const enum kv_overflow overflow = kv_cell_overflow(cell->cell);
     for (struct kv_reference *r = run->references; r; r = r->next)
-        if (r->n_prompt == n_prompt && r->n_tokens >= n_tokens && r->overflow == overflow && strcmp(r->weights, weights) == 0 &&
-            strcmp(r->cache, cache) == 0 && strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
+        if (r->n_prompt == n_prompt && r->n_tokens >= n_tokens && r->overflow == overflow &&
+            strcmp(r->weights, weights) == 0 && strcmp(r->cache, cache) == 0 && strcmp(r->gemm, arm->gemm) == 0 &&
+            strcmp(r->isa, arm->isa) == 0) {
             *out = r;
             return KV_OK;
         }

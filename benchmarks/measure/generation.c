@@ -281,10 +281,11 @@ kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *
                        p->n_prefix, p->n_prompt);
     if (used <= config->n_positions || kv_cell_overflow(cell) != KV_OVERFLOW_STOP)
         return KV_OK;
-    return kv_fail(error, KV_ERROR_ARGUMENT,
-                   "a prompt of %d and %d new tokens take %ld positions, the model has %d: use fewer, or choose overflow "
-                   "recompute or shift",
-                   p->n_prompt, p->n_new, used, config->n_positions);
+    return kv_fail(
+        error, KV_ERROR_ARGUMENT,
+        "a prompt of %d and %d new tokens take %ld positions, the model has %d: use fewer, or choose overflow "
+        "recompute or shift",
+        p->n_prompt, p->n_new, used, config->n_positions);
 }
 
 static kv_status open_speculation(struct kv_cell_run *cell, struct generation_state *state, struct kv_error *error)

@@ -509,10 +509,10 @@ static kv_status plan_overflow(const struct kv_suite *suite, const struct kv_swe
     few.repetitions = few.repetitions < MOST_REPETITIONS ? few.repetitions : MOST_REPETITIONS;
     for (int p = 0; p < prompts.n; p++)
         for (int b = 0; !status && b < batches.n; b++) {
-            const struct kv_point point = {
-                .batch = batches.values[b],
-                .n_prompt = prompts.values[p],
-                .n_new = sweep->n_new ? sweep->n_new : tokens_past(sweep, prompts.values[p])};
+            const struct kv_point point = {.batch = batches.values[b],
+                                           .n_prompt = prompts.values[p],
+                                           .n_new = sweep->n_new ? sweep->n_new
+                                                                 : tokens_past(sweep, prompts.values[p])};
             status = add_policies(plan, suite->choice.name, KV_KIND_GENERATION, &few, &point, error);
         }
     for (int window = 1; !status && window <= WINDOWS; window++) {

@@ -267,9 +267,9 @@ static void write_overflow(struct kv_picture *p)
         if (cell->file != KV_FILE_QUALITY || !kv_cell_is(cell, KV_COLUMN_SUITE, "overflow") ||
             cell->status != KV_CELL_OK || !arm_beside(p, cell))
             continue;
-        KV_PICTURE_ROW(p, arm_beside(p, cell), cell->numbers[KV_COLUMN_CONTEXT_TOKENS],
-                       of[KV_COLUMN_PERPLEXITY].median, of[KV_COLUMN_PERPLEXITY_RATIO].median,
-                       of[KV_COLUMN_PERPLEXITY_RATIO_LOW].median, of[KV_COLUMN_PERPLEXITY_RATIO_HIGH].median);
+        KV_PICTURE_ROW(p, arm_beside(p, cell), cell->numbers[KV_COLUMN_CONTEXT_TOKENS], of[KV_COLUMN_PERPLEXITY].median,
+                       of[KV_COLUMN_PERPLEXITY_RATIO].median, of[KV_COLUMN_PERPLEXITY_RATIO_LOW].median,
+                       of[KV_COLUMN_PERPLEXITY_RATIO_HIGH].median);
         kv_range_add(&contexts, cell->numbers[KV_COLUMN_CONTEXT_TOKENS]);
         for (int k = 0; k < 3; k++)
             kv_range_add(&ratios, of[KV_COLUMN_PERPLEXITY_RATIO + k].median);

@@ -26,8 +26,8 @@ enum kv_finding_kind {
                             * base; value_2: what the positions that are saved allow */
     KV_FINDING_WINDOW,     /* cell, whose predictions no other cache dominates, keeps `value` of the bytes of base for
                                `value_2` times its perplexity; one of the latter's interval on either side */
-    KV_FINDING_OVERFLOW,   /* cell predicts the last window of its text with `value` times the perplexity of recomputing */
-    KV_FINDING_FAULTS,     /* n of n_of repetitions have no share of the limit: faster than their probes allow */
+    KV_FINDING_OVERFLOW, /* cell predicts the last window of its text with `value` times the perplexity of recomputing */
+    KV_FINDING_FAULTS,   /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 
 enum kv_growth {

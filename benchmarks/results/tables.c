@@ -183,18 +183,12 @@ static const struct layout {
 }; /* a suite without a row gets the first one */
 
 static const struct shown optional[] = {
-    {KIND_KEY, KV_COLUMN_ENGINE, "engine"},
-    {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
-    {KIND_KEY, KV_COLUMN_CACHE, "cache"},
-    {KIND_KEY, KV_COLUMN_KV, "kv"},
-    {KIND_KEY, KV_COLUMN_GEMM, "gemm"},
-    {KIND_KEY, KV_COLUMN_ISA, "isa"},
-    {KIND_KEY, KV_COLUMN_THREADS, "threads"},
-    {KIND_KEY, KV_COLUMN_CHUNK, "chunk"},
-    {KIND_KEY, KV_COLUMN_SPECULATE, "speculate"},
-    {KIND_KEY, KV_COLUMN_OVERFLOW, "overflow"},
-    {KIND_KEY, KV_COLUMN_BATCH, "batch"},
-    {KIND_KEY, KV_COLUMN_PROMPT_TOKENS, "prompt"},
+    {KIND_KEY, KV_COLUMN_ENGINE, "engine"},       {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
+    {KIND_KEY, KV_COLUMN_CACHE, "cache"},         {KIND_KEY, KV_COLUMN_KV, "kv"},
+    {KIND_KEY, KV_COLUMN_GEMM, "gemm"},           {KIND_KEY, KV_COLUMN_ISA, "isa"},
+    {KIND_KEY, KV_COLUMN_THREADS, "threads"},     {KIND_KEY, KV_COLUMN_CHUNK, "chunk"},
+    {KIND_KEY, KV_COLUMN_SPECULATE, "speculate"}, {KIND_KEY, KV_COLUMN_OVERFLOW, "overflow"},
+    {KIND_KEY, KV_COLUMN_BATCH, "batch"},         {KIND_KEY, KV_COLUMN_PROMPT_TOKENS, "prompt"},
     {KIND_KEY, KV_COLUMN_NEW_TOKENS, "new"},
 };
 
