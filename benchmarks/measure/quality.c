@@ -87,8 +87,7 @@ static double least_seconds(const struct kv_run *run, const struct kv_cell *cell
     const int n_before = cell->point.past ? window / 2 : cell->point.n_context * 3 / 4;
     const struct kv_work work = kv_step_work(run->settings->text.config, cell->arm.weights, &options,
                                              recomputes ? 0 : n_before, recomputes ? window : 1);
-    const double n_steps = ceil((double)n_scored(run, &cell->point) / BATCH) *
-                           (cell->point.past ? KV_EVALUATION_EVERY : 1);
+    const double n_steps = ceil((double)n_scored(run, &cell->point) / BATCH);
     return 3 * n_steps * kv_limit_seconds(limits, work.bytes, work.flops);
 }
 
