@@ -362,12 +362,13 @@ static void tell_overflow(const struct kv_finding *f, char *text, size_t size)
 {
     struct kv_interval_text ratio;
     kv_interval_text(f->value, f->interval, &ratio);
+    const char *range = isnan(f->interval.low) ? "too few tokens for an interval" : ratio.range;
     snprintf(
         text, size,
         "overflow: on %.60s, in the last window of a text of %s tokens, overflow %s with cache %s has %s times the "
         "perplexity of running the whole window for every token (%s)",
         f->cell->texts[KV_COLUMN_MODEL], f->cell->texts[KV_COLUMN_CONTEXT_TOKENS], f->cell->texts[KV_COLUMN_OVERFLOW],
-        f->cell->texts[KV_COLUMN_CACHE], ratio.value, ratio.range);
+        f->cell->texts[KV_COLUMN_CACHE], ratio.value, range);
 }
 
 const char *kv_finding_text(const struct kv_results *results, const struct kv_finding *finding, char *text, size_t size)
