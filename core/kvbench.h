@@ -164,6 +164,10 @@ enum kv_overflow {
     KV_OVERFLOW_RECOMPUTE, /* keep the last n_positions tokens and run them again, at every step */
     KV_OVERFLOW_SHIFT,     /* drop the older half of the window, run the rest again, go on from there */
 };
+/* By the number of the policy, NULL past the end. */
+const struct kv_choice *kv_overflow_choice(int index);
+/* Of a text of n_tokens, how many of the newest a sequence holds, however they were appended. */
+int kv_overflow_kept(enum kv_overflow overflow, int n_positions, long n_tokens);
 
 struct kv_session_options {
     const char *path; /* kv_path_choice name; NULL: the first */

@@ -102,7 +102,7 @@ of_reference() {
     for figure in $all; do
         drawn "$figure"
     done
-    lacks "$(grep -vE "^(parts|precision|quality|paged|prefix|window|speculate): skipped" <<<"$out")" skipped training
+    lacks "$(grep -vE "^(parts|precision|quality|paged|prefix|window|speculate|overflow): skipped" <<<"$out")" skipped training
     skipped parts 'parts.csv is not there; run ./kvbench bench --suite parts'
     [[ $SECONDS_OF_ALL -lt 10 ]]
     is "$(ls)" "$(printf '%s\n' figures kernels.csv limits.csv runs.csv summary.csv tokens.csv)"

@@ -226,17 +226,17 @@ static void test_csv(void **state)
     char *text = read_text(path);
     assert_int_equal(count_lines(text, ""), 1 + 2 + 5);
     assert_says(
-        text,
-        "metric,base,other,suite,engine,path,weights,cache,kv,gemm,isa,threads,chunk,speculate,batch,prompt_tokens,"
-        "new_tokens,prefix_tokens,model,weights_source,n_base,"
-        "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,"
-        "corrected_by,verdict\n"
-        "ttpt_ms,A/runs.csv,B/runs.csv,batch,,cached,f32,contiguous,f32,openblas,avx2,2,,,1,21,50,,gpt2,F32,9,9,"
-        "10.5,11.5,"
-        "1.0952381,");
+        text, "metric,base,other,suite,engine,path,weights,cache,kv,gemm,isa,threads,chunk,speculate,overflow,batch,"
+              "prompt_tokens,"
+              "new_tokens,prefix_tokens,model,weights_source,n_base,"
+              "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,"
+              "corrected_by,verdict\n"
+              "ttpt_ms,A/runs.csv,B/runs.csv,batch,,cached,f32,contiguous,f32,openblas,avx2,2,,,,1,21,50,,gpt2,F32,9,9,"
+              "10.5,11.5,"
+              "1.0952381,");
     assert_says(text, ",9,,5,,slower\n");
     assert_says(text,
-                "\n,A/runs.csv,B/runs.csv,batch,,naive,f32,,,openblas,avx2,2,,,1,21,50,,gpt2,F32,,,,,,,,,,,,failed "
+                "\n,A/runs.csv,B/runs.csv,batch,,naive,f32,,,openblas,avx2,2,,,,1,21,50,,gpt2,F32,,,,,,,,,,,,failed "
                 "in B\n");
     free(text);
     RUN(cli, "compare", "A", "B", "--csv", "A/runs.csv");
@@ -402,7 +402,7 @@ static void test_environments(void **state)
                 "\nEnvironments differ:\n  machine.cpu.name: Zen in A, Xeon in B\n  run.threads: 2 in A, 4 in "
                 "B\n  libraries.openblas_core: SkylakeX in A, Prescott in B\n\nB against A");
     RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--format", "csv");
-    assert_says(cli->out, "\nmachine.cpu.name,Zen,Xeon,,,,,,,,,,,,,,,,,,,,,,,,,,,,,environment\nrun.threads,2,4,,");
+    assert_says(cli->out, "\nmachine.cpu.name,Zen,Xeon,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,environment\nrun.threads,2,4,,,");
     put(cli, "B/context.json", "{\"machine\": ");
     RUN(cli, "compare", "A", "B");
     assert_exit(cli, 0);

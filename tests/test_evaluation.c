@@ -264,6 +264,42 @@ FIXTURE_TEST(decoding_at_a_context)
         }
 }
 
+/* Past the window a token is predicted by what the policy kept of the text before it, at most a window. */
+FIXTURE_TEST(past_the_window)
+{
+    enum { BATCH = 2, STRIDE = 20, N = 12, MOST_IDS = 400 };
+    static const enum kv_overflow policies[] = {KV_OVERFLOW_RECOMPUTE, KV_OVERFLOW_SHIFT};
+    const int window = f->config->n_positions, from = window + 6;
+    const struct kv_session_options recompute = {.batch = BATCH, .overflow = KV_OVERFLOW_RECOMPUTE};
+    struct kv_session *reference = make_session(f->model, f->pool, recompute);
+    struct kv_session *alone = make_session(f->model, f->pool,
+                                            (struct kv_session_options){.path = "naive", .batch = 1});
+    int32_t ids[MOST_IDS];
+    uint64_t random = 12;
+    assert_true((BATCH - 1) * STRIDE + from + N * KV_EVALUATION_EVERY <= MOST_IDS);
+    for (int i = 0; i < MOST_IDS; i++)
+        ids[i] = random_between(&random, 0, f->config->vocab_size - 1);
+    for (size_t k = 0; k < COUNT(policies); k++) {
+        struct kv_token_score scores[BATCH * N];
+        struct kv_session *own = make_session(f->model, f->pool,
+                                              (struct kv_session_options){.batch = BATCH, .overflow = policies[k]});
+        OK(kv_evaluate_past(own, reference, f->config, BATCH, STRIDE, ids, from, N, scores, &error));
+        for (int i = 0; i < BATCH * N; i++) {
+            const int32_t *text = ids + i / N * STRIDE;
+            const int at = from + i % N * KV_EVALUATION_EVERY, kept = kv_overflow_kept(policies[k], window, at);
+            assert_in_range(kept, policies[k] == KV_OVERFLOW_SHIFT ? window / 2 : window, window);
+            kv_session_reset(alone);
+            OK(kv_session_prefill(alone, text + at - kept, kept, NULL, &error));
+            assert_loss(scores[i].loss,
+                        negative_log_likelihood(kv_session_logits(alone), f->config->vocab_size, text[at]), LOSS_BOUND);
+            assert_true(kept < window ? scores[i].divergence > 0 : fabs(scores[i].divergence) < 1e-9);
+        }
+        kv_session_free(own);
+    }
+    kv_session_free(reference);
+    kv_session_free(alone);
+}
+
 /* Blocks whose means are 0 .. 19: the interval of their mean, as of any 20 values. */
 TEST(intervals)
 {

@@ -409,6 +409,36 @@ static void speculation_is_held_against_plain_steps(void **state)
     kv_plan_free(&plan);
 }
 
+/* Steps of all policies in one turn, of which one stops with its window; predictions of four windows. */
+static void policies_go_past_the_window(void **state)
+{
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    int n_steps = 0, n_stop = 0, n_of_window[5] = {0};
+    (void)state;
+    sweep.text_positions = 256;
+    plan_suite("overflow", &sweep, &plan);
+    assert_distinct_ids(&plan);
+    assert_int_equal(plan.n_turns, 5);
+    for (int i = 0; i < plan.n_cells; i++) {
+        const struct kv_cell *cell = &plan.cells[i];
+        const bool stops = strcmp(cell->arm.overflow, "stop") == 0, is_text = cell->kind == KV_KIND_QUALITY;
+        const int length = is_text ? cell->point.n_context : cell->point.n_prompt + cell->point.n_new - 1;
+        const int window = is_text ? sweep.text_positions : config.n_positions;
+        assert_int_equal(cell->turn, is_text ? length / window : 0);
+        assert_true(is_text ? cell->point.past : cell->repetitions == 3);
+        assert_true(stops ? length == window : is_text || length == 4 * window);
+        n_of_window[is_text ? length / window : 0]++;
+        n_steps += !is_text;
+        n_stop += stops;
+    }
+    assert_int_equal(n_steps, 4);
+    assert_int_equal(n_stop, 2);
+    assert_int_equal(n_of_window[1], 4);
+    assert_int_equal(n_of_window[4], 3);
+    kv_plan_free(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +453,7 @@ int main(void)
         cmocka_unit_test(caches_that_drop_are_arms_of_every_path),
         cmocka_unit_test(budgets_are_held_against_all_positions),
         cmocka_unit_test(speculation_is_held_against_plain_steps),
+        cmocka_unit_test(policies_go_past_the_window),
         cmocka_unit_test(kernels_have_arms_of_their_own),
         cmocka_unit_test(a_window_below_the_first_context_is_the_only_one),
     };

@@ -111,7 +111,7 @@ static void complete(struct settings *s)
     if (isnan(s->top_p))
         s->top_p = 1;
     if (!s->overflow)
-        s->overflow = generate_overflow(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
+        s->overflow = kv_overflow_choice(s->ids ? KV_OVERFLOW_STOP : KV_OVERFLOW_SHIFT)->name;
 }
 
 /* ---- The prompt ------------------------------------------------------------------------------------------ */
@@ -132,7 +132,7 @@ static kv_status use_default_prompt(struct settings *s, const struct kv_tokenize
 static kv_status use_prompts(struct settings *s, const struct kv_tokenizer *tokenizer, const struct kv_config *config,
                              struct kv_error *error)
 {
-    const bool stops = strcmp(s->overflow, generate_overflow(KV_OVERFLOW_STOP)->name) == 0;
+    const bool stops = strcmp(s->overflow, kv_overflow_choice(KV_OVERFLOW_STOP)->name) == 0;
     const kv_status status = generate_prompts_encode(&s->prompts, tokenizer,
                                                      s->n_new && stops ? config->n_positions : INT32_MAX, error);
     s->rows = (struct token_rows){s->prompts.ids, s->prompts.n, s->prompts.longest};
@@ -192,7 +192,7 @@ static int make_job(const char *command, const struct settings *s, const struct 
                     struct generate_job *job)
 {
     int overflow = 0;
-    while (strcmp(generate_overflow(overflow)->name, s->overflow) != 0)
+    while (strcmp(kv_overflow_choice(overflow)->name, s->overflow) != 0)
         overflow++;
     *job = (struct generate_job){
         .command = command,
@@ -270,7 +270,7 @@ static const struct option_table *how_rows(struct how_rows *r, struct settings *
          .argument = "POLICY",
          .help = "at the window's end (default shift; ids: stop):",
          .chosen = &s->overflow,
-         .choice = generate_overflow},
+         .choice = kv_overflow_choice},
         {.name = "chunk",
          .argument = "N",
          .help = "prefill N positions at a time (default: all at once)",

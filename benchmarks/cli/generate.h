@@ -18,9 +18,6 @@ struct generate_job {
 /* Continues all prompts: text as it is made, or ids when all is done. Exit status. */
 int generate_on_path(const struct generate_job *job);
 
-/* The kv_overflow policies by number, NULL past the end. */
-const struct kv_choice *generate_overflow(int index);
-
 /* ---- Arms side by side ----------------------------------------------------------------------------------- */
 
 /* One of those that continue the same prompt. */

@@ -6,18 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct kv_choice overflows[] = {
-    [KV_OVERFLOW_STOP] = {"stop", "generation ends there"},
-    [KV_OVERFLOW_RECOMPUTE] = {"recompute", "every step runs the last n_positions tokens again"},
-    [KV_OVERFLOW_SHIFT] = {"shift", "the older half is dropped, the rest is run again"},
-};
-enum { N_OVERFLOWS = sizeof overflows / sizeof overflows[0] };
-
-const struct kv_choice *generate_overflow(int index)
-{
-    return index >= 0 && index < N_OVERFLOWS ? &overflows[index] : NULL;
-}
-
 /* ---- Text and ids ---------------------------------------------------------------------------------------- */
 
 static void write_bytes(struct text_stream *s, const char *bytes, int n)
@@ -100,7 +88,7 @@ static int count_stopped(const struct kv_decoder *d)
 void generate_warn_of_window(const struct generate_job *job, const struct kv_decoder *d)
 {
     const int n_positions = kv_model_config(job->model)->n_positions, batch = d->generation.batch;
-    const struct kv_choice *policy = &overflows[job->options.session.overflow];
+    const struct kv_choice *policy = kv_overflow_choice((int)job->options.session.overflow);
     if (d->window_full && job->options.prompt_lengths)
         fprintf(stderr,
                 "kvbench %s: warning: %d of %d sequences stopped before %d new tokens at the window's end (n_positions "

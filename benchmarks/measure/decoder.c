@@ -219,10 +219,10 @@ static void keep_step(struct kv_decoder *d, int64_t elapsed_ns)
 }
 
 /* Behind a prompt that has been run: what follows is cut off. A cache that drops positions may have dropped some of the
- * prompt's meanwhile, so it is run again, outside of what is timed. */
+ * prompt's meanwhile, as the window's end does, so it is run again, outside of what is timed. */
 static bool return_to_prompt(struct kv_decoder *d)
 {
-    if (!kv_cache_drops(kv_session_cache(d->session)))
+    if (!kv_cache_drops(kv_session_cache(d->session)) && kv_session_overflows(d->session) == 0)
         return kv_session_truncate(d->session, d->prompt_lengths, NULL) == KV_OK;
     kv_session_reset(d->session);
     return kv_session_prefill_same(d->session, d->prompt, d->generation.n_prompt, NULL) == KV_OK;

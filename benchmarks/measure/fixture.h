@@ -46,6 +46,7 @@ extern const struct kv_fixture kv_quality_fixture;
 void kv_kernel_memory_free(struct kv_kernel_memory *memory);
 
 /* What a generation's session is made with. */
+enum kv_overflow kv_cell_overflow(const struct kv_cell *cell);
 struct kv_session_options kv_cell_session_options(const struct kv_cell *cell);
 
 /* ---- Generations (generation.c, and by other engines engine.c) ---------------------------------------- */

@@ -61,6 +61,7 @@ struct kv_reference {
     const char *weights, *gemm, *isa;
     const char *cache; /* of those that drop positions; "" */
     int32_t *prompt;   /* [n_prompt] */
+    enum kv_overflow overflow;
     int n_prompt;
     int n_tokens;    /* compared, 1..GATE_TOKENS */
     float *logits;   /* [n_tokens, V] */
@@ -82,13 +83,15 @@ void kv_references_free(struct kv_reference *reference)
 static kv_status fill_reference(struct kv_run *run, struct kv_reference *reference, int threads, struct kv_error *error)
 {
     const size_t V = (size_t)run->settings->config->vocab_size;
+    const int needed = reference->n_prompt + reference->n_tokens - 1, window = run->settings->config->n_positions;
     const struct kv_session_options options = {
         .path = "naive",
         .cache = *reference->cache ? reference->cache : NULL,
         .matmul = reference->gemm,
         .isa = reference->isa,
         .batch = 1,
-        .capacity = reference->n_prompt + reference->n_tokens - 1,
+        .capacity = needed < window ? needed : window,
+        .overflow = reference->overflow,
     };
     struct kv_session *session = NULL;
     const struct kv_model *model;
@@ -119,10 +122,11 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
     const int n_prompt = cell->cell->point.n_prompt;
     const size_t V = (size_t)run->settings->config->vocab_size;
     const char *cache = kv_cache_drops(arm->cache) ? arm->cache : "";
+    const enum kv_overflow overflow = kv_cell_overflow(cell->cell);
     for (struct kv_reference *r = run->references; r; r = r->next)
-        if (r->n_prompt == n_prompt && r->n_tokens >= n_tokens && strcmp(r->weights, weights) == 0 &&
-            memcmp(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt) == 0 && strcmp(r->cache, cache) == 0 &&
-            strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
+        if (r->n_prompt == n_prompt && r->overflow == overflow && r->n_tokens >= n_tokens &&
+            strcmp(r->weights, weights) == 0 && memcmp(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt) == 0 &&
+            strcmp(r->cache, cache) == 0 && strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
             *out = r;
             return KV_OK;
         }
@@ -135,6 +139,7 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
         .isa = arm->isa,
         .cache = cache,
         .prompt = malloc((size_t)n_prompt * sizeof *r->prompt),
+        .overflow = overflow,
         .n_prompt = n_prompt,
         .n_tokens = n_tokens,
         .logits = calloc((size_t)n_tokens * V, sizeof *r->logits),

@@ -41,8 +41,15 @@ void kv_generation_describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_S
              kv_engine_is_own(cell->arm.engine) ? cell->arm.path : cell->arm.engine);
 }
 
+enum kv_overflow kv_cell_overflow(const struct kv_cell *cell)
+{
+    const int overflow = kv_choice_find(kv_overflow_choice, "overflow", cell->arm.overflow, NULL);
+    return overflow < 0 ? KV_OVERFLOW_STOP : (enum kv_overflow)overflow;
+}
+
 struct kv_session_options kv_cell_session_options(const struct kv_cell *cell)
 {
+    const enum kv_overflow overflow = kv_cell_overflow(cell);
     return (struct kv_session_options){
         .path = cell->arm.path,
         .cache = *cell->arm.cache ? cell->arm.cache : NULL,
@@ -50,17 +57,24 @@ struct kv_session_options kv_cell_session_options(const struct kv_cell *cell)
         .matmul = cell->arm.gemm,
         .isa = cell->arm.isa,
         .batch = cell->point.batch,
-        .capacity = cell->point.n_prompt + cell->point.n_new - 1,
+        .capacity = overflow == KV_OVERFLOW_STOP ? cell->point.n_prompt + cell->point.n_new - 1 : 0,
         .chunk = cell->arm.chunk,
+        .overflow = overflow,
     };
 }
 
 /* ---- Work and limits -------------------------------------------------------------------------------- */
 
+/* Of n_new tokens behind n_before of a text; past the window, what is kept may have to be run again. */
 static struct kv_work work_of(const struct kv_run *run, const struct kv_cell *cell, int n_before, int n_new)
 {
     const struct kv_session_options options = kv_cell_session_options(cell);
-    return kv_step_work(run->settings->config, cell->arm.weights, &options, n_before, n_new);
+    const int window = run->settings->config->n_positions;
+    const int before = kv_overflow_kept(options.overflow, window, n_before);
+    const int after = kv_overflow_kept(options.overflow, window, (long)n_before + n_new);
+    const bool goes_on = after == before + n_new;
+    return kv_step_work(run->settings->config, cell->arm.weights, &options, goes_on ? before : 0,
+                        goes_on ? n_new : after);
 }
 
 /* Of the prompt; what sequences share is run once, on a path that keeps it. */
@@ -84,7 +98,12 @@ static double least_of(const struct kv_run *run, const struct kv_cell *cell, con
     const struct kv_point *p = &cell->point;
     struct kv_work work = prefill_work(run, cell);
     double seconds = p->same_prompt ? 0 : kv_limit_seconds(limits, work.bytes, work.flops);
-    if (n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
+    if (p->n_prompt + n_new - 1 > run->settings->config->n_positions) {
+        for (int i = 0; i < n_new - 1; i++) {
+            work = work_of(run, cell, p->n_prompt + i, 1);
+            seconds += kv_limit_seconds(limits, work.bytes, work.flops);
+        }
+    } else if (n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
         work = work_of(run, cell, p->n_prompt + (n_new - 2) / 2, 1);
         seconds += (n_new - 1) * kv_limit_seconds(limits, work.bytes, work.flops);
     }
@@ -290,11 +309,13 @@ kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *
     if (p->n_prefix > p->n_prompt)
         return kv_fail(error, KV_ERROR_ARGUMENT, "a prefix of %d is longer than the prompt of %d tokens: share fewer",
                        p->n_prefix, p->n_prompt);
-    if (used <= config->n_positions)
+    if (used <= config->n_positions || kv_cell_overflow(cell) != KV_OVERFLOW_STOP)
         return KV_OK;
-    return kv_fail(error, KV_ERROR_ARGUMENT,
-                   "a prompt of %d and %d new tokens take %ld positions, the model has %d: use fewer", p->n_prompt,
-                   p->n_new, used, config->n_positions);
+    return kv_fail(
+        error, KV_ERROR_ARGUMENT,
+        "a prompt of %d and %d new tokens take %ld positions, the model has %d: use fewer, or choose overflow "
+        "recompute or shift",
+        p->n_prompt, p->n_new, used, config->n_positions);
 }
 
 static kv_status open_speculation(struct kv_cell_run *cell, struct generation_state *state, struct kv_error *error)

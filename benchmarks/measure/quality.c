@@ -28,9 +28,27 @@ static size_t first_scored(const struct kv_run *run)
     return (size_t)run->settings->text.config->n_positions / 2 + 1;
 }
 
-static size_t n_scored(const struct kv_run *run)
+/* Past the window: a text of so many windows for every sequence, all cells the same ones. */
+enum { PAST_WINDOWS = 4 };
+
+static size_t past_stride(const struct kv_run *run)
+{
+    return (size_t)PAST_WINDOWS * (size_t)run->settings->text.config->n_positions;
+}
+
+/* Of one sequence; the first id of the text is predicted by none. */
+static size_t past_scored(const struct kv_run *run)
+{
+    return ((size_t)run->settings->text.config->n_positions - 1) / KV_EVALUATION_EVERY;
+}
+
+static size_t n_scored(const struct kv_run *run, const struct kv_point *point)
 {
     const struct kv_run_text *text = &run->settings->text;
+    if (point->past) {
+        const size_t n_texts = text->n_ids / past_stride(run);
+        return (n_texts < BATCH ? n_texts : BATCH) * past_scored(run);
+    }
     const size_t around = first_scored(run) + (size_t)text->config->n_positions;
     return text->n_ids > around ? text->n_ids - around : 0;
 }
@@ -47,6 +65,7 @@ static void describe(const struct kv_cell *cell, char text[KV_CELL_TEXT_SIZE])
 
 static struct kv_session_options session_options(const struct kv_cell *cell, int batch)
 {
+    const struct kv_point *p = &cell->point;
     return (struct kv_session_options){
         .path = cell->arm.path,
         .cache = *cell->arm.cache ? cell->arm.cache : NULL,
@@ -54,7 +73,8 @@ static struct kv_session_options session_options(const struct kv_cell *cell, int
         .matmul = cell->arm.gemm,
         .isa = cell->arm.isa,
         .batch = batch,
-        .capacity = cell->point.n_context,
+        .capacity = p->past ? 0 : p->n_context,
+        .overflow = kv_cell_overflow(cell),
     };
 }
 
@@ -62,9 +82,12 @@ static struct kv_session_options session_options(const struct kv_cell *cell, int
 static double least_seconds(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits)
 {
     const struct kv_session_options options = session_options(cell, BATCH);
+    const int window = run->settings->text.config->n_positions;
+    const bool recomputes = cell->point.n_context > window; /* the reference does */
+    const int n_before = cell->point.past ? window / 2 : cell->point.n_context * 3 / 4;
     const struct kv_work work = kv_step_work(run->settings->text.config, cell->arm.weights, &options,
-                                             cell->point.n_context * 3 / 4, 1);
-    const double n_steps = ceil((double)n_scored(run) / BATCH);
+                                             recomputes ? 0 : n_before, recomputes ? window : 1);
+    const double n_steps = ceil((double)n_scored(run, &cell->point) / BATCH);
     return 3 * n_steps * kv_limit_seconds(limits, work.bytes, work.flops);
 }
 
@@ -92,6 +115,8 @@ static kv_status create_sessions(struct kv_cell_run *cell, struct quality_state 
     kv_row_set_text(&cell->row, KV_COLUMN_WEIGHTS_SOURCE, kv_model_source(model));
     options.path = "cached";
     options.cache = options.kv = NULL;
+    if (cell->cell->point.past)
+        options.overflow = KV_OVERFLOW_RECOMPUTE; /* sees most of the text */
     return kv_session_create(&state->reference, exact, pool, &options, error);
 }
 
@@ -99,6 +124,10 @@ static kv_status evaluate(struct kv_cell_run *cell, size_t n, struct kv_error *e
 {
     struct quality_state *state = cell->state;
     const struct kv_run_text *text = &cell->run->settings->text;
+    const int window = text->config->n_positions, begin = cell->cell->point.n_context - window;
+    if (cell->cell->point.past)
+        return kv_evaluate_past(state->session, state->reference, text->config, state->batch, past_stride(cell->run),
+                                text->ids, begin + KV_EVALUATION_EVERY, n, state->scores, error);
     return kv_evaluate_decoding(state->session, state->reference, text->config, state->batch,
                                 cell->cell->point.n_context, text->ids, first_scored(cell->run), n, state->scores,
                                 error);
@@ -107,7 +136,13 @@ static kv_status evaluate(struct kv_cell_run *cell, size_t n, struct kv_error *e
 static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
 {
     const int context = cell->cell->point.n_context, stride = context - context / 2;
-    const size_t n = n_scored(cell->run), n_windows = (n + (size_t)stride - 1) / (size_t)stride;
+    const bool past = cell->cell->point.past;
+    const size_t n = n_scored(cell->run, &cell->cell->point), n_windows = (n + (size_t)stride - 1) / (size_t)stride;
+    if (n == 0 && past)
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "a text of %zu tokens is too short for %d windows of %d: give one of at least %zu",
+                       cell->run->settings->text.n_ids, PAST_WINDOWS, cell->run->settings->text.config->n_positions,
+                       past_stride(cell->run));
     if (n == 0)
         return kv_fail(error, KV_ERROR_ARGUMENT,
                        "a text of %zu tokens is too short for contexts of %d: give one of more than %zu",
@@ -117,7 +152,7 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
     if (!state)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for a text: close other programs");
     cell->state = state;
-    state->batch = n_windows < BATCH ? (int)n_windows : BATCH;
+    state->batch = past ? (int)(n / past_scored(cell->run)) : n_windows < BATCH ? (int)n_windows : BATCH;
     state->scores = calloc(n, sizeof *state->scores);
     if (!state->scores)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for the scores of %zu tokens: give a shorter text", n);
@@ -126,7 +161,8 @@ static kv_status open(struct kv_cell_run *cell, struct kv_error *error)
         return status;
     /* The first steps of a window of each sequence tell what all of the text will take; the faster of two, as another
      * program may have had the CPUs. */
-    const size_t n_steps = stride < FIRST_STEPS ? (size_t)stride : FIRST_STEPS, first = n_steps < n ? n_steps : n;
+    const size_t most = past ? past_scored(cell->run) : (size_t)stride, some = past ? 2 : FIRST_STEPS;
+    const size_t n_steps = most < some ? most : some, first = n_steps < n ? n_steps : n;
     double seconds = INFINITY;
     for (int i = 0; !status && i < 2; i++) {
         const int64_t begin = kv_now_ns();
@@ -149,9 +185,10 @@ static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, st
     struct quality_state *state = cell->state;
     const int64_t begin = kv_now_ns();
     (void)n;
-    kv_status status = evaluate(cell, n_scored(cell->run), error);
+    const size_t n_all = n_scored(cell->run, &cell->cell->point);
+    kv_status status = evaluate(cell, cell->cell->point.past ? past_scored(cell->run) : n_all, error);
     if (!status)
-        status = kv_quality_of(state->scores, n_scored(cell->run), &state->quality, error);
+        status = kv_quality_of(state->scores, n_all, &state->quality, error);
     *seconds = (double)(kv_now_ns() - begin) * 1e-9;
     state->live_bytes = kv_session_kv_live_bytes(state->session);
     state->reserved_bytes = kv_session_kv_reserved_bytes(state->session);
@@ -177,7 +214,7 @@ static kv_status fill(struct kv_cell_run *cell, struct kv_error *error)
     const struct kv_estimate divergence = {fmax(q->divergence.value, 0), q->divergence.low, q->divergence.high};
     struct kv_row *row = &cell->newest;
     (void)error;
-    kv_row_set_number(row, KV_COLUMN_SCORED_TOKENS, (double)n_scored(cell->run));
+    kv_row_set_number(row, KV_COLUMN_SCORED_TOKENS, (double)n_scored(cell->run, &cell->cell->point));
     set(row, KV_COLUMN_PERPLEXITY, &q->perplexity, 1, INFINITY);
     set(row, KV_COLUMN_PERPLEXITY_RATIO, &ratio, 1, INFINITY);
     set(row, KV_COLUMN_DIVERGENCE, &divergence, 1, INFINITY);

@@ -65,6 +65,10 @@ static const struct kv_axis axes[] = {
      .more = speculation_name,
      .besides = ", or one with another model or number",
      .help = "what drafts tokens that a step runs at once:"},
+    {.column = KV_COLUMN_OVERFLOW,
+     .field = offsetof(struct kv_arm, overflow),
+     .choice = kv_overflow_choice,
+     .help = "what a step past the window (n_positions) does:"},
 };
 enum { N_AXES = sizeof axes / sizeof *axes };
 _Static_assert(N_AXES <= KV_MAX_AXES, "kv_sweep.axes is too short");
@@ -179,6 +183,7 @@ static void reduce(struct kv_arm *arm, enum kv_kind kind)
         arm->cache = arm->kv = arm->gemm = arm->isa = "";
         arm->chunk = 0;
         arm->speculate = "none";
+        arm->overflow = kv_overflow_choice(KV_OVERFLOW_STOP)->name;
     } else if (*arm->path && !kv_path_keeps(arm->path)) {
         arm->kv = "";
         if (!kv_cache_drops(arm->cache)) /* what is dropped is not attended to on any path */

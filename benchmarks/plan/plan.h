@@ -25,6 +25,7 @@ struct kv_arm {
     int threads;
     int chunk;             /* 0: the path's own choice */
     const char *speculate; /* kv_speculate_read's */
+    const char *overflow;  /* past the window */
 };
 bool kv_arms_equal(const struct kv_arm *a, const struct kv_arm *b);
 
@@ -117,6 +118,7 @@ struct kv_point {
     int rows;                   /* of x; queries a head of attention */
     int n, k;                   /* the weights of a product are [k, n] */
     int n_context;              /* positions that the last query of attention sees; the most of a prediction's */
+    bool past;                  /* of a prediction: of the last n_positions of so long a text, from its beginning */
     bool same_prompt;           /* of a generation: run once for all sequences, in the opening alone, and not timed */
     bool of_text;               /* of a generation: prompts are of the text that the run's own model predicts, each
                                    sequence's of another place; the benchmark's own where there is no such text */

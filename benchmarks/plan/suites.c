@@ -2,6 +2,7 @@
 #include "plan/plan.h"
 
 #include <math.h>
+#include <string.h>
 
 /* A list of sizes. */
 struct sizes {
@@ -475,6 +476,84 @@ static kv_status plan_speculate(const struct kv_suite *suite, const struct kv_sw
     return status;
 }
 
+/* ---- Past the window ----------------------------------------------------------------------------------- */
+
+/* What goes on past the window, and in which cache. */
+static const struct {
+    const char *cache, *overflow;
+} policies[] = {{"contiguous", "stop"}, {"contiguous", "recompute"}, {"contiguous", "shift"}, {"window:4+60", "shift"}};
+enum { N_POLICIES = sizeof policies / sizeof *policies, WINDOWS = 4 };
+
+/* New tokens behind half a window, to the end of the last of the windows, or as many past the first as recomputing has
+ * the work for in a second or a few. */
+static int tokens_past(const struct kv_sweep *sweep, int n_prompt)
+{
+    static const double most_flops = 1e12;
+    const struct kv_session_options step = {.path = "cached", .batch = 1};
+    const int window = sweep->config->n_positions;
+    const double flops = kv_step_work(sweep->config, kv_weights_choice(0)->name, &step, 0, window).flops;
+    const double past = fmax(4, fmin((WINDOWS - 1) * (double)window, most_flops / flops));
+    return window - n_prompt + 1 + (int)past;
+}
+
+/* One policy, or those that were asked for; nothing past the window with none. */
+static kv_status add_policy(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
+                            struct kv_point point, int policy, struct kv_error *error)
+{
+    const bool stops = strcmp(policies[policy].overflow, kv_overflow_choice(KV_OVERFLOW_STOP)->name) == 0;
+    struct kv_sweep arms = with_names(sweep, KV_COLUMN_CACHE, &policies[policy].cache, 1);
+    for (int i = 0; kv_axis_at(i); i++)
+        if (kv_axis_at(i)->column == KV_COLUMN_OVERFLOW && !arms.axes[i].n)
+            arms.axes[i] = (struct kv_axis_values){.names = &policies[policy].overflow, .n = 1};
+        else if (kv_axis_at(i)->column == KV_COLUMN_OVERFLOW && stops)
+            return KV_OK;
+    if (stops && kind == KV_KIND_QUALITY && point.n_context > sweep->text_positions)
+        return KV_OK;
+    if (stops && kind == KV_KIND_GENERATION)
+        point.n_new = fitting(sweep, point.n_prompt, point.n_new);
+    return kv_plan_add(plan, suite, kind, &arms, &point, kind == KV_KIND_QUALITY ? 1 : sweep->repetitions, error);
+}
+
+/* All policies side by side in a round. */
+static kv_status add_policies(struct kv_plan *plan, const char *suite, enum kv_kind kind, const struct kv_sweep *sweep,
+                              const struct kv_point *point, struct kv_error *error)
+{
+    const int first = plan->n_cells, turn = plan->n_turns;
+    kv_status status = KV_OK;
+    for (int i = 0; !status && i < N_POLICIES; i++)
+        status = add_policy(plan, suite, kind, sweep, *point, i, error);
+    for (int i = first; i < plan->n_cells; i++)
+        plan->cells[i].turn = turn;
+    plan->n_turns = turn + 1;
+    return status;
+}
+
+/* A text of four windows, written token by token, and the tokens of each window predicted. */
+static kv_status plan_overflow(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                               struct kv_error *error)
+{
+    enum { MOST_REPETITIONS = 3 };
+    struct kv_sweep few = *sweep;
+    const int half = sweep->config->n_positions / 2, prompt = half ? half : 1;
+    const struct sizes batches = batches_of(sweep, SIZES(one));
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){&prompt, 1});
+    kv_status status = KV_OK;
+    few.repetitions = few.repetitions < MOST_REPETITIONS ? few.repetitions : MOST_REPETITIONS;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            const struct kv_point point = {.batch = batches.values[b],
+                                           .n_prompt = prompts.values[p],
+                                           .n_new = sweep->n_new ? sweep->n_new
+                                                                 : tokens_past(sweep, prompts.values[p])};
+            status = add_policies(plan, suite->choice.name, KV_KIND_GENERATION, &few, &point, error);
+        }
+    for (int window = 1; !status && window <= WINDOWS; window++) {
+        const struct kv_point text = {.n_context = window * sweep->text_positions, .past = true};
+        status = add_policies(plan, suite->choice.name, KV_KIND_QUALITY, sweep, &text, error);
+    }
+    return status;
+}
+
 /* ---- Kernels ------------------------------------------------------------------------------------------ */
 
 static kv_status plan_products(const char *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
@@ -551,6 +630,7 @@ static const struct kv_suite suites[] = {
     {{"prefix", "sequences that share the beginning of their prompt: TTFT and bytes"}, true, plan_prefix},
     {{"window", "caches of a budget, window, random, heavy: quality against bytes, and speed"}, true, plan_window},
     {{"speculate", "drafts of several tokens a step: speed, tokens a step, acceptance"}, true, plan_speculate},
+    {{"overflow", "four windows of text: what stop, recompute, shift and a window cost a token"}, true, plan_overflow},
     {{"kernels", "matmul and attention shapes by backend, instruction set and rows"}, false, plan_kernels},
     {{"limits", "read bandwidth and arithmetic peak of this machine"}, false, plan_limits},
 };

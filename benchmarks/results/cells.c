@@ -126,10 +126,10 @@ const struct kv_cell_results *kv_matcher_next(const struct kv_matcher *matcher, 
 static size_t rank_of(const char *text)
 {
     static const char *const order[] = {
-        "batch",    "trace",     "grid",     "depth",   "memory",    "parts",  "precision", "quality",
-        "window",   "speculate", "kernels",  "matmul",  "attention", "c_attn", "attn_proj", "c_fc",
-        "mlp_proj", "lm_head",   "decode",   "prefill", "naive",     "cached", "f32",       "contiguous",
-        "none",     "packed",    "openblas", "amx",     "avx512",    "avx2",
+        "batch",      "trace",     "grid",     "depth",    "memory",  "parts",     "precision", "quality",
+        "window",     "speculate", "overflow", "kernels",  "matmul",  "attention", "c_attn",    "attn_proj",
+        "c_fc",       "mlp_proj",  "lm_head",  "decode",   "prefill", "naive",     "cached",    "f32",
+        "contiguous", "none",      "packed",   "openblas", "amx",     "avx512",    "avx2",
     };
     size_t i = 0;
     while (i < sizeof order / sizeof *order && strcmp(order[i], text) != 0)
@@ -140,10 +140,10 @@ static size_t rank_of(const char *text)
 int kv_cells_compare(const void *left, const void *right)
 {
     static const enum kv_column columns[] = {
-        KV_COLUMN_SUITE,         KV_COLUMN_KERNEL,     KV_COLUMN_SHAPE, KV_COLUMN_BATCH, KV_COLUMN_CONTEXT_TOKENS,
-        KV_COLUMN_PROMPT_TOKENS, KV_COLUMN_NEW_TOKENS, KV_COLUMN_ROWS,  KV_COLUMN_PATH,  KV_COLUMN_WEIGHTS,
-        KV_COLUMN_CACHE,         KV_COLUMN_KV,         KV_COLUMN_GEMM,  KV_COLUMN_ISA,   KV_COLUMN_THREADS,
-        KV_COLUMN_CHUNK,         KV_COLUMN_SPECULATE,
+        KV_COLUMN_SUITE,         KV_COLUMN_KERNEL,     KV_COLUMN_SHAPE,    KV_COLUMN_BATCH, KV_COLUMN_CONTEXT_TOKENS,
+        KV_COLUMN_PROMPT_TOKENS, KV_COLUMN_NEW_TOKENS, KV_COLUMN_ROWS,     KV_COLUMN_PATH,  KV_COLUMN_WEIGHTS,
+        KV_COLUMN_CACHE,         KV_COLUMN_KV,         KV_COLUMN_GEMM,     KV_COLUMN_ISA,   KV_COLUMN_THREADS,
+        KV_COLUMN_CHUNK,         KV_COLUMN_SPECULATE,  KV_COLUMN_OVERFLOW,
     };
     const struct kv_cell_results *a = *(const struct kv_cell_results *const *)left;
     const struct kv_cell_results *b = *(const struct kv_cell_results *const *)right;

@@ -60,6 +60,10 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                              NAME_AXIS("s-",
                                        "what drafts tokens that a step runs at once, and how many at most; none: a "
                                        "token a step")},
+    [KV_COLUMN_OVERFLOW] = {.name = "overflow",
+                            NAME_AXIS("o-", "what a step past n_positions does: recompute runs the last n_positions "
+                                            "tokens, shift drops the older half of them and runs the rest; stop: none "
+                                            "goes past it")},
 
     [KV_COLUMN_BATCH] = {.name = "batch", POINT("b", "sequences", "sequences that run in step, B")},
     [KV_COLUMN_PROMPT_TOKENS] = {.name = "prompt_tokens", POINT("p", "tokens", "tokens of the prompt")},
@@ -319,6 +323,7 @@ static const enum kv_column runs[] = {
     KV_COLUMN_THREADS,
     KV_COLUMN_CHUNK,
     KV_COLUMN_SPECULATE,
+    KV_COLUMN_OVERFLOW,
     KV_COLUMN_BATCH,
     KV_COLUMN_PROMPT_TOKENS,
     KV_COLUMN_NEW_TOKENS,
@@ -439,6 +444,7 @@ static const enum kv_column quality[] = {
     KV_COLUMN_ISA,
     KV_COLUMN_THREADS,
     KV_COLUMN_CHUNK,
+    KV_COLUMN_OVERFLOW,
     KV_COLUMN_CONTEXT_TOKENS,
     KV_COLUMN_REPETITION,
     KV_COLUMN_ROUND,
@@ -524,7 +530,8 @@ const char *kv_row_cell_id(const struct kv_row *row, char id[KV_CELL_ID_SIZE])
             continue;
         /* what every row from before the axis was */
         if ((i == KV_COLUMN_CHUNK && row->numbers[i] == 0) || (i == KV_COLUMN_ENGINE && strcmp(text, "kvbench") == 0) ||
-            (i == KV_COLUMN_SPECULATE && strcmp(text, "none") == 0))
+            (i == KV_COLUMN_SPECULATE && strcmp(text, "none") == 0) ||
+            (i == KV_COLUMN_OVERFLOW && strcmp(text, "stop") == 0))
             continue;
         const char *slash = n ? "/" : "";
         n += (size_t)(is_text

@@ -30,6 +30,7 @@ enum kv_column {
     KV_COLUMN_THREADS,
     KV_COLUMN_CHUNK,
     KV_COLUMN_SPECULATE,
+    KV_COLUMN_OVERFLOW,
     /* the point: sizes that are swept */
     KV_COLUMN_BATCH,
     KV_COLUMN_PROMPT_TOKENS,

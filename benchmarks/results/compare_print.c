@@ -162,7 +162,8 @@ static void print_heading(const struct kv_comparison *comparison, const char *en
             continue;
         write_common(comparison, (enum kv_column)key, text);
         if (!*text || (key == KV_COLUMN_CHUNK && strcmp(text, "0") == 0) ||
-            (key == KV_COLUMN_SPECULATE && strcmp(text, "none") == 0))
+            (key == KV_COLUMN_SPECULATE && strcmp(text, "none") == 0) ||
+            (key == KV_COLUMN_OVERFLOW && strcmp(text, "stop") == 0))
             continue;
         fprintf(stream, "%s%s %s", separator, name_of(key), text);
         separator = ", ";

@@ -244,6 +244,41 @@ static void write_token_latency(struct kv_picture *p)
     p->is_empty = write_token_rows(p) == 0;
 }
 
+/* The arm of the figure that has the cell's cache and policy, from 1; 0: none. */
+static int arm_beside(const struct kv_picture *p, const struct kv_cell_results *cell)
+{
+    static const kv_column_set axes = KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_OVERFLOW) | KV_BIT(KV_COLUMN_KV) |
+                                      KV_BIT(KV_COLUMN_WEIGHTS) | KV_BIT(KV_COLUMN_PATH);
+    for (int i = 0; i < p->n_arms; i++)
+        if (kv_cells_agree(p->arms[i]->cell, cell, axes))
+            return i + 1;
+    return 0;
+}
+
+/* Time a token along the text, and how well each window of it is predicted. */
+static void write_overflow(struct kv_picture *p)
+{
+    struct kv_range contexts = {NAN, NAN}, ratios = {1, 1};
+    p->is_empty = write_token_rows(p) == 0;
+    kv_picture_begin(p, "windows", "arm\tcontext\tperplexity\tratio\tlow\thigh");
+    for (size_t i = 0; i < p->run->results->n_cells && !p->status; i++) {
+        const struct kv_cell_results *cell = &p->run->results->cells[i];
+        const struct kv_sample *of = cell->figures;
+        if (cell->file != KV_FILE_QUALITY || !kv_cell_is(cell, KV_COLUMN_SUITE, "overflow") ||
+            cell->status != KV_CELL_OK || !arm_beside(p, cell))
+            continue;
+        KV_PICTURE_ROW(p, arm_beside(p, cell), cell->numbers[KV_COLUMN_CONTEXT_TOKENS], of[KV_COLUMN_PERPLEXITY].median,
+                       of[KV_COLUMN_PERPLEXITY_RATIO].median, of[KV_COLUMN_PERPLEXITY_RATIO_LOW].median,
+                       of[KV_COLUMN_PERPLEXITY_RATIO_HIGH].median);
+        kv_range_add(&contexts, cell->numbers[KV_COLUMN_CONTEXT_TOKENS]);
+        for (int k = 0; k < 3; k++)
+            kv_range_add(&ratios, of[KV_COLUMN_PERPLEXITY_RATIO + k].median);
+    }
+    kv_picture_end(p);
+    kv_picture_range(p, "text", &contexts);
+    kv_picture_range(p, "ratio", &ratios);
+}
+
 static void write_time_vs_cache(struct kv_picture *p)
 {
     double kept[KV_PICTURE_MAX_ARMS] = {0};
@@ -513,6 +548,11 @@ static const struct kv_figure figures[] = {
      .same = KV_BIT(KV_COLUMN_CONTEXT_TOKENS),
      .write = kv_picture_window},
     {.name = "speculate", .suite = "speculate", .files = {"runs.csv"}, .same = WORKLOAD, .write = kv_picture_speculate},
+    {.name = "overflow",
+     .suite = "overflow",
+     .files = {"tokens.csv", "runs.csv"},
+     .same = KV_BIT(KV_COLUMN_PROMPT_TOKENS) | KV_BIT(KV_COLUMN_BATCH),
+     .write = write_overflow},
     {.name = "training", .suite = "training", .files = {"training.csv"}, .write = kv_picture_training},
     {.name = "calibration", .suite = "calibration", .files = {"power.csv"}, .write = kv_picture_calibration},
 };

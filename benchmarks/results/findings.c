@@ -147,7 +147,8 @@ static void find_undecided(struct finder *finder, const struct comparisons *all)
         add(finder, finding);
 }
 
-/* The value of an axis that others in the suite are held against: the naive path, kvbench, no speculation, or what was measured first. */
+/* The value of an axis that others in the suite are held against: the naive path, kvbench, no speculation,
+ * recomputing, or what was measured first. */
 static const char *base_value(const struct kv_results *results, const char *suite, enum kv_column axis)
 {
     if (axis == KV_COLUMN_PATH)
@@ -156,6 +157,8 @@ static const char *base_value(const struct kv_results *results, const char *suit
         return BASE_ENGINE;
     if (axis == KV_COLUMN_SPECULATE)
         return "none";
+    if (axis == KV_COLUMN_OVERFLOW)
+        return kv_overflow_choice(KV_OVERFLOW_RECOMPUTE)->name;
     for (size_t i = 0; i < results->n_cells; i++)
         if (kv_cell_is(&results->cells[i], KV_COLUMN_SUITE, suite) && *results->cells[i].texts[axis])
             return results->cells[i].texts[axis];
@@ -520,6 +523,30 @@ static void find_speculation(struct finder *finder)
     }
 }
 
+/* What a policy costs in the last window of the text; recomputing is what it is held against. */
+static void find_overflow(struct finder *finder)
+{
+    const struct kv_results *results = finder->results;
+    double last = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < results->n_cells; i++) {
+            const struct kv_cell_results *cell = &results->cells[i];
+            const struct kv_sample *ratio = &cell->figures[KV_COLUMN_PERPLEXITY_RATIO];
+            const double context = cell->numbers[KV_COLUMN_CONTEXT_TOKENS];
+            if (cell->file != KV_FILE_QUALITY || !kv_cell_is(cell, KV_COLUMN_SUITE, "overflow") ||
+                cell->status != KV_CELL_OK || kv_cell_is(cell, KV_COLUMN_OVERFLOW, "stop"))
+                continue;
+            if (pass == 0)
+                last = fmax(last, context);
+            else if (context == last && ratio->n && ratio->median != 1)
+                add(finder, (struct kv_finding){.kind = KV_FINDING_OVERFLOW,
+                                                .cell = cell,
+                                                .value = ratio->median,
+                                                .interval = {cell->figures[KV_COLUMN_PERPLEXITY_RATIO_LOW].median,
+                                                             cell->figures[KV_COLUMN_PERPLEXITY_RATIO_HIGH].median}});
+        }
+}
+
 static void find_faults(struct finder *finder)
 {
     struct kv_finding finding = {.kind = KV_FINDING_FAULTS};
@@ -542,6 +569,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
     find_prefixes(&finder);
     find_window(&finder);
     find_speculation(&finder);
+    find_overflow(&finder);
     find_trace_growth(&finder);
     find_depth_growth(&finder);
     find_memory(&finder);

@@ -28,7 +28,8 @@ enum kv_finding_kind {
                                `value_2` times its perplexity; one of the latter's interval on either side */
     KV_FINDING_SPECULATE, /* cell, the fastest of the n that draft in its way at its point, gives tokens `value` times as
                                fast as plain steps (base); value_2: what acceptance and costs foretell */
-    KV_FINDING_FAULTS,    /* n of n_of repetitions have no share of the limit: faster than their probes allow */
+    KV_FINDING_OVERFLOW, /* cell predicts the last window of its text with `value` times the perplexity of recomputing */
+    KV_FINDING_FAULTS,   /* n of n_of repetitions have no share of the limit: faster than their probes allow */
 };
 
 enum kv_growth {

@@ -32,6 +32,7 @@ const char *kv_where_text(const struct kv_results *results, const struct kv_cell
         {KV_COLUMN_THREADS, "", " threads"},
         {KV_COLUMN_CHUNK, "chunk ", ""},
         {KV_COLUMN_SPECULATE, "speculate ", ""},
+        {KV_COLUMN_OVERFLOW, "overflow ", ""},
     };
     snprintf(text, size, "batch %s", cell->texts[KV_COLUMN_BATCH]);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -381,6 +382,19 @@ static void tell_speculation(const struct kv_finding *f, char *text, size_t size
              is_told ? "" : ", not told apart from them", kv_number_text(f->value_2, foretold, sizeof foretold), more);
 }
 
+static void tell_overflow(const struct kv_finding *f, char *text, size_t size)
+{
+    struct kv_interval_text ratio;
+    kv_interval_text(f->value, f->interval, &ratio);
+    const char *range = isnan(f->interval.low) ? "too few tokens for an interval" : ratio.range;
+    snprintf(
+        text, size,
+        "overflow: on %.60s, in the last window of a text of %s tokens, overflow %s with cache %s has %s times the "
+        "perplexity of running the whole window for every token (%s)",
+        f->cell->texts[KV_COLUMN_MODEL], f->cell->texts[KV_COLUMN_CONTEXT_TOKENS], f->cell->texts[KV_COLUMN_OVERFLOW],
+        f->cell->texts[KV_COLUMN_CACHE], ratio.value, range);
+}
+
 const char *kv_finding_text(const struct kv_results *results, const struct kv_finding *finding, char *text, size_t size)
 {
     if (finding->kind == KV_FINDING_GROWTH)
@@ -401,6 +415,8 @@ const char *kv_finding_text(const struct kv_results *results, const struct kv_fi
         tell_window(finding, text, size);
     else if (finding->kind == KV_FINDING_SPECULATE)
         tell_speculation(finding, text, size);
+    else if (finding->kind == KV_FINDING_OVERFLOW)
+        tell_overflow(finding, text, size);
     else if (finding->kind == KV_FINDING_FAULTS)
         tell_faults(results, finding, text, size);
     else

@@ -39,6 +39,7 @@ static bool is_later(enum kv_file_kind kind, enum kv_column column)
     case KV_COLUMN_KV:
     case KV_COLUMN_CHUNK:
     case KV_COLUMN_SPECULATE:
+    case KV_COLUMN_OVERFLOW:
     case KV_COLUMN_STEP_TOKENS:
     case KV_COLUMN_ACCEPTANCE:
     case KV_COLUMN_ACCEPTANCE_BY_PLACE:

@@ -173,6 +173,18 @@ static const struct layout {
       {KIND_SPECULATED, KV_COLUMN_VERIFY_MS, "verifying, plain steps"},
       {KIND_SPECULATED, KV_COLUMN_DRAFT_MS, "drafting"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
+    {"overflow",
+     "Past the window",
+     {{KIND_KEY, KV_COLUMN_CONTEXT_TOKENS, "text"},
+      {KIND_KEY, KV_COLUMN_CACHE, "cache"},
+      {KIND_KEY, KV_COLUMN_OVERFLOW, "overflow"},
+      {KIND_FIGURE, KV_COLUMN_TTPT_MS, "TTPT ms"},
+      {KIND_MEDIAN, KV_COLUMN_TTPT_P50_MS, "p50 ms"},
+      {KIND_MEDIAN, KV_COLUMN_TTPT_P99_MS, "p99 ms"},
+      {KIND_MIB, KV_COLUMN_KV_LIVE_BYTES, "KV MiB"},
+      {KIND_BETWEEN | ON_PAGE, KV_COLUMN_PERPLEXITY, "perplexity"},
+      {KIND_BETWEEN, KV_COLUMN_PERPLEXITY_RATIO, "perplexity, × recompute"},
+      {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
     {"kernels", /* on the page; a terminal has tables of its own */
      "Kernels alone",
      {{KIND_SHAPE, KV_COLUMN_SHAPE, "kernel"},
@@ -186,17 +198,12 @@ static const struct layout {
 }; /* a suite without a row gets the first one */
 
 static const struct shown optional[] = {
-    {KIND_KEY, KV_COLUMN_ENGINE, "engine"},
-    {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
-    {KIND_KEY, KV_COLUMN_CACHE, "cache"},
-    {KIND_KEY, KV_COLUMN_KV, "kv"},
-    {KIND_KEY, KV_COLUMN_GEMM, "gemm"},
-    {KIND_KEY, KV_COLUMN_ISA, "isa"},
-    {KIND_KEY, KV_COLUMN_THREADS, "threads"},
-    {KIND_KEY, KV_COLUMN_CHUNK, "chunk"},
-    {KIND_KEY, KV_COLUMN_SPECULATE, "speculate"},
-    {KIND_KEY, KV_COLUMN_BATCH, "batch"},
-    {KIND_KEY, KV_COLUMN_PROMPT_TOKENS, "prompt"},
+    {KIND_KEY, KV_COLUMN_ENGINE, "engine"},       {KIND_KEY, KV_COLUMN_WEIGHTS, "weights"},
+    {KIND_KEY, KV_COLUMN_CACHE, "cache"},         {KIND_KEY, KV_COLUMN_KV, "kv"},
+    {KIND_KEY, KV_COLUMN_GEMM, "gemm"},           {KIND_KEY, KV_COLUMN_ISA, "isa"},
+    {KIND_KEY, KV_COLUMN_THREADS, "threads"},     {KIND_KEY, KV_COLUMN_CHUNK, "chunk"},
+    {KIND_KEY, KV_COLUMN_SPECULATE, "speculate"}, {KIND_KEY, KV_COLUMN_OVERFLOW, "overflow"},
+    {KIND_KEY, KV_COLUMN_BATCH, "batch"},         {KIND_KEY, KV_COLUMN_PROMPT_TOKENS, "prompt"},
     {KIND_KEY, KV_COLUMN_NEW_TOKENS, "new"},
 };
 

@@ -211,6 +211,46 @@ kv_status kv_evaluate_decoding(struct kv_session *session, struct kv_session *re
     return status;
 }
 
+/* ---- Past the window ------------------------------------------------------------------------------------ */
+
+/* To every sequence n ids of its text from `at` on. */
+static kv_status append_texts(struct kv_session *session, int batch, size_t stride, const int32_t *ids, size_t at,
+                              size_t n, int32_t *tokens, struct kv_error *error)
+{
+    for (size_t b = 0; b < (size_t)batch; b++)
+        memcpy(tokens + b * n, ids + b * stride + at, n * sizeof *ids);
+    return kv_session_prefill(session, tokens, (int)n, NULL, error);
+}
+
+kv_status kv_evaluate_past(struct kv_session *session, struct kv_session *reference, const struct kv_config *config,
+                           int batch, size_t stride, const int32_t *ids, int from, size_t n,
+                           struct kv_token_score *scores, struct kv_error *error)
+{
+    const size_t V = (size_t)config->vocab_size, last = (size_t)from + (n - 1) * KV_EVALUATION_EVERY;
+    struct kv_session *other = reference ? reference : session;
+    kv_status status = check_ids(ids, (size_t)(batch - 1) * stride + last + 1, config->vocab_size, error);
+    int32_t *tokens = status ? NULL : calloc((size_t)batch * (size_t)(from + KV_EVALUATION_EVERY), sizeof *tokens);
+    if (!status && !tokens)
+        status = kv_fail(error, KV_ERROR_MEMORY, "no memory for texts of %d tokens; give a shorter one", from);
+    kv_session_reset(session);
+    kv_session_reset(other);
+    for (size_t i = 0, at = 0; !status && i < n; i++) {
+        const size_t next = (size_t)from + i * KV_EVALUATION_EVERY;
+        status = append_texts(session, batch, stride, ids, at, next - at, tokens, error);
+        if (!status && reference)
+            status = append_texts(reference, batch, stride, ids, at, next - at, tokens, error);
+        at = next;
+        for (size_t b = 0; !status && b < (size_t)batch; b++)
+            scores[b * n + i] = score(kv_session_logits(session) + b * V, kv_session_logits(other) + b * V,
+                                      config->vocab_size, ids[b * stride + next]);
+    }
+    free(tokens);
+    for (size_t i = 0; !status && i < (size_t)batch * n; i++)
+        if (!isfinite(scores[i].loss) || !isfinite(scores[i].divergence))
+            status = kv_fail(error, KV_ERROR_NUMERIC, "the loss is not a number: this model's weights are not sound");
+    return status;
+}
+
 kv_status kv_evaluate(struct kv_session *session, const struct kv_config *config, int batch, int context,
                       const int32_t *ids, size_t n_ids, struct kv_evaluation *evaluation, struct kv_error *error)
 {

@@ -58,6 +58,18 @@ kv_status kv_evaluate_decoding(struct kv_session *session, struct kv_session *re
                                int batch, int context, const int32_t *ids, size_t first, size_t n,
                                struct kv_token_score *scores, struct kv_error *error);
 
+/* Past the window: a text for each sequence of the batch, `stride` ids apart, is appended from its beginning, and every
+ * KV_EVALUATION_EVERY-th of its ids [from .. from + n KV_EVALUATION_EVERY) predicted; those between are appended
+ * together, after which a sequence holds what it does when they come one by one. scores [n], of one sequence after
+ * those of the one before.
+ *   ids  [(batch - 1) stride + from + n KV_EVALUATION_EVERY],  from >= 1
+ * `reference`: another session of that batch, or NULL: then the session is its own. Errors: as kv_evaluate, and those of
+ * kv_session_append. */
+#define KV_EVALUATION_EVERY 4
+kv_status kv_evaluate_past(struct kv_session *session, struct kv_session *reference, const struct kv_config *config,
+                           int batch, size_t stride, const int32_t *ids, int from, size_t n,
+                           struct kv_token_score *scores, struct kv_error *error);
+
 /* ---- What tokens say together ------------------------------------------------------------------------------ */
 
 /* With a 95 % interval over blocks of text, by the jackknife: each of n = KV_QUALITY_BLOCKS neighbouring blocks of equal

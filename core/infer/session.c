@@ -82,6 +82,30 @@ struct kv_work kv_step_work(const struct kv_config *config, const char *weights,
     return all;
 }
 
+/* ---- The window's end ------------------------------------------------------------------------------------------ */
+
+static const struct kv_choice overflows[] = {
+    [KV_OVERFLOW_STOP] = {"stop", "generation ends there"},
+    [KV_OVERFLOW_RECOMPUTE] = {"recompute", "every step runs the last n_positions tokens again"},
+    [KV_OVERFLOW_SHIFT] = {"shift", "the older half is dropped, the rest is run again"},
+};
+enum { N_OVERFLOWS = sizeof overflows / sizeof overflows[0] };
+
+const struct kv_choice *kv_overflow_choice(int index)
+{
+    return index >= 0 && index < N_OVERFLOWS ? &overflows[index] : NULL;
+}
+
+int kv_overflow_kept(enum kv_overflow overflow, int n_positions, long n_tokens)
+{
+    const long window = n_positions, half = window / 2 ? window / 2 : 1;
+    if (n_tokens <= window)
+        return (int)n_tokens;
+    if (overflow != KV_OVERFLOW_SHIFT)
+        return (int)window;
+    return (int)(n_tokens - (n_tokens - window + half - 1) / half * half);
+}
+
 /* ---- Creation: one block for everything ---------------------------------------------------------------------- */
 
 struct offsets {
@@ -291,14 +315,7 @@ static int asked(const struct request *r, int b)
 /* How many of the last `total` tokens of a sequence stay. */
 static int tokens_to_keep(const struct kv_session *s, long total)
 {
-    const long window = s->engine.model->config.n_positions;
-    if (total <= window)
-        return (int)total;
-    if (s->overflow == KV_OVERFLOW_RECOMPUTE)
-        return (int)window;
-    const long half = window / 2 ? window / 2 : 1;
-    const long dropped = (total - window + half - 1) / half * half;
-    return (int)(total - dropped);
+    return kv_overflow_kept(s->overflow, s->engine.model->config.n_positions, total);
 }
 
 /* Whether sequence b has room for n further tokens. */
