@@ -34,8 +34,10 @@ struct kv_axis {
     const struct kv_choice *(*choice)(int index); /* of a name; NULL: a count */
     const char *(*more)(const char *name);        /* names besides these; NULL: there are none */
     const char *besides;                          /* what those are, behind a list of these */
-    int low, high;                                /* of a count */
-    char letter;                                  /* short form of the option, 0: none */
+    bool (*misspelt)(const char *name,
+                     struct kv_error *error); /* says what is wrong with one of those; NULL: none can */
+    int low, high;                            /* of a count */
+    char letter;                              /* short form of the option, 0: none */
     const char *help;
 };
 /* Row `index`, NULL past the end. */
