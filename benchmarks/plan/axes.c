@@ -87,6 +87,7 @@ static const struct kv_kind_info kinds[KV_N_KINDS] = {
                            .file = KV_FILE_KERNELS,
                            .axes = KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV) | KV_BIT(KV_COLUMN_ISA) |
                                    KV_BIT(KV_COLUMN_THREADS)},
+    [KV_KIND_LOAD] = {.kernel = "", .file = KV_FILE_RUNS, .axes = KV_ALL_COLUMNS},
     [KV_KIND_QUALITY] = {.kernel = "", .file = KV_FILE_QUALITY, .axes = KV_ALL_COLUMNS & ~KV_BIT(KV_COLUMN_SPECULATE)},
 };
 

@@ -101,6 +101,7 @@ enum kv_kind {
     KV_KIND_MATMUL,     /* one of the model's matrix products, over and over */
     KV_KIND_ATTENTION,  /* attention of all heads of one sequence, over and over */
     KV_KIND_QUALITY,    /* predictions of a text, held against those of float32 */
+    KV_KIND_LOAD,       /* sequences of mixed lengths, up to n_context, in the room of a contiguous cache for B */
     KV_N_KINDS,
 };
 struct kv_kind_info {
@@ -111,7 +112,7 @@ struct kv_kind_info {
 const struct kv_kind_info *kv_kind_info(enum kv_kind kind);
 
 struct kv_point {
-    int batch, n_prompt, n_new; /* of a generation */
+    int batch, n_prompt, n_new; /* of a generation; of a load the batch */
     int n_prefix;               /* first tokens of the prompt that are run once for all sequences, and timed */
     const char *shape;          /* of a kernel */
     int rows;                   /* of x; queries a head of attention */
