@@ -34,10 +34,10 @@ struct kv_axis {
     const struct kv_choice *(*choice)(int index); /* of a name; NULL: a count */
     const char *(*more)(const char *name);        /* names besides these; NULL: there are none */
     const char *besides;                          /* what those are, behind a list of these */
-    bool (*misspelt)(const char *name,
-                     struct kv_error *error); /* says what is wrong with one of those; NULL: none can */
-    int low, high;                            /* of a count */
-    char letter;                              /* short form of the option, 0: none */
+    /* Says what is wrong with a name that is meant to be one of those; NULL: nothing can. */
+    bool (*misspelt)(const char *name, struct kv_error *error);
+    int low, high; /* of a count */
+    char letter;   /* short form of the option, 0: none */
     const char *help;
 };
 /* Row `index`, NULL past the end. */
