@@ -63,7 +63,7 @@ generate_a_little() {
 
 @test "info knows all that can be chosen" {
     ends 0 "$program" generate --help
-    choices=$(sed -n '/--\(path\|gemm\|isa\) /s/.*: //p; s/.*--model MODEL *\([^,]*, [^,]*, [^,]*, [^,]*\),.*/\1/p' <<<"$out")
+    choices=$(sed -n '/^ *--\(path\|gemm\|isa\) /s/.*: //p; s/.*--model MODEL *\([^,]*, [^,]*, [^,]*, [^,]*\),.*/\1/p' <<<"$out")
     has "$choices" cached naive packed openblas portable avx512 gpt2-xl
     ends 0 "$program" info
     is "$err" ''

@@ -406,5 +406,5 @@ END
     done
     refuses 2 "--prompt 'And the LORD'" generate 'And the LORD'
     refuses 2 'exclude each other' generate - --prompt text
-    refuses 2 'the text is empty' generate -
+    refuses 2 'the text on stdin is empty' generate -
 }

@@ -90,7 +90,7 @@ assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"
 @test "lines do not join across machines" {
     make_runs single a@one:1 b@two:2
     ends 0 "$program" history single
-    has "$out" '2 runs of 2 machines, 8 lines; none has two runs yet' 'No step'
+    has "$out" '2 runs of 2 machines, 8 lines; no line has two runs yet'
     make_runs runs a@one:1 b@two:2 c@one:1 d@two:2
     ends 0 "$program" history runs --fail-on regression
     has "$out" '4 runs of 2 machines, 8 lines' 'No step'

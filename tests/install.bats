@@ -68,7 +68,7 @@ complete_words() {
     local shell=$prefix/share/bash-completion/completions/kvbench
     # shellcheck source=/dev/null
     source "$shell"
-    complete_words kvbench re
+    complete_words kvbench repo
     is "$offered" ' report '
     complete_words kvbench compare --f
     is "$offered" ' --fail-above --format '

@@ -102,7 +102,7 @@ of_reference() {
     for figure in $all; do
         drawn "$figure"
     done
-    lacks "$(grep -vE "^(parts|precision|quality|window): skipped" <<<"$out")" skipped training
+    lacks "$(grep -vE "^(parts|precision|quality|paged|prefix|window): skipped" <<<"$out")" skipped training
     skipped parts 'parts.csv is not there; run ./kvbench bench --suite parts'
     [[ $SECONDS_OF_ALL -lt 10 ]]
     is "$(ls)" "$(printf '%s\n' figures kernels.csv limits.csv runs.csv summary.csv tokens.csv)"
@@ -327,7 +327,7 @@ as_arm() {
     done <<<$'time_vs_cache trace\nlatency_distribution trace\nspeedup_grid grid\ndepth depth\nmemory memory
 roofline batch\nbenchmark_results batch'
     rm -r figures
-    cut_runs '$suite == "grid"'
+    cut_runs '$suite == "depth"'
     add_runs '$suite == "batch" { '"$failed"'; print }'
     ends 0 draw .
     is "$err" ''

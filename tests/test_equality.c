@@ -123,9 +123,12 @@ static bool open_trial(struct tested *x)
     portable.isa = "portable";
     return open_side(x, &x->subject, weights, value[THREADS], subject) && open_side(x, &x->alone, weights, 1, alone) &&
            (x->bound <= KV_GATE_BOUND || open_side(x, &x->portable, weights, 1, portable)) &&
-           open_side(
-               x, &x->definition, NULL, 1,
-               (struct kv_session_options){.path = "naive", .matmul = "reference", .isa = "portable", .batch = 1});
+           open_side(x, &x->definition, NULL, 1,
+                     (struct kv_session_options){.path = "naive",
+                                                 .cache = kv_cache_drops(subject.cache) ? subject.cache : NULL,
+                                                 .matmul = "reference",
+                                                 .isa = "portable",
+                                                 .batch = 1});
 }
 
 /* Token by token: what a sequence has after another one. */

@@ -81,11 +81,9 @@ static int check(const char *command, const struct settings *s)
     if (s->prompt && s->rows.tokens)
         return cli_fail(command, CLI_USAGE, "%s and --tokens exclude each other; choose one",
                         s->operand ? "-" : "--prompt");
-    if (s->prompts_file && (s->prompt || s->operand || s->rows.tokens))
+    if (s->prompts_file && (s->prompt || s->rows.tokens))
         return cli_fail(command, CLI_USAGE, "--prompts and %s exclude each other; choose one",
-                        s->rows.tokens ? "--tokens"
-                        : s->operand   ? "-"
-                                       : "--prompt");
+                        s->rows.tokens ? "--tokens" : "--prompt");
     if (s->batch && s->prompts_file)
         return cli_fail(command, CLI_USAGE, "--prompts has the sequences, which are the batch; leave out --batch");
     if (s->batch && s->rows.batch > 1)
@@ -435,6 +433,8 @@ static int read_prompt(const char *command, struct settings *s)
         return !status ? CLI_OK
                        : cli_fail(command, status == KV_ERROR_ARGUMENT ? CLI_USAGE : CLI_FAILED, "%s", error.message);
     }
+    if (s->operand && strcmp(s->operand, "-") == 0 && s->prompts_file)
+        return cli_fail(command, CLI_USAGE, "--prompts and - exclude each other; choose one");
     if (s->operand && strcmp(s->operand, "-") != 0)
         return cli_fail(command, CLI_USAGE,
                         "unexpected argument '%.60s'; a text to continue is given as --prompt '%.60s'", s->operand,
