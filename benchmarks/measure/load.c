@@ -1,6 +1,6 @@
 /* The fixture of a ragged load: sequences of mixed lengths come one after the other, each is run, and stays, until the
- * room that a contiguous cache has for `batch` of them is full. How many there were then, and what of the room is in use,
- * are its figures; they depend on the lengths alone, which are drawn from the run's seed. */
+ * room that a contiguous cache has for `batch` of them is full. How many there were then, and what of the bytes is in
+ * use, are its figures; they depend on the lengths alone, which are drawn from the run's seed. */
 #include "measure/fixture.h"
 
 #include "base/error.h"

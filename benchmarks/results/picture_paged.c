@@ -34,8 +34,8 @@ static int by_load(const void *left, const void *right)
     return load_a != load_b ? load_a - load_b : (a->cell > b->cell) - (a->cell < b->cell);
 }
 
-/* Table `loads`: a row a cell from `first` on, with how many sequences of mixed lengths it holds and the percentage of its
- * bytes in use; block 0 is contiguous. */
+/* Table `loads`: a row a cell from `first` on, with how many sequences of mixed lengths it holds and the percentage of
+ * its bytes in use; block 0 is contiguous. */
 static void write_loads(struct kv_picture *p, size_t first)
 {
     struct kv_range held = {0, 0};
