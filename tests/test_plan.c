@@ -350,7 +350,7 @@ static void loads_are_planned_once_a_cache(void **state)
             n_loads++;
             assert_int_equal(cell->repetitions, 1);
             assert_int_equal(cell->point.batch, 8);
-            assert_int_equal(cell->point.n_context, 512);
+            assert_int_equal(cell->point.n_context, 256);
             assert_string_equal(cell->arm.path, "cached");
             assert_string_equal(cell->arm.speculate, "none");
         }

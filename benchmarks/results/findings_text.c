@@ -342,7 +342,7 @@ static void tell_prefix(const struct kv_finding *f, char *text, size_t size)
         kv_number_text(f->value_2, bound, sizeof bound), 100 * kept);
 }
 
-/* "paged: in the room of 8 sequences of up to 512 positions a contiguous cache holds 8 of mixed lengths, with 42 % of its
+/* "paged: in the room of 8 sequences of up to 256 positions a contiguous cache holds 8 of mixed lengths, with 42 % of its
  * bytes in use, and a paged:16 cache holds 19, with 98 %" */
 static void tell_load(const struct kv_finding *f, char *text, size_t size)
 {
