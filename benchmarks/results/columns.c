@@ -474,7 +474,6 @@ static const enum kv_column quality[] = {
     KV_COLUMN_KV_TOKEN_BYTES,
     KV_COLUMN_KV_LIVE_BYTES,
     KV_COLUMN_KV_RESERVED_BYTES,
-    KV_COLUMN_HELD_SEQUENCES,
     KV_COLUMN_ERROR,
 };
 
