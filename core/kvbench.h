@@ -77,6 +77,8 @@ const struct kv_choice *kv_cache_choice(int index); /* how keys and values are l
 const struct kv_choice *kv_kv_choice(int index);    /* the type that they are kept in */
 /* `name` where it is that of a layout with numbers of its own, "paged:16"; NULL: it is none. */
 const char *kv_cache_name(const char *name);
+/* Whether it begins as the name of a layout does and has not its numbers; the error (NULL: not wanted) says which it takes. */
+bool kv_cache_misspelt(const char *name, struct kv_error *error);
 /* Whether that layout drops positions, so that later ones do not attend to them. That is then so on every path. */
 bool kv_cache_drops(const char *name);
 /* The constant name of such a type, or of keys and values of two of them, "KEYS/VALUES"; NULL: there is none. */

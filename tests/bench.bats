@@ -273,6 +273,37 @@ PYTHON
 }
 
 # The bound of the gate is the wider one of the two types.
+@test "what fits of a load of mixed lengths is what the blocks of its lengths take" {
+    ends 0 bench --suite paged --cache contiguous,paged:1,paged:4,paged:16,paged:64 --batch 1 --reps 1 --time 0 --seed 5 --verbose \
+        --out run
+    rows run <<'PY'
+def length(i, longest, seed=5):
+    mask = 2**64 - 1
+    z = seed + (i + 1) * 0x9e3779b97f4a7c15 & mask
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9 & mask
+    z = (z ^ z >> 27) * 0x94d049bb133111eb & mask
+    return math.ceil(longest * 8 ** ((((z ^ z >> 31) >> 11) * 2.0**-53) - 1))
+loads = {r['cache']: r for r in rows if r['held_sequences']}
+assert list(sorted(loads)) == ['contiguous', 'paged:1', 'paged:16', 'paged:4', 'paged:64'], loads.keys()
+longest = int(loads['contiguous']['context_tokens'])
+token = int(loads['contiguous']['kv_reserved_bytes']) / 8 / longest
+for cache, r in loads.items():
+    assert (r['status'], r['path'], r['batch'], r['repetition'], r['ttpt_ms']) == ('ok', 'cached', '8', '1', ''), r
+    block = int(cache.partition(':')[2] or longest)
+    free, n, live = 8 * longest // block, 0, 0
+    while n < 64 and (cache != 'contiguous' or n < 8) and math.ceil(length(n, longest) / block) <= free:
+        free -= math.ceil(length(n, longest) / block)
+        live += length(n, longest)
+        n += 1
+    assert int(r['held_sequences']) == n, (cache, r['held_sequences'], n)
+    assert int(r['kv_live_bytes']) == live * token, (cache, r['kv_live_bytes'], live * token)
+    assert 8 * longest * token <= int(r['kv_reserved_bytes']), r
+assert int(loads['paged:1']['held_sequences']) >= int(loads['paged:16']['held_sequences']) > 8
+PY
+    says='paged: in the room of 8 sequences of up to 64 positions a contiguous cache holds 8 of mixed lengths'
+    counts 4 "$says" "$out"
+}
+
 @test "keys and values in types of their own are an arm" {
     ends 0 bench --suite batch --batch 2 --new 4 --reps 1 --path cached --kv int8,int8/int4,int4/int8 --out run
     rows run <<'PYTHON'

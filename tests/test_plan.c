@@ -323,6 +323,42 @@ static void fewer_bits_in_combinations_that_make_sense(void **state)
     kv_plan_free(&plan);
 }
 
+/* A load of mixed lengths in every cache, once, on the cached path and without drafts, whatever steps are asked for. */
+static void loads_are_planned_once_a_cache(void **state)
+{
+    static const char *const caches[] = {"contiguous", "paged:8"}, *const speculate[] = {"none", "lookup:4"};
+    static const char *const paths[] = {"naive", "cached"};
+    static const int batches[] = {1, 2};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    for (int asked = 0; asked < 2; asked++) {
+        int n_loads = 0;
+        if (asked) {
+            sweep.batches = batches;
+            sweep.n_batches = 2;
+            ask(&sweep, KV_COLUMN_CACHE, caches, NULL, 2);
+            ask(&sweep, KV_COLUMN_SPECULATE, speculate, NULL, 2);
+            ask(&sweep, KV_COLUMN_PATH, paths, NULL, 2);
+        }
+        plan_suite("paged", &sweep, &plan);
+        assert_distinct_ids(&plan);
+        for (int i = 0; i < plan.n_cells; i++) {
+            const struct kv_cell *cell = &plan.cells[i];
+            if (cell->kind != KV_KIND_LOAD)
+                continue;
+            n_loads++;
+            assert_int_equal(cell->repetitions, 1);
+            assert_int_equal(cell->point.batch, 8);
+            assert_int_equal(cell->point.n_context, 256);
+            assert_string_equal(cell->arm.path, "cached");
+            assert_string_equal(cell->arm.speculate, "none");
+        }
+        assert_int_equal(n_loads, asked ? 2 : 5);
+        kv_plan_free(&plan);
+    }
+}
+
 /* What is dropped is not attended to on any path, so that the naive path is an arm of each such cache. */
 static void caches_that_drop_are_arms_of_every_path(void **state)
 {
@@ -450,6 +486,7 @@ int main(void)
         cmocka_unit_test(the_shortest_texts_of_the_grid_are_left_out_last),
         cmocka_unit_test(sizes_that_are_asked_for_take_the_place_of_the_suites),
         cmocka_unit_test(fewer_bits_in_combinations_that_make_sense),
+        cmocka_unit_test(loads_are_planned_once_a_cache),
         cmocka_unit_test(caches_that_drop_are_arms_of_every_path),
         cmocka_unit_test(budgets_are_held_against_all_positions),
         cmocka_unit_test(speculation_is_held_against_plain_steps),

@@ -96,6 +96,7 @@ static struct option_table axis_rows(struct bench_settings *s, struct option_row
             .choice = axis->choice,
             .more = axis->more,
             .besides = axis->besides,
+            .misspelt = axis->misspelt,
             .sizes = axis->choice ? NULL : &s->counts[n],
             .low = axis->low,
             .high = axis->high,

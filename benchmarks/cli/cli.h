@@ -74,16 +74,14 @@ void int_list_free(struct int_list *list);
 enum { CHOICE_NAMES_SIZE = 300 };
 const char *choice_names(const struct kv_choice *(*choice)(int index), char *text);
 
-/* A comma-separated list of names that choice(0), choice(1), .. or `more` know, none twice; `besides` says in words what
- * `more` knows. */
+/* A comma-separated list of names that choice(0), choice(1), .. or `more` know, none twice, as the row has them. */
 enum { MAX_NAMES = 16 };
 struct name_list {
     const char *names[MAX_NAMES];
     int n;
 };
-bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index),
-                     const char *(*more)(const char *name), const char *besides, struct name_list *list,
-                     struct kv_error *error);
+struct option_row;
+bool name_list_parse(const struct option_row *row, const char *text, struct name_list *list, struct kv_error *error);
 
 /* The constant name among the choices that is text [length], or what `more`, unless it is NULL, makes of it; NULL: there
  * is none. */
@@ -137,6 +135,7 @@ struct option_row {
     const struct kv_choice *(*choice)(int index);
     const char *(*more)(const char *name); /* names besides, too many to be listed: kv_kv_name, kv_cache_name */
     const char *besides;                   /* what those are, in words */
+    bool (*misspelt)(const char *name, struct kv_error *error); /* says what is wrong with one of those; may be NULL */
     int low, high;
 };
 

@@ -407,7 +407,7 @@ static int print_plan(struct bench *bench)
 static int dry_run(struct bench *bench)
 {
     struct kv_error error = {""};
-    double kernel_seconds = 0, quality_seconds = 0;
+    double kernel_seconds = 0, quality_seconds = 0, load_seconds = 0;
     const int n_kernels = count_cells(&bench->plan, KV_FILE_KERNELS);
     const int n_quality = count_cells(&bench->plan, KV_FILE_QUALITY);
     char value[KV_AXIS_TEXT_SIZE], why[20];
@@ -423,7 +423,9 @@ static int dry_run(struct bench *bench)
         const double seconds = kv_predict_seconds(&bench->run, i) * cell->repetitions;
         const bool over = fits && bench->asked->cell_budget_s > 0 && seconds > bench->asked->cell_budget_s;
         if (cell->kind != KV_KIND_GENERATION) {
-            *(cell->kind == KV_KIND_QUALITY ? &quality_seconds : &kernel_seconds) += seconds;
+            *(cell->kind == KV_KIND_QUALITY ? &quality_seconds
+              : cell->kind == KV_KIND_LOAD  ? &load_seconds
+                                            : &kernel_seconds) += seconds;
             continue;
         }
         snprintf(why, sizeof why, fits ? "%.1f" : "cannot fit", seconds);
@@ -435,6 +437,8 @@ static int dry_run(struct bench *bench)
                 printf("  %s %s", kv_column_info(kv_axis_at(k)->column)->name, value);
         printf("%s\n", over ? "  skipped: over the budget" : "");
     }
+    if (load_seconds > 0)
+        printf("loads of mixed lengths %50.1f\n", load_seconds);
     if (n_quality)
         printf("quality %d texts at %zu tokens %45.1f\n", n_quality, bench->text.n_ids, quality_seconds);
     if (n_kernels)

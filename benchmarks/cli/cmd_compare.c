@@ -48,7 +48,7 @@ static bool parse_metrics(const char *text, void *value, struct kv_error *error)
         if (!*from)
             break;
     }
-    return name_list_parse(names, kv_compare_metric_choice, NULL, NULL, value, error);
+    return name_list_parse(&(struct option_row){.choice = kv_compare_metric_choice}, names, value, error);
 }
 
 /* Without --metric: times of generations; of a run that has none, or none that --by tells apart, rates of kernels. */

@@ -141,20 +141,31 @@ const char *choice_name(const struct kv_choice *(*choice)(int index), const char
     return name == copy ? kept_name(copy) : name;
 }
 
-bool name_list_parse(const char *text, const struct kv_choice *(*choice)(int index),
-                     const char *(*more)(const char *name), const char *besides, struct name_list *out,
-                     struct kv_error *error)
+/* What is wrong with text [length], where the row can tell. */
+static bool is_misspelt(const struct option_row *row, const char *text, size_t length, struct kv_error *error)
+{
+    char copy[64];
+    if (!row->misspelt || length >= sizeof copy)
+        return false;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return row->misspelt(copy, error);
+}
+
+bool name_list_parse(const struct option_row *row, const char *text, struct name_list *out, struct kv_error *error)
 {
     struct name_list list = {.n = 0};
     for (const char *at = text;; at++) {
         const size_t length = strcspn(at, ",");
-        const char *name = choice_name(choice, more, at, length);
+        const char *name = choice_name(row->choice, row->more, at, length);
+        if (!name && is_misspelt(row, at, length, error))
+            return false;
         for (int i = 0; name && i < list.n; i++)
             name = list.names[i] == name ? NULL : name;
         if (!name || list.n == MAX_NAMES) {
             char names[CHOICE_NAMES_SIZE];
             return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a list of different names of %s%s", text,
-                           choice_names(choice, names), more ? besides : "") == KV_OK;
+                           choice_names(row->choice, names), row->more ? row->besides : "") == KV_OK;
         }
         list.names[list.n++] = name;
         at += length;

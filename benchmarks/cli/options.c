@@ -147,6 +147,8 @@ static bool parse_choice(const struct option_row *row, const char *text, struct 
         *row->chosen = name;
         return true;
     }
+    if (row->misspelt && row->misspelt(text, error))
+        return false;
     return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not one of %s%s", text, choice_names(row->choice, names),
                    row->more ? row->besides : "") == KV_OK;
 }
@@ -206,7 +208,7 @@ static bool parse_value(const struct option_row *row, const char *text, struct k
     if (row->chosen)
         return parse_choice(row, text, error);
     if (row->names)
-        return name_list_parse(text, row->choice, row->more, row->besides, row->names, error);
+        return name_list_parse(row, text, row->names, error);
     if (row->sizes)
         return parse_sizes(row, text, error);
     return row->parse(text, row->value, error);

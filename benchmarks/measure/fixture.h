@@ -43,6 +43,7 @@ extern const struct kv_fixture kv_engine_fixture; /* a generation by another eng
 extern const struct kv_fixture kv_matmul_fixture;
 extern const struct kv_fixture kv_attention_fixture;
 extern const struct kv_fixture kv_quality_fixture;
+extern const struct kv_fixture kv_load_fixture;
 void kv_kernel_memory_free(struct kv_kernel_memory *memory);
 
 /* What a generation's session is made with. */

@@ -510,10 +510,12 @@ void kv_generation_tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_S
 {
     const struct kv_generation_state *state = cell->state;
     const size_t n = (size_t)state->n_samples;
-    const double ttpt_ms = kv_stats_median(state->ttpt_ms, n);
-    const int used = snprintf(text, KV_CELL_TEXT_SIZE, "median TTFT %.2f ms", kv_stats_median(state->ttft_ms, n));
+    const double ttft_ms = kv_stats_median(state->ttft_ms, n), ttpt_ms = kv_stats_median(state->ttpt_ms, n);
+    int used = snprintf(text, KV_CELL_TEXT_SIZE, "median");
+    if (!isnan(ttft_ms))
+        used += snprintf(text + used, KV_CELL_TEXT_SIZE - (size_t)used, " TTFT %.2f ms", ttft_ms);
     if (!isnan(ttpt_ms))
-        snprintf(text + used, KV_CELL_TEXT_SIZE - (size_t)used, ", TTPT %.2f ms", ttpt_ms);
+        snprintf(text + used, KV_CELL_TEXT_SIZE - (size_t)used, "%s TTPT %.2f ms", isnan(ttft_ms) ? "" : ",", ttpt_ms);
 }
 
 const struct kv_fixture kv_generation_fixture = {

@@ -79,6 +79,8 @@ double kv_predict_seconds(const struct kv_run *run, int index)
 double kv_predict_opening(const struct kv_run *run, int index)
 {
     const double seconds = predict_call(run, index);
+    if (run->plan->cells[index].kind == KV_KIND_LOAD)
+        return 0; /* it is run once, in its repetition */
     if (run->plan->cells[index].kind != KV_KIND_GENERATION)
         return 2 * seconds;
     const double first = seconds / run->plan->cells[index].point.n_new;

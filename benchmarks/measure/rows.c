@@ -118,7 +118,7 @@ kv_status kv_run_folder_link(const struct kv_run_folder *folder, struct kv_error
 
 /* ---- Rows ------------------------------------------------------------------------------------------- */
 
-/* Files with a row a repetition, and the column of its time; of what is untimed one that it has. */
+/* Files with a row a repetition, and the column of its time, which what is untimed need not have. */
 static const struct {
     enum kv_file_kind file;
     enum kv_column time;
@@ -228,7 +228,7 @@ static kv_status take_repetition(struct kv_cell_run *cell, const struct table *t
         status = kv_csv_number(t->rows, row, t->round, &round, error);
     if (status)
         return status;
-    if (!(round > cell->result.last_round && round <= INT32_MAX) || !(time > 0))
+    if (!(round > cell->result.last_round && round <= INT32_MAX) || (!(time > 0) && !cell->fixture->untimed))
         return kv_fail(error, KV_ERROR_FORMAT, "%s: row %zu has no time, or a round that is not after %d", t->file,
                        row + 1, cell->result.last_round);
     if (cell->fixture->untimed)

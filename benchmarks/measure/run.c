@@ -20,6 +20,7 @@ static const struct kv_fixture *fixture_of(const struct kv_cell *cell)
         [KV_KIND_MATMUL] = &kv_matmul_fixture,
         [KV_KIND_ATTENTION] = &kv_attention_fixture,
         [KV_KIND_QUALITY] = &kv_quality_fixture,
+        [KV_KIND_LOAD] = &kv_load_fixture,
     };
     return kv_engine_is_own(cell->arm.engine) ? fixtures[cell->kind] : &kv_engine_fixture;
 }

@@ -15,6 +15,12 @@ static const char *speculation_name(const char *name)
     return strlen(name) <= LONGEST_NAME && kv_speculate_read(name, &read, NULL) == KV_OK ? name : NULL;
 }
 
+static bool speculation_misspelt(const char *name, struct kv_error *error)
+{
+    struct kv_speculate_name read;
+    return kv_speculate_read(name, &read, error) != KV_OK;
+}
+
 static const struct kv_axis axes[] = {
     {.column = KV_COLUMN_ENGINE,
      .field = offsetof(struct kv_arm, engine),
@@ -33,6 +39,7 @@ static const struct kv_axis axes[] = {
      .choice = kv_cache_choice,
      .more = kv_cache_name,
      .besides = ", or one with other numbers",
+     .misspelt = kv_cache_misspelt,
      .help = "layout of the KV cache:"},
     {.column = KV_COLUMN_KV,
      .field = offsetof(struct kv_arm, kv),
@@ -64,6 +71,7 @@ static const struct kv_axis axes[] = {
      .choice = kv_speculate_choice,
      .more = speculation_name,
      .besides = ", or one with another model or number",
+     .misspelt = speculation_misspelt,
      .help = "what drafts tokens that a step runs at once:"},
     {.column = KV_COLUMN_OVERFLOW,
      .field = offsetof(struct kv_arm, overflow),
@@ -83,6 +91,7 @@ static const struct kv_kind_info kinds[KV_N_KINDS] = {
                            .file = KV_FILE_KERNELS,
                            .axes = KV_BIT(KV_COLUMN_CACHE) | KV_BIT(KV_COLUMN_KV) | KV_BIT(KV_COLUMN_ISA) |
                                    KV_BIT(KV_COLUMN_THREADS)},
+    [KV_KIND_LOAD] = {.kernel = "", .file = KV_FILE_RUNS, .axes = KV_ALL_COLUMNS},
     [KV_KIND_QUALITY] = {.kernel = "", .file = KV_FILE_QUALITY, .axes = KV_ALL_COLUMNS & ~KV_BIT(KV_COLUMN_SPECULATE)},
 };
 

@@ -35,8 +35,10 @@ struct kv_axis {
     const struct kv_choice *(*choice)(int index); /* of a name; NULL: a count */
     const char *(*more)(const char *name);        /* names besides these; NULL: there are none */
     const char *besides;                          /* what those are, behind a list of these */
-    int low, high;                                /* of a count */
-    char letter;                                  /* short form of the option, 0: none */
+    /* Says what is wrong with a name that is meant to be one of those; NULL: nothing can. */
+    bool (*misspelt)(const char *name, struct kv_error *error);
+    int low, high; /* of a count */
+    char letter;   /* short form of the option, 0: none */
     const char *help;
 };
 /* Row `index`, NULL past the end. */
@@ -102,6 +104,7 @@ enum kv_kind {
     KV_KIND_MATMUL,     /* one of the model's matrix products, over and over */
     KV_KIND_ATTENTION,  /* attention of all heads of one sequence, over and over */
     KV_KIND_QUALITY,    /* predictions of a text, held against those of float32 */
+    KV_KIND_LOAD,       /* sequences of mixed lengths, up to n_context, in the room of a contiguous cache for B */
     KV_N_KINDS,
 };
 struct kv_kind_info {
@@ -112,7 +115,7 @@ struct kv_kind_info {
 const struct kv_kind_info *kv_kind_info(enum kv_kind kind);
 
 struct kv_point {
-    int batch, n_prompt, n_new; /* of a generation */
+    int batch, n_prompt, n_new; /* of a generation; of a load the batch */
     int n_prefix;               /* first tokens of the prompt that are run once for all sequences, and timed */
     const char *shape;          /* of a kernel */
     int rows;                   /* of x; queries a head of attention */

@@ -384,6 +384,27 @@ static struct kv_sweep with_names(const struct kv_sweep *sweep, enum kv_column c
     return all;
 }
 
+/* A load of mixed lengths, once: what is held does not vary. */
+static kv_status add_loads(struct kv_plan *plan, const char *suite, const struct kv_sweep *sweep,
+                           struct kv_error *error)
+{
+    enum { BATCH = 8, LONGEST = 256 }; /* of twice the length it takes minutes of GPT-2 */
+    static const char *const path[] = {"cached"}, *const engine[] = {"kvbench"}, *const speculate[] = {"none"};
+    const int window = sweep->config->n_positions;
+    const struct kv_point point = {.batch = BATCH, .n_context = window < LONGEST ? window : LONGEST};
+    struct kv_sweep own = *sweep;
+    for (int i = 0; kv_axis_at(i); i++) {
+        const enum kv_column column = kv_axis_at(i)->column;
+        if (column == KV_COLUMN_PATH)
+            own.axes[i] = (struct kv_axis_values){.names = path, .n = 1};
+        else if (column == KV_COLUMN_ENGINE)
+            own.axes[i] = (struct kv_axis_values){.names = engine, .n = 1};
+        else if (column == KV_COLUMN_SPECULATE)
+            own.axes[i] = (struct kv_axis_values){.names = speculate, .n = 1};
+    }
+    return kv_plan_add(plan, suite, KV_KIND_LOAD, &own, &point, 1, error);
+}
+
 /* Steps at a short and a long context. The prompt is run once, before the rounds; every sequence then has its own keys
  * and values, as copies, in blocks that lie apart. */
 static kv_status plan_paged(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
@@ -410,7 +431,7 @@ static kv_status plan_paged(const struct kv_suite *suite, const struct kv_sweep 
             status = kv_plan_add(plan, suite->choice.name, KV_KIND_GENERATION, &arms, &point, sweep->repetitions,
                                  error);
         }
-    return status;
+    return status ? status : add_loads(plan, suite->choice.name, &arms, error);
 }
 
 /* Prompts of which nothing, a half and nine tenths are shared, side by side in every round. */
@@ -626,7 +647,7 @@ static const struct kv_suite suites[] = {
     {{"parts", "where a step's time goes: products, attention, norms, head, waiting"}, false, plan_parts},
     {{"precision", "weights and caches in fewer bits, at batch 1, 8, 32: speed, bytes, quality"}, true, plan_precision},
     {{"quality", "what fewer bits cost: divergence from float32 against context, on a text"}, true, plan_quality},
-    {{"paged", "a cache of blocks: step time, bytes and block size"}, true, plan_paged},
+    {{"paged", "a cache of blocks: step time, bytes, and how much of a ragged load fits"}, true, plan_paged},
     {{"prefix", "sequences that share the beginning of their prompt: TTFT and bytes"}, true, plan_prefix},
     {{"window", "caches of a budget, window, random, heavy: quality against bytes, and speed"}, true, plan_window},
     {{"speculate", "drafts of several tokens a step: speed, tokens a step, acceptance"}, true, plan_speculate},

@@ -196,7 +196,25 @@ bool kv_suite_has_ratio(const struct kv_results *results, const char *suite)
 
 bool kv_cell_is_timed(const struct kv_cell_results *cell)
 {
-    return cell->status == KV_CELL_OK && !kv_cell_is(cell, KV_COLUMN_SUITE, "memory");
+    return cell->status == KV_CELL_OK && !kv_cell_is(cell, KV_COLUMN_SUITE, "memory") &&
+           !cell->figures[KV_COLUMN_HELD_SEQUENCES].n;
+}
+
+const struct kv_cell_results *kv_load_base(const struct kv_results *results, const struct kv_cell_results *cell)
+{
+    for (size_t i = 0; cell->figures[KV_COLUMN_HELD_SEQUENCES].n && i < results->n_cells; i++)
+        if (results->cells[i].figures[KV_COLUMN_HELD_SEQUENCES].n &&
+            kv_cell_is(&results->cells[i], KV_COLUMN_CACHE, "contiguous") &&
+            kv_cells_agree(&results->cells[i], cell, kv_key_columns() & ~KV_BIT(KV_COLUMN_CACHE)))
+            return &results->cells[i];
+    return NULL;
+}
+
+double kv_load_use(const struct kv_cell_results *cell)
+{
+    if (!cell->figures[KV_COLUMN_HELD_SEQUENCES].n)
+        return NAN;
+    return cell->figures[KV_COLUMN_KV_LIVE_BYTES].median / cell->figures[KV_COLUMN_KV_RESERVED_BYTES].median;
 }
 
 bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const char *text)

@@ -169,6 +169,14 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
     [KV_COLUMN_KV_RESERVED_BYTES] = {.name = "kv_reserved_bytes",
                                      BYTES("KV reserved", "bytes allocated for keys and "
                                                           "values")},
+    [KV_COLUMN_HELD_SEQUENCES] = {.name = "held_sequences",
+                                  .type = KV_TYPE_COUNT,
+                                  .role = KV_ROLE_SIZE,
+                                  .unit = "sequences",
+                                  .label = "sequences that fit",
+                                  .meaning = "of a load of lengths between an eighth of context_tokens and all of it, "
+                                             "sequences in the positions that a contiguous cache keeps for the batch; "
+                                             "else empty"},
     [KV_COLUMN_RSS_PEAK_BYTES] = {.name = "rss_peak_bytes",
                                   BYTES("RSS",
                                         "the process's peak of resident memory during the repetition, less other open "
@@ -354,6 +362,7 @@ static const enum kv_column runs[] = {
     KV_COLUMN_VERIFY_MS,
     KV_COLUMN_KV_LIVE_BYTES,
     KV_COLUMN_KV_RESERVED_BYTES,
+    KV_COLUMN_HELD_SEQUENCES,
     KV_COLUMN_RSS_PEAK_BYTES,
     KV_COLUMN_PREFILL_FLOPS,
     KV_COLUMN_PREFILL_BYTES,

@@ -351,6 +351,28 @@ static double live_bytes(const struct kv_cell_results *cell)
     return cell->status == KV_CELL_OK && sample->n ? sample->values[sample->n - 1] : 0;
 }
 
+/* A load in blocks against the contiguous one. */
+static void find_loads(struct finder *finder)
+{
+    const struct kv_results *results = finder->results;
+    for (size_t i = 0; i < results->n_cells; i++) {
+        const struct kv_cell_results *cell = &results->cells[i], *base = kv_load_base(results, cell);
+        if (base && base != cell)
+            add(finder, (struct kv_finding){.kind = KV_FINDING_LOAD,
+                                            .cell = cell,
+                                            .base = base,
+                                            .value = cell->figures[KV_COLUMN_HELD_SEQUENCES].median,
+                                            .interval = {NAN, NAN},
+                                            .value_2 = kv_load_use(cell)});
+    }
+}
+
+/* Whether every sequence has as many positions as the cell's context. */
+static bool is_of_tokens(const struct kv_cell_results *cell)
+{
+    return live_bytes(cell) > 0 && !cell->figures[KV_COLUMN_HELD_SEQUENCES].n;
+}
+
 static double live_bytes_per_token(const struct kv_cell_results *cell)
 {
     return live_bytes(cell) / cell->numbers[KV_COLUMN_BATCH] / cell->numbers[KV_COLUMN_CONTEXT_TOKENS];
@@ -365,11 +387,11 @@ static void find_memory(struct finder *finder)
     for (size_t i = 0; !finder->status && i < results->n_cells; i++) {
         const struct kv_cell_results *first = &results->cells[i], *most = first;
         bool same = true;
-        if (told[i] || live_bytes(first) <= 0)
+        if (told[i] || !is_of_tokens(first))
             continue;
         for (size_t k = i; k < results->n_cells; k++) {
             const struct kv_cell_results *cell = &results->cells[k];
-            if (live_bytes(cell) <= 0 || !kv_cells_agree(cell, first, columns))
+            if (!is_of_tokens(cell) || !kv_cells_agree(cell, first, columns))
                 continue;
             told[k] = true;
             same = same && live_bytes_per_token(cell) == live_bytes_per_token(first);
@@ -566,6 +588,7 @@ kv_status kv_findings_find(const struct kv_results *results, struct kv_finding *
     struct finder finder = {.results = results, .error = error};
     find_speeds(&finder);
     find_precision(&finder);
+    find_loads(&finder);
     find_prefixes(&finder);
     find_window(&finder);
     find_speculation(&finder);

@@ -24,7 +24,9 @@ enum kv_finding_kind {
                                float32 (base) of `value_2` that its bytes allow, for the divergence of cell_2, or NULL */
     KV_FINDING_PREFIX,     /* the first token of cell, which shares a prefix, is there `value` times as soon as that of
                             * base; value_2: what the positions that are saved allow */
-    KV_FINDING_WINDOW,     /* cell, whose predictions no other cache dominates, keeps `value` of the bytes of base for
+    KV_FINDING_LOAD, /* cell holds `value` sequences of a load of mixed lengths in the room that base, contiguous, has;
+                            * value_2: the part of the bytes that is in use */
+    KV_FINDING_WINDOW,    /* cell, whose predictions no other cache dominates, keeps `value` of the bytes of base for
                                `value_2` times its perplexity; one of the latter's interval on either side */
     KV_FINDING_SPECULATE, /* cell, the fastest of the n that draft in its way at its point, gives tokens `value` times as
                                fast as plain steps (base); value_2: what acceptance and costs foretell */

@@ -343,6 +343,19 @@ static void tell_prefix(const struct kv_finding *f, char *text, size_t size)
         kv_number_text(f->value_2, bound, sizeof bound), 100 * kept);
 }
 
+/* "paged: in the room of 8 sequences of up to 256 positions a contiguous cache holds 8 of mixed lengths, with 42 % of its
+ * bytes in use, and a paged:16 cache holds 19, with 98 %" */
+static void tell_load(const struct kv_finding *f, char *text, size_t size)
+{
+    snprintf(
+        text, size,
+        "%s: in the room of %s sequences of up to %s positions a %s cache holds %.0f of mixed lengths, with %.0f %% of "
+        "its bytes in use, and a %s cache holds %.0f, with %.0f %%",
+        f->cell->texts[KV_COLUMN_SUITE], f->cell->texts[KV_COLUMN_BATCH], f->cell->texts[KV_COLUMN_CONTEXT_TOKENS],
+        f->base->texts[KV_COLUMN_CACHE], f->base->figures[KV_COLUMN_HELD_SEQUENCES].median, 100 * kv_load_use(f->base),
+        f->cell->texts[KV_COLUMN_CACHE], f->value, 100 * f->value_2);
+}
+
 /* "on kjv at context 256 the cache window:4+60 keeps 25 % of the bytes of float32, for a divergence of .." */
 static void tell_window(const struct kv_finding *f, char *text, size_t size)
 {
@@ -409,6 +422,8 @@ const char *kv_finding_text(const struct kv_results *results, const struct kv_fi
         tell_parts(results, finding, text, size);
     else if (finding->kind == KV_FINDING_PRECISION)
         tell_precision(finding, text, size);
+    else if (finding->kind == KV_FINDING_LOAD)
+        tell_load(finding, text, size);
     else if (finding->kind == KV_FINDING_PREFIX)
         tell_prefix(finding, text, size);
     else if (finding->kind == KV_FINDING_WINDOW)

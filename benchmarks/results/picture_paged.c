@@ -26,11 +26,45 @@ static const struct kv_cell_results *contiguous_at(const struct kv_picture *p, c
     return NULL;
 }
 
+static int by_load(const void *left, const void *right)
+{
+    const struct kv_picture_cell *a = left, *b = right;
+    const int load_a = a->cell->figures[KV_COLUMN_HELD_SEQUENCES].n > 0,
+              load_b = b->cell->figures[KV_COLUMN_HELD_SEQUENCES].n > 0;
+    return load_a != load_b ? load_a - load_b : (a->cell > b->cell) - (a->cell < b->cell);
+}
+
+/* Table `loads`: a row a cell from `first` on, with how many sequences of mixed lengths it holds and the percentage of
+ * its bytes in use; block 0 is contiguous. */
+static void write_loads(struct kv_picture *p, size_t first)
+{
+    struct kv_range held = {0, 0};
+    double batch = NAN, context = NAN;
+    kv_picture_begin(p, "loads", "arm\tblock\theld\tuse");
+    for (size_t i = first; i < p->n_cells; i++) {
+        const struct kv_picture_cell *cell = &p->cells[i];
+        const double n = cell->cell->figures[KV_COLUMN_HELD_SEQUENCES].median;
+        KV_PICTURE_ROW(p, cell->arm + 1, block_of(cell->cell), n, 100 * kv_load_use(cell->cell));
+        kv_range_add(&held, n);
+        batch = cell->group;
+        context = cell->x;
+    }
+    kv_picture_end(p);
+    kv_picture_range(p, "held", &held);
+    kv_picture_number(p, "n_loads", (double)(p->n_cells - first));
+    kv_picture_number(p, "load_batch", batch);
+    kv_picture_number(p, "load_context", context);
+}
+
 /* Table `blocks`: a row a cell in blocks, with the time of its step over that of contiguous, within rounds. */
 void kv_picture_paged(struct kv_picture *p)
 {
     struct kv_range ratio = {NAN, NAN}, size = {NAN, NAN};
+    const size_t n_cells = p->n_cells;
     p->is_empty = true;
+    qsort(p->cells, n_cells, sizeof *p->cells, by_load);
+    while (p->n_cells && p->cells[p->n_cells - 1].cell->figures[KV_COLUMN_HELD_SEQUENCES].n)
+        p->n_cells--; /* panels are of steps */
     kv_picture_begin(p, "blocks", "arm\tbatch\tcontext_tokens\tblock\tratio\tlow\thigh");
     for (size_t i = 0; i < p->n_cells && !p->status; i++) {
         const struct kv_picture_cell *cell = &p->cells[i];
@@ -55,6 +89,9 @@ void kv_picture_paged(struct kv_picture *p)
     kv_picture_keys(p, "context", KV_COLUMN_CONTEXT_TOKENS);
     kv_picture_range(p, "ratio", &ratio);
     kv_picture_range(p, "block", &size);
+    const size_t n_steps = p->n_cells;
+    p->n_cells = n_cells;
+    write_loads(p, n_steps);
 }
 
 /* Table `shares`: a row a cell with what is shared, how many times as fast its first token is as without, what that is

@@ -45,6 +45,7 @@ static bool is_later(enum kv_file_kind kind, enum kv_column column)
     case KV_COLUMN_ACCEPTANCE_BY_PLACE:
     case KV_COLUMN_DRAFT_MS:
     case KV_COLUMN_VERIFY_MS:
+    case KV_COLUMN_HELD_SEQUENCES:
     case KV_COLUMN_PREFIX_TOKENS:
     case KV_COLUMN_PREFILL_FLOPS:
     case KV_COLUMN_PREFILL_BYTES:

@@ -169,6 +169,10 @@ bool kv_suite_has_ratio(const struct kv_results *results, const char *suite);
 
 /* Whether it was measured to its end and its times count: those of suite memory are by the way. */
 bool kv_cell_is_timed(const struct kv_cell_results *cell);
+/* Of a load of mixed lengths: the same in a contiguous cache, which may be the cell itself; NULL: not measured, or the
+ * cell is no load. And the part of the bytes reserved that is in use; NaN: the cell is no load. */
+const struct kv_cell_results *kv_load_base(const struct kv_results *results, const struct kv_cell_results *cell);
+double kv_load_use(const struct kv_cell_results *cell);
 
 bool kv_cell_is(const struct kv_cell_results *cell, enum kv_column column, const char *text);
 

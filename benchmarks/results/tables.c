@@ -122,6 +122,7 @@ static const struct layout {
       {KIND_FIGURE, KV_COLUMN_TTPT_MS, "step ms"},
       {KIND_MIB, KV_COLUMN_KV_LIVE_BYTES, "live MiB"},
       {KIND_MIB, KV_COLUMN_KV_RESERVED_BYTES, "reserved MiB"},
+      {KIND_MEDIAN, KV_COLUMN_HELD_SEQUENCES, "mixed lengths that fit"},
       {KIND_SHARE, KV_COLUMN_LIMIT_PCT, "% of limit"},
       {KIND_COUNT, KV_COLUMN_REPETITION, "n"}}},
     {"prefix",

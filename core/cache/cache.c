@@ -113,6 +113,16 @@ const char *kv_cache_name(const char *name)
     return find_layout(name, numbers, NULL) < 0 ? NULL : name;
 }
 
+bool kv_cache_misspelt(const char *name, struct kv_error *error)
+{
+    int numbers[KV_CACHE_NUMBERS];
+    const size_t length = strcspn(name, ":");
+    for (int i = 0; i < N_CACHES; i++)
+        if (strcspn(kinds[i]->cache.name, ":") == length && strncmp(kinds[i]->cache.name, name, length) == 0)
+            return find_layout(name, numbers, error) < 0;
+    return false;
+}
+
 bool kv_cache_drops(const char *name)
 {
     const struct kv_cache_kind *kind;
