@@ -112,11 +112,14 @@ static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, st
     const struct kv_model *model;
     struct kv_pool *pool;
     (void)n;
-    int32_t *prompt = kv_generation_prompt(cell->run->settings, cell->cell->point.n_context);
+    const struct kv_point whole = {.n_prompt = cell->cell->point.n_context};
+    int32_t *prompt = calloc((size_t)whole.n_prompt, sizeof *prompt);
     int *n_tokens = calloc((size_t)options.batch, sizeof *n_tokens);
     kv_status status = prompt && n_tokens
                            ? KV_OK
                            : kv_fail(error, KV_ERROR_MEMORY, "no memory for a load: close other programs");
+    if (!status)
+        kv_generation_prompt(cell->run->settings, &whole, 0, prompt);
     if (!status)
         status = kv_run_pool(cell->run, arm->threads, &pool, error);
     if (!status)
