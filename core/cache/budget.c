@@ -228,7 +228,8 @@ void kv_budget_truncate(struct kv_cache *cache, int sequence, int length)
 {
     const bool weighs = cache->kind->note_bytes > (int)sizeof(int32_t);
     const int now = cache->lengths[sequence];
-    if (length != now && (weighs || now > budget_of(cache)))
+    const bool is_forgotten = length > now; /* it was cut before, and has not been run again since */
+    if (length != now && (weighs || now > budget_of(cache) || is_forgotten))
         length = 0;
     cache->lengths[sequence] = length;
 }
