@@ -217,7 +217,7 @@ static bool is_plain(enum kv_column column)
 /* Values that are not worth a word. */
 static bool is_usual(const char *text)
 {
-    static const char *const usual[] = {"", "0", "f32", "contiguous", "kvbench"};
+    static const char *const usual[] = {"", "0", "f32", "contiguous", "kvbench", "none", "stop"};
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
         if (strcmp(text, usual[i]) == 0)
             return true;
