@@ -385,7 +385,8 @@ PY
     ends 0 bench --resume run --quiet --verbose
     has "$out" 'Suite batch' 'Files in run'
     ends 0 bench --suite kernels --quick --reps 1 --threads 1 --out kernels --quiet --benchmark_filter=c_attn.*rows:8/
-    counts 1 '- kernels: the fastest is matmul' "$out"
+    # OpenBLAS has no sanitizers, and is then faster than probes that have them: such a row has no share of the limit
+    "$program" info | grep -q sanitizers || counts 1 '- kernels: the fastest is matmul' "$out"
 }
 
 # ---- The results folder

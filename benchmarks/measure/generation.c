@@ -184,7 +184,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         status = kv_run_model(cell->run, arm->weights, arm->gemm, pool, &model, error);
     if (status)
         return status;
-    const int n_prompts = p->same_prompt ? 1 : p->batch;
+    const int n_prompts = p->same_prompt || !is_of_text(cell->run->settings, p) ? 1 : p->batch;
     int32_t *prompts = malloc((size_t)n_prompts * (size_t)p->n_prompt * sizeof *prompts);
     if (!prompts)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for %d prompts of %d tokens", n_prompts, p->n_prompt);
