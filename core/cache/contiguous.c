@@ -122,11 +122,4 @@ static void truncate(struct kv_cache *cache, int sequence, int length)
         .copy = copy,                                                                                                  \
         .truncate = truncate,                                                                                          \
     }
-#define KINDS(KEYS)                                                                                                    \
-    KIND(KEYS, KV_KEPT_F32), KIND(KEYS, KV_KEPT_BF16), KIND(KEYS, KV_KEPT_INT8), KIND(KEYS, KV_KEPT_INT4)
-const struct kv_cache_kind kv_cache_contiguous[KV_N_KEPT * KV_N_KEPT] = {
-    KINDS(KV_KEPT_F32),
-    KINDS(KV_KEPT_BF16),
-    KINDS(KV_KEPT_INT8),
-    KINDS(KV_KEPT_INT4),
-};
+const struct kv_cache_kind kv_cache_contiguous[KV_N_KEPT * KV_N_KEPT] = KV_SLOT_KINDS(KIND);

@@ -58,4 +58,13 @@ void kv_slots_copy(const struct kv_cache *cache, const struct kv_slots *from, in
 void kv_slots_copy_centre(const struct kv_cache *cache, const struct kv_slots *from, int centre,
                           const struct kv_slots *to, int to_centre);
 
+/* The rows of a layout, by types: KIND(KEYS, VALUES) is one. */
+#define KV_SLOT_KEYS(KIND, KEYS)                                                                                       \
+    KIND(KEYS, KV_KEPT_F32), KIND(KEYS, KV_KEPT_BF16), KIND(KEYS, KV_KEPT_INT8), KIND(KEYS, KV_KEPT_INT4)
+#define KV_SLOT_KINDS(KIND)                                                                                            \
+    {                                                                                                                  \
+        KV_SLOT_KEYS(KIND, KV_KEPT_F32), KV_SLOT_KEYS(KIND, KV_KEPT_BF16), KV_SLOT_KEYS(KIND, KV_KEPT_INT8),           \
+            KV_SLOT_KEYS(KIND, KV_KEPT_INT4),                                                                          \
+    }
+
 #endif
