@@ -420,8 +420,8 @@ static int dry_run(struct bench *bench)
     for (int i = 0; i < bench->plan.n_cells; i++) {
         const struct kv_cell *cell = &bench->plan.cells[i];
         const bool fits = !bench->run.cells[i].result.given_up;
-        const double seconds = kv_predict_seconds(&bench->run, i) * cell->repetitions;
-        const bool over = fits && bench->asked->cell_budget_s > 0 && seconds > bench->asked->cell_budget_s;
+        const double seconds = fits ? kv_predict_seconds(&bench->run, i) * cell->repetitions : 0;
+        const bool over = bench->asked->cell_budget_s > 0 && seconds > bench->asked->cell_budget_s;
         if (cell->kind != KV_KIND_GENERATION) {
             *(cell->kind == KV_KIND_QUALITY ? &quality_seconds
               : cell->kind == KV_KIND_LOAD  ? &load_seconds

@@ -20,6 +20,9 @@
 /* Between two steps of a long generation the machine is probed about so often. */
 #define PROBE_SECONDS 1.0
 
+/* Of a text past the window, the steps that are predicted one by one. */
+#define WINDOWS_COUNTED 8
+
 struct generation_state {
     struct kv_generation_state common; /* first: what the shared parts see */
     struct kv_decoder decoder;
@@ -92,17 +95,23 @@ static struct kv_work prefill_work(const struct kv_run *run, const struct kv_cel
     return work;
 }
 
-/* Of so many new tokens of the cell. */
+/* Of so many new tokens of the cell. Past the window the work repeats: the last of a few windows stands for all others. */
 static double least_of(const struct kv_run *run, const struct kv_cell *cell, const struct kv_limits *limits, int n_new)
 {
     const struct kv_point *p = &cell->point;
     struct kv_work work = prefill_work(run, cell);
     double seconds = p->same_prompt ? 0 : kv_limit_seconds(limits, work.bytes, work.flops);
-    if (p->n_prompt + n_new - 1 > run->settings->config->n_positions) {
-        for (int i = 0; i < n_new - 1; i++) {
+    const int window = run->settings->config->n_positions;
+    if (p->n_prompt > window - (n_new - 1)) {
+        const int n = n_new - 1 < WINDOWS_COUNTED * window ? n_new - 1 : WINDOWS_COUNTED * window;
+        double last = 0;
+        for (int i = 0; i < n; i++) {
             work = work_of(run, cell, p->n_prompt + i, 1);
-            seconds += kv_limit_seconds(limits, work.bytes, work.flops);
+            const double step = kv_limit_seconds(limits, work.bytes, work.flops);
+            seconds += step;
+            last += i >= n - window ? step / window : 0;
         }
+        seconds += last * (n_new - 1 - n);
     } else if (n_new > 1) { /* a step grows evenly: the one in the middle stands for all */
         work = work_of(run, cell, p->n_prompt + (n_new - 2) / 2, 1);
         seconds += (n_new - 1) * kv_limit_seconds(limits, work.bytes, work.flops);
