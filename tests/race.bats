@@ -2,7 +2,7 @@
 
 setup() {
     load helpers
-    sandbox
+    of_program
     speaker='kvbench race: '
 }
 

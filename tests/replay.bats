@@ -3,7 +3,7 @@
 
 setup() {
     load helpers
-    sandbox
+    of_program
     speaker='kvbench replay: '
     chat=$project/data/trace/chat.jsonl
 }
