@@ -341,6 +341,19 @@ PY
     lacks "$out" draft
 }
 
+@test "suites with a time of their own take no more unless told" {
+    while read -r minutes options; do
+        # shellcheck disable=SC2086 # several options
+        ends 0 "$program" bench --model gpt2 --synthetic --dry-run --suite $options
+        has "$out" "it will take $minutes minutes"
+    done <<'END'
+1.8 overflow
+3.7 paged,overflow
+14.0 overflow,batch
+1.7 overflow --quick
+END
+}
+
 @test "texts that suite quality refuses" {
     echo short >text
     ends 2 "$program" bench --suite quality --model gpt2 --text text --out run

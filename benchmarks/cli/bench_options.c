@@ -113,8 +113,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "suite",
          .letter = 's',
          .argument = "LIST",
-         .help = "what to sweep (default: all but precision, quality, paged, prefix, window\n"
-                 "                           and speculate, which --full has):",
+         .help = "what to sweep (default: all but precision, quality, paged, prefix, window,\n"
+                 "                           speculate and overflow, which --full has):",
          .names = &s->suites,
          .choice = kv_suite_choice},
         {.name = "quick",
@@ -168,7 +168,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "time",
          .argument = "TIME",
          .help = "of the whole run, such as 90s, 10m or 1h: what does not fit is left out (default 14m;\n"
-                 "                           100s with --quick, no end with --full; 0: no end)",
+                 "                           2m for each where only paged, prefix, window, speculate or overflow are\n"
+                 "                           asked for, 100s with --quick, no end with --full; 0: no end)",
          .seconds = &s->time_s},
         {.name = "min-time",
          .argument = "TIME",
@@ -274,6 +275,19 @@ static kv_status read_arguments(const char *folder, int *argc, char ***argv, jso
     return KV_OK;
 }
 
+/* Suites that have a time of their own take no more together. */
+static double time_of_suites(const struct bench_settings *s)
+{
+    double seconds = 0;
+    for (int i = 0; i < s->suites.n; i++) {
+        const double own = kv_suite_at(kv_choice_find(kv_suite_choice, "suite", s->suites.names[i], NULL))->own_s;
+        if (own <= 0)
+            return REPORT_SECONDS;
+        seconds += own;
+    }
+    return seconds > 0 && seconds < REPORT_SECONDS ? seconds : REPORT_SECONDS;
+}
+
 /* What was not asked for, and follows from the rest. */
 static void complete(struct bench_settings *s, json_int_t first_seed)
 {
@@ -282,7 +296,7 @@ static void complete(struct bench_settings *s, json_int_t first_seed)
     if (s->model.seed == NO_SEED)
         s->model.seed = model_options_default("gpt2").seed;
     if (s->time_s == TIME_OF_EXTENT)
-        s->time_s = s->full ? 0 : (s->quick ? QUICK_SECONDS : REPORT_SECONDS);
+        s->time_s = s->full ? 0 : (s->quick ? QUICK_SECONDS : time_of_suites(s));
     const int least = (int)kv_effect_least_rounds(0.05);
     if (s->precision > 0 && s->repetitions < least)
         s->repetitions = least; /* fewer make no interval */

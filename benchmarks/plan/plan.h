@@ -149,6 +149,7 @@ struct kv_plan {
 struct kv_suite {
     struct kv_choice choice;
     bool by_name; /* measured where it is asked for by its name, or all is; it takes too long for a run of all suites */
+    double own_s; /* of a run of such suites only, what each takes: under 2 minutes with all; 0: as any run */
     kv_status (*plan)(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
                       struct kv_error *error);
 };
