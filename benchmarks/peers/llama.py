@@ -30,7 +30,8 @@ def model_file(folder, weights, threads):
 
 def main():
     o = adapter.options()
-    ll.llama_log_set(ll.llama_log_callback(lambda level, text, data: None), ctypes.c_void_p())
+    silence = ll.llama_log_callback(lambda level, text, data: None)  # kept: it is called until the end
+    ll.llama_log_set(silence, ctypes.c_void_p())
     ll.llama_backend_init()
     model = ll.llama_model_load_from_file(model_file(o.model, o.weights, o.threads).encode(),
                                           ll.llama_model_default_params())
