@@ -148,6 +148,12 @@ void write_text(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
+uint64_t number_of(const char *variable, uint64_t otherwise)
+{
+    const char *text = getenv(variable);
+    return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
 uint64_t next_random(uint64_t *state) /* xorshift64*, Vigna 2016 */
 {
     *state ^= *state >> 12;

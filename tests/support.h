@@ -50,6 +50,9 @@ int files_in(const char *folder);
 char *read_text(const char *path);
 void write_text(const char *path, const char *text);
 
+/* What an environment variable says, such as how many cases KV_COUNT asks for. */
+uint64_t number_of(const char *variable, uint64_t otherwise);
+
 /* A repeatable stream of numbers for tests: the next one, and one of low..high. */
 uint64_t next_random(uint64_t *state);
 int random_between(uint64_t *state, int low, int high);

@@ -471,12 +471,6 @@ static void report_failure(struct trial t)
     print_error("smallest: %s\n  KV_TRIAL='%s'\n", try_trial(&t)->why, line);
 }
 
-static uint64_t number_of(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 struct total {
     struct verdict sum;
     int n, n_failed, n_lossy, n_over;

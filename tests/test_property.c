@@ -73,7 +73,8 @@ static struct kv_session *open_session(const struct shape *s, const struct kv_mo
 static void for_random_shapes(uint64_t state, void (*check)(const struct shape *s, const struct kv_model *model,
                                                             struct kv_pool *pool, uint64_t *state))
 {
-    for (int i = 0; i < N_SHAPES; i++) {
+    const int n = (int)number_of("KV_COUNT", N_SHAPES);
+    for (int i = 0; i < n; i++) {
         struct kv_pool *pool;
         struct kv_model *model;
         const struct shape s = random_shape(&state);
