@@ -152,8 +152,8 @@ int command_plan(int argc, char **argv)
         .usage = "[DIR] [OPTIONS]",
         .summary =
             "Says what the machine of a run serves at a goal: sequences and tokens/s, the batch and the context that\n"
-            "fit its memory, and what limits it. Times are those of the run, between measured batches and contexts\n"
-            "interpolated, and never told outside of them; memory is by formula.",
+            "fit its memory, and what limits it. Times are those of the run, interpolated between the batches and\n"
+            "contexts that were measured and never extrapolated; memory is by formula.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,
     };
