@@ -307,13 +307,13 @@ static void tell_what_next(const struct bench *bench, const struct untold *untol
     if (untold->warnings)
         snprintf(warnings, sizeof warnings, " and %d warning%s", untold->warnings, untold->warnings == 1 ? "" : "s");
     if (bench->plan.n_cells)
-        printf("%s%s tables%s: in the page, or kvbench bench --resume %s --verbose\n", findings,
-               *findings ? "the" : "The", warnings, folder);
+        printf("%s%s tables%s: in the page, or %s bench --resume %s --verbose\n", findings, *findings ? "the" : "The",
+               warnings, cli_called(), folder);
     printf("Files: %s\n", folder);
     if (bench->asked->quick)
-        puts("Next: kvbench bench measures all sizes, in a quarter of an hour");
+        printf("Next: %s bench measures all sizes, in a quarter of an hour\n", cli_called());
     else if (axis)
-        printf("Next: kvbench compare %s --by %s\n", folder, axis);
+        printf("Next: %s compare %s --by %s\n", cli_called(), folder, axis);
 }
 
 /* The whole end: how exact it is, and all files. */
@@ -353,7 +353,7 @@ static int conclude(const struct bench *bench)
         tell_files(bench, n_runs);
     fflush(stdout);
     if (gb_stop_requested())
-        return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",
+        return cli_fail(command, CLI_FAILED, "stopped; %s bench --resume %s goes on from here", cli_called(),
                         bench->folder.path);
     if (run->n_failed[KV_FILE_RUNS])
         return cli_fail(command, CLI_FAILED, "%d of %d cells failed; %s/runs.csv says why", run->n_failed[KV_FILE_RUNS],

@@ -55,7 +55,7 @@ static void print_fits(const struct kv_capacity *capacity, const struct kv_capac
     kv_integer_text(plan->fit_context, context, sizeof context);
     printf(
         "fits    batch %s at context %s, context %s%s at batch %d, in %.1f GiB: %.2f of weights, %.4g KiB a position, "
-        "%.2f else (by formula)\n",
+        "%.2f for the rest (by formula)\n",
         batch, asked, context, plan->fit_context < capacity->window ? "" : " (the model's window)",
         plan->batch ? plan->batch : plan->smallest, capacity->memory_bytes / (1 << 30), arm->weights_bytes / (1 << 30),
         arm->kv_bytes / 1024, arm->rest_bytes / (1 << 30));
