@@ -262,7 +262,9 @@ static void tell_of_time(const struct bench *bench)
     char time[32], text[400] = "";
     size_t n = 0;
     kv_clock_text(bench->asked->time_s, time);
-    if (run->n_left_out)
+    if (run->n_left_out == bench->plan.n_cells)
+        n += (size_t)snprintf(text + n, sizeof text - n, ", nothing was measured");
+    else if (run->n_left_out)
         n += (size_t)snprintf(text + n, sizeof text - n, ", the %d largest of %d cells were left out", run->n_left_out,
                               bench->plan.n_cells);
     if (run->n_rounds_less)

@@ -97,8 +97,9 @@ kv_status kv_results_brief(const struct kv_results *results, FILE *stream, size_
         n_skipped += results->cells[i].status == KV_CELL_SKIPPED;
     }
     if (n_failed + n_skipped)
-        fprintf(stream, "\nWhat was found (of %zu cells %zu failed and %zu %s left out)\n", results->n_cells, n_failed,
-                n_skipped, n_skipped == 1 ? "was" : "were");
+        fprintf(stream, "\n%s (of %zu cells %zu failed and %zu %s left out)\n",
+                n_failed + n_skipped == results->n_cells ? "Nothing was measured" : "What was found", results->n_cells,
+                n_failed, n_skipped, n_skipped == 1 ? "was" : "were");
     else
         fputs(n ? "\nWhat was found\n" : "\n", stream);
     for (size_t k = 0; k < MOST_FINDINGS && k < n; k++) {
