@@ -2,23 +2,16 @@
 # stand below each other, the time per token first.
 load ARG1."/settings"
 narrow = ARG3 eq "narrow"
-if (narrow) { call "theme.gp" 420 1330 ARG1 ARG2 "svg" } else { call "theme.gp" 900 720 ARG1 ARG2 ARG3 }
+call "theme.gp" (narrow ? 420 : 900) (narrow ? 1330 : 720) ARG1 ARG2 ARG3
 call "log2_axis.gp" batch_keys 0.06
-
-# Broken at spaces into lines of so many characters.
-space_before(text, n) = n < 2 || text[n:n] eq " " ? n : space_before(text, n - 1)
-broken(text, most) = !narrow || strlen(text) <= most ? text : text[1:space_before(text, most + 1) - 1]."\n" \
-    .broken(text[space_before(text, most + 1) + 1:*], most)
 
 title = (narrow ? "KV cache or none: " : "With and without a KV cache: ").model
 subtitle = setting.(narrow ? "\n" : "; ").workload
-footnote = broken(medians_note(0).left_out(0), 54)
-steadiness = broken(steadiness, 54)
+footnote = medians_note(0).left_out(0)
 call "title.gp" title subtitle footnote
-if (narrow) { legend_y = legend_y - 18.0 / height }
 call "legend.gp" ""
 
-bottom = narrow ? 172.0 / height : 0.125
+bottom = narrow ? (72.0 + 18 * footer_lines) / height : 0.125
 top = legend_y - 49.0 / height
 if (narrow) {
     set multiplot layout 4,1 margins screen 0.13,0.95,bottom,top spacing screen 0,82.0 / height

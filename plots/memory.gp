@@ -1,13 +1,15 @@
-# Memory by batch and length: keys and values in use and reserved, and the whole process. A panel a batch.
+# Memory by batch and length: keys and values in use and reserved, and the whole process. A panel a batch;
+# for phones ("narrow") they stand below each other.
 load ARG1."/settings"
+narrow = ARG3 eq "narrow"
 n_panels = words(batch_keys)
 # Full rows, where there are some: four panels are two by two.
-n_columns = n_panels < 3 ? n_panels : n_panels % 3 == 0 || n_panels > 4 ? 3 : 2
+n_columns = narrow ? 1 : n_panels < 3 ? n_panels : n_panels % 3 == 0 || n_panels > 4 ? 3 : 2
 n_rows = (n_panels + n_columns - 1) / n_columns
-height_of_rows = 212 + 250 * n_rows
-call "theme.gp" 900 height_of_rows ARG1 ARG2 ARG3
+height_of_rows = (narrow ? 340 : 212) + 250 * n_rows
+call "theme.gp" (narrow ? 420 : 900) height_of_rows ARG1 ARG2 ARG3
 
-title = "Memory by batch and length: ".model
+title = (narrow ? "Memory: " : "Memory by batch and length: ").model
 subtitle = setting
 footnote = "KV memory: keys and values in use and reserved, of the paths that keep any. RSS: peak of the whole " \
     ."process.\nPoints: ".(most == 1 ? "one repetition" : "median of the repetitions")." (".repetitions(0).")." \
@@ -26,7 +28,8 @@ lowest = kept_low ne "" ? kept_low : rss_low
 highest = larger(rss_high, larger(live_high, reserved_high))
 call "axis.gp" "y" lowest highest "auto"
 call "log2_axis.gp" context_keys 0.12
-set multiplot layout n_rows,n_columns margins screen 0.065,0.98,112.0 / height,legend_y - 47.0 / height \
+set multiplot layout n_rows,n_columns margins screen (narrow ? 0.13 : 0.065),(narrow ? 0.95 : 0.98), \
+    (narrow ? 72.0 + 18 * footer_lines : 112.0) / height,legend_y - 47.0 / height \
     spacing screen 0.06,screen 75.0 / height
 do for [panel = 1:n_panels] {
     batch = word(batch_keys, panel) + 0

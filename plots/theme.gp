@@ -1,6 +1,7 @@
 # call "theme.gp" WIDTH HEIGHT ARG1 ARG2 ARG3
 # What all figures share. WIDTH and HEIGHT are pixels of the SVG; the PNG has twice as many. The rest is what render.sh
-# gives to a figure: the folder of its tables and settings, the picture to write, and its format (png or svg).
+# gives to a figure: the folder of its tables and settings, the picture to write, and its format (png, svg, or narrow: an
+# SVG for phones).
 width = ARG1 + 0
 height = ARG2 + 0
 folder = ARG3
@@ -12,9 +13,9 @@ set datafile columnheaders
 set datafile missing NaN
 
 # A point of cairo is 4/3 pixels, one of svg is a pixel.
-pixels_per_point = ARG5 eq "svg" ? 1.0 : 4 / 3.0
+pixels_per_point = ARG5 eq "png" ? 4 / 3.0 : 1.0
 font(face, pixels) = sprintf("%s,%g", face, pixels / pixels_per_point)
-if (ARG5 eq "svg") {
+if (ARG5 ne "png") {
     set terminal svg size width,height font font("DejaVu Sans", 13) background "#ffffff" linewidth 1.2 enhanced
 } else {
     set terminal pngcairo size 2 * width,2 * height font font("DejaVu Sans", 13) enhanced \
@@ -87,6 +88,15 @@ do for [i = 1:exists("is_rows") ? n_arms : 0] {
 # Names inside of enhanced text.
 escaped(name) = name eq "" ? "" : (strstrt("_^@&~{}", name[1:1]) ? "\\" : "").name[1:1].escaped(name[2:*])
 
+# Lines of at most so many characters, broken at spaces.
+space_before(text, n) = n < 2 || text[n:n] eq " " ? n : space_before(text, n - 1)
+broken(text, most) = strstrt(text, "\n") ? broken(text[1:strstrt(text, "\n") - 1], most)."\n" \
+    .broken(text[strstrt(text, "\n") + 1:*], most) : strlen(text) <= most ? text : \
+    text[1:space_before(text, most + 1) - 1]."\n".broken(text[space_before(text, most + 1) + 1:*], most)
+# How a text of a drawing for phones is broken; others stay as they are.
+fitted(text) = width < 600 ? broken(text, 54) : text
+
+lines_of(text) = words(text) ? 1 + strlen(text) - strlen(joined(text)) : 1
 # A text without its line breaks.
 joined(text) = strstrt(text, "\n") ? text[1:strstrt(text, "\n") - 1].joined(text[strstrt(text, "\n") + 1:*]) : text
 

@@ -398,6 +398,14 @@ PY
     lacks "$out" 'Suite batch' skipped
     ends 0 bench --resume run --quiet --verbose
     has "$out" 'Suite batch' 'Files in run'
+    # what the time was not enough for is one line, and the door adds one that names the page
+    ends 0 bench --suite batch --batch 1 --new 4 --precision 0.01% --time 4s --threads 1 --out short --quiet
+    [[ $(grep -c . <<<"$out$err") -le 9 ]]
+    counts 1 'note: ' "$err"
+    has "$err" 'note: 0:04 were not enough: ' '; give it more --time'
+    ends 0 bench --suite batch --batch 1 --time 0.001s --threads 1 --out nothing --quiet
+    has "$out" 'Nothing was measured (of '
+    has "$err" 'were not enough: nothing was measured'
     ends 0 bench --suite kernels --quick --reps 1 --threads 1 --out kernels --quiet --benchmark_filter=c_attn.*rows:8/
     # OpenBLAS has no sanitizers, and is then faster than probes that have them: such a row has no share of the limit
     "$program" info | grep -q sanitizers || counts 1 '- kernels: the fastest is matmul' "$out"

@@ -39,6 +39,17 @@ no_build() {
     settings+=(KVBENCH_NO_BUILD=1)
 }
 
+@test "the program hears what to type for it, its tests do not" {
+    fake_program 'echo "type $KVBENCH_CALLED"'
+    fake meson 'case $1 in --version) echo 1.0.1 ;; setup) echo ninja >"$3/build.ninja" ;;
+        test) echo "tests type ${KVBENCH_CALLED-nothing}" ;; esac'
+    ends 0 door test
+    has "$out" 'tests type nothing'
+    no_build
+    ends 0 door info
+    is "$out" "type $home/kvbench"
+}
+
 # ---- Help and usage
 
 @test "help lists every command of the program and the door, and needs no build" {

@@ -52,7 +52,7 @@ setup() {
 print([r["piece"] for r in csv.DictReader(open("runs/history.csv")) if "/b1/" in r["cell"] and r["metric"] == "ttpt_ms"])')" \
         "['0', '0', '0', '0', '1', '1', '1']"
     ends 3 "$program" history runs --fail-on regression
-    has "$err" '1 line is slower since its last step'
+    has "$err" '1 line is slower since its last change'
     ends 0 "$program" history runs --format json
     python3 -c 'import json, sys; row = json.loads(sys.argv[1])
 assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"] == "yes" and abs(row["ratio"] - 1.3) < 1e-9' \
@@ -68,10 +68,10 @@ assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"
 @test "noise, the same program and a shift within the floor are no steps" {
     make_runs noise a:1 b:1.03 c:0.98 d:1.02 e:0.99 f:1.03
     ends 0 "$program" history noise --fail-on regression
-    has "$out" 'No step'
+    has "$out" 'No change: '
     make_runs same a:1 a:1 a:1 a:1.5 a:1.5 a:1.5
     ends 0 "$program" history same --fail-on regression
-    has "$out" 'No step'
+    has "$out" 'No change: '
     # of dirty trees nobody knows whether they are the same program
     make_runs dirty a-1:1 a-1:1 a-1:1 a-1:1.5 a-1:1.5 a-1:1.5
     ends 3 "$program" history dirty --fail-on regression
@@ -93,7 +93,7 @@ assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"
     has "$out" '2 runs of 2 machines, 8 lines; no line has two runs yet'
     make_runs runs a@one:1 b@two:2 c@one:1 d@two:2
     ends 0 "$program" history runs --fail-on regression
-    has "$out" '4 runs of 2 machines, 8 lines' 'No step'
+    has "$out" '4 runs of 2 machines, 8 lines' 'No change: '
     make_runs first a:1
     ends 0 "$program" history first
     has "$out" '1 run of 1 machine' 'no line has two runs yet'
@@ -156,9 +156,9 @@ for r in csv.DictReader(open("runs/history.csv")):
 @test "of many steps the five worst and the five best are told" {
     make_runs runs a:1 a:1 b:1.2 b:1.2 c:1.5 c:1.5 d:2 d:2 e:2.8 e:2.8 f:4 f:4 g:5.8 g:5.8 h:8.5 h:8.5 i:1 i:1
     ends 0 "$program" history runs
-    has "$out" '.. 2 more steps on the page' 'faster: 0.118 x the time' 'between h and i'
+    has "$out" '.. 2 more changes on the page' 'faster: 0.118 x the time' 'between h and i'
     counts 5 'slower: ' "$out"
-    has "$(<runs/history.html)" 'To slower' 'To faster' 'All others'
+    has "$(<runs/history.html)" 'Slower' 'Faster, the best last' 'All others'
 }
 
 @test "runs, packs and folders of them may be named" {

@@ -489,7 +489,9 @@ END
 }
 
 @test "for phones the panels stand below each other, the time per token first" {
-    [[ -s $BATS_FILE_TMPDIR/run/figures/benchmark_results-narrow.svg ]]
+    for name in benchmark_results memory kernels; do
+        [[ -s $BATS_FILE_TMPDIR/run/figures/$name-narrow.svg ]]
+    done
     python3 - "$BATS_FILE_TMPDIR/run/figures" <<'END'
 import re, sys
 

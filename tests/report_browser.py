@@ -121,17 +121,29 @@ def place_of(texts, words):
     return found[0]
 
 
+# What begins the titles of the panels of a drawing for phones, from the top.
+ON_PHONES = {
+    "benchmark_results": ("Time per token", "Decode throughput", "Peak KV memory", "Time to first token"),
+    "memory": ("Batch 1", "Batch 2", "Batch 4", "Batch 8"),
+    "kernels": ("c_attn", "attn_proj", "c_fc", "mlp_proj", "lm_head", "attention, decode", "attention, prefill"),
+}
+
+
 def phones_have_one_column(page):
-    page.resize(390)
-    n, box, texts = page.value(DRAWING % "benchmark_results")
-    assert n == 1 and 0 <= box[0] and box[2] <= 390 and box[3] - box[1] > 2 * (box[2] - box[0]), box
-    panels = [place_of(texts, words) for words in (
-        "Time per token", "Decode throughput", "Peak KV memory", "Time to first token")]
-    assert all(abs(panel[0] - panels[0][0]) < 1 for panel in panels), panels
-    assert all(below[1] - above[1] > 150 for above, below in zip(panels, panels[1:])), panels
-    page.resize(1200)
-    n, box, texts = page.value(DRAWING % "benchmark_results")
-    assert n == 1 and box[2] - box[0] > box[3] - box[1], box
+    for name, titles in ON_PHONES.items():
+        page.resize(390)
+        n, box, texts = page.value(DRAWING % name)
+        assert n == 1 and 0 <= box[0] and box[2] <= 390 and box[3] - box[1] > 2 * (box[2] - box[0]), (name, box)
+        outside = [text for text in texts if not (box[0] <= text[1][0] and text[1][2] <= box[2])]
+        assert not outside, f"{name}: {outside}"
+        card = f"[...document.querySelectorAll('#figure-{name} .canvas')].find(c => c.checkVisibility())"
+        assert page.value(f"{card}.scrollWidth <= {card}.clientWidth"), f"{name} scrolls sideways"
+        panels = [place_of(texts, words) for words in titles]
+        assert all(abs(panel[0] - panels[0][0]) < 1 for panel in panels), (name, panels)
+        assert all(below[1] - above[1] > 150 for above, below in zip(panels, panels[1:])), (name, panels)
+        page.resize(1200)
+        n, box, texts = page.value(DRAWING % name)
+        assert n == 1 and box[2] - box[0] > box[3] - box[1], (name, box)
 
 
 def memory_fills_its_rows(page):
@@ -158,9 +170,10 @@ SERIES = """(() => {
 
 
 def series_of_kernels_differ(page):
-    page.resize(1200)
-    series = page.value(SERIES)
-    assert len(series) >= 5 and all(series) and len(set(series)) == len(series), series
+    for width in (390, 1200):
+        page.resize(width)
+        series = page.value(SERIES)
+        assert len(series) >= 5 and all(series) and len(set(series)) == len(series), (width, series)
 
 
 # Of the drawings that are seen: their footnotes, which begin at the left edge, and the texts that lie on one.

@@ -262,11 +262,12 @@ static void test_the_machine_is_graded(void **state)
         {{9e9, 9e9, 9e9, 9e9, 9e9}, KV_GRADE_UNKNOWN, "not graded: fewer than 6 repetitions with probes"},
         {{9e9, 9.1e9, 9e9, 9.2e9, 9e9, 8.9e9, 9e9},
          KV_GRADE_STEADY,
-         "steady: reading varied by 2 %, arithmetic by 0 % (7 repetitions): ratios hold, and so do times"},
+         "steady: reading varied by 2 %, arithmetic by 0 % (7 repetitions): ratios can be trusted, and so can times"},
         {{9e9, 9.1e9, 9e9, 9.2e9, 12e9, 12.5e9, 12e9},
          KV_GRADE_MOVING,
-         "moving: reading varied by 36 %, arithmetic by 0 % (7 repetitions): ratios hold; times and shares of the "
-         "limit are of that hour alone: for those measure again when nothing else"},
+         "moving: reading varied by 36 %, arithmetic by 0 % (7 repetitions): ratios can be trusted; times and shares "
+         "of "
+         "the limit hold for that hour only: measure them again when nothing else"},
         {{9e9, 6e9, 9e9, 5e9, 12e9, 8e9, 12e9}, KV_GRADE_UNUSABLE, "unusable: reading varied by "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

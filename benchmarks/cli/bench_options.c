@@ -113,8 +113,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "suite",
          .letter = 's',
          .argument = "LIST",
-         .help = "what to sweep (default: all but precision, quality, paged, prefix, window,\n"
-                 "                           speculate and overflow, which --full has):",
+         .help = "what to sweep (default: batch, trace, grid, depth, memory, parts, kernels and limits;\n"
+                 "                           --full has all):",
          .names = &s->suites,
          .choice = kv_suite_choice},
         {.name = "quick",
@@ -148,16 +148,17 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .high = INT32_MAX / 4},
         {.name = "prefix",
          .argument = "N",
-         .help = "the first N tokens of the prompt are run once for all sequences, and kept once where the cache\n"
-                 "                           shares blocks (default: none; in suite prefix 0, 50 and 90 % of it)",
+         .help =
+             "the first N tokens of the prompt are run once for all sequences, and kept once where\n"
+             "                           the cache shares blocks (default: none; in suite prefix 0, 50 and 90 % of it)",
          .integer = &s->n_prefix,
          .low = 1,
          .high = INT32_MAX / 4},
         {.name = "reps",
          .letter = 'r',
          .argument = "N",
-         .help = "rounds at least, each of a repetition of every cell (default 6; fewer tell no difference;\n"
-                 "                           suite memory, which times nothing, has 1)",
+         .help = "rounds at least, in which every cell is measured once (default 6; with fewer no\n"
+                 "                           difference can be told; suite memory, which times nothing, has 1)",
          .integer = &s->repetitions,
          .low = 1,
          .high = 10000},
@@ -173,7 +174,7 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .seconds = &s->time_s},
         {.name = "min-time",
          .argument = "TIME",
-         .help = "go on repeating a cell until it was measured for so long",
+         .help = "repeat a cell until it has been measured for at least that long",
          .seconds = &s->min_time_s},
         {.name = "cell-budget",
          .argument = "TIME",

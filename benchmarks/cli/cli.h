@@ -43,6 +43,9 @@ int command_worker(int argc, char **argv);
 /* One line on stderr, "kvbench COMMAND: ...", and `status` back. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const char *command, int status, const char *format, ...);
 
+/* What a person types to run this program: as the door was called, or its name. */
+const char *cli_called(void);
+
 /* realloc, for what is so small that the program can only end without it, as options and JSON: says so on stderr and
  * exits with CLI_FAILED. */
 void *cli_memory(void *block, size_t bytes);

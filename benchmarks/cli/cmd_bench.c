@@ -255,31 +255,32 @@ static int count_cells(const struct kv_plan *plan, enum kv_file_kind file)
     return n;
 }
 
-/* Of what the time was not enough for. */
+/* What the time was not enough for, in one line. */
 static void tell_of_time(const struct bench *bench)
 {
     const struct kv_run *run = &bench->run;
-    const char *command = bench->command;
-    char time[32];
+    char time[32], text[400] = "";
+    size_t n = 0;
     kv_clock_text(bench->asked->time_s, time);
-    if (run->n_left_out || run->n_rounds_less)
-        fprintf(stderr,
-                "kvbench %s: note: %s are too short for the plan: it was measured in %d rounds of %d, without the %d "
-                "largest of %d cells; give it more --time\n",
-                command, time, run->least_rounds, run->least_rounds + run->n_rounds_less, run->n_left_out,
-                bench->plan.n_cells);
+    if (run->n_left_out == bench->plan.n_cells)
+        n += (size_t)snprintf(text + n, sizeof text - n, ", nothing was measured");
+    else if (run->n_left_out)
+        n += (size_t)snprintf(text + n, sizeof text - n, ", the %d largest of %d cells were left out", run->n_left_out,
+                              bench->plan.n_cells);
+    if (run->n_rounds_less)
+        n += (size_t)snprintf(text + n, sizeof text - n, ", %d rounds were planned instead of %d", run->least_rounds,
+                              run->least_rounds + run->n_rounds_less);
     if (run->time_over)
-        fprintf(stderr, "kvbench %s: note: the %s of --time were over in round %d of %d\n", command, time,
-                run->round - 1, run->least_rounds);
+        n += (size_t)snprintf(text + n, sizeof text - n, ", the last of %d rounds was not finished", run->round - 1);
     if (run->n_wide)
-        fprintf(stderr,
-                "kvbench %s: note: %d %s wider than the precision asked for, the widest is 1 +- %.1f %%: give it more "
-                "--time\n",
-                command, run->n_wide, run->n_wide == 1 ? "ratio between arms is" : "ratios between arms are",
-                100 * run->widest);
+        snprintf(text + n, sizeof text - n, ", %d %s wider than the precision asked for, the widest is 1 +- %.1f %%",
+                 run->n_wide, run->n_wide == 1 ? "ratio between arms is" : "ratios between arms are",
+                 100 * run->widest);
+    if (*text)
+        fprintf(stderr, "kvbench %s: note: %s were not enough: %s; give it more --time\n", bench->command, time,
+                text + 2);
 }
 
-/* The last lines of the short end: where the rest is, and what to type next. */
 /* What the arms of the run differ in: the path, or the first other axis; NULL: in nothing. */
 static const char *axis_to_compare(const struct kv_plan *plan)
 {
@@ -297,22 +298,24 @@ static const char *axis_to_compare(const struct kv_plan *plan)
     return first;
 }
 
+/* The last lines of the short end: where the rest is, and what to type next. */
 static void tell_what_next(const struct bench *bench, const struct untold *untold)
 {
     const char *folder = bench->folder.path, *axis = axis_to_compare(&bench->plan);
     char findings[48] = "", warnings[48] = "";
     if (untold->findings)
-        snprintf(findings, sizeof findings, "%zu more finding%s, ", untold->findings, untold->findings == 1 ? "" : "s");
+        snprintf(findings, sizeof findings, "%zu more finding%s%s", untold->findings, untold->findings == 1 ? "" : "s",
+                 untold->warnings ? ", " : " and ");
     if (untold->warnings)
         snprintf(warnings, sizeof warnings, " and %d warning%s", untold->warnings, untold->warnings == 1 ? "" : "s");
     if (bench->plan.n_cells)
-        printf("%s%s tables%s: in the page, or kvbench bench --resume %s --verbose\n", findings,
-               *findings ? "the" : "The", warnings, folder);
+        printf("%s%s tables%s: in the page, or %s bench --resume %s --verbose\n", findings, *findings ? "the" : "The",
+               warnings, cli_called(), folder);
     printf("Files: %s\n", folder);
     if (bench->asked->quick)
-        puts("Next: kvbench bench measures all sizes, in a quarter of an hour");
+        printf("Next: %s bench measures all sizes, in a quarter of an hour\n", cli_called());
     else if (axis)
-        printf("Next: kvbench compare %s --by %s\n", folder, axis);
+        printf("Next: %s compare %s --by %s\n", cli_called(), folder, axis);
 }
 
 /* The whole end: how exact it is, and all files. */
@@ -352,7 +355,7 @@ static int conclude(const struct bench *bench)
         tell_files(bench, n_runs);
     fflush(stdout);
     if (gb_stop_requested())
-        return cli_fail(command, CLI_FAILED, "stopped; kvbench bench --resume %s goes on from here",
+        return cli_fail(command, CLI_FAILED, "stopped; %s bench --resume %s goes on from here", cli_called(),
                         bench->folder.path);
     if (run->n_failed[KV_FILE_RUNS])
         return cli_fail(command, CLI_FAILED, "%d of %d cells failed; %s/runs.csv says why", run->n_failed[KV_FILE_RUNS],

@@ -232,8 +232,8 @@ int command_compare(int argc, char **argv)
          .choice = kv_compare_key_choice},
         {.name = "metric",
          .argument = "LIST",
-         .help = "what to compare, by column or as it is called, such as TTFT (default ttpt_ms,ttft_ms; of kernels "
-                 "gflops):",
+         .help = "what to compare, by column or by name, such as TTFT (default ttpt_ms,ttft_ms; of\n"
+                 "                           kernels gflops):",
          .value = &s.metrics,
          .parse = parse_metrics,
          .choice = kv_compare_metric_choice},

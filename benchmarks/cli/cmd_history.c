@@ -27,7 +27,7 @@ struct run_list {
 
 static const struct kv_choice *fail_choice(int index)
 {
-    static const struct kv_choice regression = {"regression", "a step to slower that no later one followed"};
+    static const struct kv_choice regression = {"regression", "slower at its last change"};
     return index == 0 ? &regression : NULL;
 }
 
@@ -142,11 +142,11 @@ static int print_text(const struct kv_history *history)
     printf("; from the oldest to the newest run of a line its time is %s x in the geometric mean\n",
            kv_number_text(history->mean, mean, sizeof mean));
     if (!history->n_steps)
-        printf("No step: nothing changed by more than the noise.\n");
+        printf("No change: no line moved by more than its noise.\n");
     for (size_t i = 0; i < n_worst; i++)
         print_step(history, &history->steps[i]);
     if (n_worst + n_best < history->n_steps)
-        printf(".. %zu more steps on the page\n", history->n_steps - n_worst - n_best);
+        printf(".. %zu more changes on the page\n", history->n_steps - n_worst - n_best);
     for (size_t i = history->n_steps - n_best; i < history->n_steps; i++)
         print_step(history, &history->steps[i]);
     return CLI_OK;
@@ -177,7 +177,7 @@ static int tell(const struct history_settings *s, const struct kv_history *histo
     if (format == KV_FORMAT_TEXT)
         printf("Files: %s, %s\n", s->page, s->csv);
     const size_t n = s->fail_on ? kv_history_regressions(history) : 0;
-    return n ? cli_fail(s->command, HISTORY_REGRESSED, "%zu line%s slower since %s last step", n,
+    return n ? cli_fail(s->command, HISTORY_REGRESSED, "%zu line%s slower since %s last change", n,
                         n == 1 ? " is" : "s are", n == 1 ? "its" : "their")
              : CLI_OK;
 }
@@ -220,7 +220,7 @@ int command_history(int argc, char **argv)
          .is_operand = true},
         {.name = "fail-on",
          .argument = "WHAT",
-         .help = "exit 3 when there is one, a step to slower that no later one followed:",
+         .help = "exit 3 when a line's last change was one to slower:",
          .chosen = &s.fail_on,
          .choice = fail_choice},
         {.name = "out",
@@ -235,10 +235,9 @@ int command_history(int argc, char **argv)
         .command = argv[0],
         .usage = "[DIR...] [OPTIONS]",
         .summary =
-            "All runs over time, a line for each cell on each machine: where it became faster or slower, between "
-            "which\n"
-            "commits, what else differs there; as text, a page and a CSV file. A step has to leave the noise of its\n"
-            "line and what the machine does between two runs; two runs of one program are never a change.\n"
+            "All runs over time, a line for each cell on each machine: where it became faster or slower, between\n"
+            "which commits, what else differs there; as text, a page and a CSV file. A change has to exceed the\n"
+            "noise of its line and what the machine does between two runs; two runs of one program never make one.\n"
             "Exit status: 0 done, 1 it failed, 2 bad usage, 3 what --fail-on names is there.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,

@@ -39,7 +39,7 @@ int command_pack(int argc, char **argv)
          .help = "the pack, NAME.kvbench (default: named after the run's date, in the current folder)",
          .text = &file},
         {.name = "with-names",
-         .help = "keep host name, user name and paths, which are left out else",
+         .help = "keep host name, user name and paths, which are otherwise left out",
          .flag = &with_names},
     };
     const struct option_table table = {

@@ -55,7 +55,7 @@ static void print_fits(const struct kv_capacity *capacity, const struct kv_capac
     kv_integer_text(plan->fit_context, context, sizeof context);
     printf(
         "fits    batch %s at context %s, context %s%s at batch %d, in %.1f GiB: %.2f of weights, %.4g KiB a position, "
-        "%.2f else (by formula)\n",
+        "%.2f for the rest (by formula)\n",
         batch, asked, context, plan->fit_context < capacity->window ? "" : " (the model's window)",
         plan->batch ? plan->batch : plan->smallest, capacity->memory_bytes / (1 << 30), arm->weights_bytes / (1 << 30),
         arm->kv_bytes / 1024, arm->rest_bytes / (1 << 30));
@@ -152,8 +152,8 @@ int command_plan(int argc, char **argv)
         .usage = "[DIR] [OPTIONS]",
         .summary =
             "Says what the machine of a run serves at a goal: sequences and tokens/s, the batch and the context that\n"
-            "fit its memory, and what limits it. Times are those of the run, between measured batches and contexts\n"
-            "interpolated, and never told outside of them; memory is by formula.",
+            "fit its memory, and what limits it. Times are those of the run, interpolated between the batches and\n"
+            "contexts that were measured and never extrapolated; memory is by formula.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof *rows,
     };

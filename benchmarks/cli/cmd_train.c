@@ -297,7 +297,8 @@ static void print_result(const struct work *w, const struct kv_training_options 
     printf("validation loss %.4f nats a token, %.3f bits a byte, at step %.0f; %s of training, peak memory %.0f MiB\n",
            s->best_loss, bits, s->best_step, kv_clock_text(s->seconds, time), (double)kv_rss_peak() / 0x1p20);
     /* A plain word could be the name of another model. */
-    printf("the model is in %s: kvbench generate --model %s%s\n", o->out, strchr(o->out, '/') ? "" : "./", o->out);
+    printf("the model is in %s: %s generate --model %s%s\n", o->out, cli_called(), strchr(o->out, '/') ? "" : "./",
+           o->out);
 }
 
 static kv_status load_text(struct work *w, const struct kv_training_options *o, struct kv_error *error)
@@ -339,9 +340,8 @@ static int train(const char *command, struct work *w, const struct kv_training_o
     if (status)
         return cli_fail(command, CLI_FAILED, "%s", error.message);
     if (!finished)
-        return cli_fail(command, CLI_FAILED,
-                        "stopped after step %lld; kvbench train --out %s --resume goes on from here",
-                        (long long)kv_trainer_steps(w->training.trainer), o->out);
+        return cli_fail(command, CLI_FAILED, "stopped after step %lld; %s train --out %s --resume goes on from here",
+                        (long long)kv_trainer_steps(w->training.trainer), cli_called(), o->out);
     print_result(w, o);
     return CLI_OK;
 }

@@ -91,7 +91,7 @@ const struct option_table *worker_rows(struct worker_rows *r, struct worker_sett
          .high = INT32_MAX / 4},
         {.name = "extra",
          .argument = "PCT",
-         .help = "work on after each step for PCT % of its work: a slow-down that is known",
+         .help = "do PCT % more work after each step: a slow-down of known size",
          .number = &s->extra_pct},
     };
     int n = 0;

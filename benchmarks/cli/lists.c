@@ -164,7 +164,7 @@ bool name_list_parse(const struct option_row *row, const char *text, struct name
             name = list.names[i] == name ? NULL : name;
         if (!name || list.n == MAX_NAMES) {
             char names[CHOICE_NAMES_SIZE];
-            return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' is not a list of different names of %s%s", text,
+            return kv_fail(error, KV_ERROR_ARGUMENT, "'%.60s' has an unknown or repeated name; choose from %s%s", text,
                            choice_names(row->choice, names), row->more ? row->besides : "") == KV_OK;
         }
         list.names[list.n++] = name;

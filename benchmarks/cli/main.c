@@ -43,6 +43,12 @@ static const struct command commands[] = {
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
+const char *cli_called(void)
+{
+    const char *called = getenv("KVBENCH_CALLED");
+    return called && *called ? called : "kvbench";
+}
+
 int cli_fail(const char *command, int status, const char *format, ...)
 {
     va_list arguments;

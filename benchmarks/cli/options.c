@@ -33,6 +33,19 @@ static bool is_operand(const struct option_row *row)
     return row->operand || row->is_operand;
 }
 
+/* The names to choose from, behind a help that ends at `column`, in lines that fit. */
+static void print_choices(const struct option_row *row, size_t column)
+{
+    enum { LEFT = 27, WIDTH = 116 };
+    for (int i = 0; row->choice && row->choice(i); i++) {
+        const char *name = row->choice(i)->name, *comma = row->choice(i + 1) ? "," : "";
+        const size_t n = strlen(name) + strlen(comma) + 1;
+        const bool wraps = column + n > WIDTH;
+        printf(wraps ? "\n%*s%s%s" : "%*s%s%s", wraps ? LEFT : 1, "", name, comma);
+        column = (wraps ? LEFT - 1 : column) + n;
+    }
+}
+
 static void print_row(const struct option_row *row)
 {
     char left[64];
@@ -44,8 +57,8 @@ static void print_row(const struct option_row *row)
     snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", row->name, row->argument ? " " : "",
              row->argument ? row->argument : "");
     printf("  %-24s %s", left, row->help);
-    for (int i = 0; row->choice && row->choice(i); i++)
-        printf("%s%s", i ? ", " : " ", row->choice(i)->name);
+    const char *last_line = strrchr(row->help, '\n');
+    print_choices(row, last_line ? strlen(last_line + 1) : 27 + strlen(row->help));
     putchar('\n');
 }
 

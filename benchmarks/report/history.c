@@ -182,9 +182,9 @@ static kv_status print_steps(void *context, FILE *page, struct kv_error *error)
     kv_history_extremes(history, &n_worst, &n_best);
     if (!n)
         kv_html_part(page, "no steps", NULL);
-    kv_status status = put_steps(history, 0, n_worst, "To slower", page, error);
+    kv_status status = put_steps(history, 0, n_worst, "Slower", page, error);
     if (!status)
-        status = put_steps(history, n - n_best, n, "To faster, the best last", page, error);
+        status = put_steps(history, n - n_best, n, "Faster, the best last", page, error);
     return status ? status : put_steps(history, n_worst, n - n_best, "All others", page, error);
 }
 
@@ -216,7 +216,7 @@ static kv_status print_page(void *context, FILE *page, struct kv_error *error)
 {
     const struct kv_history *history = context;
     char summary[300], mean[KV_NUMBER_SIZE];
-    const int n = snprintf(summary, sizeof summary, "%zu runs of %zu machine%s, %zu lines, %zu steps. ",
+    const int n = snprintf(summary, sizeof summary, "%zu runs of %zu machine%s, %zu lines, %zu changes. ",
                            history->n_runs, history->n_machines, history->n_machines == 1 ? "" : "s", history->n_lines,
                            history->n_steps);
     if (isnan(history->mean))

@@ -92,7 +92,16 @@ kv_status kv_results_brief(const struct kv_results *results, FILE *stream, size_
         free(findings);
         return status ? status : kv_fail(error, KV_ERROR_MEMORY, "no memory for the findings: close other programs");
     }
-    fputs(n ? "\nWhat was found\n" : "\n", stream);
+    for (size_t i = 0; i < results->n_cells; i++) {
+        n_failed += results->cells[i].status == KV_CELL_FAILED;
+        n_skipped += results->cells[i].status == KV_CELL_SKIPPED;
+    }
+    if (n_failed + n_skipped)
+        fprintf(stream, "\n%s (of %zu cells %zu failed and %zu %s left out)\n",
+                n_failed + n_skipped == results->n_cells ? "Nothing was measured" : "What was found", results->n_cells,
+                n_failed, n_skipped, n_skipped == 1 ? "was" : "were");
+    else
+        fputs(n ? "\nWhat was found\n" : "\n", stream);
     for (size_t k = 0; k < MOST_FINDINGS && k < n; k++) {
         const struct kv_finding *f = next_finding(findings, n, told, ranks_told);
         told[f - findings] = true;
@@ -102,13 +111,6 @@ kv_status kv_results_brief(const struct kv_results *results, FILE *stream, size_
     if (n == 0)
         tell_kernels(results, stream);
     *n_more = n > MOST_FINDINGS ? n - MOST_FINDINGS : 0;
-    for (size_t i = 0; i < results->n_cells; i++) {
-        n_failed += results->cells[i].status == KV_CELL_FAILED;
-        n_skipped += results->cells[i].status == KV_CELL_SKIPPED;
-    }
-    if (n_failed + n_skipped)
-        fprintf(stream, "Of %zu cells %zu failed and %zu %s left out.\n", results->n_cells, n_failed, n_skipped,
-                n_skipped == 1 ? "was" : "were");
     if (results->n_cells)
         fprintf(stream, "The machine was %s.\n", kv_steadiness(results).line);
     free(told);

@@ -119,8 +119,8 @@ kv_status kv_history_steps_table(const struct kv_history *history, size_t from, 
         {"is_last", "still so", true}, {"run_before", "before", true},
         {"run_after", "after", true},  {"machine", "machine", true},
     };
-    const kv_status status = kv_table_create(table, "Steps, the worst first", columns, sizeof columns / sizeof *columns,
-                                             error);
+    const kv_status status = kv_table_create(table, "Changes, the worst first", columns,
+                                             sizeof columns / sizeof *columns, error);
     for (size_t i = from; !status && i < to; i++) {
         const struct kv_history_step *step = &history->steps[i];
         const struct kv_history_line *line = &history->lines[step->line];

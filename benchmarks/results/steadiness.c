@@ -72,11 +72,11 @@ static enum kv_grade grade_of(const struct kv_steadiness *s, size_t n_ok)
 static void tell(struct kv_steadiness *s)
 {
     static const char *const allowed[] = {
-        [KV_GRADE_STEADY] = "ratios hold, and so do times and shares of the limit",
+        [KV_GRADE_STEADY] = "ratios can be trusted, and so can times and shares of the limit",
         [KV_GRADE_MOVING] =
-            "ratios hold; times and shares of the limit are of that hour alone: for those measure again when nothing "
-            "else runs here",
-        [KV_GRADE_UNUSABLE] = "times and shares of the limit say nothing, and ratios take very many rounds: measure "
+            "ratios can be trusted; times and shares of the limit hold for that hour only: measure them again when "
+            "nothing else runs here",
+        [KV_GRADE_UNUSABLE] = "times and shares of the limit say nothing, and a ratio needs very many rounds: measure "
                               "again when nothing else runs here, or elsewhere",
     };
     char stolen[48] = "", numbers[128];

@@ -12,7 +12,7 @@ static const struct kv_choice types[KV_N_KEPT] = {
     [KV_KEPT_F32] = {"f32", "32-bit floats"},
     [KV_KEPT_BF16] = {"bf16", "bfloat16, rounded to nearest"},
     [KV_KEPT_INT8] = {"int8", "8-bit integers, a scale a head and position"},
-    [KV_KEPT_INT4] = {"int4", "4-bit integers of rotated heads, of keys less what 16 neighbours share"},
+    [KV_KEPT_INT4] = {"int4", "4-bit integers of rotated heads; of keys, what differs within 16 neighbours"},
 };
 /* Names of keys of one type and values of another. */
 #define WITH_VALUES(keys)                                                                                              \
