@@ -34,6 +34,8 @@ static kv_status add_runs(struct kv_history *history, struct kv_results **runs, 
         runs[i] = NULL;
         run->program = *facts->program ? facts->program : facts->dirty ? "" : facts->commit;
         run->apart = NAN;
+        for (size_t k = 0; !run->has_quality && k < run->results->n_cells; k++)
+            run->has_quality = run->results->cells[k].file == KV_FILE_QUALITY;
         kv_machine_name(run->results, run->machine);
         size_t before = i;
         while (before > 0 && strcmp(history->runs[before - 1].machine, run->machine) != 0)

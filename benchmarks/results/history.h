@@ -26,6 +26,7 @@ struct kv_history_run {
     struct kv_results *results;
     char machine[KV_MACHINE_NAME_SIZE];
     const char *program; /* "" unknown */
+    bool has_quality;    /* a row of quality.csv */
     double apart;        /* log, from the run before of the same machine; NaN: there is none */
 };
 

@@ -20,6 +20,8 @@ double kv_history_beside(const struct kv_history *history, const struct kv_histo
     const enum kv_column column = kv_history_beside_columns[which];
     const bool is_quality = column == KV_COLUMN_PERPLEXITY || column == KV_COLUMN_DIVERGENCE;
     const struct kv_cell_results *cell = point->cell;
+    if (is_quality && !history->runs[point->run].has_quality)
+        return NAN; /* a search through all cells a point would take longest of all */
     if (is_quality)
         cell = cell->file == KV_FILE_RUNS ? kv_quality_beside(history->runs[point->run].results, cell) : NULL;
     return cell && cell->figures[column].n ? cell->figures[column].median : NAN;
