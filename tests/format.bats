@@ -23,6 +23,8 @@ for row in rows:
     rows_of name,unit,type "$program" columns --format json
     rows_of item,name,text "$program" info --format json
     rows_of threads,isa,read_bytes_per_s "$program" limits --threads 1 --format json
+    rows_of peer,installed,weights,summary "$program" peers --list --format json
+    is "$(wc -l <<<"$out")" "$("$program" peers --list | grep -c '  \(yes\|no\)  ')"
     rows_of figure,file,suite "$program" tables --list --format json
     rows_of context_tokens,goal_ms "$program" plan "$reference" --format json
     rows_of metric "$program" compare "$reference" --by path --format json

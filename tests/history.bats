@@ -51,6 +51,12 @@ setup() {
     is "$(python3 -c 'import csv
 print([r["piece"] for r in csv.DictReader(open("runs/history.csv")) if "/b1/" in r["cell"] and r["metric"] == "ttpt_ms"])')" \
         "['0', '0', '0', '0', '1', '1', '1']"
+    # one configuration a line but for the metric, and the commit of a clean tree as the program
+    is "$(python3 -c 'import csv
+rows = list(csv.DictReader(open("runs/history.csv")))
+print(len({r["configuration"] for r in rows}), len({(r["configuration"], r["cell"], r["model"], r["weights_source"]) for r in rows}),
+      len({r["cell"] for r in rows}), {len(r["configuration"]) for r in rows}, *sorted({r["program"] for r in rows}))')" \
+        '2 2 2 {16} a b c d e f g'
     ends 3 "$program" history runs --fail-on regression
     has "$err" '1 line is slower since its last change'
     ends 0 "$program" history runs --format json
@@ -78,6 +84,8 @@ assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"
     # until the hash of the program says so
     sed -i 's/"dirty": true/"dirty": true, "program": "0123456789abcdef"/' dirty/*/context.json
     ends 0 "$program" history dirty --fail-on regression
+    is "$(python3 -c 'import csv; print({r["program"] for r in csv.DictReader(open("dirty/history.csv"))})')" \
+        "{'0123456789abcdef'}"
 }
 
 @test "a single run that is far off is a step, one that is a little off is none" {
@@ -97,6 +105,16 @@ assert row["commits"] == "d..e" and row["verdict"] == "slower" and row["is_last"
     make_runs first a:1
     ends 0 "$program" history first
     has "$out" '1 run of 1 machine' 'no line has two runs yet'
+}
+
+@test "lines do not join across models and weights, whose configuration is another" {
+    make_runs runs a:1 b:2 c:3
+    sed -i 's/,gpt2,/,gpt2-medium,/' runs/run01/runs.csv
+    sed -i 's/,synthetic:42,/,synthetic:43,/' runs/run02/runs.csv
+    ends 0 "$program" history runs
+    has "$out" '3 runs of 1 machine, 12 lines; no line has two runs yet'
+    is "$(python3 -c 'import csv
+print(*(len({r[k] for r in csv.DictReader(open("runs/history.csv"))}) for k in ("cell", "configuration")))')" '2 6'
 }
 
 @test "what differs beside a step is named" {

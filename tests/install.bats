@@ -38,6 +38,20 @@ alone() {
     [[ -s x-figures/benchmark_results.png ]]
 }
 
+@test "adapters of other engines are installed, and found" {
+    is "$(cd "$prefix/share/kvbench/peers" && echo ./*.py ./*.txt)" \
+        "$(cd "$project/benchmarks/peers" && echo ./*.py ./*.txt)"
+    # a Python that says what it was to run
+    export KVBENCH_PEERS=$box/peers
+    mkdir -p peers/torch/bin
+    printf '#!/bin/sh\necho "asked for $*" >&2\nexit 1\n' >peers/torch/bin/python3
+    chmod +x peers/torch/bin/python3
+    touch peers/torch/kvbench-installed
+    local run=("$prefix/bin/kvbench" peers --model kjv --with torch --batch 1 --prompt 5 --new 4 --reps 1 --quiet --out run)
+    ends 1 alone "${run[@]}"
+    has "$(<run/runs.csv)" "$prefix/share/kvbench/peers/torch.py"
+}
+
 @test "what is for the source tree is refused, and help lists what is there" {
     refuses 1 'this kvbench is installed' alone "$prefix/bin/kvbench" test
     ends 0 alone "$prefix/bin/kvbench" --help

@@ -36,6 +36,11 @@ assert all(2 <= float(r["ttpt_ms"]) < 200 and float(r["rss_peak_bytes"]) > 1e6 a
 PYTHON
     ends 0 "$program" compare run --by engine
     has "$out" 'torch is'
+    ends 0 "$program" peers "${small[@]}" --out data --format json
+    is "$(python3 -c 'import json, sys
+for line in sys.argv[1].splitlines():
+    row = json.loads(line); print(row["engine"], row["batch"], sep=",")' "$out")" $'kvbench,1\ntorch,1\nkvbench,2\ntorch,2'
+    has "$err" 'Files in data'
 }
 
 @test "a peer without a time a token has a mean and no percentiles" {

@@ -36,7 +36,7 @@ static char *printed(const char *folder)
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
     assert_non_null(stream);
-    assert_int_equal(kv_peers_print(results, stream, NULL), KV_OK);
+    assert_int_equal(kv_peers_print(results, KV_FORMAT_TEXT, stream, NULL), KV_OK);
     assert_int_equal(fclose(stream), 0);
     kv_results_free(results);
     return text;

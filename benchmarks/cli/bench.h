@@ -69,7 +69,8 @@ kv_status bench_plan(const struct bench_settings *settings, const struct kv_conf
                      const struct kv_config *text_config, struct kv_plan *plan, struct kv_error *error);
 
 /* Prints what a run found, from its files. Errors: IO, MEMORY. */
-typedef kv_status (*bench_ending)(const struct kv_results *results, FILE *stream, struct kv_error *error);
+typedef kv_status (*bench_ending)(const struct kv_results *results, enum kv_format format, FILE *stream,
+                                  struct kv_error *error);
 
 /* The command, with `ending` in the place of the tables and findings on stdout; NULL: those. */
 int bench_run(int argc, char **argv, bench_ending ending);

@@ -202,7 +202,7 @@ static kv_status summarize(const struct bench *bench, struct kv_steadiness *mach
     if (kv_plan_has(&bench->plan, KV_FILE_RUNS))
         status = kv_summary_write(results, error);
     if (!status)
-        status = bench->ending     ? bench->ending(results, stdout, error)
+        status = bench->ending     ? bench->ending(results, bench->asked->format, stdout, error)
                  : is_brief(bench) ? kv_results_brief(results, stdout, &untold->findings, error)
                                    : kv_results_print(results, bench->asked->format, stdout, error);
     fflush(stdout);

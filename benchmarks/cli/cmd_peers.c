@@ -16,6 +16,7 @@ enum { MODEL, BATCH, PROMPT, NEW, WEIGHTS, TIME, THREADS, REPS, OUT, N_TEXTS };
 struct peers {
     const char *texts[N_TEXTS];
     struct name_list with, install;
+    const char *format_name;
     bool list, quiet, dry_run;
 };
 
@@ -25,20 +26,29 @@ static const struct kv_choice *peer_choice(int index)
     return kv_engine_choice(index + 1);
 }
 
-static void list_peers(void)
+static int list_peers(const char *command, enum kv_format format)
 {
+    static const struct kv_table_column columns[] = {
+        {"peer", NULL, true}, {"installed", NULL, true}, {"weights", NULL, true}, {"summary", "what it is", true}};
     const struct kv_engine *engine;
+    struct kv_table *table = NULL;
     char python[ENGINE_PATH_SIZE], weights[64];
-    printf("%-14s %-10s %-14s %s\n", "peer", "installed", "weights", "what it is");
-    for (int i = 1; (engine = kv_engine_at(i)); i++) {
+    kv_table_create(&table, NULL, columns, sizeof columns / sizeof *columns, NULL);
+    for (int i = 1; table && (engine = kv_engine_at(i)); i++) {
         size_t n = 0;
         for (int k = 0; engine->weights[k]; k++)
             n += (size_t)snprintf(weights + n, sizeof weights - n, "%s%s", k ? "," : "", engine->weights[k]);
-        printf("%-14s %-10s %-14s %s\n", engine->choice.name, engine_installed(engine, python) ? "yes" : "no", weights,
-               engine->choice.summary);
+        kv_table_add_text(table, engine->choice.name);
+        kv_table_add_text(table, engine_installed(engine, python) ? "yes" : "no");
+        kv_table_add_text(table, weights);
+        kv_table_add_text(table, engine->choice.summary);
     }
-    printf("\nkvbench peers --install NAME makes its environment in %s, from PyPI; nothing else is ever downloaded.\n",
-           engines_home());
+    const int status = print_and_free(command, table, format);
+    if (!status && !kv_format_is_data(format))
+        printf(
+            "\nkvbench peers --install NAME makes its environment in %s, from PyPI; nothing else is ever downloaded.\n",
+            engines_home());
+    return status;
 }
 
 static int install(const char *command, const struct name_list *names)
@@ -88,8 +98,10 @@ static int run_bench(const struct peers *p, const struct option_row *rows, int n
     static char bench[] = "bench", suite[] = "--suite=batch", path[] = "--path=cached", engine[] = "--engine";
     static char quiet[] = "--quiet", dry_run[] = "--dry-run";
     char engines[300], names[sizeof p->texts / sizeof *p->texts][24];
-    char *argv[MOST_ARGUMENTS] = {bench, suite, path, engine, engines};
-    int n = 5, n_peers;
+    char format[24];
+    char *argv[MOST_ARGUMENTS] = {bench, suite, path, engine, engines, format};
+    int n = 6, n_peers;
+    snprintf(format, sizeof format, "--format=%s", p->format_name);
     join_engines(&p->with, engines, sizeof engines, &n_peers);
     for (int i = 0; i < n_rows; i++)
         if (rows[i].text && *rows[i].text) {
@@ -142,6 +154,7 @@ int command_peers(int argc, char **argv)
          .choice = peer_choice},
         {.name = "dry-run", .help = "print the plan and how long it will take, and stop", .flag = &p.dry_run},
         {.name = "quiet", .letter = 'q', .help = "no progress on stderr", .flag = &p.quiet},
+        format_row(&p.format_name),
     };
     const struct option_table table = {
         .command = argv[0],
@@ -159,9 +172,7 @@ int command_peers(int argc, char **argv)
     if (p.install.n && (p.list || p.dry_run))
         return cli_fail(argv[0], CLI_USAGE, "--install and %s exclude each other; choose one",
                         p.list ? "--list" : "--dry-run");
-    if (p.list) {
-        list_peers();
-        return CLI_OK;
-    }
+    if (p.list)
+        return list_peers(argv[0], format_of(p.format_name));
     return p.install.n ? install(argv[0], &p.install) : run_bench(&p, rows, N_TEXTS);
 }

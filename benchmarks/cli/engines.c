@@ -31,6 +31,16 @@ const char *engines_home(void)
     return setting("KVBENCH_PEERS", "build-peers");
 }
 
+/* Where the adapters are: $KVBENCH_ADAPTERS, else beside the data of an installed program, else in the source tree. */
+static const char *adapters_home(char text[ENGINE_PATH_SIZE])
+{
+    const char *data = getenv("KVBENCH_DATA");
+    snprintf(text, ENGINE_PATH_SIZE, "%s/peers", data ? data : "");
+    if (!data || access(text, R_OK) != 0)
+        snprintf(text, ENGINE_PATH_SIZE, "%s", KV_ADAPTERS_DIR);
+    return setting("KVBENCH_ADAPTERS", text);
+}
+
 bool engine_installed(const struct kv_engine *engine, char python[ENGINE_PATH_SIZE])
 {
     snprintf(python, ENGINE_PATH_SIZE, "%s/%s/bin/python3", engines_home(), engine->environment);
@@ -78,13 +88,13 @@ static kv_status provide_model(const char *command, const struct model_options *
 
 kv_status engine_install(const struct kv_engine *engine, struct kv_error *error)
 {
-    char folder[ENGINE_PATH_SIZE], python[ENGINE_PATH_SIZE], list[ENGINE_PATH_SIZE], whole[ENGINE_PATH_SIZE + 64];
+    char folder[ENGINE_PATH_SIZE], python[ENGINE_PATH_SIZE], list[ENGINE_PATH_SIZE + 64], whole[ENGINE_PATH_SIZE + 64];
+    char home[ENGINE_PATH_SIZE];
     kv_status status = kv_folder_make(engines_home(), error);
     if (status || engine_installed(engine, python))
         return status;
     snprintf(folder, sizeof folder, "%s/%s", engines_home(), engine->environment);
-    snprintf(list, sizeof list, "%s/requirements-%s.txt", setting("KVBENCH_ADAPTERS", KV_ADAPTERS_DIR),
-             engine->environment);
+    snprintf(list, sizeof list, "%s/requirements-%s.txt", adapters_home(home), engine->environment);
     const char *const make[] = {"python3", "-m", "venv", folder, NULL};
     const char *const fill[] = {python, "-m", "pip", "install", "--quiet", "-r", list, NULL};
     status = kv_peer_execute(engine->environment, make, error);
@@ -113,8 +123,8 @@ kv_status engine_start(const char *command, const struct model_options *model, c
                        int threads, struct kv_peer **peer, struct kv_error *error)
 {
     const struct kv_engine *engine = kv_engine_find(name);
-    char python[ENGINE_PATH_SIZE], adapter[ENGINE_PATH_SIZE], folder[ENGINE_PATH_SIZE], n_threads[16];
-    const char *adapters = setting("KVBENCH_ADAPTERS", KV_ADAPTERS_DIR);
+    char python[ENGINE_PATH_SIZE], adapter[ENGINE_PATH_SIZE + 300], folder[ENGINE_PATH_SIZE], n_threads[16];
+    char home[ENGINE_PATH_SIZE];
     if (!engine_installed(engine, python)) {
         if (!getenv("KVBENCH_ADAPTERS"))
             return kv_fail(error, KV_ERROR_UNSUPPORTED, "%s is not installed; kvbench peers --install %s gets it", name,
@@ -127,7 +137,7 @@ kv_status engine_start(const char *command, const struct model_options *model, c
         status = provide_model(command, model, folder, error);
     if (status)
         return status;
-    snprintf(adapter, sizeof adapter, "%s/%s.py", adapters, name);
+    snprintf(adapter, sizeof adapter, "%s/%s.py", adapters_home(home), name);
     for (char *dash = strrchr(adapter, '/'); (dash = strchr(dash, '-'));)
         *dash = '_';
     snprintf(n_threads, sizeof n_threads, "%d", threads);

@@ -1,6 +1,7 @@
 #include "results/history.h"
 
 #include "base/error.h"
+#include "base/random.h"
 #include "results/apart.h"
 
 #include <math.h>
@@ -33,6 +34,8 @@ static kv_status add_runs(struct kv_history *history, struct kv_results **runs, 
         runs[i] = NULL;
         run->program = *facts->program ? facts->program : facts->dirty ? "" : facts->commit;
         run->apart = NAN;
+        for (size_t k = 0; !run->has_quality && k < run->results->n_cells; k++)
+            run->has_quality = run->results->cells[k].file == KV_FILE_QUALITY;
         kv_machine_name(run->results, run->machine);
         size_t before = i;
         while (before > 0 && strcmp(history->runs[before - 1].machine, run->machine) != 0)
@@ -55,29 +58,38 @@ static kv_status add_runs(struct kv_history *history, struct kv_results **runs, 
 static const enum kv_column told[] = {KV_COLUMN_TTPT_MS, KV_COLUMN_TTFT_MS, KV_COLUMN_SECONDS};
 enum { N_TOLD = sizeof told / sizeof *told };
 
-static bool is_on_line(const struct kv_history *history, const struct kv_history_line *line, size_t run,
-                       const struct kv_cell_results *cell, enum kv_column column)
+static uint64_t configuration_of(const struct kv_cell_results *cell)
 {
-    const struct kv_history_point *first = &line->points[0];
-    return line->column == column && strcmp(first->cell->id, cell->id) == 0 &&
-           strcmp(history->runs[first->run].machine, history->runs[run].machine) == 0 &&
-           strcmp(first->cell->texts[KV_COLUMN_MODEL], cell->texts[KV_COLUMN_MODEL]) == 0 &&
-           strcmp(first->cell->texts[KV_COLUMN_WEIGHTS_SOURCE], cell->texts[KV_COLUMN_WEIGHTS_SOURCE]) == 0;
+    const char *const texts[] = {cell->id, cell->texts[KV_COLUMN_MODEL], cell->texts[KV_COLUMN_WEIGHTS_SOURCE]};
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        hash = kv_mix64(hash + kv_hash_bytes(texts[i], strlen(texts[i])));
+    return hash;
+}
+
+static bool is_on_line(const struct kv_history *history, const struct kv_history_line *line, size_t run,
+                       uint64_t configuration, enum kv_column column)
+{
+    return line->column == column && line->configuration == configuration &&
+           strcmp(history->runs[line->points[0].run].machine, history->runs[run].machine) == 0;
 }
 
 static kv_status add_point(struct kv_history *history, size_t run, const struct kv_cell_results *cell,
                            enum kv_column column, struct kv_error *error)
 {
+    const uint64_t configuration = configuration_of(cell);
     size_t i = 0;
-    while (i < history->n_lines && !is_on_line(history, &history->lines[i], run, cell, column))
+    while (i < history->n_lines && !is_on_line(history, &history->lines[i], run, configuration, column))
         i++;
     if (i == history->n_lines) {
         struct kv_history_line *lines = realloc(history->lines, (i + 1) * sizeof *lines);
         if (!lines)
             return fail_memory(error);
         history->lines = lines;
-        lines[i] = (struct kv_history_line){
-            .column = column, .points = calloc(KV_HISTORY_MOST_POINTS, sizeof *lines->points), .ratio = NAN};
+        lines[i] = (struct kv_history_line){.column = column,
+                                            .configuration = configuration,
+                                            .points = calloc(KV_HISTORY_MOST_POINTS, sizeof *lines->points),
+                                            .ratio = NAN};
         if (!lines[i].points)
             return fail_memory(error);
         history->n_lines++;

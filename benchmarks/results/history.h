@@ -2,6 +2,8 @@
  * machines, models or sources of weights. The runs are the records; nothing is kept beside them.
  *
  *   machine   by kv_machine_name
+ *   configuration  a hash of what is the same in all points of a line but the machine and the figure: the cell's id (its
+ *             suite, axes and sizes, so engine, threads and instruction set, too), the model and the source of its weights
  *   program   the hash of its file, of context.json, else the commit of a clean tree
  *   floor     the noise of a line, as |log|: the largest of 5 %, of what the machine does between two runs (the median of
  *             kv_apart_find over neighbouring runs) and of twice 1.4826 times the median distance of neighbouring points
@@ -10,8 +12,8 @@
  *             least sum of |log - median of its piece| + 2 floor a cut (the Potts functional in L1, as asv has it;
  *             Friedrich et al. 2008), by dynamic programming. A cut counts when the medians differ by more than the floor,
  *             and by more than kv_apart_find allows between the runs beside it, and when the programs beside it differ:
- *             the same binary twice is never a change, and what the machine did then is not told of the next one. So a single run is a step when it is off by more than 2 floor, and
- *             a smaller shift when enough runs have it
+ *             the same binary twice is never a change, and what the machine did then is not told of the next one. So a
+ *             single run is a step when it is off by more than 2 floor, and a smaller shift when enough runs have it
  */
 #ifndef KV_RESULTS_HISTORY_H
 #define KV_RESULTS_HISTORY_H
@@ -24,6 +26,7 @@ struct kv_history_run {
     struct kv_results *results;
     char machine[KV_MACHINE_NAME_SIZE];
     const char *program; /* "" unknown */
+    bool has_quality;    /* a row of quality.csv */
     double apart;        /* log, from the run before of the same machine; NaN: there is none */
 };
 
@@ -36,6 +39,7 @@ struct kv_history_point {
 
 struct kv_history_line {
     enum kv_column column;
+    uint64_t configuration;
     struct kv_history_point *points; /* [n] by time; the latest KV_HISTORY_MOST_POINTS */
     size_t n;
     double floor;

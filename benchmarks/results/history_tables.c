@@ -4,6 +4,7 @@
 #include "results/compare.h"
 #include "results/precision.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ double kv_history_beside(const struct kv_history *history, const struct kv_histo
     const enum kv_column column = kv_history_beside_columns[which];
     const bool is_quality = column == KV_COLUMN_PERPLEXITY || column == KV_COLUMN_DIVERGENCE;
     const struct kv_cell_results *cell = point->cell;
+    if (is_quality && !history->runs[point->run].has_quality)
+        return NAN; /* a search through all cells a point would take longest of all */
     if (is_quality)
         cell = cell->file == KV_FILE_RUNS ? kv_quality_beside(history->runs[point->run].results, cell) : NULL;
     return cell && cell->figures[column].n ? cell->figures[column].median : NAN;
@@ -27,13 +30,27 @@ double kv_history_beside(const struct kv_history *history, const struct kv_histo
 kv_status kv_history_points_table(const struct kv_history *history, struct kv_table **table, struct kv_error *error)
 {
     static const struct kv_table_column columns[] = {
-        {"machine", NULL, true},     {"model", NULL, true},          {"weights_source", NULL, true},
-        {"cell", NULL, true},        {"metric", NULL, true},         {"run_id", NULL, true},
-        {"started_s", NULL, false},  {"commit", NULL, true},         {"program", NULL, true},
-        {"median", NULL, false},     {"low", NULL, false},           {"high", NULL, false},
-        {"n", NULL, false},          {"floor_pct", NULL, false},     {"piece", NULL, false},
-        {"limit_pct", NULL, false},  {"kv_live_bytes", NULL, false}, {"rss_peak_bytes", NULL, false},
-        {"perplexity", NULL, false}, {"divergence", NULL, false},
+        {"machine", NULL, true},
+        {"configuration", NULL, true},
+        {"model", NULL, true},
+        {"weights_source", NULL, true},
+        {"cell", NULL, true},
+        {"metric", NULL, true},
+        {"run_id", NULL, true},
+        {"started_s", NULL, false},
+        {"commit", NULL, true},
+        {"program", NULL, true},
+        {"median", NULL, false},
+        {"low", NULL, false},
+        {"high", NULL, false},
+        {"n", NULL, false},
+        {"floor_pct", NULL, false},
+        {"piece", NULL, false},
+        {"limit_pct", NULL, false},
+        {"kv_live_bytes", NULL, false},
+        {"rss_peak_bytes", NULL, false},
+        {"perplexity", NULL, false},
+        {"divergence", NULL, false},
     };
     const kv_status status = kv_table_create(table, NULL, columns, sizeof columns / sizeof *columns, error);
     for (size_t i = 0; !status && i < history->n_lines; i++) {
@@ -42,7 +59,10 @@ kv_status kv_history_points_table(const struct kv_history *history, struct kv_ta
             const struct kv_history_point *point = &line->points[k];
             const struct kv_history_run *run = &history->runs[point->run];
             const struct kv_sample *sample = &point->cell->figures[line->column];
+            char configuration[17];
+            snprintf(configuration, sizeof configuration, "%016" PRIx64, line->configuration);
             kv_table_add_text(*table, run->machine);
+            kv_table_add_text(*table, configuration);
             kv_table_add_text(*table, point->cell->texts[KV_COLUMN_MODEL]);
             kv_table_add_text(*table, point->cell->texts[KV_COLUMN_WEIGHTS_SOURCE]);
             kv_table_add_text(*table, point->cell->id);

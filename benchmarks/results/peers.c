@@ -294,22 +294,28 @@ static void print_heading(const struct kv_results *results, FILE *stream)
     fprintf(stream, "\nThe machine was %s.\n", kv_steadiness(results).line);
 }
 
-kv_status kv_peers_print(const struct kv_results *results, FILE *stream, struct kv_error *error)
+kv_status kv_peers_print(const struct kv_results *results, enum kv_format format, FILE *stream, struct kv_error *error)
 {
     struct kv_table *table;
-    if (!results->n_cells) {
+    const bool is_data = kv_format_is_data(format);
+    if (!results->n_cells && !is_data) {
         fputs("Nothing was measured.\n", stream);
         return KV_OK;
     }
     kv_status status = kv_peers_table(results, &table, error);
     if (status)
         return status;
+    if (is_data) {
+        status = kv_table_print(table, format, stream, error);
+        kv_table_free(table);
+        return status;
+    }
     print_heading(results, stream);
     fputs("Of a peer TTFT, TTPT (TPOT) and tokens/s are multiples of kvbench's, in pairs of one round, with their 95 % "
           "interval: "
           "times above\n1 are slower, tokens/s above 1 faster.\n",
           stream);
-    status = kv_table_print(table, KV_FORMAT_TEXT, stream, error);
+    status = kv_table_print(table, format, stream, error);
     kv_table_free(table);
     fputs("\nFindings\n", stream);
     return status ? status : kv_peers_tell(results, print_sentence, stream, error);

@@ -37,7 +37,7 @@ kv_status kv_peers_table(const struct kv_results *results, struct kv_table **tab
 kv_status kv_peers_tell(const struct kv_results *results, void (*tell)(void *context, const char *sentence),
                         void *context, struct kv_error *error);
 
-/* What was run, the table and the sentences, for people. Errors: IO, MEMORY. */
-kv_status kv_peers_print(const struct kv_results *results, FILE *stream, struct kv_error *error);
+/* For people what was run, the table and the sentences; in CSV or JSON the table alone. Errors: IO, MEMORY. */
+kv_status kv_peers_print(const struct kv_results *results, enum kv_format format, FILE *stream, struct kv_error *error);
 
 #endif

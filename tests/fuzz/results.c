@@ -61,7 +61,7 @@ static void compare_paths(const struct kv_results *run)
         status = kv_compare_print(comparison, KV_FORMAT_JSON, sink, &error);
     told(status, &error);
     kv_comparison_free(comparison);
-    told(kv_peers_print(run, sink, &error), &error);
+    told(kv_peers_print(run, KV_FORMAT_TEXT, sink, &error), &error);
     fclose(sink);
 }
 
