@@ -113,8 +113,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "suite",
          .letter = 's',
          .argument = "LIST",
-         .help = "what to sweep (default: all but precision, quality, paged, prefix, window\n"
-                 "                           and speculate, which --full has):",
+         .help = "what to sweep (default: all but precision, quality, paged, prefix, window,\n"
+                 "                           speculate, copy and overflow, which --full has):",
          .names = &s->suites,
          .choice = kv_suite_choice},
         {.name = "quick",
@@ -180,8 +180,9 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .seconds = &s->cell_budget_s},
         {.name = "text",
          .argument = "FILE",
-         .help = "what the model predicts in suite quality, and goes on from in speculate (default:\n"
-                 "                           held-out text of " EMBEDDED_MODEL ", by " EMBEDDED_MODEL ")",
+         .help =
+             "what the model predicts in suite quality, and goes on from in speculate, and copies in copy (default:\n"
+             "                           held-out text of " EMBEDDED_MODEL ", by " EMBEDDED_MODEL ")",
          .text = &s->text},
         {.name = "out",
          .letter = 'o',
