@@ -464,6 +464,10 @@ struct kv_speculation {
     struct kv_session_options session; /* the draft's: its batch, capacity and overflow are seen to */
     struct kv_sampling sampling;       /* temperature 0: greedy */
     int n_tokens;                      /* most tokens that a sequence will have, its prompt's and new ones */
+    /* [batch, n_tokens] what every sequence is, whatever the model says of it, prompt and new tokens; it must outlive the
+     * speculator. A draft stays when it is the text's, and steps give what the model itself says at each place of it.
+     * NULL: sequences go on with that. Greedy alone. */
+    const int32_t *text;
 };
 
 /* Since the last kv_speculator_reset. Place j of a step: its draft j, which is judged when all before it stayed. */
@@ -482,7 +486,7 @@ struct kv_speculator;
 
 /* For a session, which is then stepped through it and must outlive it, as must the draft. Allocates everything that it will
  * need: with a draft and sampling 8 bytes a token of the vocabulary, draft and sequence. Errors: ARGUMENT (k, another
- * vocabulary, those of kv_sampler_create), MEMORY, those of kv_session_create. */
+ * vocabulary, a text with draws, those of kv_sampler_create), MEMORY, those of kv_session_create. */
 kv_status kv_speculator_create(struct kv_speculator **speculator, struct kv_session *session,
                                const struct kv_speculation *speculation, struct kv_error *error);
 void kv_speculator_free(struct kv_speculator *speculator);

@@ -4,10 +4,11 @@ n_columns = words(batch_keys)
 call "theme.gp" 900 680 ARG1 ARG2 ARG3
 
 title = "What drafting several tokens a step gains: ".model
-subtitle = setting.", ".workload
+subtitle = setting.", ".workload.(strlen(task) ? "\n".task : "")
 footnote = "Percent: of the drafts that were judged, those that stayed (α).  Thin lines: foretold, E = (1 − α^{k+1}) ÷ (1 − α) tokens a step,\n" \
     ."and above E ÷ what verifying and drafting cost in plain steps.  Bars: 95 % interval over the rounds (".repetitions(0).").".left_out(0)
 call "title.gp" title subtitle footnote
+if (strlen(task)) { legend_y = legend_y - 18.0 / height }
 set label 3 enhanced
 do for [i = 1:n_kinds] {
     legend_text = kind[i]

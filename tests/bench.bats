@@ -354,6 +354,23 @@ PY
 END
 }
 
+@test "copying with edits: a text that is given, the same for all that drafts" {
+    ends 0 "$program" bench --model kjv --suite copy --speculate none,lookup:4 --batch 2 --reps 2 --threads 1 --out run --verbose
+    has "$out" 'Suite copy: 64 prompt tokens, 65 new tokens' 'edit every' \
+        'copy: on a text that is given, the prompt again with an edit every 32 tokens, at batch 2 lookups of up to 4'
+    rows run <<'PY'
+in_rounds(rows, 2, lambda r: r['batch'])
+for r in rows:
+    assert r['status'] == 'ok' and r['gate'] == 'exact' and float(r['logit_difference']) < 1e-4, r
+    assert r['edit_every'] == '32' and r['suite'] == 'copy', r
+    if r['speculate'] != 'none': # the same in each round: it is the task's
+        assert float(r['step_tokens']) > 2 and float(r['acceptance']) > 0.5, r
+assert len({r['acceptance'] for r in rows}) == 2
+PY
+    ends 0 "$program" bench --model gpt2-medium --synthetic --suite copy --dry-run
+    has "$out" 'speculate lookup:8'
+}
+
 @test "texts that suite quality refuses" {
     echo short >text
     ends 2 "$program" bench --suite quality --model gpt2 --text text --out run

@@ -445,6 +445,27 @@ static void speculation_is_held_against_plain_steps(void **state)
     kv_plan_free(&plan);
 }
 
+/* At every batch in one turn, over a text that is as long as the window takes; no peer, which is given none. */
+static void copying_is_given_its_text(void **state)
+{
+    static const char *const engines[] = {"kvbench", "torch"};
+    struct kv_sweep sweep = plain_sweep();
+    struct kv_plan plan;
+    (void)state;
+    ask(&sweep, KV_COLUMN_ENGINE, engines, NULL, 2);
+    plan_suite("copy", &sweep, &plan);
+    assert_distinct_ids(&plan);
+    assert_int_equal(plan.n_cells, 2 * 4);
+    for (int i = 0; i < plan.n_cells; i++) {
+        const struct kv_cell *cell = &plan.cells[i];
+        assert_string_equal(cell->arm.engine, "kvbench");
+        assert_int_equal(cell->point.edit_every, 32);
+        assert_int_equal(cell->point.n_new, cell->point.n_prompt + 1);
+        assert_int_equal(cell->turn, i / 4);
+    }
+    kv_plan_free(&plan);
+}
+
 /* Steps of all policies in one turn, of which one stops with its window; predictions of four windows. */
 static void policies_go_past_the_window(void **state)
 {
@@ -490,6 +511,7 @@ int main(void)
         cmocka_unit_test(caches_that_drop_are_arms_of_every_path),
         cmocka_unit_test(budgets_are_held_against_all_positions),
         cmocka_unit_test(speculation_is_held_against_plain_steps),
+        cmocka_unit_test(copying_is_given_its_text),
         cmocka_unit_test(policies_go_past_the_window),
         cmocka_unit_test(kernels_have_arms_of_their_own),
         cmocka_unit_test(a_window_below_the_first_context_is_the_only_one),

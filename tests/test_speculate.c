@@ -321,6 +321,72 @@ TEST(what_is_looked_up_stood_behind_the_longest_run)
     }
 }
 
+/* ---- A text that is given ------------------------------------------------------------------------------------ */
+
+/* Two sequences that copy eight ids, the second with another one in the fourth place. The model says something else, which
+ * decides nothing; it says the same with drafts and without. By hand, where a run of n that is found drafts n: the first
+ * drafts 1, 3 and, of the two tokens left, 1, which all stay, in 3 steps; the second 1, which stays, 3, of which the first
+ * does not and decides, behind the edit none, then 1 and 1, which stay, in 5 steps. */
+TEST(what_stays_is_the_given_texts)
+{
+    enum { T = 8, N = 9 };
+    static const int32_t prompts[2][T] = {{1, 2, 3, 4, 5, 6, 7, 8}, {1, 2, 3, 4, 5, 6, 7, 8}};
+    static const int32_t given[2][N] = {{1, 2, 3, 4, 5, 6, 7, 8, 1}, {1, 2, 3, 9, 5, 6, 7, 8, 1}};
+    struct kv_config config = drawn_config;
+    config.vocab_size = 10;
+    config.n_positions = 32;
+    struct kv_pool *pool = make_pool(1);
+    struct kv_model *model = synthesize(&config, 3, NULL, 1);
+    struct kv_decoder_options options = {.session = {.batch = 2},
+                                         .prompts = prompts[0],
+                                         .n_prompts = 2,
+                                         .n_prompt = T,
+                                         .n_new = N,
+                                         .end_of_text = -1,
+                                         .given_text = given[0]};
+    struct kv_decoder plain, looks_up;
+    OK(kv_decoder_create(&plain, model, pool, &options, &error));
+    options.speculation.k = 4;
+    OK(kv_decoder_create(&looks_up, model, pool, &options, &error));
+    for (int time = 0; time < 2; time++) { /* and again, after a reset */
+        kv_decoder_reset(&plain, N);
+        kv_decoder_reset(&looks_up, N);
+        OK(kv_decoder_run(&plain, &error));
+        OK(kv_decoder_run(&looks_up, &error));
+        assert_int_equal(plain.generation.n_steps, N);
+        for (int b = 0; b < 2; b++) {
+            int32_t said[N]; /* the model alone, told the text in one piece */
+            struct kv_session *session = make_session(model, pool, (struct kv_session_options){.batch = 1});
+            OK(kv_session_prefill(session, prompts[b], T, NULL, &error));
+            for (int i = 0; i < N; i++) {
+                OK(kv_session_greedy(session, &said[i], &error));
+                OK(kv_session_decode(session, &given[b][i], &error));
+            }
+            kv_session_free(session);
+            assert_memory_equal(plain.generation.tokens + (size_t)b * N, said, sizeof said);
+            assert_memory_equal(looks_up.generation.tokens + (size_t)b * N, said, sizeof said);
+            assert_memory_equal(kv_decoder_given(&looks_up, b), given[b], sizeof given[b]);
+        }
+        const struct kv_speculation_counts *c = kv_speculator_counts(looks_up.speculator);
+        int64_t judged = 0, stayed = 0;
+        for (int j = 0; j < 4; j++) {
+            judged += c->judged[j];
+            stayed += c->stayed[j];
+        }
+        assert_int_equal(judged, 5 + 4);
+        assert_int_equal(stayed, 5 + 3);
+        assert_int_equal(c->drafted, 5 + 6);
+        assert_int_equal(c->steps, 3 + 5);
+        assert_int_equal(c->tokens, 2 * (N - 1));
+    }
+    kv_decoder_free(&plain);
+    kv_decoder_free(&looks_up);
+    options.sampling.temperature = 1;
+    REFUSED(kv_decoder_create(&plain, model, pool, &options, &error), KV_ERROR_ARGUMENT, "nothing is drawn", NULL);
+    kv_model_free(model);
+    kv_pool_free(pool);
+}
+
 /* ---- Names, formulas, errors --------------------------------------------------------------------------------- */
 
 TEST(names)

@@ -169,8 +169,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "time",
          .argument = "TIME",
          .help = "of the whole run, such as 90s, 10m or 1h: what does not fit is left out (default 14m;\n"
-                 "                           2m for each where only paged, prefix, window, speculate or overflow are\n"
-                 "                           asked for, 100s with --quick, no end with --full; 0: no end)",
+                 "                           2m for each where only paged, prefix, window, speculate, copy or overflow\n"
+                 "                           are asked for, 100s with --quick, no end with --full; 0: no end)",
          .seconds = &s->time_s},
         {.name = "min-time",
          .argument = "TIME",
@@ -182,8 +182,9 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
          .seconds = &s->cell_budget_s},
         {.name = "text",
          .argument = "FILE",
-         .help = "what the model predicts in suite quality, and goes on from in speculate (default:\n"
-                 "                           held-out text of " EMBEDDED_MODEL ", by " EMBEDDED_MODEL ")",
+         .help =
+             "what the model predicts in suite quality, and goes on from in speculate, and copies in copy (default:\n"
+             "                           held-out text of " EMBEDDED_MODEL ", by " EMBEDDED_MODEL ")",
          .text = &s->text},
         {.name = "out",
          .letter = 'o',

@@ -1,4 +1,4 @@
-/* The text of suite quality, and the model that predicts it; suite speculate goes on from pieces of it. */
+/* The text of suite quality, and the model that predicts it; suites speculate and copy take pieces of it. */
 #include "cli/bench.h"
 
 #include "base/error.h"
@@ -54,7 +54,8 @@ int bench_text_read(const char *command, const struct bench_settings *s, const s
     *text = (struct bench_text){.model = s->model, .config = *config, .is_own = true};
     const bool has_own = s->text || (strcmp(s->model.model, EMBEDDED_MODEL) == 0 && !s->model.synthetic);
     if (!bench_has_suite(s, "quality") && !bench_has_suite(s, "precision") && !bench_has_suite(s, "window") &&
-        !bench_has_suite(s, "overflow") && !(bench_has_suite(s, "speculate") && has_own))
+        !bench_has_suite(s, "overflow") &&
+        !((bench_has_suite(s, "speculate") || bench_has_suite(s, "copy")) && has_own))
         return CLI_OK;
     if (s->text) {
         char *folder = model_folder(s->model.model);

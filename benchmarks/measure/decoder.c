@@ -6,6 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Most tokens of a sequence. */
+static int room_of(const struct kv_decoder_options *o)
+{
+    return o->n_prompt + (o->n_new > 0 ? o->n_new : 1);
+}
+
+/* Prompts with the text that is given behind them, if one is. */
+static kv_status take_text(struct kv_decoder *d, const struct kv_decoder_options *o, struct kv_error *error)
+{
+    const size_t B = (size_t)o->session.batch, room = (size_t)room_of(o);
+    const int32_t *prompt = o->prompts;
+    if (!o->given_text)
+        return KV_OK;
+    if (o->sampling.temperature > 0)
+        return kv_fail(error, KV_ERROR_ARGUMENT, "of a text that is given nothing is drawn; use temperature 0");
+    d->text = calloc(B * room, sizeof *d->text);
+    if (!d->text)
+        return kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu texts of %zu tokens: choose a smaller batch", B,
+                       room);
+    for (size_t b = 0; b < B; b++) {
+        const size_t p = o->n_prompts == 1 ? 0 : b;
+        const int n = o->prompt_lengths ? o->prompt_lengths[p] : o->n_prompt;
+        memcpy(d->text + b * room, prompt, (size_t)n * sizeof *prompt);
+        memcpy(d->text + b * room + n, o->given_text + p * (size_t)o->n_new, (size_t)o->n_new * sizeof *prompt);
+        prompt += o->n_prompts == 1 ? 0 : n;
+    }
+    return KV_OK;
+}
+
 static kv_status create_session(struct kv_decoder *d, const struct kv_model *model, struct kv_pool *pool,
                                 const struct kv_decoder_options *o, struct kv_error *error)
 {
@@ -21,7 +50,8 @@ static kv_status create_session(struct kv_decoder *d, const struct kv_model *mod
         return status;
     struct kv_speculation speculation = o->speculation;
     speculation.sampling = o->sampling;
-    speculation.n_tokens = o->n_prompt + (o->n_new > 0 ? o->n_new : 1);
+    speculation.n_tokens = room_of(o);
+    speculation.text = d->text;
     return kv_speculator_create(&d->speculator, d->session, &speculation, error);
 }
 
@@ -77,7 +107,9 @@ kv_status kv_decoder_create(struct kv_decoder *d, const struct kv_model *model, 
         .n_prefix = o->n_prefix,
         .most_positions = o->session.overflow == KV_OVERFLOW_STOP ? kv_model_config(model)->n_positions : INT_MAX};
     /* The session first: it knows what memory is left before anything is touched. */
-    kv_status status = create_session(d, model, pool, o, error);
+    kv_status status = take_text(d, o, error);
+    if (!status)
+        status = create_session(d, model, pool, o, error);
     if (!status)
         status = allocate(d, o, error);
     if (status)
@@ -93,6 +125,7 @@ void kv_decoder_free(struct kv_decoder *d)
     kv_session_free(d->session);
     kv_sampler_free(d->sampler);
     kv_generation_free(&d->generation);
+    free(d->text);
     free(d->prompt);
     free(d->newest);
     free(d->given);
@@ -111,13 +144,19 @@ bool kv_decoder_done(const struct kv_decoder *d)
     return d->n_running == 0;
 }
 
+/* What sequence b goes on with behind `before` new tokens of it: what the step selected, or the given text's. */
+static int32_t next_of(const struct kv_decoder *d, int b, int before)
+{
+    return d->text ? kv_decoder_given(d, b)[before] : d->newest[b];
+}
+
 /* The newest token of each that runs. */
 static kv_status decode(struct kv_decoder *d, struct kv_error *error)
 {
     int n = 0;
     for (int b = 0; b < d->generation.batch; b++) {
         d->n_given[b] = d->runs[b];
-        d->given[n] = d->newest[b];
+        d->given[n] = next_of(d, b, d->generation.n_selected[b] - 1);
         n += d->runs[b];
     }
     return kv_session_append(d->session, d->n_given, d->given, NULL, error);
@@ -131,8 +170,9 @@ static kv_status start_speculation(struct kv_decoder *d, struct kv_error *error)
     kv_speculator_reset(d->speculator);
     for (int b = 0; !status && b < d->generation.batch; prompt += d->prompt_lengths[b++]) {
         status = kv_speculator_push(d->speculator, b, prompt, d->prompt_lengths[b], error);
+        const int32_t next = next_of(d, b, 0);
         if (!status)
-            status = kv_speculator_push(d->speculator, b, &d->newest[b], 1, error);
+            status = kv_speculator_push(d->speculator, b, &next, 1, error);
     }
     return status ? status : kv_speculator_prepare(d->speculator, error);
 }
@@ -285,6 +325,12 @@ const int32_t *kv_decoder_prompt(const struct kv_decoder *d, int sequence, int *
         prompt += d->prompt_lengths[b];
     *n = d->prompt_lengths[sequence];
     return prompt;
+}
+
+const int32_t *kv_decoder_given(const struct kv_decoder *d, int sequence)
+{
+    const size_t room = (size_t)d->generation.n_prompt + (size_t)d->generation.room;
+    return d->text ? d->text + (size_t)sequence * room + d->prompt_lengths[sequence] : NULL;
 }
 
 const int32_t *kv_decoder_tokens(const struct kv_decoder *d, int sequence, int *n)

@@ -25,7 +25,10 @@ struct kv_decoder_options {
     int n_prefix;                      /* first tokens that all prompts, of one length, share, run once: 0..T */
     int n_new;                         /* N >= 0: most tokens a sequence */
     int32_t end_of_text;               /* the id that ends a sequence; -1: none does */
-    struct kv_speculation speculation; /* k 0: none; its sampling and n_tokens are seen to */
+    struct kv_speculation speculation; /* k 0: none; its sampling, n_tokens and text are seen to */
+    /* [n_prompts, n_new], greedily: what the sequences go on with, whatever the model says. All its work is done, and its
+     * own tokens are those of the generation: what it says at each place of that text. NULL: they go on with these. */
+    const int32_t *given_text;
     /* With n_prompts = 1 and without draws: the prompt is run once, for all sequences, and a reset goes back to behind
      * it. Its step is there as always, but takes no time: such a generation has no TTFT. */
     bool same_prompt;
@@ -38,7 +41,8 @@ struct kv_decoder {
     struct kv_speculator *speculator; /* NULL: a token a step */
     struct kv_generation generation;
     int32_t *prompt;   /* those of all sequences, one behind the other: [B, T] where all are as long */
-    int32_t *newest;   /* [B] what the step before selected last: the next one runs it */
+    int32_t *newest;   /* [B] what the step before selected last: the next one runs it, or the text's in its place */
+    int32_t *text;     /* [B, T + N] prompt and given text, at the row's beginning; NULL: none is given */
     int32_t *selected; /* [B, k + 1] and all that it selected */
     int *n_new;        /* [B] how many these are */
     int *n_left;       /* [B] tokens that are still wanted */
@@ -84,6 +88,9 @@ struct kv_decoder *kv_decoder_next(struct kv_decoder *decoders, int n);
 
 /* The prompt [*n] of one sequence. */
 const int32_t *kv_decoder_prompt(const struct kv_decoder *decoder, int sequence, int *n);
+
+/* The text [N] that is given to one sequence; NULL: none is. */
+const int32_t *kv_decoder_given(const struct kv_decoder *decoder, int sequence);
 
 /* The new tokens [*n] of one sequence, without its end_of_text. */
 const int32_t *kv_decoder_tokens(const struct kv_decoder *decoder, int sequence, int *n);

@@ -73,9 +73,14 @@ kv_status kv_generation_fill(struct kv_cell_run *cell, struct kv_error *error);
 kv_status kv_generation_write_tokens(struct kv_cell_run *cell, struct kv_error *error);
 void kv_generation_tell(const struct kv_cell_run *cell, char text[KV_CELL_TEXT_SIZE]);
 /* Ids [n_prompt] of a sequence's prompt: the benchmark's over and over, which a small model takes modulo its vocabulary,
- * or where the point asks for it pieces of a text. */
+ * or where the point asks for it pieces of a text, and a passage of its own where it is to be copied. */
 void kv_generation_prompt(const struct kv_run_settings *settings, const struct kv_point *point, int sequence,
                           int32_t *prompt);
+/* Ids [n] of a passage for models that have no text, each as often as words are in one. (copying.c) */
+void kv_copying_passage(int vocab_size, int sequence, int32_t *passage, int n);
+/* text [n]: the passage [n_passage], over and over, with another token in every edit_every-th place. */
+void kv_copying_text(int vocab_size, int sequence, const int32_t *passage, int n_passage, int edit_every, int32_t *text,
+                     int n);
 /* Whether the model's window takes the cell. Errors: ARGUMENT. */
 kv_status kv_generation_fit(const struct kv_cell *cell, const struct kv_config *config, struct kv_error *error);
 

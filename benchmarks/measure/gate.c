@@ -60,9 +60,10 @@ struct kv_reference {
     struct kv_reference *next;
     const char *weights, *gemm, *isa;
     const char *cache; /* of those that drop positions; "" */
-    int32_t *prompt;   /* [n_prompt] */
+    int32_t *prompt;   /* [n_prompt + n_given], and the text that is given behind it */
     enum kv_overflow overflow;
     int n_prompt;
+    int n_given;     /* n_tokens - 1 of a text that is given; 0: it goes on with its own tokens */
     int n_tokens;    /* compared, 1..GATE_TOKENS */
     float *logits;   /* [n_tokens, V] */
     int32_t *tokens; /* [n_tokens] */
@@ -107,26 +108,42 @@ static kv_status fill_reference(struct kv_run *run, struct kv_reference *referen
         memcpy(reference->logits + (size_t)i * V, kv_session_logits(session), V * sizeof *reference->logits);
         status = kv_session_greedy(session, &reference->tokens[i], error);
         if (!status && i + 1 < reference->n_tokens)
-            status = kv_session_decode(session, &reference->tokens[i], error);
+            status = kv_session_decode(
+                session, i < reference->n_given ? &reference->prompt[reference->n_prompt + i] : &reference->tokens[i],
+                error);
     }
     kv_session_free(session);
     return status;
 }
 
-/* The reference for such weights and that prompt [n_prompt of the cell], made when it is first asked for. */
-static kv_status find_reference(struct kv_cell_run *cell, const char *weights, const int32_t *prompt, int n_tokens,
-                                const struct kv_reference **out, struct kv_error *error)
+/* Whether the reference's tokens [n_tokens] stand where they are asked for: behind the same given text, or its own. */
+static bool goes_on_alike(const struct kv_reference *r, const int32_t *given, int n_tokens)
+{
+    const int n_given = given ? n_tokens - 1 : 0;
+    if (n_tokens == 1 || !given)
+        return n_tokens == 1 || r->n_given == 0;
+    return r->n_given >= n_given && memcmp(r->prompt + r->n_prompt, given, (size_t)n_given * sizeof *given) == 0;
+}
+
+/* The reference for such weights and the prompt of that sequence, with what is given behind it, made when it is first
+ * asked for. */
+static kv_status find_reference(struct kv_cell_run *cell, const char *weights, const struct kv_decoder *decoder,
+                                int sequence, int n_tokens, const struct kv_reference **out, struct kv_error *error)
 {
     struct kv_run *run = cell->run;
     const struct kv_arm *arm = &cell->cell->arm;
-    const int n_prompt = cell->cell->point.n_prompt;
+    const int32_t *given = kv_decoder_given(decoder, sequence);
+    const int n_given = given ? n_tokens - 1 : 0;
+    int n_prompt;
+    const int32_t *prompt = kv_decoder_prompt(decoder, sequence, &n_prompt);
     const size_t V = (size_t)run->settings->config->vocab_size;
     const char *cache = kv_cache_drops(arm->cache) ? arm->cache : "";
     const enum kv_overflow overflow = kv_cell_overflow(cell->cell);
     for (struct kv_reference *r = run->references; r; r = r->next)
         if (r->n_prompt == n_prompt && r->overflow == overflow && r->n_tokens >= n_tokens &&
-            strcmp(r->weights, weights) == 0 && memcmp(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt) == 0 &&
-            strcmp(r->cache, cache) == 0 && strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
+            goes_on_alike(r, given, n_tokens) && strcmp(r->weights, weights) == 0 &&
+            memcmp(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt) == 0 && strcmp(r->cache, cache) == 0 &&
+            strcmp(r->gemm, arm->gemm) == 0 && strcmp(r->isa, arm->isa) == 0) {
             *out = r;
             return KV_OK;
         }
@@ -138,9 +155,10 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
         .gemm = arm->gemm,
         .isa = arm->isa,
         .cache = cache,
-        .prompt = malloc((size_t)n_prompt * sizeof *r->prompt),
+        .prompt = malloc((size_t)(n_prompt + n_given) * sizeof *r->prompt),
         .overflow = overflow,
         .n_prompt = n_prompt,
+        .n_given = n_given,
         .n_tokens = n_tokens,
         .logits = calloc((size_t)n_tokens * V, sizeof *r->logits),
         .tokens = calloc((size_t)n_tokens, sizeof *r->tokens),
@@ -150,6 +168,8 @@ static kv_status find_reference(struct kv_cell_run *cell, const char *weights, c
         status = kv_fail(error, KV_ERROR_MEMORY, "no memory for the equality gate");
     } else {
         memcpy(r->prompt, prompt, (size_t)n_prompt * sizeof *prompt);
+        for (int i = 0; i < n_given; i++)
+            r->prompt[n_prompt + i] = given[i];
         status = fill_reference(run, r, arm->threads, error);
     }
     if (status) {
@@ -214,10 +234,8 @@ static kv_status find_references(struct kv_cell_run *cell, const struct kv_decod
                                  int n_tokens, const struct kv_reference **references, struct kv_error *error)
 {
     kv_status status = KV_OK;
-    for (int b = 0; !status && b < decoder->generation.batch; b++) {
-        int n;
-        status = find_reference(cell, weights, kv_decoder_prompt(decoder, b, &n), n_tokens, &references[b], error);
-    }
+    for (int b = 0; !status && b < decoder->generation.batch; b++)
+        status = find_reference(cell, weights, decoder, b, n_tokens, &references[b], error);
     return status;
 }
 

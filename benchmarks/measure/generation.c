@@ -170,6 +170,10 @@ void kv_generation_prompt(const struct kv_run_settings *settings, const struct k
                           int32_t *prompt)
 {
     const struct kv_run_text *text = &settings->text;
+    if (!is_of_text(settings, point) && point->edit_every) {
+        kv_copying_passage(settings->config->vocab_size, sequence, prompt, point->n_prompt);
+        return;
+    }
     if (!is_of_text(settings, point)) {
         for (int i = 0; i < point->n_prompt; i++)
             prompt[i] = settings->prompt[i % settings->n_prompt] % settings->config->vocab_size;
@@ -193,12 +197,19 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         status = kv_run_model(cell->run, arm->weights, arm->gemm, pool, &model, error);
     if (status)
         return status;
-    const int n_prompts = p->same_prompt || !is_of_text(cell->run->settings, p) ? 1 : p->batch;
-    int32_t *prompts = malloc((size_t)n_prompts * (size_t)p->n_prompt * sizeof *prompts);
+    const bool are_alike = p->same_prompt || !(is_of_text(cell->run->settings, p) || p->edit_every);
+    const int n_prompts = are_alike ? 1 : p->batch, n_given = p->edit_every ? p->n_new : 0;
+    const size_t room = (size_t)p->n_prompt + (size_t)n_given;
+    int32_t *prompts = malloc((size_t)n_prompts * room * sizeof *prompts);
     if (!prompts)
         return kv_fail(error, KV_ERROR_MEMORY, "no memory for %d prompts of %d tokens", n_prompts, p->n_prompt);
-    for (int b = 0; b < n_prompts; b++)
-        kv_generation_prompt(cell->run->settings, p, b, prompts + (size_t)b * (size_t)p->n_prompt);
+    int32_t *given = prompts + (size_t)n_prompts * (size_t)p->n_prompt;
+    for (int b = 0; b < n_prompts; b++) {
+        int32_t *prompt = prompts + (size_t)b * (size_t)p->n_prompt;
+        kv_generation_prompt(cell->run->settings, p, b, prompt);
+        kv_copying_text(cell->run->settings->config->vocab_size, b, prompt, p->n_prompt, p->edit_every,
+                        given + (size_t)b * (size_t)n_given, n_given);
+    }
     const struct kv_decoder_options options = {
         .session = kv_cell_session_options(cell->cell),
         .prompts = prompts,
@@ -208,6 +219,7 @@ static kv_status create_decoder(struct kv_cell_run *cell, struct kv_decoder *dec
         .end_of_text = -1,
         .same_prompt = p->same_prompt,
         .speculation = *speculation,
+        .given_text = n_given ? given : NULL,
         .n_prefix = p->n_prefix,
     };
     status = kv_decoder_create(decoder, model, pool, &options, error);
@@ -270,7 +282,8 @@ static kv_status compare_tokens(const struct kv_decoder *plain, const struct kv_
     return KV_OK;
 }
 
-/* A greedy generation has the tokens of the same arm without speculation, all of them. */
+/* A greedy generation has the tokens of the same arm without speculation, all of them; of a text that is given they are
+ * what the model itself says at each place. */
 static kv_status check_speculation(struct kv_cell_run *cell, struct kv_decoder *decoder, struct kv_error *error)
 {
     static const struct kv_speculation none = {.k = 0};

@@ -204,7 +204,8 @@ static kv_status add_cell(struct kv_plan *plan, struct kv_cell *cell, struct kv_
 {
     struct kv_row row = {0};
     const struct kv_engine *engine = kv_engine_find(cell->arm.engine);
-    if (cell->kind == KV_KIND_GENERATION && !kv_engine_takes(engine, cell->arm.weights))
+    if (cell->kind == KV_KIND_GENERATION && (!kv_engine_takes(engine, cell->arm.weights) ||
+                                             (cell->point.edit_every && !kv_engine_is_own(cell->arm.engine))))
         return KV_OK;
     reduce(&cell->arm, cell->kind);
     kv_cell_describe(cell, &row);
@@ -291,6 +292,7 @@ void kv_cell_describe(const struct kv_cell *cell, struct kv_row *row)
     set_size(row, KV_COLUMN_PROMPT_TOKENS, p->n_prompt);
     set_size(row, KV_COLUMN_NEW_TOKENS, p->n_new);
     set_size(row, KV_COLUMN_PREFIX_TOKENS, p->n_prefix);
+    set_size(row, KV_COLUMN_EDIT_EVERY, p->edit_every);
     /* The last new token is selected, not run. */
     const double context = cell->kind == KV_KIND_GENERATION ? (double)p->n_prompt + p->n_new - 1 : p->n_context;
     if (context > 0)

@@ -117,6 +117,8 @@ const struct kv_kind_info *kv_kind_info(enum kv_kind kind);
 struct kv_point {
     int batch, n_prompt, n_new; /* of a generation; of a load the batch */
     int n_prefix;               /* first tokens of the prompt that are run once for all sequences, and timed */
+    int edit_every;             /* of a generation: its text is given, the prompt again with every so many-th token
+                                   another one (copying.c); 0: the model writes */
     const char *shape;          /* of a kernel */
     int rows;                   /* of x; queries a head of attention */
     int n, k;                   /* the weights of a product are [k, n] */

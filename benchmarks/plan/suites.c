@@ -497,6 +497,34 @@ static kv_status plan_speculate(const struct kv_suite *suite, const struct kv_sw
     return status;
 }
 
+/* Plain steps and lookups over a text that is given: its prompt once more, with edits. What stays of drafts is then the
+ * task's and the lookup's, whatever the model would have said, and the time that of its shape. */
+static kv_status plan_copy(const struct kv_suite *suite, const struct kv_sweep *sweep, struct kv_plan *plan,
+                           struct kv_error *error)
+{
+    enum { PROMPT = 64, EDIT_EVERY = 32 };
+    static const char *const names[] = {"none", "lookup:2", "lookup:4", "lookup:8"};
+    static const int quick[] = {1}, all[] = {1, 4};
+    const struct kv_sweep arms = with_names(sweep, KV_COLUMN_SPECULATE, names, sizeof names / sizeof *names);
+    const int window = sweep->config->n_positions, length = window < 2 * PROMPT ? (window + 1) / 2 : PROMPT;
+    const struct sizes batches = batches_of(sweep, BY_EXTENT(sweep, quick, all, all));
+    const struct sizes prompts = prompts_of(sweep, (struct sizes){&length, 1});
+    kv_status status = KV_OK;
+    for (int p = 0; p < prompts.n; p++)
+        for (int b = 0; !status && b < batches.n; b++) {
+            const int n_prompt = prompts.values[p];
+            const struct kv_point point = {.batch = batches.values[b],
+                                           .n_prompt = n_prompt,
+                                           .n_new = sweep->n_new ? sweep->n_new
+                                                                 : fitting(sweep, n_prompt, n_prompt + 1),
+                                           .edit_every = EDIT_EVERY,
+                                           .of_text = true};
+            status = kv_plan_add(plan, suite->choice.name, KV_KIND_GENERATION, &arms, &point, sweep->repetitions,
+                                 error);
+        }
+    return status;
+}
+
 /* ---- Past the window ----------------------------------------------------------------------------------- */
 
 /* What goes on past the window, and in which cache. */
@@ -654,6 +682,7 @@ static const struct kv_suite suites[] = {
     {{"prefix", "sequences that share the beginning of their prompt: TTFT and bytes"}, true, 110, plan_prefix},
     {{"window", "caches of a budget, window, random, heavy: quality against bytes, and speed"}, true, 110, plan_window},
     {{"speculate", "drafts of several tokens a step: speed, tokens a step, acceptance"}, true, 110, plan_speculate},
+    {{"copy", "a text that is given, the prompt again with edits: what looking up gains there"}, true, 110, plan_copy},
     {{"overflow", "four windows of text: what stop, recompute, shift and a window cost a token"},
      true,
      110,

@@ -126,10 +126,10 @@ const struct kv_cell_results *kv_matcher_next(const struct kv_matcher *matcher, 
 static size_t rank_of(const char *text)
 {
     static const char *const order[] = {
-        "batch",      "trace",     "grid",     "depth",    "memory",  "parts",     "precision", "quality",
-        "window",     "speculate", "overflow", "kernels",  "matmul",  "attention", "c_attn",    "attn_proj",
-        "c_fc",       "mlp_proj",  "lm_head",  "decode",   "prefill", "naive",     "cached",    "f32",
-        "contiguous", "none",      "packed",   "openblas", "amx",     "avx512",    "avx2",
+        "batch",     "trace",      "grid",     "depth",    "memory",   "parts",   "precision", "quality",
+        "window",    "speculate",  "copy",     "overflow", "kernels",  "matmul",  "attention", "c_attn",
+        "attn_proj", "c_fc",       "mlp_proj", "lm_head",  "decode",   "prefill", "naive",     "cached",
+        "f32",       "contiguous", "none",     "packed",   "openblas", "amx",     "avx512",    "avx2",
     };
     size_t i = 0;
     while (i < sizeof order / sizeof *order && strcmp(order[i], text) != 0)

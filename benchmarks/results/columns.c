@@ -73,6 +73,10 @@ static const struct kv_column_info columns[KV_N_COLUMNS] = {
                                      "s", "tokens",
                                      "first tokens of the prompt that all sequences share, which are run once; empty: "
                                      "each runs its own")},
+    [KV_COLUMN_EDIT_EVERY] = {.name = "edit_every",
+                              POINT("e", "tokens",
+                                    "the new tokens are given, whatever the model says: the prompt again, with another "
+                                    "token in every so many-th place; empty: the model writes them")},
     [KV_COLUMN_CONTEXT_TOKENS] = {.name = "context_tokens",
                                   POINT("x", "tokens",
                                         "positions in the sequence when the last new token is selected; "
@@ -336,6 +340,7 @@ static const enum kv_column runs[] = {
     KV_COLUMN_PROMPT_TOKENS,
     KV_COLUMN_NEW_TOKENS,
     KV_COLUMN_PREFIX_TOKENS,
+    KV_COLUMN_EDIT_EVERY,
     KV_COLUMN_CONTEXT_TOKENS,
     KV_COLUMN_REPETITION,
     KV_COLUMN_ROUND,

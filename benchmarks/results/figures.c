@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "results/picture.h"
+#include "results/speculation.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -543,7 +544,12 @@ static const struct kv_figure figures[] = {
      .files = {"quality.csv", "runs.csv"},
      .same = KV_BIT(KV_COLUMN_CONTEXT_TOKENS),
      .write = kv_picture_window},
-    {.name = "speculate", .suite = "speculate", .files = {"runs.csv"}, .same = WORKLOAD, .write = kv_picture_speculate},
+    {.name = "speculate",
+     .suite = "speculate",
+     .otherwise = "copy",
+     .files = {"runs.csv"},
+     .same = WORKLOAD,
+     .write = kv_picture_speculate},
     {.name = "overflow",
      .suite = "overflow",
      .files = {"tokens.csv", "runs.csv"},
@@ -558,9 +564,19 @@ const struct kv_figure *kv_figure(int index)
     return index >= 0 && (size_t)index < sizeof figures / sizeof *figures ? &figures[index] : NULL;
 }
 
+static bool has_suite(const struct kv_results *results, const char *suite)
+{
+    for (size_t i = 0; i < results->n_cells; i++)
+        if (kv_cell_is(&results->cells[i], KV_COLUMN_SUITE, suite))
+            return true;
+    return false;
+}
+
 const char *kv_figure_suite(const struct kv_figure *figure, const struct kv_results *results)
 {
     const bool has_own = !figure->otherwise || kv_suite_has_ratio(results, figure->suite);
+    if (!has_own && strcmp(figure->otherwise, KV_COPY_SUITE) == 0) /* which has one path */
+        return !has_suite(results, figure->suite) && has_suite(results, KV_COPY_SUITE) ? KV_COPY_SUITE : figure->suite;
     return has_own || !kv_suite_has_ratio(results, figure->otherwise) ? figure->suite : figure->otherwise;
 }
 

@@ -375,7 +375,7 @@ static void tell_window(const struct kv_finding *f, char *text, size_t size)
 static void tell_speculation(const struct kv_finding *f, char *text, size_t size)
 {
     char tokens[KV_NUMBER_SIZE], foretold[KV_NUMBER_SIZE], expected[KV_NUMBER_SIZE], who[120] = "lookups",
-                                                                                     more[64] = "";
+                                                                                     more[64] = "", given[128] = "";
     struct kv_interval_text gain;
     struct kv_speculate_name name = {.k = 0};
     const double alpha = f->cell->figures[KV_COLUMN_ACCEPTANCE].median;
@@ -384,15 +384,19 @@ static void tell_speculation(const struct kv_finding *f, char *text, size_t size
         snprintf(who, sizeof who, "drafts by %.*s", name.n_model, name.model);
     if (f->n > 1)
         snprintf(more, sizeof more, "; the fastest of %zu lengths", f->n);
+    if (*f->cell->texts[KV_COLUMN_EDIT_EVERY])
+        snprintf(given, sizeof given, "on a text that is given, the prompt again with an edit every %s tokens, ",
+                 f->cell->texts[KV_COLUMN_EDIT_EVERY]);
     kv_interval_text(f->value, f->interval, &gain);
     const bool is_told = f->interval.low > 1 || f->interval.high < 1;
-    snprintf(text, size,
-             "%s: at batch %s %s of up to %d token%s stay %.0f %% of the time: %s tokens a step (%s by that), %s times "
-             "as fast as plain steps (%s)%s, where acceptance and costs foretell %s%s",
-             f->cell->texts[KV_COLUMN_SUITE], f->cell->texts[KV_COLUMN_BATCH], who, name.k, name.k == 1 ? "" : "s",
-             100 * alpha, kv_number_text(f->cell->figures[KV_COLUMN_STEP_TOKENS].median, tokens, sizeof tokens),
-             kv_number_text(kv_speculation_tokens(alpha, name.k), expected, sizeof expected), gain.value, gain.range,
-             is_told ? "" : ", not told apart from them", kv_number_text(f->value_2, foretold, sizeof foretold), more);
+    snprintf(
+        text, size,
+        "%s: %sat batch %s %s of up to %d token%s stay %.0f %% of the time: %s tokens a step (%s by that), %s times "
+        "as fast as plain steps (%s)%s, where acceptance and costs foretell %s%s",
+        f->cell->texts[KV_COLUMN_SUITE], given, f->cell->texts[KV_COLUMN_BATCH], who, name.k, name.k == 1 ? "" : "s",
+        100 * alpha, kv_number_text(f->cell->figures[KV_COLUMN_STEP_TOKENS].median, tokens, sizeof tokens),
+        kv_number_text(kv_speculation_tokens(alpha, name.k), expected, sizeof expected), gain.value, gain.range,
+        is_told ? "" : ", not told apart from them", kv_number_text(f->value_2, foretold, sizeof foretold), more);
 }
 
 static void tell_overflow(const struct kv_finding *f, char *text, size_t size)

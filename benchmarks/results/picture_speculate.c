@@ -41,11 +41,23 @@ static void write_kinds(struct kv_picture *p, const struct kinds *kinds)
     kv_picture_texts(p, "kind", names, kinds->n);
 }
 
+/* Of a text that is given, what it is. */
+static const char *task_of(const struct kv_picture *p, char text[KIND_SIZE])
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < p->n_cells && !*text; i++)
+        if (*p->cells[i].cell->texts[KV_COLUMN_EDIT_EVERY])
+            snprintf(text, KIND_SIZE, "a text that is given: the prompt again, an edit every %s tokens",
+                     p->cells[i].cell->texts[KV_COLUMN_EDIT_EVERY]);
+    return text;
+}
+
 /* Table `speculations`: a row a cell that drafts. */
 void kv_picture_speculate(struct kv_picture *p)
 {
     struct kv_range gain = {NAN, NAN}, tokens = {NAN, NAN}, drafts = {NAN, NAN};
     struct kinds kinds = {.n = 0};
+    char text[KIND_SIZE];
     p->is_empty = true;
     kv_picture_begin(p, "speculations",
                      "kind\tbatch\tk\tgain\tlow\thigh\tforetold\tstep_tokens\texpected_tokens\tacceptance");
@@ -71,6 +83,7 @@ void kv_picture_speculate(struct kv_picture *p)
     }
     kv_picture_end(p);
     write_kinds(p, &kinds);
+    kv_picture_text(p, "task", task_of(p, text), "");
     kv_picture_keys(p, "batch", KV_COLUMN_BATCH);
     kv_picture_range(p, "gain", &gain);
     kv_picture_range(p, "tokens", &tokens);

@@ -47,6 +47,7 @@ static bool is_later(enum kv_file_kind kind, enum kv_column column)
     case KV_COLUMN_VERIFY_MS:
     case KV_COLUMN_HELD_SEQUENCES:
     case KV_COLUMN_PREFIX_TOKENS:
+    case KV_COLUMN_EDIT_EVERY:
     case KV_COLUMN_PREFILL_FLOPS:
     case KV_COLUMN_PREFILL_BYTES:
     case KV_COLUMN_LIMIT_NS:

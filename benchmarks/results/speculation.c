@@ -5,7 +5,8 @@
 
 bool kv_is_of_speculation(const struct kv_cell_results *cell)
 {
-    return cell->file == KV_FILE_RUNS && kv_cell_is(cell, KV_COLUMN_SUITE, KV_SPECULATE_SUITE);
+    return cell->file == KV_FILE_RUNS &&
+           (kv_cell_is(cell, KV_COLUMN_SUITE, KV_SPECULATE_SUITE) || kv_cell_is(cell, KV_COLUMN_SUITE, KV_COPY_SUITE));
 }
 
 static bool is_timed(const struct kv_cell_results *cell)

@@ -1,4 +1,4 @@
-/* What speculation gains: a cell of suite speculate, held against plain steps at the same point.
+/* What speculation gains: a cell of suite speculate or copy, held against plain steps at the same point.
  *
  *   tokens    E = (1 - alpha^(k + 1)) / (1 - alpha), which a step of a sequence gives where every draft stays with the
  *             probability alpha (Leviathan et al. 2023, equation 1): kv_speculation_tokens. alpha is that of the rows, of
@@ -15,6 +15,7 @@
 #include "results/table.h"
 
 #define KV_SPECULATE_SUITE "speculate"
+#define KV_COPY_SUITE      "copy" /* of a text that is given */
 
 struct kv_speculated {
     const struct kv_cell_results
@@ -27,7 +28,7 @@ struct kv_speculated {
     size_t n_rounds;
 };
 
-/* A cell of the suite, plain steps among them. */
+/* A cell of these suites, plain steps among them. */
 bool kv_is_of_speculation(const struct kv_cell_results *cell);
 /* Errors: MEMORY. */
 kv_status kv_speculated_of(const struct kv_results *results, const struct kv_cell_results *cell,

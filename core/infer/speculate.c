@@ -31,8 +31,9 @@ struct kv_speculator {
     int n_positions; /* the session's window */
     struct kv_speculation_counts counts;
     struct kv_block block;
-    int32_t *tokens; /* [B, room] */
-    int *n;          /* [B] of them */
+    int32_t *tokens;     /* [B, room] */
+    const int32_t *text; /* [B, room] what they are to be; NULL: what the model says */
+    int *n;              /* [B] of them */
     struct kv_lookup *lookups;
     int32_t *matches; /* [B, room] the lookups' */
     /* of the step that runs */
@@ -59,6 +60,9 @@ static kv_status check(const struct kv_session *session, const struct kv_specula
                        KV_SPECULATE_MOST);
     if (o->n_tokens < 1)
         return kv_fail(error, KV_ERROR_ARGUMENT, "speculate: %d tokens of a sequence are not at least 1", o->n_tokens);
+    if (o->text && o->sampling.temperature > 0)
+        return kv_fail(error, KV_ERROR_ARGUMENT,
+                       "speculate: of a text that is given nothing is drawn; use temperature 0");
     if (o->draft && kv_model_config(o->draft)->vocab_size != V)
         return kv_fail(
             error, KV_ERROR_ARGUMENT,
@@ -147,6 +151,7 @@ kv_status kv_speculator_create(struct kv_speculator **out, struct kv_session *se
     s->vocab_size = session->engine.model->config.vocab_size;
     s->n_positions = session->engine.model->config.n_positions;
     s->room = o->n_tokens;
+    s->text = o->text;
     status = create_draft(s, o, error);
     if (!status)
         status = create_samplers(s, o, error);
@@ -362,17 +367,23 @@ static kv_status not_a_number(int b, struct kv_error *error)
                    b);
 }
 
-/* tokens [*n]: the drafts that stay, and one behind them. */
+/* For the tokens that a step gives sequence b, those that it goes on with. */
+static const int32_t *to_go_on(const struct kv_speculator *s, int b, const int32_t *tokens)
+{
+    return s->text ? s->text + (size_t)b * (size_t)s->room + (size_t)s->n[b] : tokens;
+}
+
+/* tokens [*n]: what the model says where the drafts stay, and behind them. */
 static kv_status judge_greedy(struct kv_speculator *s, int b, int32_t *tokens, int *n, struct kv_error *error)
 {
-    const int32_t *best = s->best + s->first_row[b], *drafts = drafts_of(s, b);
+    const int32_t *best = s->best + s->first_row[b], *drafts = drafts_of(s, b), *next = to_go_on(s, b, tokens);
     *n = 0;
     do {
         if (best[*n] < 0)
             return not_a_number(b, error);
         tokens[*n] = best[*n];
         ++*n;
-    } while (*n <= s->n_drafts[b] && drafts[*n - 1] == tokens[*n - 1]);
+    } while (*n <= s->n_drafts[b] && drafts[*n - 1] == next[*n - 1]);
     return KV_OK;
 }
 
@@ -517,7 +528,7 @@ kv_status kv_speculator_step(struct kv_speculator *s, const int *most, int32_t *
         return status;
     count(s, n_tokens);
     for (int b = 0; b < s->batch; b++)
-        (void)kv_speculator_push(s, b, tokens + (size_t)b * (size_t)(s->k + 1), n_tokens[b], NULL);
+        (void)kv_speculator_push(s, b, to_go_on(s, b, tokens + (size_t)b * (size_t)(s->k + 1)), n_tokens[b], NULL);
     s->counts.draft_ns += drafted - start;
     s->counts.verify_ns += now_ns() - drafted;
     return KV_OK;
