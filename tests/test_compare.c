@@ -226,14 +226,15 @@ static void test_csv(void **state)
     char *text = read_text(path);
     assert_int_equal(count_lines(text, ""), 1 + 2 + 5);
     assert_says(
-        text, "metric,base,other,suite,engine,path,weights,cache,kv,gemm,isa,threads,chunk,speculate,overflow,batch,"
-              "prompt_tokens,"
-              "new_tokens,prefix_tokens,edit_every,model,weights_source,n_base,"
-              "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,"
-              "corrected_by,verdict\n"
-              "ttpt_ms,A/runs.csv,B/runs.csv,batch,,cached,f32,contiguous,f32,openblas,avx2,2,,,,1,21,50,,,gpt2,F32,9,9,"
-              "10.5,11.5,"
-              "1.0952381,");
+        text,
+        "metric,base,other,suite,engine,path,weights,cache,kv,gemm,isa,threads,chunk,speculate,overflow,batch,"
+        "prompt_tokens,"
+        "new_tokens,prefix_tokens,edit_every,model,weights_source,n_base,"
+        "n_other,median_base,median_other,ratio,ratio_low,ratio_high,rounds,rounds_needed,machine_pct,"
+        "corrected_by,verdict\n"
+        "ttpt_ms,A/runs.csv,B/runs.csv,batch,,cached,f32,contiguous,f32,openblas,avx2,2,,,,1,21,50,,,gpt2,F32,9,9,"
+        "10.5,11.5,"
+        "1.0952381,");
     assert_says(text, ",9,,5,,slower\n");
     assert_says(text,
                 "\n,A/runs.csv,B/runs.csv,batch,,naive,f32,,,openblas,avx2,2,,,,1,21,50,,,gpt2,F32,,,,,,,,,,,,failed "
