@@ -12,6 +12,7 @@
 #include "unit.h"
 
 #include <malloc.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 enum { WINDOW = 64, HALF = WINDOW / 2, VOCABULARY = 101, BATCH = 2, MOST_ROUNDS = 1 << 20, FEWEST_ROUNDS = 20 };
 
 /* How far the median ratio may be from 1: rounds are pairs of the same moment, but other programs share the caches. */
-#define TIME_BOUND 0.05
+#define TIME_BOUND       0.05
+#define MOST_TIMES_AGAIN 5
 
 static const struct kv_config shape = {.n_layer = 2,
                                        .n_head = 2,
@@ -148,6 +150,18 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Rounds for so long, and a few at least; the median of all ratios so far. */
+static double run_rounds(struct runs *r, const struct arm *arm, double seconds)
+{
+    const int64_t end = ns_of(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
+    const int fewest = r->n_rounds + FEWEST_ROUNDS;
+    while (r->n_rounds < fewest || ns_of(CLOCK_MONOTONIC) < end)
+        run_round(r, arm);
+    const size_t n = (size_t)(r->n_rounds < MOST_ROUNDS ? r->n_rounds : MOST_ROUNDS);
+    qsort(r->ratios, n, sizeof *r->ratios, by_value);
+    return r->ratios[n / 2];
+}
+
 static void run_arm(const struct arm *arm, double seconds, double *ratios)
 {
     struct runs r = {.ratios = ratios, .state = 11};
@@ -156,21 +170,20 @@ static void run_arm(const struct arm *arm, double seconds, double *ratios)
     run_round(&r, arm);
     const long kib = anonymous_kib();
     const size_t given = mallinfo2().uordblks;
-    const int64_t end = ns_of(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
-    while (r.n_rounds < FEWEST_ROUNDS || ns_of(CLOCK_MONOTONIC) < end)
-        run_round(&r, arm);
+    double ratio = run_rounds(&r, arm, seconds);
+    /* Of several threads the time of one is not the step's. A machine that has other work may have been of two minds. */
+    const bool is_timed = arm->threads == 1;
+    for (int again = 0; is_timed && fabs(ratio - 1) >= TIME_BOUND && again < MOST_TIMES_AGAIN; again++)
+        ratio = run_rounds(&r, arm, seconds);
     const long grown = anonymous_kib() - kib;
-    const size_t n = (size_t)(r.n_rounds < MOST_ROUNDS ? r.n_rounds : MOST_ROUNDS);
-    qsort(ratios, n, sizeof *ratios, by_value);
     printf(
         "%s %s %s, %d thread%s: %d tokens past the window's end, %d overflows; memory %+ld KiB; a step takes %.3f of a "
         "young one's\n",
         arm->policy == KV_OVERFLOW_SHIFT ? "shift" : "recompute", arm->cache, arm->kv, arm->threads,
-        arm->threads == 1 ? "" : "s", r.n_rounds * HALF, kv_session_overflows(r.old), grown, ratios[n / 2]);
+        arm->threads == 1 ? "" : "s", r.n_rounds * HALF, kv_session_overflows(r.old), grown, ratio);
     assert_true(grown <= 0);
     assert_true(mallinfo2().uordblks <= given);
-    if (arm->threads == 1) /* of several, the time of one is not the step's */
-        assert_true(ratios[n / 2] > 1 - TIME_BOUND && ratios[n / 2] < 1 + TIME_BOUND);
+    assert_true(!is_timed || fabs(ratio - 1) < TIME_BOUND);
     close_runs(&r);
 }
 
