@@ -192,7 +192,7 @@ PY
 
 @test "what does not fit into the time is left out, and the largest first" {
     ends 0 bench --suite batch --batch 2000000000,1 --new 4 --reps 6 --time 30s --out run
-    counts 1 'without the 2 largest of 4 cells; give it more --time' "$err"
+    counts 1 'were not enough: the 2 largest of 4 cells were left out; give it more --time' "$err"
     rows run <<'PY'
 for r in rows[:2]:
     assert (r['status'], r['batch']) == ('skipped', '2000000000')
@@ -315,7 +315,7 @@ assert live['int4/int8'] < live['int8'] and len({r['logit_difference'] for r in 
 PYTHON
     for wrong in int8/int8,int8 int8/x /int8 int8/int4/f32; do
         ends 2 bench --kv $wrong --out other
-        has "$err" "'$wrong' is not a list of different names of f32, bf16, int8, int4, or two of them as KEYS/VALUES"
+        has "$err" "'$wrong' has an unknown or repeated name; choose from f32, bf16, int8, int4, or two of them as KEYS/VALUES"
     done
     ends 2 "$program" evaluate --text text --kv int9/int4
     has "$err" "'int9/int4' is not one of f32, bf16, int8, int4, or two of them as KEYS/VALUES"

@@ -330,5 +330,5 @@ started_over() {
     ends 0 "$program" compare "$reference" --by gemm --format csv
     is "$(sed '1d; /^,/d; /^$/d' <<<"$out" | cut -d , -f 1 | sort -u)" gflops
     ends 2 "$program" compare "$reference" --by path --metric TTFT,ttft_ms
-    has "$err" 'not a list of different names'
+    has "$err" 'an unknown or repeated name; choose from'
 }

@@ -505,12 +505,12 @@ INLINED void look_ahead(enum kv_kept kept, const struct kv_attention *a, int par
 }
 
 /* The centres of the part's n blocks side by side, as without places; gathered [kv_attention_scratch's]: where they
- * are copied to unless they lie so. */
+ * are copied to unless they lie so and fill their vectors, beside which another sequence's may just be written. */
 INLINED void find_centres(const struct kv_attention *a, const int32_t *places, int n, bool run, struct tile_part *p,
                           char *gathered)
 {
     const size_t size = (size_t)a->head_size, first = (size_t)places[0];
-    const bool side_by_side = run && first % KV_KEY_BLOCK == 0;
+    const bool side_by_side = run && n == KV_KEY_BLOCK && first % KV_KEY_BLOCK == 0;
     uint16_t *scales = (uint16_t *)(void *)(gathered + KV_KEY_BLOCK * size);
     p->centres = side_by_side ? (const char *)a->centres + first * size : gathered;
     p->centre_scales = side_by_side ? a->centre_scales + first : scales;
