@@ -248,7 +248,7 @@ static double processor_seconds(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* What is linear takes a twentieth of it; what is quadratic takes hours. */
+/* The thread sanitizer makes it many times slower. */
 #ifdef __SANITIZE_THREAD__
 #define MOST_SECONDS 100
 #else
