@@ -403,7 +403,7 @@ static void test_environments(void **state)
                 "\nEnvironments differ:\n  machine.cpu.name: Zen in A, Xeon in B\n  run.threads: 2 in A, 4 in "
                 "B\n  libraries.openblas_core: SkylakeX in A, Prescott in B\n\nB against A");
     RUN(cli, "compare", "A", "B", "--metric", "ttpt_ms", "--format", "csv");
-    assert_says(cli->out, "\nmachine.cpu.name,Zen,Xeon,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,environment\nrun.threads,2,4,,,");
+    assert_says(cli->out, "\nmachine.cpu.name,Zen,Xeon,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,environment\nrun.threads,2,4,,,");
     put(cli, "B/context.json", "{\"machine\": ");
     RUN(cli, "compare", "A", "B");
     assert_exit(cli, 0);
