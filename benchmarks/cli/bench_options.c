@@ -169,8 +169,8 @@ static bool parse_own(struct bench_settings *s, int argc, char **argv, int *stat
         {.name = "time",
          .argument = "TIME",
          .help = "of the whole run, such as 90s, 10m or 1h: what does not fit is left out (default 14m;\n"
-                 "                           2m for each where only paged, prefix, window, speculate, copy or overflow\n"
-                 "                           are asked for, 100s with --quick, no end with --full; 0: no end)",
+                 "                           2m for each of paged, prefix, window, speculate, copy, overflow alone;\n"
+                 "                           100s with --quick, no end with --full; 0: no end)",
          .seconds = &s->time_s},
         {.name = "min-time",
          .argument = "TIME",
