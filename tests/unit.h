@@ -1,5 +1,6 @@
 /* Programs of tests that list themselves: TEST(name) { ... } is a test of its program, in the order of the file, and
- * GROUP names what is set up before all of them. `main` is in unit.c. */
+ * GROUP names what is set up before all of them. KV_TESTS, a pattern of names, leaves out the others. `main` is in
+ * unit.c. */
 #ifndef KV_TESTS_UNIT_H
 #define KV_TESTS_UNIT_H
 

@@ -27,6 +27,7 @@ static void stop_on_signal(int number)
 struct model_source {
     const char *command;
     struct model_options options;
+    char for_engines[ENGINE_PATH_SIZE]; /* its files, once an engine has asked for them */
 };
 
 /* What a run is made of, while it lives. */
@@ -73,8 +74,8 @@ static kv_status speculate(void *context, const struct kv_arm *arm, struct kv_po
 /* kv_run_settings.start_engine */
 static kv_status start_engine(void *context, const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error)
 {
-    const struct model_source *source = context;
-    return engine_start(source->command, &source->options, arm->engine, arm->weights, arm->threads, peer, error);
+    struct model_source *source = context;
+    return engine_start(source->command, &source->options, source->for_engines, arm, peer, error);
 }
 
 /* The thread counts that were asked for: the first, 0 being the default, and the largest. */

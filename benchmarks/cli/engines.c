@@ -61,6 +61,7 @@ static bool exists(const char *folder, const char *name)
 static kv_status provide_model(const char *command, const struct model_options *asked, char folder[ENGINE_PATH_SIZE],
                                struct kv_error *error)
 {
+    char place[ENGINE_PATH_SIZE];
     struct model_options options = *asked;
     struct kv_pool *pool;
     struct kv_model *model;
@@ -72,14 +73,16 @@ static kv_status provide_model(const char *command, const struct model_options *
     status = model_load(command, &options, pool, &model, error);
     if (!status) {
         const char *name = strrchr(asked->model, '/') ? strrchr(asked->model, '/') + 1 : asked->model;
-        snprintf(folder, ENGINE_PATH_SIZE, "%s/models/%s-%s", engines_home(), name, kv_model_source(model));
-        for (char *colon = folder; (colon = strchr(colon, ':'));)
+        snprintf(place, sizeof place, "%s/models/%s-%s", engines_home(), name, kv_model_source(model));
+        for (char *colon = place; (colon = strchr(colon, ':'));)
             *colon = '-'; /* "synthetic:42" */
-        status = kv_folder_make(folder, error);
-        if (!status && !exists(folder, "model.safetensors"))
-            status = export_model(&options, model, "hf", folder, error);
-        if (!status && !exists(folder, "model.gguf"))
-            status = export_model(&options, model, "gguf", folder, error);
+        status = kv_folder_make(place, error);
+        if (!status && !exists(place, "model.safetensors"))
+            status = export_model(&options, model, "hf", place, error);
+        if (!status && !exists(place, "model.gguf"))
+            status = export_model(&options, model, "gguf", place, error);
+        if (!status)
+            memcpy(folder, place, sizeof place);
         kv_model_free(model);
     }
     kv_pool_free(pool);
@@ -119,11 +122,12 @@ static kv_status read_patience(double *seconds, struct kv_error *error)
                    text);
 }
 
-kv_status engine_start(const char *command, const struct model_options *model, const char *name, const char *weights,
-                       int threads, struct kv_peer **peer, struct kv_error *error)
+kv_status engine_start(const char *command, const struct model_options *model, char folder[ENGINE_PATH_SIZE],
+                       const struct kv_arm *arm, struct kv_peer **peer, struct kv_error *error)
 {
+    const char *name = arm->engine;
     const struct kv_engine *engine = kv_engine_find(name);
-    char python[ENGINE_PATH_SIZE], adapter[ENGINE_PATH_SIZE + 300], folder[ENGINE_PATH_SIZE], n_threads[16];
+    char python[ENGINE_PATH_SIZE], adapter[ENGINE_PATH_SIZE + 300], n_threads[16];
     char home[ENGINE_PATH_SIZE];
     if (!engine_installed(engine, python)) {
         if (!getenv("KVBENCH_ADAPTERS"))
@@ -133,16 +137,16 @@ kv_status engine_start(const char *command, const struct model_options *model, c
     }
     double patience;
     kv_status status = read_patience(&patience, error);
-    if (!status)
+    if (!status && !*folder)
         status = provide_model(command, model, folder, error);
     if (status)
         return status;
     snprintf(adapter, sizeof adapter, "%s/%s.py", adapters_home(home), name);
     for (char *dash = strrchr(adapter, '/'); (dash = strchr(dash, '-'));)
         *dash = '_';
-    snprintf(n_threads, sizeof n_threads, "%d", threads);
+    snprintf(n_threads, sizeof n_threads, "%d", arm->threads);
     const char *const argv[] = {python,      "-IB",   adapter,     "--model", folder,
-                                "--weights", weights, "--threads", n_threads, NULL};
+                                "--weights", arm->weights, "--threads", n_threads, NULL};
     signal(SIGPIPE, SIG_IGN); /* one that has ended is told of by its stderr */
     status = kv_peer_start(peer, name, argv, patience > 0 ? patience : START_SECONDS, error);
     if (!status)

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A first generation also compiles, and fills pools: warm when two in a row agree, or after so many. */
+/* A first generation, a whole one, also compiles, and fills pools; then the first tokens of one, until two in a row agree
+ * or there were so many: all cells of all engines have to be open before the rounds begin. */
 #define WARM_UP_AGREEMENT 0.05
-#define WARM_UP_MOST      4
+#define WARM_UP_MOST      3
+#define WARM_UP_TOKENS    8
 
 /* Of CPU time, a hundredth of a second each: fewer say nothing of a thread. */
 #define LEAST_TICKS 5
@@ -220,24 +222,48 @@ static kv_status generate(struct engine_state *state, struct kv_error *error)
     return status;
 }
 
+/* Only the first `room` tokens of it. */
+static kv_status generate_some(struct engine_state *state, int room, struct kv_error *error)
+{
+    const int whole = state->generation.room;
+    state->generation.room = room < whole ? room : whole;
+    const kv_status status = generate(state, error);
+    state->generation.room = whole;
+    return status;
+}
+
+/* A whole generation takes the first token's time, and for each other one what those of a short one took. */
+static kv_status warm_up(struct kv_cell_run *cell, struct engine_state *state, struct kv_error *error)
+{
+    const int n_new = cell->cell->point.n_new, n_tokens = n_new < WARM_UP_TOKENS ? n_new : WARM_UP_TOKENS;
+    double previous = INFINITY;
+    for (int i = 0; i < WARM_UP_MOST; i++) {
+        const kv_status status = generate_some(state, n_tokens, error);
+        if (status)
+            return status;
+        const double seconds = (double)kv_generation_ns(&state->generation) * 1e-9;
+        const double first = state->common.first_seconds;
+        cell->result.estimate = n_tokens == n_new ? seconds : first + (seconds - first) * (n_new - 1) / (n_tokens - 1);
+        if (fabs(seconds - previous) <= WARM_UP_AGREEMENT * fmin(seconds, previous))
+            break;
+        previous = seconds;
+    }
+    return KV_OK;
+}
+
 static kv_status check_and_warm_up(struct kv_cell_run *cell, struct engine_state *state, struct kv_error *error)
 {
     struct kv_peer_thread before[KV_PEER_MOST_THREADS];
     const int n_before = kv_peer_threads(state->process->peer, before);
-    double previous = INFINITY;
-    for (int i = 0; i < WARM_UP_MOST; i++) {
-        kv_status status = generate(state, error);
-        if (!status && i == 0) {
-            kv_row_set_number(&cell->row, KV_COLUMN_COLD_TTFT_MS, state->common.first_seconds * 1e3);
-            status = check_tokens(cell, state, error);
-        }
-        if (status)
-            return status;
-        cell->result.estimate = (double)kv_generation_ns(&state->generation) * 1e-9;
-        if (fabs(cell->result.estimate - previous) <= WARM_UP_AGREEMENT * fmin(cell->result.estimate, previous))
-            break;
-        previous = cell->result.estimate;
-    }
+    kv_status status = generate(state, error);
+    if (status)
+        return status;
+    kv_row_set_number(&cell->row, KV_COLUMN_COLD_TTFT_MS, state->common.first_seconds * 1e3);
+    status = check_tokens(cell, state, error);
+    if (!status)
+        status = warm_up(cell, state, error);
+    if (status)
+        return status;
     const int n_threads = count_threads(state->process->peer, before, n_before);
     kv_row_set_number(&cell->row, KV_COLUMN_ENGINE_THREADS, n_threads ? n_threads : NAN);
     return KV_OK;
@@ -277,11 +303,7 @@ static kv_status settle(struct kv_cell_run *cell, struct kv_error *error)
     struct engine_state *state = cell->state;
     if (state->common.first_seconds >= KV_SETTLE_SECONDS)
         return KV_OK;
-    const int room = state->generation.room;
-    state->generation.room = 1;
-    const kv_status status = generate(state, error);
-    state->generation.room = room;
-    return status;
+    return generate_some(state, 1, error);
 }
 
 static kv_status repeat(struct kv_cell_run *cell, int64_t n, double *seconds, struct kv_error *error)

@@ -17,6 +17,8 @@ static const struct kv_limits slow_machine = {
 #define OPENING_SHORT 3.0
 #define OPENING_LONG  0.5
 #define SHORT_SECONDS 2.0
+/* Of another engine's: one whole repetition, and the first tokens a few times. */
+#define OPENING_ENGINE 1.5
 
 /* Of a repetition's own time, what probes and counts add, and at most a first token that is not timed. */
 #define AROUND_SHARE 0.06
@@ -83,6 +85,8 @@ double kv_predict_opening(const struct kv_run *run, int index)
         return 0; /* it is run once, in its repetition */
     if (run->plan->cells[index].kind != KV_KIND_GENERATION)
         return 2 * seconds;
+    if (!kv_engine_is_own(run->plan->cells[index].arm.engine))
+        return OPENING_ENGINE * seconds;
     const double first = seconds / run->plan->cells[index].point.n_new;
     return fmax(seconds * (seconds < SHORT_SECONDS ? OPENING_SHORT : OPENING_LONG), 2 * first);
 }
