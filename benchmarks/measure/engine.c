@@ -11,11 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A first generation, a whole one, also compiles, and fills pools; then the first tokens of one, until two in a row agree
- * or there were so many: all cells of all engines have to be open before the rounds begin. */
-#define WARM_UP_AGREEMENT 0.05
-#define WARM_UP_MOST      3
-#define WARM_UP_TOKENS    8
+/* A first generation, a whole one, also compiles, and fills pools; then so many times the first tokens of one: all cells
+ * of all engines have to be open before the rounds begin. */
+#define WARM_UPS       2
+#define WARM_UP_TOKENS 8
 
 /* Of CPU time, a hundredth of a second each: fewer say nothing of a thread. */
 #define LEAST_TICKS 5
@@ -232,21 +231,19 @@ static kv_status generate_some(struct engine_state *state, int room, struct kv_e
     return status;
 }
 
-/* A whole generation takes the first token's time, and for each other one what those of a short one took. */
+/* A whole generation takes the first token's time, and for each other one what those of a short one took; the quicker
+ * one tells, since the other may have been held up. */
 static kv_status warm_up(struct kv_cell_run *cell, struct engine_state *state, struct kv_error *error)
 {
     const int n_new = cell->cell->point.n_new, n_tokens = n_new < WARM_UP_TOKENS ? n_new : WARM_UP_TOKENS;
-    double previous = INFINITY;
-    for (int i = 0; i < WARM_UP_MOST; i++) {
+    for (int i = 0; i < WARM_UPS; i++) {
         const kv_status status = generate_some(state, n_tokens, error);
         if (status)
             return status;
         const double seconds = (double)kv_generation_ns(&state->generation) * 1e-9;
         const double first = state->common.first_seconds;
-        cell->result.estimate = n_tokens == n_new ? seconds : first + (seconds - first) * (n_new - 1) / (n_tokens - 1);
-        if (fabs(seconds - previous) <= WARM_UP_AGREEMENT * fmin(seconds, previous))
-            break;
-        previous = seconds;
+        const double whole = n_tokens == n_new ? seconds : first + (seconds - first) * (n_new - 1) / (n_tokens - 1);
+        cell->result.estimate = i == 0 ? whole : fmin(cell->result.estimate, whole);
     }
     return KV_OK;
 }
