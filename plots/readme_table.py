@@ -48,10 +48,10 @@ def speeds(program):
             for r in rows if r["suite"] == "batch" and r["ratio"] and r["other"] == "cached"}
 
 
-def steadiness(program):
+def steadiness(program, place):
     """"Machine: steady (..)." as the footers of the figures have it."""
     with tempfile.TemporaryDirectory() as folder:
-        run(program, "tables", RUN, folder)
+        run(program, "tables", place, folder)
         with open(os.path.join(folder, "benchmark_results", "settings"), encoding="utf-8") as file:
             return next(line for line in file if line.startswith("steadiness = ")).split("'")[1]
 
@@ -96,7 +96,7 @@ def batch_table(program):
         f"{context['machine']['cpu']['name']}, {some['isa']}, gemm {some['gemm']}; prompt of {some['prompt_tokens']} tokens, "
         f"{some['new_tokens']} new ones. Medians of {some['n']} repetitions or more, in brackets their 95 % interval; "
         f"of the limit: by the probes around each; ?: not told apart by these rounds; –: not measured in the time of the "
-        f"run, or without a share. {steadiness(program)}"
+        f"run, or without a share. {steadiness(program, RUN)}"
     )
     return lines
 
@@ -121,13 +121,16 @@ def peers_table(program):
         lines.append("| " + " | ".join([r["weights"], r["batch"], r["engine"], *figures,
                      f"{float(r['rss_peak_bytes']) / 2**20:.0f}", number(r["startup_s_median"]) if not own else "–",
                      f"{float(r['same_tokens']):.0f} of {r['new_tokens']}" if not own else "–"]) + " |")
+    left_out = [f"{r['engine']} at batch {r['batch']}" for r in read("summary.csv", PEERS) if r["status"] == "skipped"]
+    missing = f"Left out, for time: {', '.join(left_out)}. " if left_out else ""
     versions = sorted({f"{r['engine']} {r['engine_version']}" for r in cells if r["engine_version"]})
     with open(os.path.join(PEERS, "context.json"), encoding="utf-8") as file:
         machine = json.load(file)["machine"]["cpu"]["name"]
     some = cells[0]
     lines += ["", f"{some['model']}, {some['threads']} threads on an {machine}; prompt of {some['prompt_tokens']} tokens. "
               f"Of kvbench medians, of the others multiples of it in pairs of one round, with their 95 % interval: times "
-              f"above 1 are slower, tokens/s above 1 faster. {', '.join(versions)}."]
+              f"above 1 are slower, tokens/s above 1 faster. {missing}{', '.join(versions)}. "
+              f"{steadiness(program, PEERS)}"]
     return lines
 
 

@@ -265,6 +265,8 @@ static void tell_of_time(const struct bench *bench)
     kv_clock_text(bench->asked->time_s, time);
     if (run->n_left_out == bench->plan.n_cells)
         n += (size_t)snprintf(text + n, sizeof text - n, ", nothing was measured");
+    else if (run->n_left_out == 1)
+        n += (size_t)snprintf(text + n, sizeof text - n, ", the largest of %d cells was left out", bench->plan.n_cells);
     else if (run->n_left_out)
         n += (size_t)snprintf(text + n, sizeof text - n, ", the %d largest of %d cells were left out", run->n_left_out,
                               bench->plan.n_cells);

@@ -492,11 +492,20 @@ static void write_kernels(struct kv_picture *p)
 
 #define WORKLOAD (KV_BIT(KV_COLUMN_PROMPT_TOKENS) | KV_BIT(KV_COLUMN_NEW_TOKENS))
 
+static bool has_suite(const struct kv_results *results, const char *suite)
+{
+    for (size_t i = 0; i < results->n_cells; i++)
+        if (kv_cell_is(&results->cells[i], KV_COLUMN_SUITE, suite))
+            return true;
+    return false;
+}
+
 /* A new figure is a row here, and its file plots/NAME.gp. */
 static const struct kv_figure figures[] = {
     {.name = "benchmark_results",
      .suite = "batch",
      .otherwise = "grid",
+     .needs = kv_suite_has_ratio,
      .files = {"runs.csv"},
      .same = WORKLOAD,
      .write = write_batch},
@@ -547,6 +556,7 @@ static const struct kv_figure figures[] = {
     {.name = "speculate",
      .suite = "speculate",
      .otherwise = "copy",
+     .needs = has_suite,
      .files = {"runs.csv"},
      .same = WORKLOAD,
      .write = kv_picture_speculate},
@@ -564,20 +574,11 @@ const struct kv_figure *kv_figure(int index)
     return index >= 0 && (size_t)index < sizeof figures / sizeof *figures ? &figures[index] : NULL;
 }
 
-static bool has_suite(const struct kv_results *results, const char *suite)
-{
-    for (size_t i = 0; i < results->n_cells; i++)
-        if (kv_cell_is(&results->cells[i], KV_COLUMN_SUITE, suite))
-            return true;
-    return false;
-}
-
 const char *kv_figure_suite(const struct kv_figure *figure, const struct kv_results *results)
 {
-    const bool has_own = !figure->otherwise || kv_suite_has_ratio(results, figure->suite);
-    if (!has_own && strcmp(figure->otherwise, KV_COPY_SUITE) == 0) /* which has one path */
-        return !has_suite(results, figure->suite) && has_suite(results, KV_COPY_SUITE) ? KV_COPY_SUITE : figure->suite;
-    return has_own || !kv_suite_has_ratio(results, figure->otherwise) ? figure->suite : figure->otherwise;
+    const bool other = figure->otherwise && !figure->needs(results, figure->suite) &&
+                       figure->needs(results, figure->otherwise);
+    return other ? figure->otherwise : figure->suite;
 }
 
 bool kv_figure_concerns(const struct kv_figure *figure, const struct kv_results *results)

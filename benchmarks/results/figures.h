@@ -19,11 +19,13 @@
 #include <stdio.h>
 
 struct kv_picture;
+struct kv_results;
 
 struct kv_figure {
     const char *name;
     const char *suite;     /* that measures it; "training": kvbench train */
-    const char *otherwise; /* where that one has no cell on both paths and this one has, it is drawn; NULL */
+    const char *otherwise; /* where that one has not what the figure needs and this one has, it is drawn; NULL */
+    bool (*needs)(const struct kv_results *results, const char *suite); /* with otherwise: cells on both paths, or any */
     const char *files[3];  /* that must be there; the first has its rows */
     kv_column_set same; /* columns, a bit each, in which all its cells agree, beside model and source of the weights */
     enum kv_column varying;                    /* not 0: said and drawn of runs only that have several values of it */
@@ -33,7 +35,6 @@ struct kv_figure {
 const struct kv_figure *kv_figure(int index);
 
 /* Whether that figure tells of such a run: those that compare the values of a column need more than one. */
-struct kv_results;
 bool kv_figure_concerns(const struct kv_figure *figure, const struct kv_results *results);
 
 /* The suite of the run that the figure shows: its own, or the other one. */
