@@ -63,6 +63,10 @@ same_rows() {
     has "$err" '--resume run'
     ends 1 "$program" bench --quiet --resume run
     same_rows run
+    # looked at once more, it stays what it was, with the machine and the time that it was measured in
+    cp -r run before
+    ends 1 "$program" bench --quiet --resume run --verbose
+    diff -r before run
 }
 
 @test "what cannot be resumed" {

@@ -222,6 +222,21 @@ static void test_steal(void **state)
     assert_true(kv_cpu_time_steal_percent(&unknown, &end) == -1);
 }
 
+/* Mappings that only touch the bytes do not count, and one that goes on beyond them counts no more than them. */
+static void test_huge_pages(void **state)
+{
+    (void)state;
+    const void *base = (const void *)(uintptr_t)0x10000000;
+    assert_int_equal(kv_huge_bytes(base, 4 * MIB, sample_root), -1);
+    sample_put("0fe00000-10000000 rw-p 00000000 00:00 0 \nRss:  2048 kB\nAnonHugePages:      2048 kB\n"
+               "10000000-10200000 rw-p 00000000 00:00 0 \nAnonHugePages:      2048 kB\nVmFlags: rd wr hg \n"
+               "10200000-10400000 rw-p 00000000 00:00 0 \nAnonHugePages:         0 kB\n"
+               "10400000-10c00000 rw-p 00000000 00:00 0  [heap]\nAnonHugePages:      8192 kB\n",
+               "/proc/self/smaps");
+    assert_int_equal(kv_huge_bytes(base, 4 * MIB, sample_root), 2 * MIB);
+    assert_int_equal(kv_huge_bytes(base, 5 * MIB, sample_root), 5 * MIB);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sample_set_up, sample_tear_down)
 
 /* ---- Counts ------------------------------------------------------------------------------------------ */
@@ -278,6 +293,7 @@ int main(void)
         TEST(test_quota),
         TEST(test_topology_that_contradicts_itself),
         TEST(test_this_machine),
+        TEST(test_huge_pages),
         TEST(test_steal),
         TEST(counts_tell_what_happened_between),
         TEST(counts_that_are_not_there_are_unknown),

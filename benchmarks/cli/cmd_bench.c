@@ -109,8 +109,8 @@ static void join_names(const struct name_list *list, const char *otherwise, char
 static void set_up(struct bench *bench)
 {
     const struct bench_settings *asked = bench->asked;
-    bench->source = (struct model_source){bench->command, asked->model};
-    bench->text_source = (struct model_source){bench->command, bench->text.model};
+    bench->source = (struct model_source){bench->command, asked->model, ""};
+    bench->text_source = (struct model_source){bench->command, bench->text.model, ""};
     const struct name_list *gemms = names_asked(asked, KV_COLUMN_GEMM), *isas = names_asked(asked, KV_COLUMN_ISA);
     join_names(gemms, kv_matmul_choice(0)->name, bench->gemms, sizeof bench->gemms);
     join_names(isas, kv_isa_default(), bench->isas, sizeof bench->isas);
@@ -471,12 +471,13 @@ static int measure(struct bench *bench)
     if (!asked->has_seed)
         bench->settings.seed = kv_hash_bytes(bench->folder.id, strlen(bench->folder.id)) & BENCH_SEED_MASK;
     start_context(bench);
-    status = kv_context_write(&bench->context, bench->folder.path, &error);
+    if (!asked->resume)
+        status = kv_context_write(&bench->context, bench->folder.path, &error);
     if (status)
         return cli_fail(bench->command, CLI_FAILED, "%s", error.message);
     status = kv_run_measure(&bench->run, &error);
     kv_context_finish(&bench->context);
-    if (!status)
+    if (!status && (!asked->resume || bench->run.n_written > 0)) /* who only looks at a run has not measured it */
         status = kv_context_write(&bench->context, bench->folder.path, &error);
     if (!status)
         status = kv_run_folder_link(&bench->folder, &error);

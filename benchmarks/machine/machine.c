@@ -310,6 +310,28 @@ static void read_huge_pages(struct kv_machine *machine, const char *root)
     }
 }
 
+/* smaps has a head a mapping, "7f00-7f80 rw-p ..", then its sizes; neighbours are one mapping. */
+int64_t kv_huge_bytes(const void *base, size_t bytes, const char *root)
+{
+    FILE *file = kv_files_open(root, "/proc/self/smaps");
+    if (!file)
+        return -1;
+    const uintptr_t begin = (uintptr_t)base, end = begin + bytes;
+    char *line = NULL;
+    size_t size = 0, kibibytes, huge = 0;
+    unsigned long long from, to;
+    bool inside = false;
+    while (getline(&line, &size, file) > 0) {
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+            inside = from < end && to > begin;
+        else if (inside && sscanf(line, "AnonHugePages: %zu kB", &kibibytes) == 1)
+            huge += kibibytes * 1024;
+    }
+    free(line);
+    fclose(file);
+    return (int64_t)(huge < bytes ? huge : bytes);
+}
+
 static void read_memory(struct kv_machine *machine, const char *root)
 {
     machine->memory_total_bytes = read_meminfo(root, "MemTotal");

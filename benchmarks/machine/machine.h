@@ -9,6 +9,7 @@
 #ifndef KV_MACHINE_MACHINE_H
 #define KV_MACHINE_MACHINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct kv_machine_cache {
@@ -60,6 +61,9 @@ struct kv_cpu_time {
 };
 
 void kv_machine_read(struct kv_machine *machine, const char *root);
+
+/* Of so many bytes of this process, which have been written, those that lie in huge pages; -1 when it is unknown. */
+int64_t kv_huge_bytes(const void *base, size_t bytes, const char *root);
 
 void kv_cpu_time_read(struct kv_cpu_time *time, const char *root);
 

@@ -147,6 +147,7 @@ kv_status kv_rows_write(struct kv_cell_run *cell, bool measured, struct kv_error
 {
     const enum kv_file_kind file = kv_kind_info(cell->cell->kind)->file;
     kv_status status = KV_OK;
+    cell->run->n_written++;
     if (measured && cell->fixture->write_details)
         status = cell->fixture->write_details(cell, error);
     return status ? status : kv_row_write(cell->run->files[file], file, &cell->newest, error);

@@ -201,17 +201,30 @@ int kv_run_leave_misfits(struct kv_run *run, struct kv_error *error)
 
 /* ---- The whole ----------------------------------------------------------------------------------------- */
 
+/* One that is resumed to be looked at again. */
+static bool is_finished(const struct kv_run *run)
+{
+    bool finished = run->settings->resume && run->plan->n_cells > 0 && !(run->settings->precision > 0);
+    for (int i = 0; finished && i < run->plan->n_cells; i++)
+        finished = !kv_cell_wants_more(&run->cells[i]);
+    return finished;
+}
+
+static kv_status measure(struct kv_run *run, struct kv_error *error)
+{
+    kv_status status = kv_run_measure_limits(run, error);
+    if (!status)
+        status = kv_rounds_measure(run, error);
+    return !status && kv_run_has_end(run) ? measure_limits(run, "end", run->limits_at_end, error) : status;
+}
+
 kv_status kv_run_measure(struct kv_run *run, struct kv_error *error)
 {
     kv_status status = kv_rows_open(run, error);
     if (!status && run->settings->resume)
         status = kv_resume(run, error);
-    if (!status)
-        status = kv_run_measure_limits(run, error);
-    if (!status)
-        status = kv_rounds_measure(run, error);
-    if (!status && kv_run_has_end(run))
-        status = measure_limits(run, "end", run->limits_at_end, error);
+    if (!status && !is_finished(run))
+        status = measure(run, error);
     kv_rows_close(run);
     if (!status)
         status = kv_datapackage_write(run->settings->folder, error);

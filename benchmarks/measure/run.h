@@ -178,6 +178,7 @@ struct kv_run {
     struct kv_limits limits_at_end[KV_MAX_THREADS + 1]; /* likewise */
     int n_failed[KV_N_FILES];                           /* cells, by the file of their rows */
     int n_finished, n_total;                            /* repetitions */
+    int n_written;                                      /* rows, since it was opened: a finished run gets none */
     double shortest_step_ms;                            /* of the mean steps; 0: none yet */
     double start_s;                                     /* of CLOCK_MONOTONIC */
     double limits_seconds;                              /* that the limits took at the start */
