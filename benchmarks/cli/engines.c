@@ -145,7 +145,7 @@ kv_status engine_start(const char *command, const struct model_options *model, c
     for (char *dash = strrchr(adapter, '/'); (dash = strchr(dash, '-'));)
         *dash = '_';
     snprintf(n_threads, sizeof n_threads, "%d", arm->threads);
-    const char *const argv[] = {python,      "-IB",   adapter,     "--model", folder,
+    const char *const argv[] = {python,      "-IB",        adapter,     "--model", folder,
                                 "--weights", arm->weights, "--threads", n_threads, NULL};
     signal(SIGPIPE, SIG_IGN); /* one that has ended is told of by its stderr */
     status = kv_peer_start(peer, name, argv, patience > 0 ? patience : START_SECONDS, error);
