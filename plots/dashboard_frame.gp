@@ -19,6 +19,13 @@ array token[n_positions + 1]
 stats folder."/tokens" using (token[int($1) + 1] = strcol(2), 0) nooutput
 weights_in_words = weights[1:10] eq "synthetic:" ? "Synthetic weights, seed ".weights[11:*] : "Weights: ".weights
 
+# A cache in fewer bits comes with the weights that a float32 cache gives, each a black mark at the end of its bar.
+fewer_bits = kv ne ""
+slash = strstrt(kv, "/")
+keys_kept = slash ? kv[1:slash - 1] : kv
+values_kept = slash ? kv[slash + 1:*] : kv
+marks_in_words = "Black marks: a float32 cache's weights for the same tokens."
+
 title_font = font("DejaVu Sans:Bold", 14)
 bold_font = font("DejaVu Sans:Bold", 9)
 

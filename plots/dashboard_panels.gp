@@ -9,7 +9,7 @@ left = 18
 top = 70
 gap = 16
 pitch_x = (width - 2 * left + gap) / columns
-pitch_y = (height - top - 40) / lines
+pitch_y = (height - top - (fewer_bits ? 54 : 40)) / lines
 panel_width = whole(pitch_x - gap, n_positions)
 history_height = whole((pitch_y - 34) * 2 / 3, n_steps)
 bars_height = pitch_y - 36 - history_height
@@ -36,11 +36,19 @@ do for [step = 1:n_steps] {
         set label 2 "Bars: attention weights over the positions in the cache, ".sprintf("up to %.2f", bar_limit). \
             "; the first token's, grey, may end there: the number is its weight." \
             at screen across(18),down(height - 30) textcolor rgb faint noenhanced
-        set label 3 "Below: the same, a row a step, darker for more. ".weights_in_words."." \
+        set label 3 "Below: the same, a row a step, darker for more. ".weights_in_words.".". \
+            (fewer_bits ? " ".marks_in_words : "") \
             at screen across(18),down(height - 14) textcolor rgb faint noenhanced
     } else {
         eval fill(1, 560, 4, width, 38, "#ffffff")
         eval fill(2, 0, 38, width, 62, "#ffffff")
+        if (fewer_bits) { eval fill(5, 0, height - 54, width, height - 38, "#ffffff") }
+    }
+    if (fewer_bits) {
+        set label 7 sprintf("The %s cache changes no weight by more than %.2g; most moves in %s: ", kv, \
+            largest_change[step], panel_name.word(panels, moved_panel[step])). \
+            sprintf("%.2g (total variation: half the sum of changes without sign).", most_moved[step]) \
+            at screen across(18),down(height - 46) textcolor rgb ink noenhanced
     }
     set label 4 counted_steps(step) at screen across(width - 18),down(24) right font title_font \
         textcolor rgb blue noenhanced
@@ -61,6 +69,9 @@ do for [step = 1:n_steps] {
             with labels right offset 0,char 0.7 textcolor rgb "#888888"
         unset label
         unset object
+        if (fewer_bits) {
+            plot attention index i using ($1 - 0.4):(bar_end($3)):(0.8):(0) with vectors nohead lc rgb "#000000"
+        }
         eval panel(x, bars_bottom + 2, x + panel_width, bars_bottom + 2 + history_height)
         set yrange [n_steps - 0.5:-0.5]
         plot attention index i using 1:(step - 1):($1 - 0.5):($1 + 0.5):(step - 1.5):(step - 0.5): \

@@ -49,6 +49,22 @@ ROWS
     is "$(sed -n 's/^0,token,.*,//p' <<<"$text" | tr -d '\n')" 'And␣God'
 }
 
+@test "a cache in fewer bits has the weights of a float32 cache beside its own, and float32 has nothing" {
+    ends 0 dashboard --model "$tiny" --layer 0 -n 3 -o plain.gif
+    for kv in f32 f32/f32; do
+        ends 0 dashboard --model "$tiny" --layer 0 -n 3 --kv "$kv" -o d.gif
+        cmp d.csv plain.csv
+    done
+    is "$(grep -c -e _f32, -e ,kv, plain.csv)" 0
+    for kv in bf16 int8 int4 f32/int8; do
+        ends 0 dashboard --model "$tiny" --layer 0 --heads all -n 3 --kv "$kv" -o d.gif
+        is "$err" ''
+        counts 1 ",kv,,,,,,,$kv" "$(<d.csv)"
+        is "$(grep -c ,attention_f32, d.csv)" 66 # of 2 heads and 10, 11 and 12 positions
+        is "$(grep ,attention_f32, d.csv | cut -d, -f1,3-5)" "$(grep ,attention, d.csv | cut -d, -f1,3-5)"
+    done
+}
+
 @test "mistakes leave nothing behind" {
     long=$(printf '1,%.0s' {1..64})9
     while IFS='|' read -r options status part; do
@@ -67,6 +83,8 @@ ROWS
 --out picture.png|2|does not end in .gif
 --tokens 1,2;3,4|2|2 sequences
 --new 0|2|whole number of 1 to
+--kv int3|2|'int3' is not one of f32
+--kv int8 --path naive|2|unknown option '--path'
 --layer 0 --tokens 1,97|1|97 is not in 0..96
 --layer 0 --out no-folder/d.gif|1|no-folder/d.csv
 --from d.csv|2|--from and --tables go together

@@ -70,6 +70,29 @@ not_drawn() {
     drawn 1
 }
 
+@test "so is every view of a cache in fewer bits" {
+    record --layer 0 -n 4 --head 1 --kv int8
+    drawn 4
+    record --layer 0 -n 4 --heads all --kv int8/int4
+    drawn 4
+    record --layers all --tokens 5 -n 1 --kv int4 # of one position, whose weight cannot change
+    drawn 1
+    record --layer 0 --tokens 5 -n 1 --kv int4
+    drawn 1
+}
+
+@test "float32 by its name is the same picture as without" {
+    record --layer 0 -n 3
+    drawn 3
+    mv d.gif "$BATS_TEST_TMPDIR/first"
+    record --layer 0 -n 3 --kv f32
+    drawn 3
+    cmp d.gif "$BATS_TEST_TMPDIR/first"
+    record --layer 0 -n 3 --kv int4
+    drawn 3
+    [[ $(cksum <d.gif) != "$(cksum <"$BATS_TEST_TMPDIR/first")" ]]
+}
+
 @test "drawn again, it is the same picture" {
     record --layer 0 -n 3
     drawn 3
@@ -78,10 +101,11 @@ not_drawn() {
     cmp d.gif "$BATS_TEST_TMPDIR/first"
 }
 
-# sample PANELS: noise, which compresses worst, in the shape that a GPT-2 of 124M has by default; any texts as tokens.
+# sample PANELS [KV]: noise, which compresses worst, in the shape that a GPT-2 of 124M has by default; any texts as tokens.
 sample() {
     printf '%s\n' "$header" ',model,,,,,,,"/models/it'\''s, a ""model""/"' ',weights,,,,,,,synthetic:42'
-    awk -v n_panels="$1" 'function noise() { return rand() * 2 - 1 }
+    [[ -z ${2-} ]] || printf '%s\n' ",kv,,,,,,,$2"
+    awk -v n_panels="$1" -v kv="${2-}" 'function noise() { return rand() * 2 - 1 }
         BEGIN {
             split("\" it'\''s, a \"\"label\"\"\"~{/:Bold x}_2^3~\\n~@p & q~ünï~%s", labels, "~")
             for (t = 0; t < 30; t++)
@@ -94,18 +118,22 @@ sample() {
                         printf "%d,key,5,0,%d,%d,%g,7,\n%d,value,5,0,%d,%d,%g,7,\n", step, t, d, noise(), step, t, d, noise()
                 }
                 for (panel = 0; panel < n_panels; panel++)
-                    for (t = 0; t <= newest; t++)
+                    for (t = 0; t <= newest; t++) {
                         printf "%d,attention,5,%d,%d,,%g,7,\n", step, panel, t, t ? 0.05 * rand() : 0.6
+                        if (kv) printf "%d,attention_f32,5,%d,%d,,%g,7,\n", step, panel, t, t ? 0.05 * rand() : 0.6
+                    }
             }
         }'
 }
 
 @test "a picture of noise is of a size that can be sent" {
     for panels in 1 12; do
-        sample $panels >d.csv
-        drawn 20
-        size=$(wc -c <d.gif)
-        [[ $size -ge 50000 && $size -le 500000 ]]
+        for kv in '' "it's_{/:Bold x}/int4"; do
+            sample $panels "$kv" >d.csv
+            drawn 20
+            size=$(wc -c <d.gif)
+            [[ $size -ge 50000 && $size -le 500000 ]]
+        done
     done
 }
 
@@ -128,11 +156,12 @@ HEADER/1,key,0,0,0,0,,5,|d.csv line 2: value is "", which is no number
 HEADER/0.5,key,0,0,0,0,1,5,|d.csv line 2: step is "0.5", which is not a whole number
 HEADER/0,token,,,0,,,5,"5|d.csv line 2
 HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,1,,1,6,|d.csv: layer 0, head 0 has no attention weight of step 1, position 0
+HEADER/,kv,,,,,,,int8/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,0,,1,5,|d.csv: layer 0, head 0 has no attention weight of float32 of step 1, position 0
 HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,0,,1,5,/1,query,0,0,0,1,1,5,|d.csv: the query of position 0 has no dimension 0
 HEADER/0,token,,,0,,,5,5/1,token,,,2,,,6,6/1,attention,0,0,0,,1,5,|d.csv: there is no token of position 1
 HEADER/0,token,,,0,,,5,5/1,token,,,1,,,6,6/1,attention,0,0,0,,1,5,/1,attention,2000000000,2000000000,0,,1,5,|d.csv: rows are missing
 END
-    is $n 14
+    is $n 15
 }
 
 @test "usage" {

@@ -72,6 +72,14 @@ static void attend(const struct plain_gpt2 *g, int layer, int head, int i, doubl
     }
 }
 
+static void keep_head(const struct plain_gpt2 *g, int layer, int head)
+{
+    const size_t C = (size_t)g->n_embd, first = (size_t)layer * (size_t)g->n * 3 * C;
+    for (int part = PLAIN_KEY; part <= PLAIN_VALUE; part++)
+        g->keep(g->qkv + first + (size_t)part * C + (size_t)(head * g->head_size), g->n, g->head_size, 3 * g->n_embd,
+                part == PLAIN_KEY);
+}
+
 /* x [n, C] through one layer; h [C], inner [I] */
 static void run_layer(struct plain_gpt2 *g, const struct kv_model *model, int layer, double *x)
 {
@@ -85,6 +93,8 @@ static void run_layer(struct plain_gpt2 *g, const struct kv_model *model, int la
         plain_linear(h, C, kv_matrix_floats(&w->c_attn_weight), w->c_attn_bias,
                      g->qkv + ((size_t)layer * (size_t)g->n + (size_t)i) * 3 * (size_t)C, 3 * C);
     }
+    for (int head = 0; g->keep && head < g->n_head; head++)
+        keep_head(g, layer, head);
     for (int i = 0; i < g->n; i++) {
         double *row = x + (size_t)i * (size_t)C;
         for (int d = 0; d < C; d++)
@@ -124,26 +134,17 @@ static void predict(const struct kv_model *model, const double *x, int n, double
     free(h);
 }
 
-void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n)
-{
-    plain_gpt2_run_window(g, model, tokens, n, 0, 0, NULL);
-}
-
-void plain_gpt2_run_window(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n, int sinks,
-                           int recent, double *logits)
+/* Of the mask or the cache that *g has. */
+static void run(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n, double *logits)
 {
     const struct kv_config *c = &model->config;
     const size_t L = (size_t)c->n_layer, N = (size_t)n, C = (size_t)c->n_embd;
-    *g = (struct plain_gpt2){
-        .n = n,
-        .n_head = c->n_head,
-        .n_embd = c->n_embd,
-        .head_size = c->n_embd / c->n_head,
-        .sinks = sinks,
-        .recent = recent,
-        .qkv = allocate(L * N * 3 * C),
-        .weights = allocate(L * (size_t)c->n_head * N * N),
-    };
+    g->n = n;
+    g->n_head = c->n_head;
+    g->n_embd = c->n_embd;
+    g->head_size = c->n_embd / c->n_head;
+    g->qkv = allocate(L * N * 3 * C);
+    g->weights = allocate(L * (size_t)c->n_head * N * N);
     double *x = allocate(N * C);
     for (size_t i = 0; i < N; i++)
         for (size_t d = 0; d < C; d++)
@@ -154,6 +155,26 @@ void plain_gpt2_run_window(struct plain_gpt2 *g, const struct kv_model *model, c
     if (logits)
         predict(model, x, n, logits);
     free(x);
+}
+
+void plain_gpt2_run(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n)
+{
+    *g = (struct plain_gpt2){0};
+    run(g, model, tokens, n, NULL);
+}
+
+void plain_gpt2_run_window(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n, int sinks,
+                           int recent, double *logits)
+{
+    *g = (struct plain_gpt2){.sinks = sinks, .recent = recent};
+    run(g, model, tokens, n, logits);
+}
+
+void plain_gpt2_run_kept(struct plain_gpt2 *g, const struct kv_model *model, const int32_t *tokens, int n,
+                         plain_keep *keep, double *logits)
+{
+    *g = (struct plain_gpt2){.keep = keep};
+    run(g, model, tokens, n, logits);
 }
 
 void plain_gpt2_free(struct plain_gpt2 *g)

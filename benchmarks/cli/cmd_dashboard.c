@@ -266,7 +266,9 @@ int command_dashboard(int argc, char **argv)
         .usage = "[OPTIONS]",
         .summary =
             "Records queries, keys, values and attention of the cached path while it generates, as FILE.csv beside\n"
-            "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.",
+            "FILE.gif, and prints the name of that file. ./kvbench dashboard then draws it, with plots/dashboard.sh.\n"
+            "With another --kv than f32 a float32 cache sees the same tokens, and the\n"
+            "change in the attention weights is shown.",
         .rows = rows,
         .n_rows = sizeof rows / sizeof rows[0],
     };

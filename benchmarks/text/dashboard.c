@@ -8,18 +8,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-float *kv_dashboard_attention(const struct kv_dashboard *d, int layer, int head, int step)
+/* Where the weights of a step begin among those of all. */
+static size_t place_of(const struct kv_dashboard *d, int layer, int head, int step)
 {
     const size_t panel = (size_t)(layer - d->first_layer) * (size_t)d->n_heads + (size_t)(head - d->first_head);
-    return d->attention + (panel * (size_t)d->n_steps + (size_t)step) * (size_t)d->n_positions;
+    return (panel * (size_t)d->n_steps + (size_t)step) * (size_t)d->n_positions;
 }
 
-/* Runs on every thread of the pool; each head has its own place. */
+float *kv_dashboard_attention(const struct kv_dashboard *d, int layer, int head, int step)
+{
+    return d->attention + place_of(d, layer, head, step);
+}
+
+float *kv_dashboard_attention_f32(const struct kv_dashboard *d, int layer, int head, int step)
+{
+    return d->attention_f32 + place_of(d, layer, head, step);
+}
+
+struct kv_dashboard_change kv_dashboard_change(const struct kv_dashboard *d, int layer, int head, int step)
+{
+    const float *weights = kv_dashboard_attention(d, layer, head, step);
+    const float *of_f32 = kv_dashboard_attention_f32(d, layer, head, step);
+    struct kv_dashboard_change change = {0, 0};
+    for (int t = 0; t < d->n_prompt + step; t++) {
+        const double size = fabs((double)weights[t] - (double)of_f32[t]);
+        change.largest = size > change.largest ? size : change.largest;
+        change.moved += size / 2;
+    }
+    return change;
+}
+
+static bool is_recorded(const struct kv_dashboard *d, const struct kv_attention_view *view)
+{
+    const int layer = view->layer - d->first_layer, head = view->head - d->first_head;
+    return layer >= 0 && layer < d->n_layers && head >= 0 && head < d->n_heads;
+}
+
+/* Both run on every thread of the pool; each head has its own place. */
+static void look_f32(void *context, const struct kv_attention_view *view)
+{
+    const struct kv_dashboard *d = context;
+    if (is_recorded(d, view))
+        kv_view_weights(view, kv_dashboard_attention_f32(d, view->layer, view->head, view->n_positions - d->n_prompt));
+}
+
 static void look(void *context, const struct kv_attention_view *view)
 {
     const struct kv_dashboard *d = context;
-    const int layer = view->layer - d->first_layer, head = view->head - d->first_head;
-    if (layer < 0 || layer >= d->n_layers || head < 0 || head >= d->n_heads)
+    if (!is_recorded(d, view))
         return;
     const int step = view->n_positions - d->n_prompt;
     kv_view_weights(view, kv_dashboard_attention(d, view->layer, view->head, step));
@@ -51,6 +87,13 @@ static kv_status check_options(const struct kv_config *c, const struct kv_dashbo
     return KV_OK;
 }
 
+/* The type of a session's cache, unless that is f32: then, and of a path that keeps nothing, "". */
+static const char *fewer_bits(const struct kv_session_options *o)
+{
+    const char *kv = o->kv && kv_path_keeps(o->path) ? kv_kv_name(o->kv) : NULL;
+    return kv && strcmp(kv, kv_kv_choice(0)->name) != 0 ? kv : "";
+}
+
 static kv_status create(struct kv_dashboard **out, const struct kv_config *c, const struct kv_dashboard_options *o,
                         struct kv_error *error)
 {
@@ -68,6 +111,7 @@ static kv_status create(struct kv_dashboard **out, const struct kv_config *c, co
     d->n_prompt = o->n_prompt;
     d->n_steps = o->n_new < room ? o->n_new : room;
     d->n_positions = d->n_prompt + d->n_steps - 1;
+    snprintf(d->kv, sizeof d->kv, "%s", fewer_bits(&o->session));
     return kv_dashboard_allocate(d, error);
 }
 
@@ -90,10 +134,27 @@ static void make_label(char label[KV_DASHBOARD_LABEL], const struct kv_tokenizer
         snprintf(label, SIZE, "%d", (int)token);
 }
 
+/* One session to its end, shown to `observer`; tokens [n_new], or NULL: what it selected. */
+static kv_status run(const struct kv_decoder_options *options, const struct kv_model *model, struct kv_pool *pool,
+                     const struct kv_observer *observer, int32_t *tokens, struct kv_error *error)
+{
+    struct kv_decoder decoder;
+    kv_status status = kv_decoder_create(&decoder, model, pool, options, error);
+    if (status)
+        return status;
+    kv_session_observe(decoder.session, observer);
+    status = kv_decoder_run(&decoder, error);
+    if (!status && tokens)
+        memcpy(tokens, decoder.generation.tokens, (size_t)options->n_new * sizeof *tokens);
+    kv_decoder_free(&decoder);
+    return status;
+}
+
+/* With fewer bits, a float32 cache then sees the same tokens. */
 static kv_status generate(struct kv_dashboard *d, const struct kv_model *model, struct kv_pool *pool,
                           const struct kv_dashboard_options *o, struct kv_error *error)
 {
-    const struct kv_observer observer = {look, d};
+    const struct kv_observer observer = {look, d}, of_f32 = {look_f32, d};
     struct kv_decoder_options options = {
         .session = o->session,
         .prompts = o->prompt,
@@ -105,18 +166,13 @@ static kv_status generate(struct kv_dashboard *d, const struct kv_model *model, 
     options.session.batch = 1;
     options.session.capacity = 0;
     options.session.overflow = KV_OVERFLOW_STOP;
-    struct kv_decoder decoder;
-    kv_status status = kv_decoder_create(&decoder, model, pool, &options, error);
-    if (status)
+    memcpy(d->tokens, o->prompt, (size_t)o->n_prompt * sizeof *d->tokens);
+    const kv_status status = run(&options, model, pool, &observer, d->tokens + o->n_prompt, error);
+    if (status || !*d->kv)
         return status;
-    kv_session_observe(decoder.session, &observer);
-    status = kv_decoder_run(&decoder, error);
-    if (!status) {
-        memcpy(d->tokens, o->prompt, (size_t)o->n_prompt * sizeof *d->tokens);
-        memcpy(d->tokens + o->n_prompt, decoder.generation.tokens, (size_t)d->n_steps * sizeof *d->tokens);
-    }
-    kv_decoder_free(&decoder);
-    return status;
+    options.session.kv = kv_kv_choice(0)->name;
+    options.given_text = d->tokens + o->n_prompt;
+    return run(&options, model, pool, &of_f32, NULL, error);
 }
 
 kv_status kv_dashboard_record(struct kv_dashboard **out, const struct kv_model *model, struct kv_pool *pool,
@@ -160,7 +216,9 @@ kv_status kv_dashboard_allocate(struct kv_dashboard *d, struct kv_error *error)
     d->keys = unknown_numbers(T, n);
     d->values = unknown_numbers(T, n);
     d->attention = unknown_numbers((size_t)d->n_layers * (size_t)d->n_heads * steps, T);
-    if (d->tokens && d->labels && d->queries && d->keys && d->values && d->attention)
+    if (*d->kv)
+        d->attention_f32 = unknown_numbers((size_t)d->n_layers * (size_t)d->n_heads * steps, T);
+    if (d->tokens && d->labels && d->queries && d->keys && d->values && d->attention && (d->attention_f32 || !*d->kv))
         return KV_OK;
     return kv_fail(error, KV_ERROR_MEMORY, "no memory to record %zu steps of %zu positions: ask for fewer tokens",
                    steps, T);
@@ -176,5 +234,6 @@ void kv_dashboard_free(struct kv_dashboard *d)
     free(d->keys);
     free(d->values);
     free(d->attention);
+    free(d->attention_f32);
     free(d);
 }

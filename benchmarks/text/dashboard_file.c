@@ -1,12 +1,9 @@
-/* A dashboard's CSV, written and read again, and the tables that gnuplot draws from. */
+/* A dashboard's CSV, written and read again. */
 #include "text/dashboard.h"
 
 #include "base/error.h"
-#include "base/file.h"
 #include "results/csv.h"
-#include "results/stats.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,16 +86,22 @@ static kv_status write_attention(struct kv_csv_writer *writer, const struct kv_d
 {
     struct row row = empty;
     kv_status status = KV_OK;
-    row.kind = "attention";
     row.step = step + 1;
     for (int panel = 0; !status && panel < d->n_layers * d->n_heads; panel++) {
         row.layer = d->first_layer + panel / d->n_heads;
         row.head = d->first_head + panel % d->n_heads;
         const float *weights = kv_dashboard_attention(d, row.layer, row.head, step);
+        const float *of_f32 = *d->kv ? kv_dashboard_attention_f32(d, row.layer, row.head, step) : NULL;
         for (int t = 0; !status && t < d->n_prompt + step; t++) {
+            row.kind = "attention";
             row.position = t;
             row.token = d->tokens[t];
             row.value = (double)weights[t];
+            status = write_row(writer, &row, error);
+            if (status || !of_f32)
+                continue;
+            row.kind = "attention_f32";
+            row.value = (double)of_f32[t];
             status = write_row(writer, &row, error);
         }
     }
@@ -133,6 +136,8 @@ kv_status kv_dashboard_write(const struct kv_dashboard *d, const char *file, str
         status = write_text(writer, "model", d->model, error);
     if (!status)
         status = write_text(writer, "weights", d->weights, error);
+    if (!status && *d->kv)
+        status = write_text(writer, "kv", d->kv, error);
     if (!status)
         status = write_tokens(writer, d, error);
     for (int step = 0; !status && step < d->n_steps; step++)
@@ -152,13 +157,15 @@ static const struct kind {
 } kinds[] = {
     {"model", 0},
     {"weights", 0},
+    {"kv", 0},
     {"token", 1 << STEP | 1 << POSITION | 1 << TOKEN},
     {"attention", 1 << STEP | 1 << LAYER | 1 << HEAD | 1 << POSITION | 1 << VALUE},
+    {"attention_f32", 1 << STEP | 1 << LAYER | 1 << HEAD | 1 << POSITION | 1 << VALUE},
     {"query", 1 << STEP | 1 << LAYER | 1 << HEAD | 1 << POSITION | 1 << DIMENSION | 1 << VALUE},
     {"key", 1 << STEP | 1 << LAYER | 1 << HEAD | 1 << POSITION | 1 << DIMENSION | 1 << VALUE},
     {"value", 1 << STEP | 1 << LAYER | 1 << HEAD | 1 << POSITION | 1 << DIMENSION | 1 << VALUE},
 };
-enum { MODEL, WEIGHTS, A_TOKEN, ATTENTION, QUERY, KEY, A_VALUE, N_KINDS };
+enum { MODEL, WEIGHTS, KV, A_TOKEN, ATTENTION, ATTENTION_F32, QUERY, KEY, A_VALUE, N_KINDS };
 
 struct reader {
     const char *file;
@@ -216,7 +223,7 @@ static void widen(int value, int *first, int *n)
     }
 }
 
-/* The sizes, from all rows. */
+/* The sizes, and whether there are weights of float32 beside the others, from all rows. */
 static kv_status read_sizes(struct reader *r, struct kv_error *error)
 {
     struct kv_dashboard *d = r->d;
@@ -229,7 +236,9 @@ static kv_status read_sizes(struct reader *r, struct kv_error *error)
         if (row.kind == A_TOKEN) {
             n_tokens++;
             d->n_prompt += row.numbers[STEP] == 0;
-        } else if (row.kind == ATTENTION) {
+        } else if (row.kind == KV) {
+            snprintf(d->kv, sizeof d->kv, "%s", row.text);
+        } else if (row.kind == ATTENTION || row.kind == ATTENTION_F32) {
             widen((int)row.numbers[LAYER], &d->first_layer, &d->n_layers);
             widen((int)row.numbers[HEAD], &d->first_head, &d->n_heads);
         } else if (row.kind >= QUERY && row.numbers[DIMENSION] >= d->head_size) {
@@ -254,8 +263,12 @@ static void place_number(struct kv_dashboard *d, const struct read_row *row)
     const float value = (float)row->numbers[VALUE];
     if (step < 1 || step > d->n_steps || position >= d->n_prompt + step - 1)
         return; /* no step of it shows that */
+    if (row->kind == ATTENTION_F32 && !*d->kv)
+        return; /* nor of which cache the others are */
     if (row->kind == ATTENTION)
         kv_dashboard_attention(d, (int)row->numbers[LAYER], (int)row->numbers[HEAD], step - 1)[position] = value;
+    else if (row->kind == ATTENTION_F32)
+        kv_dashboard_attention_f32(d, (int)row->numbers[LAYER], (int)row->numbers[HEAD], step - 1)[position] = value;
     else if (row->kind == KEY)
         d->keys[at] = value;
     else if (row->kind == A_VALUE)
@@ -279,7 +292,7 @@ static kv_status fill(struct reader *r, struct kv_error *error)
             snprintf(d->weights, sizeof d->weights, "%s", row.text);
         else if (row.kind >= ATTENTION)
             place_number(d, &row);
-        else if (row.numbers[POSITION] <= d->n_positions) {
+        else if (row.kind == A_TOKEN && row.numbers[POSITION] <= d->n_positions) {
             d->tokens[(int)row.numbers[POSITION]] = (int32_t)row.numbers[TOKEN];
             snprintf(d->labels[(int)row.numbers[POSITION]], sizeof *d->labels, "%s", row.text);
         }
@@ -305,171 +318,4 @@ kv_status kv_dashboard_read(struct kv_dashboard **out, const char *file, struct 
     else
         *out = r.d;
     return status;
-}
-
-/* ---- Tables -------------------------------------------------------------------------------------------- */
-
-struct tables {
-    const struct kv_dashboard *d;
-    const char *file, *folder;
-};
-
-/* folder/KIND.STEP, or folder/KIND for step 0. Files are of one run of the script, so none is renamed into place. */
-static kv_status open_table(const struct tables *t, const char *kind, int step, FILE **stream, struct kv_error *error)
-{
-    char *name;
-    const int n = step ? asprintf(&name, "%s/%s.%d", t->folder, kind, step) : asprintf(&name, "%s/%s", t->folder, kind);
-    *stream = NULL;
-    if (n < 0)
-        return kv_fail(error, KV_ERROR_MEMORY, "no memory for a file's name: close other programs");
-    *stream = fopen(name, "we");
-    const kv_status status = *stream ? KV_OK : kv_fail(error, KV_ERROR_IO, "%s: %s", name, strerror(errno));
-    free(name);
-    return status;
-}
-
-static kv_status close_table(const struct tables *t, FILE *stream, kv_status status, struct kv_error *error)
-{
-    bool failed = stream && ferror(stream);
-    failed |= stream && fclose(stream) != 0;
-    return failed && !status ? kv_fail(error, KV_ERROR_IO, "%s: cannot be written: %s", t->folder, strerror(errno))
-                             : status;
-}
-
-/* What the rows first..last [n] of that kind hold: into a table, and into numbers. */
-static kv_status write_numbers(const struct tables *t, const char *kind, int step, int first, int last,
-                               const float *numbers, double *all, struct kv_error *error)
-{
-    FILE *stream;
-    kv_status status = open_table(t, kind, step, &stream, error);
-    for (int row = first; !status && row <= last; row++) {
-        for (int i = 0; !status && i < t->d->head_size; i++, numbers++) {
-            if (isnan(*numbers))
-                status = kv_fail(error, KV_ERROR_FORMAT, "%s: the %s of position %d has no dimension %d", t->file, kind,
-                                 row, i);
-            fprintf(stream, "%d\t%d\t%.9g\n", row, i, (double)*numbers);
-            *all++ = (double)*numbers;
-        }
-    }
-    return close_table(t, stream, status, error);
-}
-
-/* `numbers` are of the positions from first_position on. */
-static kv_status write_kind(const struct tables *t, FILE *view, const char *kind, const float *numbers,
-                            int first_position, struct kv_error *error)
-{
-    const struct kv_dashboard *d = t->d;
-    const size_t n = (size_t)(d->n_positions - first_position) * (size_t)d->head_size;
-    double *all = calloc(n, sizeof *all);
-    kv_status status = all ? KV_OK
-                           : kv_fail(error, KV_ERROR_MEMORY, "no memory for %zu numbers: close other programs", n);
-    for (int step = 1; !status && step <= d->n_steps; step++) {
-        const int last = d->n_prompt + step - 2, first = step == 1 ? first_position : last;
-        const size_t at = (size_t)(first - first_position) * (size_t)d->head_size;
-        status = write_numbers(t, kind, step, first, last, numbers + at, all + at, error);
-    }
-    if (!status) {
-        kv_stats_sort(all, n);
-        const double limit = fmax(fabs(kv_stats_quantile(all, n, 0.05)), fabs(kv_stats_quantile(all, n, 0.95)));
-        fprintf(view, "%s_limit = %.6g\n", kind, limit > 0 ? limit : 1);
-    }
-    free(all);
-    return status;
-}
-
-/* *largest: of all weights but the first token's. */
-static kv_status write_attention_table(const struct tables *t, int step, double *largest, struct kv_error *error)
-{
-    const struct kv_dashboard *d = t->d;
-    FILE *stream;
-    kv_status status = open_table(t, "attention", step, &stream, error);
-    for (int panel = 0; !status && panel < d->n_layers * d->n_heads; panel++) {
-        const int layer = d->first_layer + panel / d->n_heads, head = d->first_head + panel % d->n_heads;
-        const float *weights = kv_dashboard_attention(d, layer, head, step - 1);
-        for (int i = 0; !status && i < d->n_prompt + step - 1; i++) {
-            if (isnan(weights[i]))
-                status = kv_fail(error, KV_ERROR_FORMAT,
-                                 "%s: layer %d, head %d has no attention weight of step %d, position %d", t->file,
-                                 layer, head, step, i);
-            fprintf(stream, "%d\t%.9g\n", i, (double)weights[i]);
-            *largest = i > 0 && (double)weights[i] > *largest ? (double)weights[i] : *largest;
-        }
-        fputs("\n\n", stream);
-    }
-    return close_table(t, stream, status, error);
-}
-
-/* The text, with '?' for control characters and `other` for `quote`, which gnuplot would take away. */
-static void write_words(FILE *stream, const char *text, char quote, const char *other)
-{
-    for (; *text; text++) {
-        if (*text == quote)
-            fputs(other, stream);
-        else
-            fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, stream);
-    }
-}
-
-/* The last part of a path. */
-static void write_last_part(FILE *view, const char *name, const char *text)
-{
-    char part[256];
-    size_t n = (size_t)snprintf(part, sizeof part, "%s", text);
-    while (n > 0 && part[n - 1] == '/')
-        part[--n] = '\0';
-    const char *slash = strrchr(part, '/');
-    fprintf(view, "%s = '", name);
-    write_words(view, slash ? slash + 1 : part, '\'', "''");
-    fputs("'\n", view);
-}
-
-static kv_status write_labels(const struct tables *t, struct kv_error *error)
-{
-    FILE *stream;
-    kv_status status = open_table(t, "tokens", 0, &stream, error);
-    for (int i = 0; !status && i <= t->d->n_positions; i++) {
-        if (!*t->d->labels[i])
-            status = kv_fail(error, KV_ERROR_FORMAT, "%s: there is no token of position %d", t->file, i);
-        fprintf(stream, "%d\t", i);
-        write_words(stream, t->d->labels[i], '"', "\u201d");
-        fputc('\n', stream);
-    }
-    return close_table(t, stream, status, error);
-}
-
-static void write_view(const struct kv_dashboard *d, FILE *view, double largest)
-{
-    const bool by_layer = d->n_layers > 1;
-    fprintf(view, "n_prompt = %d; n_steps = %d; n_positions = %d; n_panels = %d\n", d->n_prompt, d->n_steps,
-            d->n_positions, d->n_layers * d->n_heads);
-    fprintf(view, "largest = %.6g; by_layer = %d; head_size = %d\n", largest > 0 ? largest : 1, by_layer, d->head_size);
-    fprintf(view, "panels = '");
-    for (int i = 0; i < d->n_layers * d->n_heads; i++)
-        fprintf(view, "%s%d", i ? " " : "",
-                by_layer ? d->first_layer + i / d->n_heads : d->first_head + i % d->n_heads);
-    fprintf(view, "'\nlayer = '%d'\nhead = '%d'\n", d->first_layer, d->first_head);
-    write_last_part(view, "model", d->model);
-    write_last_part(view, "weights", d->weights);
-}
-
-kv_status kv_dashboard_tables(const struct kv_dashboard *d, const char *file, const char *folder,
-                              struct kv_error *error)
-{
-    const struct tables t = {d, file, folder};
-    double largest = 0;
-    FILE *view;
-    kv_status status = open_table(&t, "view", 0, &view, error);
-    if (!status)
-        status = write_labels(&t, error);
-    for (int step = 1; !status && step <= d->n_steps; step++)
-        status = write_attention_table(&t, step, &largest, error);
-    if (!status && d->detailed)
-        status = write_kind(&t, view, "query", d->queries, d->n_prompt - 1, error);
-    if (!status && d->detailed)
-        status = write_kind(&t, view, "key", d->keys, 0, error);
-    if (!status && d->detailed)
-        status = write_kind(&t, view, "value", d->values, 0, error);
-    if (!status)
-        write_view(d, view, largest);
-    return close_table(&t, view, status, error);
 }
