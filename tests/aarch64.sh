@@ -12,7 +12,8 @@ build=$(readlink -m "${1:-build-aarch64}")
 sysroot=$build/sysroot
 tools='gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user'
 libraries='libopenblas-pthread-dev libopenblas0-pthread libgfortran5 libjansson-dev libjansson4 libpcre2-dev
-    libpcre2-8-0 libcmocka-dev libcmocka0 libvterm-dev libvterm0 libbenchmark-dev libbenchmark1debian'
+    libpcre2-8-0 libcmocka-dev libcmocka0 libvterm-dev libvterm0 libbenchmark-dev libbenchmark1debian
+    libarchive-dev libarchive13 libacl1 libbz2-1.0 libicu72 liblz4-1 liblzma5 libnettle8 libxml2 libzstd1 zlib1g'
 tests=(reference kernels matmul attention formats kept pool)
 
 if ! { command -v aarch64-linux-gnu-g++ && command -v qemu-aarch64; } >/dev/null; then
@@ -36,6 +37,7 @@ if [ ! -e "$sysroot/complete" ]; then
     for package in "$sysroot"/apt/archives/*.deb; do
         dpkg-deb -x "$package" "$sysroot"
     done
+    cp -r "$sysroot/lib/." "$sysroot/usr/lib" # some packages still have /lib apart
     rm -rf "$sysroot/apt"
     touch "$sysroot/complete"
 fi

@@ -359,6 +359,8 @@ void exp_portable(const float *x, float *y, int n);
 #if defined(__x86_64__)
 void exp_avx2(const float *x, float *y, int n);
 void exp_avx512(const float *x, float *y, int n);
+#elif defined(__aarch64__)
+void exp_neon(const float *x, float *y, int n);
 #endif
 
 /* A prime, so that every low bit of the mantissa is seen. */
@@ -376,6 +378,8 @@ static const struct {
     {"avx2", exp_avx2},
     {"avx512", exp_avx512},
     {"amx", exp_avx512}, /* its vectors are those of avx512 */
+#elif defined(__aarch64__)
+    {"neon", exp_neon},
 #endif
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };

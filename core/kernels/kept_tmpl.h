@@ -1,6 +1,8 @@
 /* Codes of keys and values as vectors, and the rotation of int4, at one level: kept.h says how they lie. */
-#ifdef __SSE2__
+#if defined(__SSE2__)
 #include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 /* KV_LANES bfloat16 as floats: exact. */
@@ -10,6 +12,8 @@ static inline vf v_load_bfloat(const uint16_t *p)
     return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
 #elif defined(__AVX2__)
     return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
+#elif defined(__ARM_NEON)
+    return (vf)vshll_n_u16(vld1_u16(p), 16);
 #else
     uint16_t lanes __attribute__((vector_size(KV_LANES * 2)));
     memcpy(&lanes, p, sizeof lanes);
@@ -29,6 +33,10 @@ static inline vi v_load_bytes(const void *p)
     memcpy(&bytes, p, sizeof bytes);
     const __m128i pairs = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), _mm_cvtsi32_si128(bytes));
     return (vi)_mm_srai_epi32(_mm_unpacklo_epi16(pairs, pairs), 24);
+#elif defined(__ARM_NEON)
+    uint32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return (vi)vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(bytes))));
 #else
     int8_t lanes __attribute__((vector_size(KV_LANES)));
     memcpy(&lanes, p, sizeof lanes);

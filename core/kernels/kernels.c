@@ -57,6 +57,8 @@ static const struct {
     {&kv_kernels_avx2, has_avx2},
     {&kv_kernels_avx512, has_avx512},
     {&kv_kernels_amx, has_amx},
+#elif defined(__aarch64__)
+    {&kv_kernels_neon, always},
 #endif
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };

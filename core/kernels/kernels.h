@@ -165,6 +165,8 @@ extern const struct kv_kernels kv_kernels_portable;
 extern const struct kv_kernels kv_kernels_avx2;
 extern const struct kv_kernels kv_kernels_avx512;
 extern const struct kv_kernels kv_kernels_amx;
+#elif defined(__aarch64__)
+extern const struct kv_kernels kv_kernels_neon;
 #endif
 
 #endif
