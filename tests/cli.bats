@@ -67,6 +67,8 @@ generate_a_little() {
     has "$choices" cached naive packed openblas portable avx512 gpt2-xl
     ends 0 "$program" info
     is "$err" ''
+    [[ ! -r /proc/self/smaps || ! -r /sys/kernel/mm/transparent_hugepage/enabled ]] ||
+        has "$out" $'\nhuge pages   ' ' of a block of 64 MiB '
     for choice in ${choices//,/}; do
         [[ $choice == both || $out =~ (^|$'\n')([a-z]+)?\ +$choice\ +[0-9A-Za-z] ]] || complain "info lacks $choice"
     done

@@ -313,7 +313,7 @@ static void read_huge_pages(struct kv_machine *machine, const char *root)
 /* smaps has a head a mapping, "7f00-7f80 rw-p ..", then its sizes; neighbours are one mapping. */
 int64_t kv_huge_bytes(const void *base, size_t bytes, const char *root)
 {
-    FILE *file = kv_files_open(root, "/proc/self/smaps");
+    FILE *file = kv_files_open(root ? root : "", "/proc/self/smaps");
     if (!file)
         return -1;
     const uintptr_t begin = (uintptr_t)base, end = begin + bytes;
