@@ -61,7 +61,6 @@ static bool exists(const char *folder, const char *name)
 static kv_status provide_model(const char *command, const struct model_options *asked, char folder[ENGINE_PATH_SIZE],
                                struct kv_error *error)
 {
-    char place[ENGINE_PATH_SIZE];
     struct model_options options = *asked;
     struct kv_pool *pool;
     struct kv_model *model;
@@ -73,16 +72,16 @@ static kv_status provide_model(const char *command, const struct model_options *
     status = model_load(command, &options, pool, &model, error);
     if (!status) {
         const char *name = strrchr(asked->model, '/') ? strrchr(asked->model, '/') + 1 : asked->model;
-        snprintf(place, sizeof place, "%s/models/%s-%s", engines_home(), name, kv_model_source(model));
-        for (char *colon = place; (colon = strchr(colon, ':'));)
+        snprintf(folder, ENGINE_PATH_SIZE, "%s/models/%s-%s", engines_home(), name, kv_model_source(model));
+        for (char *colon = folder; (colon = strchr(colon, ':'));)
             *colon = '-'; /* "synthetic:42" */
-        status = kv_folder_make(place, error);
-        if (!status && !exists(place, "model.safetensors"))
-            status = export_model(&options, model, "hf", place, error);
-        if (!status && !exists(place, "model.gguf"))
-            status = export_model(&options, model, "gguf", place, error);
-        if (!status)
-            memcpy(folder, place, sizeof place);
+        status = kv_folder_make(folder, error);
+        if (!status && !exists(folder, "model.safetensors"))
+            status = export_model(&options, model, "hf", folder, error);
+        if (!status && !exists(folder, "model.gguf"))
+            status = export_model(&options, model, "gguf", folder, error);
+        if (status)
+            *folder = '\0'; /* to be tried again */
         kv_model_free(model);
     }
     kv_pool_free(pool);

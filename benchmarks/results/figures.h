@@ -25,9 +25,9 @@ struct kv_figure {
     const char *name;
     const char *suite;     /* that measures it; "training": kvbench train */
     const char *otherwise; /* where that one has not what the figure needs and this one has, it is drawn; NULL */
-    bool (*needs)(const struct kv_results *results,
-                  const char *suite); /* with otherwise: cells on both paths, or any */
-    const char *files[3];             /* that must be there; the first has its rows */
+    /* Whether the suite has that: with otherwise. */
+    bool (*needs)(const struct kv_results *results, const char *suite);
+    const char *files[3]; /* that must be there; the first has its rows */
     kv_column_set same; /* columns, a bit each, in which all its cells agree, beside model and source of the weights */
     enum kv_column varying;                    /* not 0: said and drawn of runs only that have several values of it */
     void (*write)(struct kv_picture *picture); /* its tables and settings: picture.h */
